@@ -1,0 +1,1 @@
+"""Chest X-rays: reading, caching, splitting and drawing them."""

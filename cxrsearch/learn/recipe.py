@@ -1,0 +1,135 @@
+"""What can be searched: the genes of a training recipe, each in one place.
+
+A gene is a field of `Recipe`: its default, its limits and its help text stand here, and
+the code that trains reads it by name. To add one, add a field and use it where it acts;
+spaces, validation, help and the dashboard follow. This file imports no torch, so that a
+space is checked before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
+
+RATIO_PREFIX = "ratio_"
+RATIO_NAMES = (*DISEASES, NO_FINDING.replace(" ", "_"))
+"""What a ``ratio_<name>`` gene may be called after, in the order of `Recipe.ratios`."""
+
+
+def _gene(default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"help": help, **limits})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training recipe. Every field is a gene or may be fixed in a space."""
+
+    model: str = _gene("densenet121", "network", choices=("densenet121", "vgg16"))
+    vgg_head: str = _gene(
+        "full",
+        "vgg16 only: torchvision's three dense layers (120 million weights), or one after pooling",
+        choices=("full", "pooled"),
+    )
+    init: str = _gene("none", "starting weights: none, imagenet, or a weights file", text=True)
+    freeze: int = _gene(0, "first blocks of the network that are not trained", low=0, high=5)
+    dropout: float = _gene(0.0, "dropout before the last layer", low=0.0, high=0.95)
+
+    epochs: int = _gene(10, "epochs at most", low=1, high=1000)
+    patience: int = _gene(0, "stop after so many epochs without a better one; 0: never", low=0)
+    batch_size: int = _gene(32, "images an optimiser step (split by memory)", low=1, high=4096)
+    optimizer: str = _gene("adamw", "optimiser", choices=("adam", "adamw", "sgd"))
+    lr: float = _gene(1e-3, "peak learning rate", above=0.0, high=10.0)
+    weight_decay: float = _gene(1e-2, "weight decay", low=0.0, high=10.0)
+    momentum: float = _gene(0.9, "Nesterov momentum of sgd", low=0.0, high=0.999)
+    schedule: str = _gene(
+        "onecycle", "learning rate over the steps", choices=("constant", "cosine", "onecycle")
+    )
+    warmup: float = _gene(0.1, "share of the steps spent warming up", low=0.0, high=0.9)
+    ema: float = _gene(0.0, "decay of the averaged weights; 0: none", low=0.0, high=0.9999)
+
+    loss: str = _gene("bce", "loss", choices=("bce", "weighted_bce", "focal", "asymmetric"))
+    focal_gamma: float = _gene(2.0, "focusing exponent of the focal loss", low=0.0, high=10.0)
+    gamma_negative: float = _gene(4.0, "asymmetric loss: negatives' exponent", low=0.0, high=10.0)
+    gamma_positive: float = _gene(1.0, "asymmetric loss: positives' exponent", low=0.0, high=10.0)
+    label_smoothing: float = _gene(0.0, "label smoothing", low=0.0, high=0.5)
+
+    crop: int | str = _gene(
+        1024,
+        "central window kept, in units of a 1024 frame: a side, or HEIGHTxWIDTH",
+        low=64,
+        high=1024,
+        size=True,
+    )
+    input_size: int | str = _gene(
+        224, "what the network sees: a side, or HEIGHTxWIDTH", low=32, high=1024, size=True
+    )
+
+    rotation: float = _gene(0.0, "rotation range, degrees to either side", low=0.0, high=180.0)
+    width_shift: float = _gene(0.0, "shift range, share of the width", low=0.0, high=0.5)
+    height_shift: float = _gene(0.0, "shift range, share of the height", low=0.0, high=0.5)
+    shear: float = _gene(0.0, "shear range, degrees to either side", low=0.0, high=45.0)
+    zoom: float = _gene(0.0, "zoom range: 1 - zoom to 1 + zoom on each axis", low=0.0, high=0.9)
+    horizontal_flip: bool = _gene(False, "flip left and right at random")
+    vertical_flip: bool = _gene(False, "flip top and bottom at random")
+    brightness: float = _gene(0.0, "brightness factor 1 - b to 1 + b", low=0.0, high=0.9)
+    contrast: float = _gene(0.0, "contrast factor 1 - c to 1 + c", low=0.0, high=0.9)
+
+    train_seed: float = _gene(
+        1.0, "share of the training images drawn each epoch", above=0.0, high=1.0
+    )
+    balance: float = _gene(
+        0.0, "0: draw as the data is; 1: every disease equally likely", low=0.0, high=1.0
+    )
+    ratios: tuple[float, ...] = field(
+        default=(1.0,) * len(RATIO_NAMES),
+        metadata={"help": "draw weight of each disease, then of No Finding, on top of balance"},
+    )
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Recipe:
+        """The recipe of a trial's parameters; genes that are not given keep their default.
+
+        Raises:
+            ValueError: where a name is unknown.
+        """
+        given = dict(params)
+        ratios = tuple(float(given.pop(RATIO_PREFIX + name, 1.0)) for name in RATIO_NAMES)
+        unknown = sorted(set(given) - {f.name for f in fields(cls)} | set(given) & {"ratios"})
+        if unknown:
+            raise ValueError(f"unknown genes: {', '.join(unknown)}")
+        return cls(**given, ratios=ratios)
+
+
+def size_of(value: int | str) -> tuple[int, int]:
+    """Height and width of a ``crop`` or ``input_size``: ``224`` or ``"600x800"``.
+
+    Raises:
+        ValueError: where it is neither.
+    """
+    parts = str(value).lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(f"{value!r} is no size; write a side (224) or HEIGHTxWIDTH (600x800)")
+    height, width = int(parts[0]), int(parts[-1])
+    return height, width
+
+
+def gene_limits() -> dict[str, dict[str, Any]]:
+    """Each gene's metadata by name: ``help``, ``type`` and, where it has them, its limits.
+
+    Keys: ``choices`` (allowed values), ``low``/``high`` (inclusive), ``above`` (exclusive),
+    ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``.
+    """
+    limits: dict[str, dict[str, Any]] = {}
+    for f in fields(Recipe):
+        if f.name != "ratios":
+            kind = "bool" if isinstance(f.default, bool) else type(f.default).__name__
+            limits[f.name] = {"default": f.default, "type": kind, **f.metadata}
+    for name in RATIO_NAMES:
+        limits[RATIO_PREFIX + name] = {
+            "default": 1.0, "type": "float", "above": 0.0, "high": 100.0,
+            "help": f"draw weight of images with {name.replace('_', ' ')}",
+        }  # fmt: skip
+    return limits

@@ -1,0 +1,1 @@
+"""Figures and pages. Reads study folders; imports neither torch nor ray."""

@@ -1,0 +1,1 @@
+"""The search engine: spaces, samplers, studies and runners. It knows nothing of X-rays."""

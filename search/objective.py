@@ -1,0 +1,123 @@
+"""The contract between a runner and what it optimises.
+
+An objective is a function from a `Task` to a generator. The generator yields one
+`Step` an epoch and returns an `Outcome`. A runner stops a trial early by closing the
+generator, so that whatever the trial holds is freed by its own ``finally`` clauses.
+
+On a second call with the same task (after a kill) the generator goes on from its own
+checkpoint: it first yields again the steps that its checkpoint remembers, so that a
+step which was saved but not reported before the kill reaches the study all the same.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+REASONS = ("nan", "out of memory", "crash", "killed", "bad data")
+"""Why a trial may fail. `killed` is retried, the others are final."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial as a worker sees it.
+
+    Args:
+        number: the trial's number in the study.
+        params: active genes and fixed values, by name.
+        seed: the trial's own seed, derived from the study's seed and the number.
+        folder: where the trial keeps its files; made by whoever writes first.
+        attempt: 0 at first, one more after every resume.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    seed: int
+    folder: Path
+    attempt: int = 0
+
+
+class Step(NamedTuple):
+    """One report of a running trial.
+
+    Args:
+        number: the step, counted from 1 (an epoch).
+        value: the objective's estimate after this step; more is better.
+        attrs: user attributes to store with the trial, JSON-able.
+        last: no further step will come, so stopping here would save nothing.
+    """
+
+    number: int
+    value: float
+    attrs: Mapping[str, Any] = {}
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: with a value, or failed for a reason out of `REASONS`."""
+
+    value: float | None = None
+    reason: str | None = None
+    detail: str = ""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def failed(cls, reason: str, detail: str = "") -> Outcome:
+        """A failed outcome. ``reason`` is one of `REASONS`, ``detail`` is for people."""
+        if reason not in REASONS:
+            raise ValueError(f"unknown failure reason {reason!r}; one of {', '.join(REASONS)}")
+        return cls(reason=reason, detail=detail)
+
+
+class TrialError(Exception):
+    """Raised by an objective that knows why it cannot go on."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.outcome = Outcome.failed(reason, detail)
+
+
+Steps = Generator[Step, None, Outcome]
+
+
+class Objective(Protocol):
+    """What a runner optimises. Must be picklable to run on other processes."""
+
+    def __call__(self, task: Task) -> Steps:
+        """Start, or go on with, the trial ``task``."""
+        ...
+
+
+def drive(objective: Objective, task: Task) -> Steps:
+    """Run ``objective`` so that whatever goes wrong becomes a failed `Outcome`.
+
+    Both runners go through here, so a trial fails the same way on each. Yields the
+    objective's steps; ends early with reason ``nan`` at the first value that is not
+    finite. Closing this generator closes the objective's.
+    """
+    try:
+        steps = objective(task)
+        try:
+            while True:
+                step = next(steps)
+                if not math.isfinite(step.value):
+                    return Outcome.failed("nan", f"the value of step {step.number} is {step.value}")
+                yield step
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+        finally:
+            steps.close()
+    except TrialError as error:
+        return error.outcome
+    except MemoryError as error:
+        return Outcome.failed("out of memory", str(error))
+    except Exception:
+        return Outcome.failed("crash", traceback.format_exc(limit=-4))
+    if outcome.reason is None and (outcome.value is None or not math.isfinite(outcome.value)):
+        return Outcome.failed("nan", f"the trial's final value is {outcome.value}")
+    return outcome

@@ -1,0 +1,54 @@
+# Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench format clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := results/demo
+
+help:
+	@echo "make demo    install, then search on drawn X-rays and write a dashboard"
+	@echo "make test    install, then lint and all tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   the measurements behind the claims (minutes)"
+
+# The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
+$(READY): pyproject.toml constraints.txt
+	@set -e; if [ ! -x $(BIN)/python ]; then \
+	  for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	    if $$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      $$python -m venv $(VENV); break; \
+	    fi; \
+	  done; \
+	  [ -x $(BIN)/python ] || { \
+	    echo "No Python 3.11 or newer with venv was found; install one (Debian: python3 and" \
+	         "python3-venv) or name it: make PYTHON=/path/to/python"; exit 1; }; \
+	fi
+	@echo "Installing into $(VENV); this takes a few minutes once."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python benchmarks/demo.py --study $(DEMO)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/phantom_learnable.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,265 @@
+"""The command line. Commands are thin: they parse, call one function, and print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch import __version__
+from cxrsearch.cli_options import genetic_options, resume_options, search_options, settings_from
+from search.errors import SearchError
+
+STUDY = click.argument("study", type=click.Path(path_type=Path))
+FOLDER = click.Path(path_type=Path)
+
+
+def _example(*lines: str) -> str:
+    """Examples for the end of a command's help, left as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_example(
+        "cxrsearch ga --generations 20 --data my-xrays",
+        "cxrsearch optuna --trials 100 --sampler tpe --data my-xrays",
+        "cxrsearch dashboard results/ga-20260101-120000",
+    ),
+)
+@click.version_option(__version__, prog_name="cxrsearch")
+def cli() -> None:
+    """Find the training recipe that gives the best mean AUROC on a small chest X-ray set.
+
+    A search lives in one folder, its study. It can be killed and resumed at any moment, looked at
+    while it runs, and ends in a model that predicts. Research use only.
+    """
+
+
+@cli.command(epilog=_example("cxrsearch ga --generations 4 --population 6",
+                             "cxrsearch ga --data my-xrays --time-budget 8h --study results/first",
+                             "cxrsearch ga --data my-xrays --generations 20 --dry-run"))  # fmt: skip
+@search_options(genetic_options)
+def ga(study: str | None, dry_run: bool, **given: Any) -> None:
+    """Search with the genetic algorithm."""
+    if given["generations"] is None and given["trials"] is None and not given["time_budget"]:
+        given["generations"] = 5
+    _search(settings_from(given, sampler="genetic"), study, dry_run)
+
+
+@cli.command(epilog=_example("cxrsearch optuna --trials 100 --data my-xrays",
+                             "cxrsearch optuna --trials 50 --sampler gp --space full"))  # fmt: skip
+@search_options(
+    [
+        click.option("--trials", type=int, help="Trials in all. [default: 50]"),
+        click.option("--sampler", default="tpe", show_default=True,
+                     help="tpe, gp, cmaes, nsga2, qmc, random or genetic."),
+    ]
+)  # fmt: skip
+def optuna(study: str | None, dry_run: bool, **given: Any) -> None:
+    """Search with one of Optuna's samplers."""
+    if given["trials"] is None and not given["time_budget"]:
+        given["trials"] = 50
+    _search(settings_from(given), study, dry_run)
+
+
+def _search(settings: Any, study: str | None, dry_run: bool) -> None:
+    from cxrsearch.experiment import new_folder, start
+    from cxrsearch.prepare import prepare
+    from cxrsearch.terminal import cache_progress, describe, describe_projection
+
+    folder = new_folder(settings, study)
+    with cache_progress() as on_progress:
+        prepared = prepare(settings, on_progress)
+    click.echo(describe(prepared))
+    if dry_run:
+        click.echo(describe_projection(prepared))
+        return
+    click.echo(f"study: {folder}   (watch it: cxrsearch dashboard {folder})")
+    _run_to_the_end(lambda: start(prepared, folder), folder)
+
+
+def _run_to_the_end(run: Any, folder: Path) -> None:
+    from cxrsearch.show.status import status, status_text
+
+    try:
+        run()
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; nothing is lost. Go on with: cxrsearch resume {folder}", err=True)
+        raise
+    click.echo(status_text(status(folder)))
+    click.echo(f"next: cxrsearch train {folder} --out MODEL_DIR")
+
+
+@cli.command(epilog=_example("cxrsearch resume results/first"))
+@STUDY
+@resume_options
+def resume(study: Path, **changes: Any) -> None:
+    """Go on with a study that was stopped, or killed."""
+    from cxrsearch.experiment import resume as go_on
+
+    _run_to_the_end(lambda: go_on(study, **changes), study)
+
+
+@cli.command(epilog=_example("cxrsearch extend results/first --trials 50"))
+@STUDY
+@click.option("--trials", type=int, required=True, help="Trials to add.")
+@resume_options
+def extend(study: Path, trials: int, **changes: Any) -> None:
+    """Add trials to a study."""
+    from cxrsearch.experiment import extend as add
+
+    _run_to_the_end(lambda: add(study, trials, **changes), study)
+
+
+@cli.command(epilog=_example("cxrsearch status results/first",
+                             "cxrsearch status results/first --json"))  # fmt: skip
+@STUDY
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def status(study: Path, as_json: bool) -> None:
+    """How a study stands: trials by state, and the best so far."""
+    from cxrsearch.show import status as view
+
+    record = view.status(study)
+    click.echo(json.dumps(record, indent=2) if as_json else view.status_text(record))
+
+
+@cli.command(epilog=_example("cxrsearch dashboard results/first --out first.html",
+                             "cxrsearch dashboard results/first --serve"))  # fmt: skip
+@STUDY
+@click.option("--out", type=FOLDER, help="HTML file. [default: STUDY/dashboard.html]")
+@click.option("--serve", is_flag=True, help="Serve it on this machine and keep it up to date.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
+def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
+    """Write the search's history as one HTML page that works offline."""
+    from cxrsearch.show.dashboard import dashboard as write
+
+    if serve:
+        from cxrsearch.show.serve import serve as run_server
+
+        run_server(study, port)
+        return
+    click.echo(write(study, out or study / "dashboard.html"))
+
+
+@cli.command(epilog=_example("cxrsearch train results/first --out model",
+                             "cxrsearch train results/first --trial 17 --out model-17"))  # fmt: skip
+@STUDY
+@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
+@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
+def train(study: Path, out: Path, trial: int | None) -> None:
+    """Retrain the best recipe on train + validation, for the winner's best number of epochs."""
+    from cxrsearch.winner import train_winner
+
+    train_winner(study, out, trial, click.echo)
+    click.echo(f"model: {out}\nnext: cxrsearch evaluate {out}   or   cxrsearch predict {out} "
+               "IMAGE_DIR --out predictions.csv")  # fmt: skip
+
+
+@cli.command(epilog=_example("cxrsearch evaluate model --data my-xrays"))
+@click.argument("model", type=FOLDER)
+@click.option("--data", help="Data to judge on. [default: those it was trained on]")
+@click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def evaluate(model: Path, data: str | None, labels: str | None, as_json: bool) -> None:
+    """AUROC with patient-level intervals on the test part. Every look is counted."""
+    from cxrsearch.terminal import describe_evaluation
+    from cxrsearch.winner import evaluate_model_folder
+
+    result = evaluate_model_folder(model, data, labels)
+    click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
+
+
+@cli.command(epilog=_example("cxrsearch predict model new-xrays --out predictions.csv"))
+@click.argument("model", type=FOLDER)
+@click.argument("images", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="CSV file to write.")
+@click.option("--tidy", is_flag=True, help="One line an image and disease.")
+def predict(model: Path, images: Path, out: Path, tidy: bool) -> None:
+    """Write the 14 probabilities of every image in a folder."""
+    from cxrsearch.winner import predict_to_file
+
+    for line in predict_to_file(model, images, out, tidy):
+        click.echo(line, err=True)
+    click.echo(out)
+
+
+@cli.command(epilog=_example("cxrsearch compare results/ga results/tpe --out compare.html"))
+@click.argument("studies", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", type=FOLDER, help="Also write a page.")
+def compare(studies: tuple[Path, ...], out: Path | None) -> None:
+    """Put studies side by side."""
+    from cxrsearch.show.compare import compare_page, compare_text
+
+    click.echo(compare_text(list(studies)))
+    if out is not None:
+        click.echo(compare_page(list(studies), out))
+
+
+@cli.command(epilog=_example("cxrsearch export results/first --out trials.csv"))
+@STUDY
+@click.option("--out", type=FOLDER, help="CSV file. [default: STUDY/trials.csv]")
+def export(study: Path, out: Path | None) -> None:
+    """Write every trial as a line of CSV."""
+    from cxrsearch.show.export import export_csv
+
+    click.echo(export_csv(study, out or study / "trials.csv"))
+
+
+@cli.command(epilog=_example("cxrsearch spaces", "cxrsearch spaces report"))
+@click.argument("name", required=False)
+def spaces(name: str | None) -> None:
+    """List the shipped search spaces, or explain one (a name or a file)."""
+    from cxrsearch.terminal import explain_space, list_spaces
+
+    click.echo(explain_space(name) if name else list_spaces())
+
+
+@cli.command(epilog=_example("cxrsearch phantom drawn --images 300"))
+@click.argument("folder", type=FOLDER)
+@click.option("--images", type=int, default=600, show_default=True, help="Labelled images.")
+@click.option("--unlabelled", type=int, default=100, show_default=True, help="Unlabelled images.")
+@click.option("--side", type=int, default=256, show_default=True, help="Pixels a side.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--difficulty", type=float, default=0.5, show_default=True, help="0 to 1.")
+def phantom(
+    folder: Path, images: int, unlabelled: int, side: int, seed: int, difficulty: float
+) -> None:
+    """Write drawn chest X-rays as NIH-style files."""
+    from cxrsearch.data.phantom import phantom_dataset, write_phantom
+
+    dataset = phantom_dataset(
+        images=images, unlabelled=unlabelled, seed=seed, difficulty=difficulty
+    )
+    write_phantom(folder, dataset, side=side)
+    click.echo(f"{folder}: {images} labelled and {unlabelled} unlabelled images")
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        cli.main(standalone_mode=False, prog_name="cxrsearch")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SearchError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except OSError as error:
+        _system_error(error)
+
+
+def _system_error(error: OSError) -> None:
+    """Full disks, closed pipes and forbidden places are no bugs: say so in a line."""
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        sys.exit(0)
+    place = f"{error.filename}: " if error.filename else ""
+    click.echo(f"error: {place}{error.strerror or error}", err=True)
+    sys.exit(2)

@@ -1,0 +1,116 @@
+"""The options that ``cxrsearch ga`` and ``cxrsearch optuna`` share, by group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cxrsearch.settings import RUNNERS, SCHEMES, Settings
+
+Command = Callable[..., Any]
+
+_DATA = [
+    click.option("--data", metavar="DIR", default="phantom", show_default=True,
+                 help="Folder of chest X-rays with a label table, or: phantom."),
+    click.option("--labels", metavar="FILE",
+                 help="Label table (NIH's format or one-hot), where it lies elsewhere."),
+    click.option("--test-list", metavar="FILE", help="NIH's test_list.txt: the test part."),
+    click.option("--test-share", type=float, default=0.2, show_default=True,
+                 help="Share of the patients kept for the test part."),
+    click.option("--val-share", type=float, default=0.2, show_default=True,
+                 help="Share of the other patients used for validation."),
+    click.option("--val-seed", type=int, default=2000, show_default=True,
+                 help="Images at most that each epoch is scored on: one fixed subset."),
+    click.option("--frame", type=int, help="Side of the cached images; default: what the space "
+                 "needs."),
+    click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
+                 "$CXRSEARCH_CACHE or the user's cache folder."),
+    click.option("--phantom-images", type=int, default=600, show_default=True,
+                 help="Labelled phantom images."),
+    click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
+                 help="0 (plain) to 1 (hard)."),
+]  # fmt: skip
+
+_SEARCH = [
+    click.option("--space", metavar="NAME|FILE",
+                 help="Search space; `cxrsearch spaces` lists them. Default: quick, or report "
+                 "where there is a GPU and real data."),
+    click.option("--study", metavar="DIR", help="Study folder. [default: results/NAME-TIME]"),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
+    click.option("--objective", default="auroc", show_default=True,
+                 help="auroc, or auroc:Mass,Nodule for the mean over some diseases."),
+    click.option("--time-budget", metavar="TIME", help="Wall-clock limit: 8h, 90m, 1h30m."),
+    click.option("--early-stopping/--no-early-stopping", default=True, show_default=True,
+                 help="Stop weak trials by successive halving."),
+    click.option("--weights-dir", metavar="DIR",
+                 help="Folder with pretrained weights under torchvision's file names."),
+    click.option("--keep-checkpoints", default="best:5", show_default=True,
+                 metavar="best:N|all|none", help="Which trials keep their weights."),
+    click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "
+                 "default: SQLite in the study folder."),
+    click.option("--dry-run", is_flag=True,
+                 help="Check everything, time one step, print hours and disk; run nothing."),
+]  # fmt: skip
+
+_RUN = [
+    click.option("--runner", type=click.Choice(RUNNERS), default="ray", show_default=True,
+                 help="Ray Tune, or one trial after another."),
+    click.option("--cpus-per-trial", type=float, default=1.0, show_default=True,
+                 help="CPU cores a trial."),
+    click.option("--gpus-per-trial", type=float,
+                 help="GPUs a trial, fractions allowed. Default: 1 where there is one."),
+    click.option("--concurrent", type=int, help="Trials at once at most. Default: as many as fit."),
+    click.option("--address", metavar="HOST:PORT", help="An existing Ray cluster."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+]  # fmt: skip
+
+_RESUME = [
+    click.option("--runner", type=click.Choice(RUNNERS), help="As before unless given."),
+    click.option("--cpus-per-trial", type=float, help="As before unless given."),
+    click.option("--gpus-per-trial", type=float, help="As before unless given."),
+    click.option("--concurrent", type=int, help="As before unless given."),
+    click.option("--address", metavar="HOST:PORT", help="As before unless given."),
+    click.option("--time-budget", metavar="TIME", help="A new wall-clock limit for all runs."),
+    click.option("--storage", metavar="URL", help="The history's URL, where it has a password."),
+    click.option("--data", metavar="DIR", help="Where the same data lie now, if they moved."),
+    click.option("--cache", metavar="DIR", help="As before unless given."),
+]  # fmt: skip
+
+genetic_options = [
+    click.option("--generations", type=int, help="Generations in all. [default: 5]"),
+    click.option("--population", type=int, default=10, show_default=True,
+                 help="Trials a generation."),
+    click.option("--trials", type=int, help="Trials in all, instead of --generations."),
+    click.option("--scheme", type=click.Choice(SCHEMES), default="steady", show_default=True,
+                 help="steady: no barrier; generational: textbook (mu + lambda)."),
+]  # fmt: skip
+
+
+def options(*groups: list[Any]) -> Callable[[Command], Command]:
+    """A decorator that adds the options of ``groups``, in order, to a command."""
+
+    def decorate(command: Command) -> Command:
+        for group in reversed(groups):
+            for option in reversed(group):
+                command = option(command)
+        return command
+
+    return decorate
+
+
+def search_options(first: list[Any]) -> Callable[[Command], Command]:
+    """The options of a search command: its own ``first``, then data, search and runner."""
+    return options(first, _DATA, _SEARCH, _RUN)
+
+
+def resume_options(command: Command) -> Command:
+    """What may change when a study goes on."""
+    return options(_RESUME)(command)
+
+
+def settings_from(given: dict[str, Any], **fixed: Any) -> Settings:
+    """`Settings` out of a command's options."""
+    skip = ("study", "dry_run")
+    return Settings(**{k: v for k, v in given.items() if k not in skip} | fixed)

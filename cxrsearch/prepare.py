@@ -1,0 +1,289 @@
+"""Everything that is settled before the first trial: data, splits, space, device, disk.
+
+Nothing here trains. `prepare` either returns a `Prepared` on which a search can run, or
+raises one `InputError` with all that is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import spaces
+from cxrsearch.data.cache import Cache, default_cache_root, open_cache
+from cxrsearch.data.read import Dataset, read_dataset, read_test_list
+from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.settings import PHANTOM, Settings
+from search.errors import did_you_mean
+from search.space import SearchSpace
+
+Say = Callable[[str], None]
+Count = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that may start.
+
+    Args:
+        settings: as asked for, with ``space`` and ``gpus_per_trial`` resolved.
+        dataset: names, labels and patients of the images that can be read.
+        space: the space with what cannot be had left out.
+        cache: decoded images, side ``cache.frame``.
+        splits: train, validation, test.
+        counts: positives by part and disease.
+        notes: what the user should know; printed, and stored in study.yaml.
+    """
+
+    settings: Settings
+    dataset: Dataset
+    space: SearchSpace
+    cache: Cache
+    splits: Splits
+    counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+
+
+def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
+    """Check ``settings`` against the machine and the data, and build the cache.
+
+    Raises:
+        InputError: naming every problem found.
+    """
+    settings = resolve_hardware(settings)
+    settings.check()
+    space, notes = load_space(settings)
+    dataset = load_data(settings)
+    frame = settings.frame or frame_for(space, dataset.source_side)
+    cache = open_cache(dataset, frame, root=cache_root(settings), on_progress=on_progress)
+    usable, bad_notes = leave_out_bad(dataset, cache)
+    splits = make_splits(
+        usable.names,
+        usable.labels,
+        usable.patients,
+        seed=settings.seed,
+        test_share=settings.test_share,
+        val_share=settings.val_share,
+        test_list=read_test_list(Path(settings.test_list)) if settings.test_list else None,
+        val_seed=settings.val_seed,
+    )
+    counts = disease_counts(splits, usable.names, usable.labels)
+    warnings, _ = judgeable(counts)
+    notes = [*notes, *dataset.notes, *bad_notes, *warnings]
+    return Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
+
+
+def resolve_hardware(settings: Settings) -> Settings:
+    """Fill in what depends on the machine: GPUs a trial, and the space where none is named.
+
+    Raises:
+        InputError: where a GPU is asked for and none is there (unless a cluster is named).
+    """
+    import torch
+
+    gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
+    asked = settings.gpus_per_trial
+    problems = []
+    if asked and not gpus and not settings.address:
+        problems.append(
+            f"--gpus-per-trial {asked:g}: no GPU is visible here; leave it out to train on the "
+            "CPU, or name a cluster that has some with --address"
+        )
+    if settings.device.startswith("cuda") and not gpus and not settings.address:
+        problems.append(f"--device {settings.device}: no GPU is visible here; use --device auto")
+    if problems:
+        raise InputError(problems)
+    default_space = "report" if gpus and settings.data != PHANTOM else "quick"
+    return replace(
+        settings,
+        gpus_per_trial=asked if asked is not None else float(bool(gpus)),
+        space=settings.space or default_space,
+    )
+
+
+def space_path(name: str) -> Path:
+    """Where a space lies: a path as it is, or the shipped one of that name.
+
+    Raises:
+        InputError: where it is neither.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    shipped = shipped_spaces()
+    if name in shipped:
+        return shipped[name]
+    raise InputError(
+        f"--space {name}: no such file, and none of the shipped spaces "
+        f"({', '.join(shipped)}){did_you_mean(name, shipped)}"
+    )
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """The spaces that come with the package, by name."""
+    folder = Path(str(spaces.__file__)).parent
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_space(settings: Settings) -> tuple[SearchSpace, list[str]]:
+    """The space of ``settings`` without the starting weights that cannot be had, and notes.
+
+    Raises:
+        SpaceError: where the file is wrong.
+        InputError: where no starting weights are left.
+    """
+    space = SearchSpace.load(space_path(settings.space or "quick"), known=gene_limits())
+    return without_missing_weights(space, settings)
+
+
+def without_missing_weights(
+    space: SearchSpace, settings: Settings
+) -> tuple[SearchSpace, list[str]]:
+    """Leave out choices and points whose pretrained weights are not on this machine."""
+    from cxrsearch.learn.weights import weights_problem
+
+    folder = Path(settings.weights_dir) if settings.weights_dir else None
+    models = _values(space, "model", Recipe.model)
+    problems = {
+        init: found
+        for init in _values(space, "init", Recipe.init)
+        if (found := [p for m in models if (p := weights_problem(init, m, folder))])
+    }
+    if not problems:
+        return space, []
+    missing = [message for found in problems.values() for message in found]
+    plain: dict[str, Any] = space.to_dict()
+    gene = plain["genes"].get("init")
+    left = [c for c in gene["choices"] if c not in problems] if gene else []
+    if not left:
+        raise InputError([*missing, f"{space.name}: no starting weights are left; add init: none"])
+    plain["points"] = [p for p in plain["points"] if p["params"].get("init") not in problems]
+    dropped = len(space.points) - len(plain["points"])
+    _fix_init(plain, left)
+    notes = [*missing, f"left out for want of weights: init {', '.join(problems)}"]
+    if dropped:
+        notes[-1] += f" and {dropped} known-good point{'s' * (dropped > 1)}"
+    return SearchSpace.from_dict(plain, space.name, known=gene_limits()), notes
+
+
+def _fix_init(plain: dict[str, Any], left: list[str]) -> None:
+    """Keep ``left`` of the init choices; a gene with one value left becomes fixed."""
+    if len(left) > 1:
+        plain["genes"]["init"]["choices"] = left
+        return
+    conditional = plain["genes"].pop("init").get("when")
+    if conditional is None or left[0] != Recipe.init:
+        plain["fixed"]["init"] = left[0]
+    # A gene that hung on a value of init which is gone can never be active again.
+    gone = {
+        name
+        for name, spec in plain["genes"].items()
+        if "init" in spec.get("when", {}) and left[0] not in _as_list(spec["when"]["init"])
+    }
+    for name in gone:
+        del plain["genes"][name]
+    for spec in plain["genes"].values():
+        spec.get("when", {}).pop("init", None)
+    for point in plain["points"]:
+        point["params"] = {k: v for k, v in point["params"].items() if k not in gone | {"init"}}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _values(space: SearchSpace, gene: str, default: Any) -> list[Any]:
+    """The values that ``gene`` can take in ``space``: its choices or ends, or what is fixed."""
+    if gene not in space.genes:
+        return [space.fixed.get(gene, default)]
+    distribution: Any = space.genes[gene].distribution
+    if hasattr(distribution, "choices"):
+        return list(distribution.choices)
+    return [distribution.low, distribution.high]
+
+
+def frame_for(space: SearchSpace, source_side: int) -> int:
+    """Side of the cached images: enough for the largest input from the smallest crop.
+
+    A multiple of 32, so that studies with similar spaces share one cache; never above the
+    source's own side, or 1024.
+    """
+    sizes = [size_of(v) for v in _values(space, "input_size", Recipe.input_size)]
+    crops = [size_of(v) for v in _values(space, "crop", Recipe.crop)]
+    need = max(
+        side * 1024 / window
+        for size in sizes
+        for crop in crops
+        for side, window in zip(size, crop, strict=True)
+    )
+    return min(math.ceil(need / 32) * 32, max(32, source_side), 1024)
+
+
+def load_data(settings: Settings) -> Dataset:
+    """The labelled images that ``settings.data`` names."""
+    if settings.data == PHANTOM:
+        from cxrsearch.data.phantom import phantom_dataset
+
+        return phantom_dataset(
+            images=settings.phantom_images,
+            seed=settings.seed,
+            difficulty=settings.phantom_difficulty,
+        )
+    labels = Path(settings.labels) if settings.labels else None
+    return read_dataset(Path(settings.data), labels)
+
+
+def cache_root(settings: Settings) -> Path:
+    """Folder of the decoded caches."""
+    return Path(settings.cache) if settings.cache else default_cache_root()
+
+
+def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
+    """The images that could be decoded, and a note on those that could not.
+
+    Raises:
+        InputError: where none could be.
+    """
+    if not cache.bad:
+        return dataset, []
+    some = [f"{name}: {reason}" for name, reason in list(cache.bad.items())[:5]]
+    if not cache.ok.any():
+        raise InputError([f"{dataset.label}: not one image could be read", *some])
+    keep = np.flatnonzero(cache.ok)
+    usable = replace(
+        dataset,
+        names=tuple(dataset.names[i] for i in keep),
+        labels=dataset.labels[keep],
+        patients=dataset.patients[keep],
+    )
+    more = f"; and {len(cache.bad) - 5} more" if len(cache.bad) > 5 else ""
+    count = len(cache.bad)
+    return usable, [
+        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: "
+        f"{'; '.join(some)}{more}"
+    ]
+
+
+def check_disk(folder: Path, need: int) -> None:
+    """Refuse where ``folder``'s disk has fewer than ``need`` bytes free.
+
+    Raises:
+        InputError: naming both figures and the way out.
+    """
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < need:
+        raise InputError(
+            f"{folder}: {need / 1e9:.1f} GB needed for checkpoints, {free / 1e9:.1f} GB free; "
+            "free some, name another --study folder, or use --keep-checkpoints best:1"
+        )

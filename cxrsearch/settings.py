@@ -1,0 +1,184 @@
+"""What a user asked for: one flat record, checked as a whole and stored in study.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from search.budget import parse_duration
+from search.errors import did_you_mean
+
+PHANTOM = "phantom"
+RUNNERS = ("ray", "serial")
+SCHEMES = ("steady", "generational")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A search as asked for. Every field is an option of ``cxrsearch ga`` or ``optuna``.
+
+    Args:
+        data: a folder of chest X-rays, or ``phantom``.
+        labels: label table, where it does not lie in ``data``.
+        test_list: NIH's ``test_list.txt``; without it ``test_share`` of the patients.
+        test_share: share of the patients kept for the test part.
+        val_share: share of the other patients used for validation.
+        val_seed: images at most in the fixed validation subset that epochs are scored on.
+        phantom_images: labelled phantom images to draw.
+        phantom_difficulty: 0 (plain) to 1 (hard).
+        space: name of a shipped space or path of a YAML file; None: by the hardware.
+        sampler: name out of ``search.samplers.SAMPLERS``.
+        population: the genetic sampler's population, and the length of a generation.
+        scheme: ``steady`` or ``generational`` (with its barrier).
+        seed: everything random derives from it.
+        trials: trials in all; None: ``generations`` times ``population``.
+        generations: generations in all.
+        time_budget: wall-clock limit such as ``8h`` or ``90m``.
+        objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some diseases.
+        early_stopping: successive halving on or off.
+        runner: ``ray`` or ``serial``.
+        cpus_per_trial: CPU cores a trial.
+        gpus_per_trial: GPUs a trial, fractions allowed; None: one where there is one.
+        concurrent: trials at once at most; None: as many as fit.
+        address: an existing Ray cluster.
+        storage: SQLAlchemy URL of the history; None: SQLite in the study folder.
+        frame: side of the cached images in pixels; None: what the space needs.
+        cache: folder of the decoded cache.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        weights_dir: folder with pretrained weights under torchvision's file names.
+        keep_checkpoints: ``best:N``, ``all`` or ``none``.
+    """
+
+    data: str = PHANTOM
+    labels: str | None = None
+    test_list: str | None = None
+    test_share: float = 0.2
+    val_share: float = 0.2
+    val_seed: int = 2000
+    phantom_images: int = 600
+    phantom_difficulty: float = 0.5
+    space: str | None = None
+    sampler: str = "genetic"
+    population: int = 10
+    scheme: str = "steady"
+    seed: int = 0
+    trials: int | None = None
+    generations: int | None = None
+    time_budget: str | None = None
+    objective: str = "auroc"
+    early_stopping: bool = True
+    runner: str = "ray"
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | None = None
+    concurrent: int | None = None
+    address: str | None = None
+    storage: str | None = None
+    frame: int | None = None
+    cache: str | None = None
+    device: str = "auto"
+    weights_dir: str | None = None
+    keep_checkpoints: str = "best:5"
+
+    @property
+    def target_trials(self) -> int | None:
+        """Trials in all, by ``trials`` or by generations; None: until the time is up."""
+        if self.trials is not None:
+            return self.trials
+        return None if self.generations is None else self.generations * self.population
+
+    @property
+    def seconds(self) -> float | None:
+        """The time budget in seconds."""
+        return None if self.time_budget is None else parse_duration(self.time_budget)
+
+    @property
+    def diseases(self) -> tuple[str, ...]:
+        """The diseases that the objective averages over."""
+        _, _, names = self.objective.partition(":")
+        return tuple(n.strip() for n in names.split(",")) if names else DISEASES
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, as study.yaml keeps them. No password is among them."""
+        from search.storage import without_password
+
+        plain = asdict(self)
+        plain["storage"] = without_password(self.storage) if self.storage else None
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """The inverse of `to_dict`; unknown keys of a newer version are an error."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise InputError(f"study.yaml: unknown settings {', '.join(unknown)}; newer version?")
+        return cls(**values)
+
+    def check(self) -> None:
+        """Raise one `InputError` that names everything that cannot work."""
+        problems = [*_number_problems(self), *_choice_problems(self), *_objective_problems(self)]
+        if self.target_trials is None and self.time_budget is None:
+            problems.append("no budget: give --generations, --trials or --time-budget")
+        if self.time_budget is not None:
+            try:
+                self.seconds  # noqa: B018 - parsing is the check
+            except ValueError as error:
+                problems.append(f"--time-budget: {error}")
+        if problems:
+            raise InputError(problems)
+
+
+def _number_problems(settings: Settings) -> list[str]:
+    limits: dict[str, tuple[float, float]] = {
+        "test_share": (0.01, 0.9),
+        "val_share": (0.01, 0.9),
+        "val_seed": (1, float("inf")),
+        "phantom_images": (50, 1_000_000),
+        "phantom_difficulty": (0.0, 1.0),
+        "population": (2, 10_000),
+        "trials": (1, 1_000_000),
+        "generations": (1, 1_000_000),
+        "cpus_per_trial": (0.01, 4096),
+        "gpus_per_trial": (0.0, 64),
+        "concurrent": (1, 100_000),
+        "frame": (32, 2048),
+        "seed": (0, 2**31 - 1),
+    }
+    problems = []
+    for name, (low, high) in limits.items():
+        value = getattr(settings, name)
+        if value is not None and not low <= value <= high:
+            bound = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+            problems.append(f"--{name.replace('_', '-')} {value}: must be {bound}")
+    return problems
+
+
+def _choice_problems(settings: Settings) -> list[str]:
+    from search.samplers import SAMPLERS
+
+    choices: dict[str, tuple[str, ...]] = {
+        "sampler": tuple(SAMPLERS),
+        "runner": RUNNERS,
+        "scheme": SCHEMES,
+    }
+    return [
+        f"--{name} {getattr(settings, name)}: one of {', '.join(allowed)}"
+        f"{did_you_mean(getattr(settings, name), allowed)}"
+        for name, allowed in choices.items()
+        if getattr(settings, name) not in allowed
+    ]
+
+
+def _objective_problems(settings: Settings) -> list[str]:
+    measure = settings.objective.partition(":")[0]
+    if measure != "auroc":
+        return [
+            f"--objective {settings.objective}: write auroc, or auroc:Mass,Nodule for some diseases"
+        ]
+    return [
+        f"--objective: unknown disease {name!r}{did_you_mean(name, DISEASES)}"
+        for name in settings.diseases
+        if name not in DISEASES
+    ]

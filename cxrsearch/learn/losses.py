@@ -1,0 +1,105 @@
+"""Losses on logits, each the mean over images and diseases, stable for any logit.
+
+Log-probabilities are written with softplus: log p = -softplus(-z), log(1 - p) = -softplus(z)
+for p = sigmoid(z). Targets may be soft (label smoothing): a loss is then the mix of its
+values for 1 and for 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from cxrsearch.learn.recipe import Recipe
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+MAX_WEIGHT = 100.0
+"""Prevalence weights are kept within 1 / MAX_WEIGHT and MAX_WEIGHT."""
+
+PROBABILITY_MARGIN = 0.05
+"""Negatives below this probability cost nothing in the asymmetric loss (Ridnik et al.)."""
+
+
+def bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy."""
+    return F.binary_cross_entropy_with_logits(logits.float(), targets.float())
+
+
+def weighted_bce(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """Binary cross-entropy with the positives of each disease times its ``weight`` (14,)."""
+    return F.binary_cross_entropy_with_logits(logits.float(), targets.float(), pos_weight=weight)
+
+
+def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Focal loss, (1 - p_t)^gamma times the cross-entropy (Lin et al., ICCV 2017, eq. 4)."""
+    z, t = logits.float(), targets.float()
+    miss, hit = F.softplus(-z), F.softplus(z)  # -log p, -log(1 - p)
+    positive = torch.exp(-gamma * hit) * miss
+    negative = torch.exp(-gamma * miss) * hit
+    return (t * positive + (1 - t) * negative).mean()
+
+
+def asymmetric(
+    logits: Tensor,
+    targets: Tensor,
+    gamma_positive: float,
+    gamma_negative: float,
+    margin: float = PROBABILITY_MARGIN,
+) -> Tensor:
+    """Asymmetric loss (Ridnik et al., ICCV 2021, eq. 4 to 6).
+
+    Positives cost (1 - p)^gamma_positive * -log p, negatives
+    p_m^gamma_negative * -log(1 - p_m) with the shifted p_m = max(p - margin, 0).
+    """
+    z, t = logits.float(), targets.float()
+    positive = torch.exp(-gamma_positive * F.softplus(z)) * F.softplus(-z)
+    # Not down to 0: the derivative of a power below 1 is infinite there.
+    shifted = (torch.sigmoid(z) - margin).clamp(min=1e-8)
+    negative = shifted.pow(gamma_negative) * -torch.log1p(-shifted)
+    return (t * positive + (1 - t) * negative).mean()
+
+
+def positive_weights(prevalence: NDArray[Any] | Tensor) -> Tensor:
+    """(14,) weights (1 - p) / p, clipped; a disease without positives gets the largest."""
+    share = torch.as_tensor(np.asarray(prevalence), dtype=torch.float32).clamp(0, 1)
+    return ((1 - share) / share.clamp(min=1e-12)).clamp(1 / MAX_WEIGHT, MAX_WEIGHT)
+
+
+def smooth(targets: Tensor, amount: float) -> Tensor:
+    """Targets moved by ``amount`` of the way towards one half."""
+    return targets.float() * (1 - amount) + amount / 2
+
+
+def build_loss(recipe: Recipe, prevalence: NDArray[Any] | Tensor) -> Loss:
+    """The loss of a recipe, label smoothing included.
+
+    Args:
+        recipe: genes ``loss``, ``focal_gamma``, ``gamma_negative``, ``gamma_positive``,
+            ``label_smoothing``.
+        prevalence: (14,) share of positives among the training images.
+
+    Returns:
+        A function of (b, 14) logits and (b, 14) targets in [0, 1] to a scalar: the mean,
+        in float32. It follows the logits to their device.
+    """
+    weights = positive_weights(prevalence)
+
+    def evaluate(logits: Tensor, targets: Tensor) -> Tensor:
+        if recipe.label_smoothing:
+            targets = smooth(targets, recipe.label_smoothing)
+        if recipe.loss == "weighted_bce":
+            return weighted_bce(logits, targets, weights.to(logits.device))
+        if recipe.loss == "focal":
+            return focal(logits, targets, recipe.focal_gamma)
+        if recipe.loss == "asymmetric":
+            return asymmetric(logits, targets, recipe.gamma_positive, recipe.gamma_negative)
+        return bce(logits, targets)
+
+    return evaluate

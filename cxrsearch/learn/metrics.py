@@ -1,0 +1,185 @@
+"""AUROC of many diseases at once, exactly, with patient-level bootstrap intervals.
+
+NumPy only, so that status and dashboard can use it without loading torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_CHUNK = 1 << 22  # resampled weights held at once (4 bytes each)
+
+
+def auroc(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Area under the ROC curve of each column.
+
+    The share of (positive, negative) pairs in which the positive scores higher, a tie
+    counting half (Hanley & McNeil, Radiology 1982). Pairs are counted in integers, so the
+    result is exact up to one division.
+
+    Args:
+        labels: (n, k), 0 or 1 (bool, int or float).
+        scores: (n, k), more is more positive; any finite numbers.
+
+    Returns:
+        (k,) values in [0, 1]; NaN where a column has positives only, or none.
+
+    Raises:
+        ValueError: where shapes differ, labels are not 0 or 1, or scores are not finite.
+    """
+    truth, values = _checked(labels, scores)
+    return np.array([_column(t, v) for t, v in zip(truth.T, values.T, strict=True)], dtype=float)
+
+
+def _column(truth: NDArray[np.bool_], values: NDArray[Any]) -> float:
+    positives, negatives = np.sort(values[truth]), np.sort(values[~truth])
+    if not positives.size or not negatives.size:
+        return float("nan")
+    few, many = sorted((positives, negatives), key=len)
+    below = np.searchsorted(many, few, "left").sum(dtype=np.int64)
+    up_to = np.searchsorted(many, few, "right").sum(dtype=np.int64)
+    share = float(below + up_to) / (2.0 * len(few) * len(many))
+    return share if few is positives else 1.0 - share
+
+
+def mean_auroc(values: ArrayLike) -> float:
+    """Mean over the defined (not NaN) values; NaN where there is none."""
+    defined = np.asarray(values, dtype=float)
+    defined = defined[~np.isnan(defined)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Bootstrap percentile intervals.
+
+    Args:
+        mean: lower and upper end for the mean AUROC.
+        diseases: (k, 2) ends for each column; NaN where no resample defines it.
+    """
+
+    mean: tuple[float, float]
+    diseases: NDArray[np.float64]
+
+
+def bootstrap(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Intervals:
+    """Percentile intervals of AUROC under resampling of whole patients.
+
+    A patient's images are alike, so patients are drawn with replacement, as many as there
+    are, each with all of its images (the cluster bootstrap: Field & Welsh, JRSS B 2007). A
+    resample in which a disease has one class only says nothing about that disease and is
+    left out for it; the mean is over the diseases that the resample defines.
+
+    Args:
+        labels: (n, k), 0 or 1.
+        scores: (n, k), finite.
+        patients: (n,) patient of each row, any type that can be compared.
+        resamples: how many.
+        seed: of the draws.
+        level: coverage.
+
+    Raises:
+        ValueError: as `auroc`, and where ``patients`` does not have n entries.
+    """
+    truth, values = _checked(labels, scores)
+    _, patient = np.unique(np.asarray(patients), return_inverse=True)
+    if patient.shape != (len(truth),):
+        raise ValueError(f"patients must have shape ({len(truth)},), got {patient.shape}")
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError(f"resamples >= 1 and 0 < level < 1, got {resamples} and {level}")
+    columns = [_Sorted(t, v) for t, v in zip(truth.T, values.T, strict=True)]
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK // max(1, len(truth)))
+    drawn = []
+    for start in range(0, resamples, step):
+        counts = _multiplicities(
+            rng, int(patient.max(initial=-1)) + 1, min(step, resamples - start)
+        )
+        weights = counts[:, patient]
+        drawn.append(np.stack([column.auroc(weights) for column in columns], axis=1))
+    return _intervals(np.concatenate(drawn), level)
+
+
+def _multiplicities(rng: np.random.Generator, n: int, resamples: int) -> NDArray[np.int32]:
+    """How often each of n patients is in each resample: (resamples, n)."""
+    if n == 0:
+        return np.zeros((resamples, 0), dtype=np.int32)
+    drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * n)
+    return counts.reshape(resamples, n).astype(np.int32)
+
+
+class _Sorted:
+    """One column, sorted once, whose AUROC under many weightings is then a running sum."""
+
+    def __init__(self, truth: NDArray[np.bool_], values: NDArray[Any]) -> None:
+        negatives = np.flatnonzero(~truth)
+        self.negatives = negatives[np.argsort(values[negatives], kind="stable")]
+        self.positives = np.flatnonzero(truth)
+        ordered = values[self.negatives]
+        self.below = np.searchsorted(ordered, values[self.positives], "left")
+        self.up_to = np.searchsorted(ordered, values[self.positives], "right")
+
+    def auroc(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        """AUROC for each row of ``weights`` (r, n), the multiplicities of the images: (r,)."""
+        running = np.zeros((len(weights), len(self.negatives) + 1), dtype=np.int32)
+        np.cumsum(weights[:, self.negatives], axis=1, dtype=np.int32, out=running[:, 1:])
+        positive = weights[:, self.positives].astype(float)
+        beaten = running[:, self.below] + running[:, self.up_to]  # twice: a tie is a half
+        pairs = positive.sum(axis=1) * running[:, -1]
+        with np.errstate(invalid="ignore"):
+            share: NDArray[np.float64] = (positive * beaten).sum(axis=1) / (2.0 * pairs)
+        return share
+
+
+def _intervals(drawn: NDArray[np.float64], level: float) -> Intervals:
+    """Percentiles over (resamples, k) values with NaN where undefined."""
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    defined = ~np.isnan(drawn)
+    some = defined.any(axis=1)
+    means = np.where(defined, drawn, 0.0)[some].sum(axis=1) / defined[some].sum(axis=1)
+    diseases = [_ends(column[~np.isnan(column)], ends) for column in drawn.T]
+    low, high = _ends(means, ends)
+    return Intervals((float(low), float(high)), np.array(diseases, dtype=float).reshape(-1, 2))
+
+
+def _ends(values: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.quantile(values, ends) if values.size else np.full(2, np.nan)
+
+
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Labels as bool and scores as float, both column-major (n, k), or ValueError."""
+    truth, values = np.asarray(labels), np.asarray(scores)
+    if truth.ndim != 2 or truth.shape != values.shape:
+        raise ValueError(
+            f"labels and scores must both be (n, k), got {truth.shape} and {values.shape}"
+        )
+    if truth.dtype.kind not in "biuf" or values.dtype.kind not in "biuf":
+        raise ValueError(f"labels and scores must be numbers, got {truth.dtype} and {values.dtype}")
+    if truth.dtype != bool:
+        other = (truth != 0) & (truth != 1)
+        if other.any():
+            row, column = np.argwhere(other)[0]
+            raise ValueError(
+                f"labels must be 0 or 1, got {truth[row, column]} in row {row}, column {column}"
+            )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(
+            f"scores must be finite, got {values[row, column]} in row {row}, column {column}"
+        )
+    if values.dtype not in (np.float32, np.float64):
+        # float16 sorts slowly, and float32 holds it exactly; integers need the wider type.
+        values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
+    return np.asfortranarray(truth.astype(bool)), np.asfortranarray(values)

@@ -1,0 +1,140 @@
+"""Optimisers, learning rate over the steps, and averaged weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from cxrsearch.learn.recipe import Recipe
+
+ONECYCLE_START = 1 / 25
+ONECYCLE_END = 1e-4 / 25
+"""First and last factor of the one-cycle schedule, as in torch's ``OneCycleLR``."""
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """The optimiser of a recipe over the parameters that are trained.
+
+    ``adam`` adds the decay to the gradient of every parameter (L2, as Kingma & Ba's users
+    knew it); ``adamw`` decouples it (Loshchilov & Hutter, ICLR 2019); ``sgd`` has Nesterov
+    momentum. In ``adamw`` and ``sgd`` biases and normalisation layers are not decayed.
+
+    Args:
+        model: its parameters with ``requires_grad``.
+        recipe: genes ``optimizer``, ``lr``, ``weight_decay``, ``momentum``.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "adam":
+        return Adam(trained, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return AdamW(groups, lr=recipe.lr)
+    # Without momentum there is nothing to look ahead with, and torch refuses.
+    nesterov = recipe.momentum > 0
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
+
+
+def lr_factor(recipe: Recipe, step: int, total: int) -> float:
+    """Learning rate at ``step`` as a share of ``lr``; a pure function.
+
+    The first ``warmup`` share of the steps rises to 1: linearly, in ``onecycle`` along a
+    half cosine from 1/25. Then ``constant`` stays, ``cosine`` falls to 0 at ``total``
+    (Loshchilov & Hutter, ICLR 2017), ``onecycle`` to 4e-6 at the last step (Smith & Topin
+    2018; the learning rate only, momentum stays).
+
+    Args:
+        recipe: genes ``schedule`` and ``warmup``.
+        step: from 0; steps past the last get the last one's factor.
+        total: steps of the whole training.
+    """
+    step = max(0, min(step, total - 1))
+    rise = round(recipe.warmup * total)
+    if step < rise:
+        if recipe.schedule == "onecycle":
+            return _half_cosine(ONECYCLE_START, 1.0, step / rise)
+        return (step + 1) / (rise + 1)
+    if recipe.schedule == "cosine":
+        return _half_cosine(1.0, 0.0, (step - rise) / max(1, total - rise))
+    if recipe.schedule == "onecycle":
+        return _half_cosine(1.0, ONECYCLE_END, (step - rise) / max(1, total - 1 - rise))
+    return 1.0
+
+
+def _half_cosine(start: float, end: float, way: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * way)) / 2
+
+
+def build_schedule(optimizer: Optimizer, recipe: Recipe, total_steps: int) -> LambdaLR:
+    """A scheduler to be stepped after each optimiser step; see `lr_factor`."""
+    return LambdaLR(optimizer, lambda step: lr_factor(recipe, step, total_steps))
+
+
+class EMA:
+    """Exponential moving average of a model's weights (Polyak & Juditsky 1992).
+
+    The decay warms up as min(decay, (1 + u) / (10 + u)) over the updates u, so that the
+    random start does not linger. Buffers (the statistics of batch normalisation) are not
+    averaged but copied.
+
+    Args:
+        model: whose weights to follow; the average starts from a copy of them.
+        decay: share of the average that stays at each update, in (0, 1).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self._names = {name for name, _ in model.named_parameters()}
+        self._shadow = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the model's present weights; once after each optimiser step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        for name, value in model.state_dict().items():
+            if name in self._names:
+                self._shadow[name].lerp_(value, 1 - decay)
+            else:
+                self._shadow[name].copy_(value)
+
+    @torch.no_grad()
+    def swap(self, model: nn.Module) -> None:
+        """Exchange the model's weights and the average, in place. Twice changes nothing."""
+        for name, value in model.state_dict().items():
+            kept = value.clone()
+            value.copy_(self._shadow[name])
+            self._shadow[name].copy_(kept)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Inside, ``model`` carries the averaged weights."""
+        self.swap(model)
+        try:
+            yield
+        finally:
+            self.swap(model)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors by name: the average, and ``updates``. Copies, not views."""
+        state = {f"shadow.{name}": value.clone() for name, value in self._shadow.items()}
+        return {**state, "updates": torch.tensor(self.updates)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state_dict`.
+
+        Raises:
+            KeyError: where it is of another model.
+        """
+        for name, value in self._shadow.items():
+            value.copy_(state[f"shadow.{name}"])
+        self.updates = int(state["updates"])

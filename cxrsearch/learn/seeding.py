@@ -1,0 +1,117 @@
+"""Seed & Proportional data: each epoch sees a fresh share of the images, in designed proportions.
+
+The design: a draw picks a class (one of the 14 diseases, or No Finding) with its designed
+probability, then one of the images of that class. An image with several diseases belongs
+to each of them in equal parts, so that designed = natural probabilities make every image
+equally likely. With n images, C classes that occur, m_c the sum of class c's parts, and the
+genes ``balance`` b and ``ratio_<class>`` r_c:
+
+    t_c  ~  r_c * ((1 - b) * m_c / n + b / C)                 designed probability of class c
+    w_i  =  mean over the classes c of image i of  t_c / m_c   weight of image i
+
+An epoch draws k = ``train_seed`` * n images *without replacement*, each with a chance of
+min(1, a * w_i), a such that the chances sum to k (Madow's systematic sampling over a random
+order, Annals of Mathematical Statistics 1949; it gives exactly these chances and exactly k
+images). The proportions therefore hold as far as the images suffice: a disease with few
+images has all of them in every epoch and no more, and with ``train_seed`` 1 every image is
+drawn once, whatever ``balance`` and the ratios say. `SeedProportional.exposure` tells what
+was really seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.learn.recipe import Recipe
+
+CLASSES = (*DISEASES, NO_FINDING)
+"""The 15 classes of a draw, in the order of `Recipe.ratios`."""
+
+_CERTAIN = 1 - 1e-9  # chances above this are 1 but for rounding
+
+
+def image_weights(
+    labels: NDArray[Any], balance: float, ratios: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """(n,) weights, summing to 1, of images with (n, 14) ``labels`` (see the module's text)."""
+    member = _classes(labels).astype(float)
+    member /= member.sum(axis=1, keepdims=True)
+    mass = member.sum(axis=0)
+    occurs = mass > 0
+    natural = mass / len(labels)
+    design = np.asarray(ratios) * ((1 - balance) * natural + balance * occurs / occurs.sum())
+    per_part = np.divide(design, mass, out=np.zeros_like(mass), where=occurs)
+    weights = member @ per_part
+    return np.asarray(weights / weights.sum())
+
+
+def inclusion(weights: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Chances min(1, a * weight) that sum to ``k``; weights must be above 0, k at most n."""
+    certain = np.zeros(len(weights), dtype=bool)
+    while True:
+        free = k - int(certain.sum())
+        rest = weights[~certain].sum()
+        chances = np.where(certain, 1.0, free * weights / rest if rest > 0 else 0.0)
+        over = (chances > _CERTAIN) & ~certain
+        if not over.any():
+            return chances
+        certain |= over
+
+
+def _classes(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n, 15) bool: the 14 diseases, then No Finding."""
+    sick = labels.astype(bool)
+    classes: NDArray[np.bool_] = np.column_stack([sick, ~sick.any(axis=1)])
+    return classes
+
+
+class SeedProportional:
+    """Which training images each epoch sees.
+
+    Args:
+        labels: (n, 14), 0 or 1.
+        recipe: genes ``train_seed``, ``balance`` and the ratios.
+        seed: of the draws; an epoch's draw depends on it and the epoch alone.
+
+    Raises:
+        ValueError: where labels are not (n, 14) with n above 0.
+    """
+
+    def __init__(self, labels: ArrayLike, recipe: Recipe, seed: int) -> None:
+        table = np.asarray(labels)
+        if table.ndim != 2 or table.shape[1] != len(DISEASES) or not len(table):
+            raise ValueError(f"labels must be (n, {len(DISEASES)}) with n > 0, got {table.shape}")
+        self.seed = seed
+        self.images_per_epoch = max(1, round(recipe.train_seed * len(table)))
+        self._classes = _classes(table)
+        weights = image_weights(table, recipe.balance, recipe.ratios)
+        self._chances = inclusion(weights, self.images_per_epoch)
+
+    def draw(self, epoch: int) -> NDArray[np.int64]:
+        """(k,) distinct rows for ``epoch``, in random order."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self._chances))
+        chances = self._chances[order]
+        certain = order[chances > _CERTAIN]
+        rest = order[chances <= _CERTAIN]
+        picked = rest[_systematic(rng, self._chances[rest], self.images_per_epoch - len(certain))]
+        return rng.permutation(np.concatenate([certain, picked]))
+
+    def exposure(self, rows: NDArray[Any]) -> dict[str, float]:
+        """Share of the drawn ``rows`` that carry each disease, and that carry none."""
+        shares = self._classes[rows].mean(axis=0)
+        return {name: float(share) for name, share in zip(CLASSES, shares, strict=True)}
+
+
+def _systematic(rng: np.random.Generator, chances: NDArray[np.float64], k: int) -> NDArray[np.intp]:
+    """``k`` positions, each with its chance: equidistant points on the chances laid end to end."""
+    if k == 0:
+        return np.zeros(0, dtype=np.intp)
+    ends = np.cumsum(chances)
+    points = (rng.random() + np.arange(k)) * (ends[-1] / k)
+    picked: NDArray[np.intp] = np.searchsorted(ends, points, "right").clip(max=len(chances) - 1)
+    return picked

@@ -1,0 +1,245 @@
+"""A genetic algorithm as an Optuna sampler, built from DEAP's operators."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from .coding import from_unit
+from .genetic_history import CARRIED, History, design, fit, union
+from .genetic_operators import Individual, Operators
+from .seeds import derive
+
+LINEAGE = "lineage"
+"""User attribute: where a trial's genes come from; see `search.lineage`."""
+SCHEMES = ("steady", "generational")
+ATTEMPTS = 40
+
+
+@dataclass
+class _Child:
+    values: dict[str, Any]
+    operator: str
+    parents: list[Individual] = field(default_factory=list)
+
+    def lineage(self) -> dict[str, Any]:
+        old = self.parents[0].values if self.parents else {}
+        changed = {n: [old[n], v] for n, v in self.values.items() if n in old and old[n] != v}
+        return {
+            "parents": [parent.number for parent in self.parents],
+            "operator": self.operator,
+            "changed": changed,
+        }
+
+
+class GeneticSampler(BaseSampler):
+    """A genetic algorithm that keeps no state.
+
+    Each ask is a pure function of the seed, the trial's number, the finished trials and
+    the parameters of the unfinished trials with lower numbers. A search that was
+    interrupted therefore goes on as if it had not been, and a sampler may be made anew for
+    every ask. It works in any single-objective study, with conditional parameters, pruners
+    and ``n_jobs``; DEAP's global generator is neither used nor touched.
+
+    The first ``population_size`` trials are a Latin hypercube. After them each trial is a
+    child of the population, the best ``population_size`` trials so far. Pruned trials
+    count by the step they reached and their best value up to it (`search.halving.credit`),
+    below every complete one; failed ones are never parents, and their neighbourhood is
+    avoided. No combination of the genes that matter is tried twice, as long as there is a
+    new one to find.
+
+    Two user attributes are written with every trial: ``lineage`` (parents, operator,
+    changed genes; see `search.lineage`) and ``carried`` (the value of every gene, also of
+    those that a condition switched off: a descendant that switches them on inherits it).
+
+    Args:
+        seed: where every draw comes from; ``None`` draws one now.
+        population_size: individuals in the population, at least 2.
+        scheme: ``"steady"``: every finished trial may be a parent at once, nobody waits.
+            ``"generational"``: the textbook (mu + lambda) scheme with both equal to
+            ``population_size``; parents come from earlier generations only. A runner that
+            asks `ready` before it asks for a trial has the barrier; one that does not, as
+            ``Study.optimize``, works with what is there.
+        space: the genes, where they are known; otherwise they are learnt from the trials.
+        tournament: individuals that compete to be a parent, at least 1.
+        crossover_probability: of a child to have two parents.
+        mutation_rate: genes that a mutation changes on average, at least.
+        mutation_strength: standard deviation of a numeric gene's first mutations in the unit
+            interval. It shrinks with the square root of the number of finished trials.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        population_size: int = 10,
+        scheme: str = "steady",
+        space: Mapping[str, BaseDistribution] | None = None,
+        tournament: int = 3,
+        crossover_probability: float = 0.7,
+        mutation_rate: float = 1.0,
+        mutation_strength: float = 0.2,
+    ) -> None:
+        if population_size < 2:
+            raise ValueError(f"population_size must be at least 2, got {population_size}")
+        if scheme not in SCHEMES:
+            raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
+        if tournament < 1:
+            raise ValueError(f"tournament must be at least 1, got {tournament}")
+        if not 0.0 <= crossover_probability <= 1.0:
+            raise ValueError(
+                f"crossover_probability must be in [0, 1], got {crossover_probability}"
+            )
+        if mutation_rate <= 0.0 or mutation_strength <= 0.0:
+            raise ValueError(
+                "mutation_rate and mutation_strength must be above 0, got "
+                f"{mutation_rate} and {mutation_strength}"
+            )
+        self.seed = secrets.randbelow(2**31) if seed is None else seed
+        self.population_size = population_size
+        self.scheme = scheme
+        self._space = None if space is None else dict(space)
+        self._tournament = tournament
+        self._crossover = crossover_probability
+        self._rate = mutation_rate
+        self._strength = mutation_strength
+
+    def generation(self, number: int) -> int:
+        """The generation that trial ``number`` belongs to."""
+        return number // self.population_size
+
+    def ready(self, trials: Iterable[FrozenTrial], number: int) -> bool:
+        """Whether trial ``number`` may be asked for by now.
+
+        Always, in the steady scheme. In the generational one when all trials of earlier
+        generations have ended.
+        """
+        if self.scheme == "steady":
+            return True
+        barrier = self.generation(number) * self.population_size
+        return sum(t.number < barrier and t.state.is_finished() for t in trials) == barrier
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Every gene seen so far, or given; also those that this trial may not need."""
+        if len(study.directions) > 1:
+            raise ValueError(
+                f"GeneticSampler has one objective, the study has {len(study.directions)}"
+            )
+        trials = study.get_trials(deepcopy=False)
+        return union((t for t in trials if t.number != trial.number), self._space)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The genes of this trial. Writes ``lineage`` and ``carried`` with it."""
+        below = None
+        if self.scheme == "generational":
+            below = self.generation(trial.number) * self.population_size
+        history = History.read(
+            study.get_trials(deepcopy=False),
+            trial.number,
+            study.direction,
+            self.seed,
+            search_space,
+            below,
+        )
+        child = self._child(history, trial)
+        storage, key = study._storage, trial._trial_id
+        storage.set_trial_user_attr(key, LINEAGE, child.lineage())
+        storage.set_trial_user_attr(key, CARRIED, child.values)
+        return {name: child.values[name] for name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A gene met for the first time, or one whose range has changed since."""
+        stored = study._storage.get_trial(trial._trial_id).user_attrs.get(CARRIED, {})
+        if param_name in stored:
+            return fit(param_distribution, stored[param_name])
+        space = {param_name: param_distribution}
+        return design(self.seed, trial.number, self.population_size, space)[param_name]
+
+    def _child(self, history: History, trial: FrozenTrial) -> _Child:
+        number, space = trial.number, history.layout.space
+        fixed = {
+            name: fit(space[name], value)
+            for name, value in trial.system_attrs.get("fixed_params", {}).items()
+            if name in space
+        }
+        enough = len(history.ranked) >= max(2, self.population_size // 2)
+        rng = Random(derive(self.seed, "child", number))
+        if number < self.population_size or not enough:
+            label = "initial" if number < self.population_size else "random"
+            drawn = design(self.seed, number, self.population_size, space)
+            first = _Child({**drawn, **fixed}, label)
+            if not space or not history.is_tried(first.values):
+                return first
+        else:
+            bred = self._breed(history, rng, fixed)
+            if bred is not None:
+                return bred
+        return self._random(history, rng, fixed)
+
+    def _breed(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
+        """A child that was not tried before, or None if the mutations found none."""
+        population = history.population(self.population_size)
+        operators = Operators(history.layout, rng, self._tournament)
+        shrink = (self.population_size / len(history.ranked)) ** 0.5
+        strength = self._strength * min(shrink, 1.0)
+        for attempt in range(ATTEMPTS):
+            growth = 1.1**attempt
+            child = self._vary(operators, population, growth, strength)
+            child.values.update(fixed)
+            avoid = attempt < ATTEMPTS // 2 and history.is_near_bad(child.values, strength / 2)
+            if not avoid and not history.is_tried(child.values):
+                return child
+        return None
+
+    def _vary(
+        self, operators: Operators, population: list[Individual], growth: float, strength: float
+    ) -> _Child:
+        rng = operators.rng
+        crossed = len(population) > 1 and rng.random() < self._crossover
+        parents = operators.parents(population, 2 if crossed else 1)
+        numbers, classes = operators.mate(*parents) if crossed else parents[0].copy()
+        genes = max(len(parents[0].expressed), 1)
+        probability = min(self._rate * growth / genes, 1.0)
+        mutant = operators.mutate(numbers, classes, probability, min(strength * growth, 0.5))
+        mutated = mutant != (numbers, classes)
+        if crossed:
+            parents.sort(key=lambda p: _distance(p, *mutant))
+        name = ("crossover+mutation" if mutated else "crossover") if crossed else "mutation"
+        return _Child(operators.decode(*mutant, parents), name, parents)
+
+    def _random(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child:
+        """A random child; one that was tried before only if no new one could be found."""
+        space = history.layout.space
+        for _ in range(ATTEMPTS):
+            values = {n: from_unit(dist, rng.random()) for n, dist in space.items()}
+            values.update(fixed)
+            if not history.is_tried(values):
+                break
+        return _Child(values, "random")
+
+
+def _distance(parent: Individual, numbers: list[float], classes: list[int]) -> float:
+    """How far a child lies from ``parent``: a changed choice counts as a whole range."""
+    apart = sum(abs(a - b) for a, b in zip(parent.numbers, numbers, strict=True))
+    return apart + sum(a != b for a, b in zip(parent.classes, classes, strict=True))

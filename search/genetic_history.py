@@ -1,0 +1,194 @@
+"""What the trials so far tell a genetic algorithm: the genes, the parents, what was tried."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from .coding import from_unit, to_unit
+from .genetic_operators import Credit, Individual, Layout
+from .halving import credit
+from .seeds import derive
+
+CARRIED = "carried"
+"""User attribute: the value of every gene the sampler proposed, expressed or not."""
+
+
+def params_of(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The trial's parameters, or those it will have if it still waits (a known-good point)."""
+    fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return trial.params or fixed
+
+
+def union(
+    trials: Iterable[FrozenTrial], given: Mapping[str, BaseDistribution] | None
+) -> dict[str, BaseDistribution]:
+    """Every gene seen in any trial, sorted by name.
+
+    Optuna's own inference keeps what all trials have in common, which loses the
+    conditional genes. The latest distribution counts where one changed; ``given`` counts
+    before anything seen. Genes that can take one value only are left out.
+    """
+    seen: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        seen.update(trial.distributions)
+    seen.update(given or {})
+    return {name: seen[name] for name in sorted(seen) if not seen[name].single()}
+
+
+def merit(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float] | None:
+    """`search.halving.credit`, with less counting as more where the study minimises."""
+    if direction == StudyDirection.MINIMIZE:
+        mirrored = copy.copy(trial)
+        if trial.values is not None:
+            mirrored.values = [-v for v in trial.values]
+        mirrored.intermediate_values = {s: -v for s, v in trial.intermediate_values.items()}
+        return credit(mirrored)
+    return credit(trial)
+
+
+def is_bad(trial: FrozenTrial) -> bool:
+    """Whether the trial failed or met NaN: its neighbourhood is better avoided."""
+    return trial.state == TrialState.FAIL or any(
+        math.isnan(v) for v in trial.intermediate_values.values()
+    )
+
+
+def design(
+    seed: int, number: int, size: int, space: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """Row ``number`` of a Latin hypercube: each ``size`` rows in turn fill each gene evenly.
+
+    A gene's value follows from ``(seed, number, name)`` alone, so genes that turn up late,
+    or only under a condition, need not be known beforehand (McKay et al., 1979).
+    """
+    block, row = divmod(number, size)
+    values = {}
+    for name, dist in space.items():
+        rng = Random(derive(seed, "design", name, block))
+        order = rng.sample(range(size), size)
+        jitter = [rng.random() for _ in range(size)]
+        values[name] = from_unit(dist, (order[row] + jitter[row]) / size)
+    return values
+
+
+@dataclass(frozen=True)
+class History:
+    """What one ask may know.
+
+    Args:
+        seed: the sampler's seed.
+        layout: every gene seen or given.
+        ranked: (credit, trial), best first; among equals the newest first, so that the
+            population drifts over plateaus instead of standing still.
+        tried: parameters of all trials finished, and of those unfinished with lower numbers.
+        bad: parameters of the trials that failed.
+    """
+
+    seed: int
+    layout: Layout
+    ranked: Sequence[tuple[tuple[float, float], FrozenTrial]]
+    tried: Sequence[Mapping[str, Any]]
+    bad: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(
+        cls,
+        trials: Iterable[FrozenTrial],
+        number: int,
+        direction: StudyDirection,
+        seed: int,
+        given: Mapping[str, BaseDistribution] | None,
+        parents_below: int | None = None,
+    ) -> History:
+        """The history as trial ``number`` may see it.
+
+        Args:
+            trials: all trials of the study.
+            number: the trial that asks.
+            direction: the study's.
+            seed: the sampler's.
+            given: genes known beforehand.
+            parents_below: only trials with lower numbers may be parents.
+        """
+        visible = [
+            t for t in trials if t.number != number and (t.state.is_finished() or t.number < number)
+        ]
+        visible.sort(key=lambda t: t.number)
+        ranked, bad = [], []
+        for trial in visible:
+            if not trial.state.is_finished():
+                continue
+            worth = None if is_bad(trial) else merit(trial, direction)
+            if worth is None:
+                bad += [trial.params] if is_bad(trial) else []
+            elif parents_below is None or trial.number < parents_below:
+                ranked.append((worth, trial))
+        ranked.sort(key=lambda pair: (pair[0], pair[1].number), reverse=True)
+        space = union(visible, given)
+        tried = [{n: v for n, v in params_of(t).items() if n in space} for t in visible]
+        bad = [{n: v for n, v in params.items() if n in space} for params in bad]
+        return cls(seed, Layout(space), ranked, [t for t in tried if t], [b for b in bad if b])
+
+    def population(self, size: int) -> list[Individual]:
+        """The best ``size`` individuals so far, best first."""
+        return [self._individual(trial, worth) for worth, trial in self.ranked[:size]]
+
+    def _individual(self, trial: FrozenTrial, worth: tuple[float, float]) -> Individual:
+        space = self.layout.space
+        known = {**trial.user_attrs.get(CARRIED, {}), **trial.params}
+        values = {}
+        for name, dist in space.items():
+            rng = Random(derive(self.seed, "fill", name, trial.number))
+            values[name] = (
+                fit(dist, known[name]) if name in known else from_unit(dist, rng.random())
+            )
+        numbers, classes = self.layout.encode(values)
+        expressed = frozenset(trial.params) & space.keys()
+        return Individual(trial.number, values, expressed, numbers, classes, Credit(worth))
+
+    def is_tried(self, values: Mapping[str, Any]) -> bool:
+        """Whether an objective that meets ``values`` would repeat a trial.
+
+        An objective that is given a trial's values for all the genes the trial expressed
+        goes the same way through every condition, so these genes decide alone.
+        """
+        return any(all(_equal(values[n], v) for n, v in params.items()) for params in self.tried)
+
+    def is_near_bad(self, values: Mapping[str, Any], radius: float) -> bool:
+        """Whether some failed trial lies within ``radius`` of ``values`` in each of its genes."""
+        space = self.layout.space
+        return any(
+            all(_near(space[n], values[n], v, radius) for n, v in params.items())
+            for params in self.bad
+        )
+
+
+def fit(dist: BaseDistribution, value: Any) -> Any:
+    """``value`` if ``dist`` contains it, else the nearest that it contains."""
+    try:
+        if dist._contains(dist.to_internal_repr(value)):
+            return value
+        return from_unit(dist, to_unit(dist, value))
+    except (ValueError, TypeError):  # another kind of gene under the same name
+        return from_unit(dist, 0.5)
+
+
+def _equal(one: Any, two: Any) -> bool:
+    if isinstance(one, float) and isinstance(two, float):
+        return math.isclose(one, two, rel_tol=1e-9)
+    return bool(one == two)
+
+
+def _near(dist: BaseDistribution, one: Any, two: Any, radius: float) -> bool:
+    if isinstance(dist, CategoricalDistribution):
+        return _equal(one, two)
+    return abs(to_unit(dist, one) - to_unit(dist, fit(dist, two))) < radius

@@ -1,0 +1,172 @@
+"""Find the image files below a folder and match them with the names of a label table."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from cxrsearch.errors import InputError
+
+SUFFIXES = (".png", ".dcm", ".dicom", ".jpg", ".jpeg")
+"""What counts as an image, in any case; the earlier wins where two share a folder and a stem."""
+SHOWN = 10
+"""At most this many problems of one kind are spelled out."""
+
+
+class Found(NamedTuple):
+    """Image files: paths below the folder, with ``/``, sorted; and notes."""
+
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which file belongs to which name.
+
+    Args:
+        files: name -> path below the folder, for labelled and unlabelled names.
+        unlabelled: names (paths) of files that the table says nothing about.
+        notes: what was decided where a name had several files.
+    """
+
+    files: Mapping[str, str]
+    unlabelled: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_images(folder: Path) -> Found:
+    """All image files below ``folder``, hidden ones aside; symbolic links are followed."""
+    files: list[str] = []
+    refused: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        try:
+            here = (folder / below).stat()
+            if (here.st_dev, here.st_ino) in seen:  # a link that leads back up
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    if entry.name.startswith((".", "__MACOSX")):
+                        continue
+                    # Suffix first: asking a link what it is costs a look at the disk.
+                    if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+                        files.append(below + entry.name)
+                    elif entry.is_dir():
+                        pending.append(f"{below}{entry.name}/")
+        except OSError as error:
+            refused.append(f"{folder / below} ({error.strerror})")
+    notes = [f"{len(refused)} folders could not be read, such as {min(refused)}"] if refused else []
+    return Found(tuple(sorted(files)), tuple(notes))
+
+
+def stem(name: str) -> str:
+    """``name`` without the suffix of an image; other dots stay (DICOM's UIDs have many)."""
+    lower = name.lower()
+    for suffix in SUFFIXES:
+        if lower.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def match_images(names: Sequence[str], files: Sequence[str]) -> Match:
+    """Match table names with files.
+
+    A name may be a path (its end or the file's must be the other's), a base name, or either
+    without its suffix. Where several files fit, the one in the folder that serves most names
+    is taken, and one note says so.
+
+    Raises:
+        InputError: where two names of the table lead to one file.
+    """
+    lookup: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        lookup[stem(file.rpartition("/")[2])].append(file)
+    candidates = {name: fitting for name in names if (fitting := _fitting(name, lookup))}
+    serves = Counter(
+        folder for fitting in candidates.values() for folder in {_folder(file) for file in fitting}
+    )
+    chosen = {
+        name: min(fitting, key=lambda file: _rank(file, serves))
+        for name, fitting in candidates.items()
+    }
+    _check_one_name_a_file(chosen)
+    # A copy of a labelled image is no unlabelled one, whatever folder it lies in.
+    taken = {file for fitting in candidates.values() for file in fitting}
+    unlabelled = tuple(file for file in files if file not in taken and file not in chosen)
+    return Match(
+        files={**chosen, **{file: file for file in unlabelled}},
+        unlabelled=unlabelled,
+        notes=tuple(_note(candidates, chosen)),
+    )
+
+
+def _folder(file: str) -> str:
+    return file.rpartition("/")[0]
+
+
+def _rank(file: str, serves: Mapping[str, int]) -> tuple[int, int, int, str]:
+    """Sort key: most names served, then nearest the top, then the better format."""
+    suffix = PurePosixPath(file).suffix.lower()
+    return -serves[_folder(file)], file.count("/"), SUFFIXES.index(suffix), file
+
+
+def _fitting(name: str, lookup: Mapping[str, Sequence[str]]) -> list[str]:
+    """The files that ``name`` may mean: those that have its suffix, else of any suffix."""
+    plain = name.replace("\\", "/").removeprefix("./").strip("/")
+    bare = stem(plain)
+    same = [file for file in lookup.get(bare.rpartition("/")[2], ()) if _ends(stem(file), bare)]
+    return [file for file in same if _ends(file, plain)] or same
+
+
+def _ends(one: str, other: str) -> bool:
+    """Whether one path is the end of the other, folder by folder."""
+    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+
+
+def _check_one_name_a_file(chosen: Mapping[str, str]) -> None:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for name, file in chosen.items():
+        owners[file].append(name)
+    shared = [(file, names) for file, names in owners.items() if len(names) > 1]
+    if shared:
+        raise InputError(
+            shorten(
+                f"duplicate image: {', '.join(map(repr, sorted(names)))} in the label table are "
+                f"one file, {file!r}; keep one row of it"
+                for file, names in shared
+            )
+        )
+
+
+def _note(candidates: Mapping[str, Sequence[str]], chosen: Mapping[str, str]) -> list[str]:
+    """One note on names with several files."""
+    several = [name for name, fitting in candidates.items() if len(fitting) > 1]
+    if not several:
+        return []
+    kept = Counter(_folder(chosen[name]) or "." for name in several).most_common(1)[0][0]
+    left = Counter(
+        _folder(file) or "."
+        for name in several
+        for file in candidates[name]
+        if file != chosen[name]
+    )
+    others = ", ".join(f"{folder} ({count:,})" for folder, count in left.most_common(3))
+    return [
+        f"{len(several):,} labelled images have more than one file; those in {kept} are used, "
+        f"as it holds most of the table's images, and copies left aside in {others}"
+    ]
+
+
+def shorten(problems: Iterable[str]) -> list[str]:
+    """The first `SHOWN` problems and a count of the others."""
+    every = list(problems)
+    more = len(every) - SHOWN
+    return [*every[:SHOWN], *([f"... and {more:,} more of this kind"] if more > 0 else [])]

@@ -1,0 +1,160 @@
+"""From a folder of X-rays and a label table to a `Dataset`."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cxrsearch.errors import InputError
+
+from .dataset import Dataset, Source, fingerprint
+from .files import find_images, match_images
+from .images import DICOM_SUFFIXES, ImageError, dicom_problem, image_size, read_image
+from .rows import read_lines
+from .tables import Table, find_table, read_table
+
+__all__ = ["Dataset", "FolderSource", "Source", "fingerprint", "read_dataset", "read_test_list"]
+
+SIDE_SAMPLE = 25
+"""How many images are looked at to tell the source's typical side."""
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Image files below one folder.
+
+    Args:
+        root: the folder, absolute, so that workers elsewhere find it.
+        files: name -> path below the folder.
+    """
+
+    root: Path
+    files: Mapping[str, str] = field(repr=False)
+
+    def path(self, name: str) -> Path:
+        """The file behind a name."""
+        return self.root / self.files[name]
+
+    def decode(self, name: str, size: int) -> np.ndarray:
+        """See `Source.decode`."""
+        return read_image(self.path(name), size)
+
+    def stamp(self, name: str) -> str:
+        """Size and time of the last change: equal for a copy that kept its times."""
+        try:
+            status = self.path(name).stat()
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
+    """Read the labelled and unlabelled X-rays below a folder.
+
+    Args:
+        folder: holds image files (PNG, JPEG, DICOM) at any depth.
+        labels: the label table; looked for in the folder itself where None.
+
+    Returns:
+        the data set, sorted by name. Labelled names without a file are left out and noted;
+        images whose name the table does not have are the unlabelled part.
+
+    Raises:
+        InputError: no such folder, no images, no usable table, or none of its images there.
+    """
+    folder = Path(folder)
+    _check_places(folder, labels)
+    table = read_table(Path(labels) if labels is not None else find_table(folder))
+    found = find_images(folder)
+    if not found.files:
+        raise InputError(
+            f"{folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or .dicom)"
+        )
+    match = match_images(table.images, found.files)
+    rows = [row for row, name in enumerate(table.images) if name in match.files]
+    if not rows:
+        raise InputError(
+            f"{folder}: none of the {len(table.images):,} images of {table.path} is among the "
+            f"{len(found.files):,} image files there; the table has {table.images[0]!r}, the "
+            f"folder {found.files[0]!r}. Give the folder that the table belongs to"
+        )
+    rows.sort(key=table.images.__getitem__)
+    names = tuple(table.images[row] for row in rows)
+    source = FolderSource(folder.resolve(), match.files)
+    _check_dicom(folder, [match.files[name] for name in names])
+    return Dataset(
+        names=names,
+        labels=table.labels[rows],
+        patients=table.patients[rows],
+        unlabelled=match.unlabelled,
+        source=source,
+        notes=(*table.notes, *found.notes, *_missing(table, names), *match.notes),
+        label=str(folder),
+        extra={column: values[rows] for column, values in table.extra.items()},
+        source_side=_typical_side(source.path(name) for name in names),
+    )
+
+
+def read_test_list(path: Path) -> list[str]:
+    """Image names of the test part, one a line, as in NIH's ``test_list.txt``.
+
+    Raises:
+        InputError: where the file cannot be read or holds no name.
+    """
+    names = [line.strip() for line in read_lines(Path(path))]
+    names = list(dict.fromkeys(name for name in names if name))
+    if not names:
+        raise InputError(f"{path}: no image names in it; write one name a line")
+    return names
+
+
+def _check_places(folder: Path, labels: Path | None) -> None:
+    """Collect what is wrong with the two paths before anything is read."""
+    problems = []
+    if not folder.exists():
+        problems.append(f"{folder}: no such folder")
+    elif not folder.is_dir():
+        problems.append(f"{folder}: a file, but a folder of images is wanted")
+    elif not os.access(folder, os.R_OK | os.X_OK):
+        problems.append(f"{folder}: not readable for you; check its permissions")
+    elif next(folder.iterdir(), None) is None:
+        problems.append(f"{folder}: the folder is empty")
+    if labels is not None and not Path(labels).is_file():
+        problems.append(f"{labels}: no such label table (a CSV file)")
+    if problems:
+        raise InputError(problems)
+
+
+def _check_dicom(folder: Path, files: Sequence[str]) -> None:
+    """Say once that pydicom is missing, instead of once an image."""
+    dicom = [file for file in files if file.lower().endswith(DICOM_SUFFIXES)]
+    if dicom and (problem := dicom_problem()):
+        raise InputError(f"{folder}: {len(dicom):,} DICOM files, such as {dicom[0]!r}: {problem}")
+
+
+def _missing(table: Table, names: Sequence[str]) -> list[str]:
+    """One note on labelled names that have no file."""
+    missing = sorted(set(table.images) - set(names))
+    if not missing:
+        return []
+    return [
+        f"{len(missing):,} of the {len(table.images):,} labelled images have no file and are "
+        f"left out, such as {missing[0]!r}"
+    ]
+
+
+def _typical_side(paths: Iterable[Path]) -> int:
+    """Median of the shorter sides of images spread evenly over ``paths``, in pixels."""
+    every = list(paths)
+    sides = []
+    for path in every[:: max(1, len(every) // SIDE_SAMPLE)]:
+        try:
+            sides.append(min(image_size(path)))
+        except ImageError:
+            continue
+    return int(statistics.median(sides)) if sides else 1024

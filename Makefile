@@ -5,7 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-DEMO := results/demo
+DEMO := results/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
 	@echo "make demo    install, then search on drawn X-rays and write a dashboard"
@@ -30,7 +30,10 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python benchmarks/demo.py --study $(DEMO)
+	$(BIN)/cxrsearch ga --generations 4 --population 6 --study $(DEMO)
+	$(BIN)/cxrsearch train $(DEMO) --out $(DEMO)/model
+	$(BIN)/cxrsearch evaluate $(DEMO)/model
+	$(BIN)/cxrsearch dashboard $(DEMO)
 
 lint: $(READY)
 	$(BIN)/ruff check .

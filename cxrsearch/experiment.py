@@ -10,6 +10,7 @@ From Python, a search is::
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,16 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch import __version__
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.keep import keep_best, parse_keep
+from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.trial import TrialConfig, TrialObjective, save_labels
 from cxrsearch.prepare import (
     Prepared,
     cache_root,
     check_disk,
+    gene_values,
     leave_out_bad,
     load_data,
     prepare,
@@ -76,7 +80,7 @@ def _abandoned(path: Path) -> bool:
 
 def _difference(path: Path, settings: Settings) -> str:
     old = read_study_yaml(path)["settings"]
-    fresh = settings.to_dict()
+    fresh = settings.with_absolute_paths().to_dict()
     changed = [
         f"{key} {old.get(key)!r}, not {fresh[key]!r}"
         for key in ("data", "labels", "space", "sampler", "objective", "seed")
@@ -126,7 +130,7 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
     options: dict[str, Any] = {}
     if settings.sampler == "genetic":
         options = {"population_size": settings.population, "scheme": settings.scheme}
-    epochs = prepared.space.upper("epochs", default=10)
+    epochs = max(gene_values(prepared.space, "epochs", Recipe.epochs))
     return StudyConfig(
         name=folder.resolve().name,
         sampler=settings.sampler,
@@ -221,7 +225,9 @@ def run(
     def on_event(event: Any) -> None:
         view(event)
         if event.kind == "end":
-            keep_best(study.folder / "trials", study.ranking(), keep, study.running())
+            trials = study.trials()
+            running = {t.number for t in trials if not t.state.is_finished()}
+            keep_best(study.folder / "trials", ranking(trials), keep, running)
 
     with view:
         if settings.runner == "serial":
@@ -238,6 +244,12 @@ def run(
                 address=settings.address,
             )
             run_tune(study, objective, budget, resources, on_event)
+
+
+def ranking(trials: Iterable[FrozenTrial]) -> list[int]:
+    """Numbers of the complete trials, best first."""
+    complete = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    return [t.number for t in sorted(complete, key=lambda t: (-(t.value or 0.0), t.number))]
 
 
 def resume(folder: str | Path, *, more: int = 0, **changes: Any) -> Path:

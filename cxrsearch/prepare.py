@@ -58,8 +58,8 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     Raises:
         InputError: naming every problem found.
     """
-    settings = resolve_hardware(settings)
     settings.check()
+    settings = resolve_hardware(settings.with_absolute_paths())
     space, notes = load_space(settings)
     dataset = load_data(settings)
     frame = settings.frame or frame_for(space, dataset.source_side)
@@ -151,10 +151,10 @@ def without_missing_weights(
     from cxrsearch.learn.weights import weights_problem
 
     folder = Path(settings.weights_dir) if settings.weights_dir else None
-    models = _values(space, "model", Recipe.model)
+    models = gene_values(space, "model", Recipe.model)
     problems = {
         init: found
-        for init in _values(space, "init", Recipe.init)
+        for init in gene_values(space, "init", Recipe.init)
         if (found := [p for m in models if (p := weights_problem(init, m, folder))])
     }
     if not problems:
@@ -200,7 +200,7 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _values(space: SearchSpace, gene: str, default: Any) -> list[Any]:
+def gene_values(space: SearchSpace, gene: str, default: Any) -> list[Any]:
     """The values that ``gene`` can take in ``space``: its choices or ends, or what is fixed."""
     if gene not in space.genes:
         return [space.fixed.get(gene, default)]
@@ -216,8 +216,8 @@ def frame_for(space: SearchSpace, source_side: int) -> int:
     A multiple of 32, so that studies with similar spaces share one cache; never above the
     source's own side, or 1024.
     """
-    sizes = [size_of(v) for v in _values(space, "input_size", Recipe.input_size)]
-    crops = [size_of(v) for v in _values(space, "crop", Recipe.crop)]
+    sizes = [size_of(v) for v in gene_values(space, "input_size", Recipe.input_size)]
+    crops = [size_of(v) for v in gene_values(space, "crop", Recipe.crop)]
     need = max(
         side * 1024 / window
         for size in sizes

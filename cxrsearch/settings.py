@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from cxrsearch.data.diseases import DISEASES
@@ -101,12 +102,20 @@ class Settings:
         return tuple(n.strip() for n in names.split(",")) if names else DISEASES
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, as study.yaml keeps them. No password is among them."""
-        from search.storage import without_password
+        """Plain values by name, as study.yaml keeps them.
 
-        plain = asdict(self)
-        plain["storage"] = without_password(self.storage) if self.storage else None
-        return plain
+        The storage's URL is not among them: the study remembers it, without its password.
+        """
+        return {**asdict(self), "storage": None}
+
+    def with_absolute_paths(self) -> Settings:
+        """The same with its paths absolute, so that the study can be resumed from anywhere."""
+        paths = {
+            name: str(Path(value).expanduser().resolve())
+            for name in ("data", "labels", "test_list", "cache", "weights_dir")
+            if (value := getattr(self, name)) and value != PHANTOM
+        }
+        return replace(self, **paths)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:

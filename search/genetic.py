@@ -87,8 +87,8 @@ class GeneticSampler(BaseSampler):
         scheme: str = "steady",
         space: Mapping[str, BaseDistribution] | None = None,
         tournament: int = 3,
-        crossover_probability: float = 0.7,
-        mutation_rate: float = 1.0,
+        crossover_probability: float = 0.8,
+        mutation_rate: float = 1.5,
         mutation_strength: float = 0.2,
     ) -> None:
         if population_size < 2:

@@ -1,0 +1,84 @@
+"""Optuna's samplers without their memory, so that an interrupted ask can be made again."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from .seeds import derive
+
+_WARNINGS = threading.Lock()
+
+
+class ReplayedSampler(BaseSampler):
+    """A sampler that is made anew for every draw, with a seed from the draw's name.
+
+    Optuna's samplers hold a random stream that runs on from gene to gene and from trial to
+    trial, and some hold caches. A trial that was asked for, killed with half of its genes
+    stored and asked for again would get other genes. Made anew with a seed from ``(seed,
+    number)`` for the genes sampled together and from ``(seed, number, name)`` for those
+    sampled alone, each draw is a function of the seed, the number and the history.
+
+    Args:
+        make: makes the sampler from a seed.
+        seed: the study's.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self._make = make
+        self.seed = seed
+
+    def _fresh(self, *parts: str | int) -> BaseSampler:
+        # Warnings about features that Optuna calls experimental say nothing that a user of
+        # this package could act on. `catch_warnings` swaps module globals, hence the lock.
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self._make(derive(self.seed, "replayed", *parts))
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The genes that the sampler samples together."""
+        return self._fresh(trial.number).infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The genes that are sampled together."""
+        sampler = self._fresh(trial.number)
+        # Grouped TPE remembers the groups it found here.
+        sampler.infer_relative_search_space(study, trial)
+        return sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A gene that is sampled alone."""
+        sampler = self._fresh(trial.number, param_name)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+class Nsga2Sampler(NSGAIISampler):
+    """NSGA-II whose parents come in the same order at every look.
+
+    Optuna's own returns a generation's parents in the order of selection at the first look
+    and in the order of their numbers at every later one. The next draw then picks another
+    parent if the first look was cut off by a kill.
+    """
+
+    def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """The parents of ``generation``, by number."""
+        parents = super().get_parent_population(study, generation)
+        return sorted(parents, key=lambda trial: trial.number)

@@ -39,9 +39,13 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog=_example("cxrsearch ga --generations 4 --population 6",
-                             "cxrsearch ga --data my-xrays --time-budget 8h --study results/first",
-                             "cxrsearch ga --data my-xrays --generations 20 --dry-run"))  # fmt: skip
+@cli.command(
+    epilog=_example(
+        "cxrsearch ga --generations 4 --population 6",
+        "cxrsearch ga --data my-xrays --time-budget 8h --study results/first",
+        "cxrsearch ga --data my-xrays --generations 20 --dry-run",
+    )
+)
 @search_options(genetic_options)
 def ga(study: str | None, dry_run: bool, **given: Any) -> None:
     """Search with the genetic algorithm."""
@@ -50,15 +54,23 @@ def ga(study: str | None, dry_run: bool, **given: Any) -> None:
     _search(settings_from(given, sampler="genetic"), study, dry_run)
 
 
-@cli.command(epilog=_example("cxrsearch optuna --trials 100 --data my-xrays",
-                             "cxrsearch optuna --trials 50 --sampler gp --space full"))  # fmt: skip
+@cli.command(
+    epilog=_example(
+        "cxrsearch optuna --trials 100 --data my-xrays",
+        "cxrsearch optuna --trials 50 --sampler gp --space full",
+    )
+)
 @search_options(
     [
         click.option("--trials", type=int, help="Trials in all. [default: 50]"),
-        click.option("--sampler", default="tpe", show_default=True,
-                     help="tpe, gp, cmaes, nsga2, qmc, random or genetic."),
+        click.option(
+            "--sampler",
+            default="tpe",
+            show_default=True,
+            help="tpe, gp, cmaes, nsga2, qmc, random or genetic.",
+        ),
     ]
-)  # fmt: skip
+)
 def optuna(study: str | None, dry_run: bool, **given: Any) -> None:
     """Search with one of Optuna's samplers."""
     if given["trials"] is None and not given["time_budget"]:
@@ -115,8 +127,9 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
     _run_to_the_end(lambda: add(study, trials, **changes), study)
 
 
-@cli.command(epilog=_example("cxrsearch status results/first",
-                             "cxrsearch status results/first --json"))  # fmt: skip
+@cli.command(
+    epilog=_example("cxrsearch status results/first", "cxrsearch status results/first --json")
+)
 @STUDY
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def status(study: Path, as_json: bool) -> None:
@@ -127,8 +140,12 @@ def status(study: Path, as_json: bool) -> None:
     click.echo(json.dumps(record, indent=2) if as_json else view.status_text(record))
 
 
-@cli.command(epilog=_example("cxrsearch dashboard results/first --out first.html",
-                             "cxrsearch dashboard results/first --serve"))  # fmt: skip
+@cli.command(
+    epilog=_example(
+        "cxrsearch dashboard results/first --out first.html",
+        "cxrsearch dashboard results/first --serve",
+    )
+)
 @STUDY
 @click.option("--out", type=FOLDER, help="HTML file. [default: STUDY/dashboard.html]")
 @click.option("--serve", is_flag=True, help="Serve it on this machine and keep it up to date.")
@@ -145,8 +162,12 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
     click.echo(write(study, out or study / "dashboard.html"))
 
 
-@cli.command(epilog=_example("cxrsearch train results/first --out model",
-                             "cxrsearch train results/first --trial 17 --out model-17"))  # fmt: skip
+@cli.command(
+    epilog=_example(
+        "cxrsearch train results/first --out model",
+        "cxrsearch train results/first --trial 17 --out model-17",
+    )
+)
 @STUDY
 @click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
 @click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
@@ -154,9 +175,12 @@ def train(study: Path, out: Path, trial: int | None) -> None:
     """Retrain the best recipe on train + validation, for the winner's best number of epochs."""
     from cxrsearch.winner import train_winner
 
-    train_winner(study, out, trial, click.echo)
-    click.echo(f"model: {out}\nnext: cxrsearch evaluate {out}   or   cxrsearch predict {out} "
-               "IMAGE_DIR --out predictions.csv")  # fmt: skip
+    for step in train_winner(study, out, trial):
+        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
+    click.echo(
+        f"model: {out}\nnext: cxrsearch evaluate {out}   or   cxrsearch predict {out} "
+        "IMAGE_DIR --out predictions.csv"
+    )
 
 
 @cli.command(epilog=_example("cxrsearch evaluate model --data my-xrays"))
@@ -166,10 +190,11 @@ def train(study: Path, out: Path, trial: int | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def evaluate(model: Path, data: str | None, labels: str | None, as_json: bool) -> None:
     """AUROC with patient-level intervals on the test part. Every look is counted."""
-    from cxrsearch.terminal import describe_evaluation
+    from cxrsearch.terminal import cache_progress, describe_evaluation
     from cxrsearch.winner import evaluate_model_folder
 
-    result = evaluate_model_folder(model, data, labels)
+    with cache_progress() as on_progress:
+        result = evaluate_model_folder(model, data, labels, on_progress)
     click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
 
 

@@ -21,7 +21,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch import __version__
-from cxrsearch.data.splits import Splits
+from cxrsearch.data.cache import open_cache
+from cxrsearch.data.splits import Splits, check_leakage
 from cxrsearch.errors import InputError
 from cxrsearch.learn.keep import keep_best, parse_keep
 from cxrsearch.learn.recipe import Recipe
@@ -43,6 +44,7 @@ from cxrsearch.show.status import status
 from search.budget import Budget
 from search.files import write_text
 from search.halving import default_halving
+from search.record import read_study
 from search.study import Study, StudyConfig
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
@@ -119,7 +121,7 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
         study.set("data_fingerprint", data.fingerprint)
         study.set("split_fingerprint", prepared.splits.fingerprint)
         write_text(folder / "study.yaml", _describe(prepared))
-        run(study, settings, objective_for(folder, prepared), progress)
+        run(study, settings, trial_config(folder, prepared), progress)
     finally:
         study.close()
     return folder
@@ -184,25 +186,23 @@ def read_study_yaml(folder: Path) -> dict[str, Any]:
     return record
 
 
-def objective_for(folder: Path, prepared: Prepared) -> TrialObjective:
-    """The objective that trains on what ``prepared`` holds."""
+def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
+    """What workers need to train on what ``prepared`` holds."""
     settings = prepared.settings
-    return TrialObjective(
-        TrialConfig(
-            cache=prepared.cache,
-            splits_path=(folder / "splits.json").resolve(),
-            labels_path=(folder / "labels.npz").resolve(),
-            split_fingerprint=prepared.splits.fingerprint,
-            device="auto" if settings.gpus_per_trial else "cpu",
-            threads=max(1, int(settings.cpus_per_trial)),
-            diseases=settings.diseases,
-            weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
-        )
+    return TrialConfig(
+        cache=prepared.cache,
+        splits_path=(folder / "splits.json").resolve(),
+        labels_path=(folder / "labels.npz").resolve(),
+        split_fingerprint=prepared.splits.fingerprint,
+        device="auto" if settings.gpus_per_trial else "cpu",
+        threads=max(1, int(settings.cpus_per_trial)),
+        diseases=settings.diseases,
+        weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
     )
 
 
 def run(
-    study: Study, settings: Settings, objective: TrialObjective, progress: Progress | None = None
+    study: Study, settings: Settings, config: TrialConfig, progress: Progress | None = None
 ) -> None:
     """Run ``study`` up to its target or to the end of its time.
 
@@ -221,6 +221,7 @@ def run(
         (best.value, best.number) if best is not None and best.value is not None else None,
     )
     keep = parse_keep(settings.keep_checkpoints)
+    objective = TrialObjective(config)
 
     def on_event(event: Any) -> None:
         view(event)
@@ -264,17 +265,13 @@ def resume(folder: str | Path, *, more: int = 0, **changes: Any) -> Path:
         InputError: where the data are not those that the study was made with.
     """
     path = Path(folder)
-    record = read_study_yaml(path)
-    given = {key: value for key, value in changes.items() if value is not None}
-    settings = resolve_hardware(replace(Settings.from_dict(record["settings"]), **given))
-    settings.check()
-    prepared_objective = _reopen(path, settings, record)
+    settings, prepared = load_study(path, **changes)
     study = Study.open(path, settings.storage)
     try:
         if more:
             total = sum(study.counts().values())
             study.set("target_trials", max(study.get("target_trials") or 0, total) + more)
-        run(study, settings, prepared_objective)
+        run(study, settings, trial_config(path, prepared))
     finally:
         study.close()
     return path
@@ -287,11 +284,21 @@ def extend(folder: str | Path, trials: int, **changes: Any) -> Path:
     return resume(folder, more=trials, **changes)
 
 
-def _reopen(folder: Path, settings: Settings, record: dict[str, Any]) -> TrialObjective:
-    """Check that data and splits are still those of the study, and make its objective."""
-    from cxrsearch.data.cache import open_cache
-    from search.record import read_study
+def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:
+    """A study's settings and data, as they were when it was made.
 
+    Args:
+        folder: the study's folder.
+        changes: settings to override; those that are None stay.
+
+    Raises:
+        InputError: where images, labels or splits are no longer those of the study.
+    """
+    record = read_study_yaml(folder)
+    given = {key: value for key, value in changes.items() if value is not None}
+    settings = replace(Settings.from_dict(record["settings"]), **given)
+    settings.check()
+    settings = resolve_hardware(settings.with_absolute_paths())
     dataset = load_data(settings)
     cache = open_cache(dataset, record["data"]["frame"], root=cache_root(settings))
     usable, notes = leave_out_bad(dataset, cache)
@@ -304,5 +311,7 @@ def _reopen(folder: Path, settings: Settings, record: dict[str, Any]) -> TrialOb
     splits = Splits.load(folder / "splits.json")
     if splits.fingerprint != record["splits"]["fingerprint"]:
         raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
     space = read_study(folder, settings.storage).space
-    return objective_for(folder, Prepared(settings, usable, space, cache, splits, {}, tuple(notes)))
+    counts = record["splits"]["counts"]
+    return settings, Prepared(settings, usable, space, cache, splits, counts, tuple(notes))

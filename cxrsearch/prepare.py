@@ -75,9 +75,9 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
         test_list=read_test_list(Path(settings.test_list)) if settings.test_list else None,
         val_seed=settings.val_seed,
     )
-    counts = disease_counts(splits, usable.names, usable.labels)
+    counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, _ = judgeable(counts)
-    notes = [*notes, *dataset.notes, *bad_notes, *warnings]
+    notes = [*notes, *dataset.notes, *bad_notes, *splits.notes, *warnings]
     return Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
 
 
@@ -148,7 +148,7 @@ def without_missing_weights(
     space: SearchSpace, settings: Settings
 ) -> tuple[SearchSpace, list[str]]:
     """Leave out choices and points whose pretrained weights are not on this machine."""
-    from cxrsearch.learn.weights import weights_problem
+    from cxrsearch.learn.models import weights_problem
 
     folder = Path(settings.weights_dir) if settings.weights_dir else None
     models = gene_values(space, "model", Recipe.model)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.keep import parse_keep
+from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.prepare import Prepared
 from cxrsearch.settings import Settings
 from search.space import SearchSpace

@@ -110,7 +110,7 @@ class Settings:
 
     def with_absolute_paths(self) -> Settings:
         """The same with its paths absolute, so that the study can be resumed from anywhere."""
-        paths = {
+        paths: dict[str, Any] = {
             name: str(Path(value).expanduser().resolve())
             for name in ("data", "labels", "test_list", "cache", "weights_dir")
             if (value := getattr(self, name)) and value != PHANTOM

@@ -121,7 +121,7 @@ def describe_evaluation(result: Mapping[str, Any]) -> str:
     counted = f"\nlook number {looks} at this test part" if looks else ""
     notes = "".join(f"\nnote: {note}" for note in result.get("notes", ()))
     return (
-        f"{result['part']}: {result['images']} images of {result['patients']} patients\n"
+        f"{result['part']}: {result['n_images']} images of {result['n_patients']} patients\n"
         f"{to_text(table)}{counted}{notes}\nresearch use only"
     )
 

@@ -1,0 +1,177 @@
+"""From a study to a model, from a model to figures and probabilities: what commands call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from cxrsearch.data.cache import open_cache
+from cxrsearch.errors import InputError
+from cxrsearch.experiment import load_study, read_study_yaml, trial_config
+from cxrsearch.learn.evaluate import evaluate_model, record_look
+from cxrsearch.learn.final import Progress, train_final
+from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, check_out, load_model
+from cxrsearch.learn.predict import predict_folder, write_competition, write_tidy
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.trial import load_trial_data
+from cxrsearch.prepare import cache_root, load_data
+from cxrsearch.settings import PHANTOM, Settings
+from search.record import StudyRecord, read_study
+
+Count = Callable[[int, int], None]
+
+
+def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
+    """The best trial of a study, or trial ``number``.
+
+    Raises:
+        InputError: where it is not there, or did not train to its end.
+    """
+    if number is None:
+        best = record.best()
+        if best is None:
+            raise InputError(f"{record.folder}: no trial is complete yet; let the search go on")
+        return best
+    if not 0 <= number < len(record.trials):
+        raise InputError(
+            f"--trial {number}: the study has trials 0 to {len(record.trials) - 1}; "
+            f"`cxrsearch status {record.folder}` names the best"
+        )
+    trial = record.trials[number]
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.user_attrs.get(
+        "best_epoch"
+    ):
+        raise InputError(f"--trial {number}: {trial.state.name.lower()}, no best epoch to train to")
+    return trial
+
+
+def train_winner(
+    folder: Path, out: Path, number: int | None = None
+) -> Generator[Progress, None, Path]:
+    """Retrain a trial's recipe on train + validation, for its best number of epochs.
+
+    Args:
+        folder: the study.
+        out: the model folder to write.
+        number: the trial; the best one by default.
+
+    Yields:
+        how far it is, after each epoch.
+
+    Raises:
+        InputError: where study, data or ``out`` cannot be used.
+    """
+    check_out(out)
+    record = read_study(folder)
+    trial = chosen_trial(record, number)
+    settings, prepared = load_study(folder)
+    config = trial_config(folder, prepared)
+    attrs = trial.user_attrs
+    complete = record.counts()["complete"]
+    meta = ModelMeta(
+        frame=prepared.cache.frame,
+        data_fingerprint=prepared.dataset.fingerprint,
+        split_fingerprint=prepared.splits.fingerprint,
+        source_side=prepared.dataset.source_side,
+        study=str(folder.resolve()),
+        trial=trial.number,
+        diseases=settings.diseases,
+        validation={
+            "value": trial.value,
+            "interval": attrs.get("interval"),
+            "selected_from": complete if number is None else 1,
+        },
+    )
+    return (
+        yield from train_final(
+            Recipe.from_params(attrs["params"]),
+            load_trial_data(config),
+            epochs=attrs["best_epoch"],
+            seed=attrs["seed"],
+            out=out,
+            meta=meta,
+            splits=folder / "splits.json",
+            device=config.device,
+            threads=config.threads,
+            weights_dir=config.weights_dir,
+        )
+    )
+
+
+def evaluate_model_folder(
+    model: Path,
+    data: str | None = None,
+    labels: str | None = None,
+    on_progress: Count | None = None,
+) -> dict[str, Any]:
+    """Judge a model on the test part of its data, or on other data, and count the look.
+
+    Args:
+        model: the model folder.
+        data: folder of X-rays, or ``phantom``; None: the data of the model's study.
+        labels: label table, where it lies elsewhere.
+        on_progress: called while images are decoded.
+
+    Returns:
+        as `cxrsearch.learn.evaluate.evaluate_model`, with ``looks``: how many there were.
+
+    Raises:
+        InputError: where model or data cannot be used.
+    """
+    loaded = load_model(model)
+    study = _study_of(loaded)
+    settings = _data_settings(model, study, data, labels)
+    dataset = load_data(settings)
+    cache = open_cache(dataset, loaded.frame, root=cache_root(settings), on_progress=on_progress)
+    result = evaluate_model(loaded, dataset, cache)
+    return {**result, "looks": record_look(study, model, result)}
+
+
+def _study_of(model: LoadedModel) -> Path | None:
+    """The model's study, where it still is."""
+    path = model.card["study"].get("path")
+    return Path(path) if path and (Path(path) / "study.yaml").is_file() else None
+
+
+def _data_settings(
+    model: Path, study: Path | None, data: str | None, labels: str | None
+) -> Settings:
+    """Where to read data from: as asked, or as the study did."""
+    from_study = Settings.from_dict(read_study_yaml(study)["settings"]) if study else None
+    if data is None:
+        if from_study is None:
+            raise InputError(f"{model}: its study is not here; name the data with --data")
+        return from_study
+    if data == PHANTOM and from_study is not None and from_study.data == PHANTOM:
+        return from_study
+    asked = Settings(data=data, labels=labels).with_absolute_paths()
+    if from_study is not None and labels is None and asked.data == from_study.data:
+        return from_study
+    return asked
+
+
+def predict_to_file(model: Path, images: Path, out: Path, tidy: bool = False) -> list[str]:
+    """Write the probabilities of every image below ``images`` as CSV.
+
+    Args:
+        model: the model folder.
+        images: folder of PNG, JPEG or DICOM files.
+        out: CSV to write.
+        tidy: one row an image and disease, instead of one an image.
+
+    Returns:
+        what the user should know: images that got no prediction, with the reason.
+
+    Raises:
+        InputError: where the model or every image cannot be used.
+    """
+    found = predict_folder(load_model(model), images)
+    (write_tidy if tidy else write_competition)(out, found)
+    left_out = [f"left out: {name}: {reason}" for name, reason in found.left_out]
+    if left_out:
+        total = len(found.names) + len(left_out)
+        left_out.append(f"{len(left_out)} of {total} images got no prediction")
+    return [*found.notes, *left_out]

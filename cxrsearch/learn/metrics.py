@@ -36,7 +36,9 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
 
 
 def _column(truth: NDArray[np.bool_], values: NDArray[Any]) -> float:
-    positives, negatives = np.sort(values[truth]), np.sort(values[~truth])
+    # For 16-bit integers `stable` is a radix sort, and for the others quicksort is faster.
+    kind: Any = "stable" if values.dtype.itemsize == 2 else "quicksort"
+    positives, negatives = np.sort(values[truth], kind=kind), np.sort(values[~truth], kind=kind)
     if not positives.size or not negatives.size:
         return float("nan")
     few, many = sorted((positives, negatives), key=len)
@@ -179,7 +181,32 @@ def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], N
         raise ValueError(
             f"scores must be finite, got {values[row, column]} in row {row}, column {column}"
         )
-    if values.dtype not in (np.float32, np.float64):
-        # float16 sorts slowly, and float32 holds it exactly; integers need the wider type.
-        values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
-    return np.asfortranarray(truth.astype(bool)), np.asfortranarray(values)
+    return np.asfortranarray(truth.astype(bool)), np.asfortranarray(_sortable(values))
+
+
+def _sortable(values: NDArray[Any]) -> NDArray[Any]:
+    """The same order and the same ties in the type that sorts fastest.
+
+    Narrow floats sort faster, and networks in half precision give scores that fit 16 bits
+    in whatever type they arrive. As integers those are even sorted in linear time.
+    """
+    for wide, narrow in ((np.float64, np.float32), (np.float32, np.float16)):
+        if values.dtype == wide:
+            values = _narrowed(values, narrow)
+    if values.dtype != np.float16:
+        return values
+    bits = values.view(np.int16)
+    # Sign and magnitude to two's complement; -0.0 becomes -1, and counts as the 0.0 it equals.
+    ascending: NDArray[Any] = bits ^ ((bits >> 15) & np.int16(0x7FFF))
+    ascending += ascending == -1
+    return ascending
+
+
+def _narrowed(values: NDArray[Any], narrow: type[np.floating[Any]]) -> NDArray[Any]:
+    """``values`` as ``narrow`` where that loses nothing."""
+    for part in (values[:32], values):  # a few of them tell most of the time
+        with np.errstate(over="ignore", under="ignore"):
+            shorter = part.astype(narrow)
+        if not np.array_equal(shorter.astype(values.dtype), part):
+            return values
+    return shorter

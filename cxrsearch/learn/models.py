@@ -182,16 +182,20 @@ def build_model(
     if recipe.init != "none":
         if download and recipe.init == "imagenet":
             weight_files.download_weights(recipe.model, weights_dir)
-        model.notes = tuple(_load(model, recipe.init, recipe.model, weights_dir))
+        state, notes = _start(model, recipe.init, recipe.model, weights_dir)
+        model.net.load_state_dict(state, strict=False)
+        model.notes = tuple(notes)
     return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
-def _load(model: Network, init: str, name: str, weights_dir: Path | None) -> list[str]:
+def _start(
+    model: Network, init: str, name: str, weights_dir: Path | None
+) -> tuple[dict[str, Tensor], list[str]]:
     path = weight_files.find_weights(init, name, weights_dir)
     if not path.is_file():
         raise InputError(weight_files.missing_problem(init, name, path))
     state = weight_files.read_weights(path)
-    return weight_files.load_weights(model.net, state, model.stem, str(path))
+    return weight_files.fitted(model.net.state_dict(), state, model.stem, str(path))
 
 
 def weights_problem(init: str, model: str, weights_dir: Path | None = None) -> str | None:
@@ -209,7 +213,7 @@ def weights_problem(init: str, model: str, weights_dir: Path | None = None) -> s
     try:
         with torch.device("meta"):  # shapes only: costs no memory
             network = Network(MODELS[model](Recipe(model=model, vgg_head="pooled"), len(DISEASES)))
-        _load(network, init, model, weights_dir)
+        _start(network, init, model, weights_dir)
     except InputError as error:
         return "; ".join(error.problems)
     return None

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.stem import fold
@@ -139,20 +139,22 @@ def _some(names: Sequence[str]) -> str:
     return f"{len(names)} tensors ({shown}{', ...' if len(names) > 3 else ''})"
 
 
-def load_weights(net: nn.Module, state: Mapping[str, Tensor], stem: str, source: str) -> list[str]:
-    """Copy ``state`` into ``net``, in place.
+def fitted(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], stem: str, source: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of ``state`` that a network with the state dict ``own`` takes over.
 
     A three-channel stem is folded to the one-channel one. Head layers that are absent or
-    of another shape keep their own start; everything else has to fit.
+    of another shape are left out; everything else has to fit.
 
     Args:
-        net: the network with a `GreyStem`.
+        own: of a network with a `GreyStem`; only names and shapes are looked at.
         state: weights by torchvision's names.
-        stem: name of the stem inside ``net``, such as ``features.conv0``.
+        stem: name of the stem, such as ``features.conv0``.
         source: what messages call the file.
 
     Returns:
-        Notes: what was left out, for people.
+        Tensors for ``load_state_dict(..., strict=False)``, and notes on what was left out.
 
     Raises:
         InputError: counts and examples of what does not fit.
@@ -161,22 +163,17 @@ def load_weights(net: nn.Module, state: Mapping[str, Tensor], stem: str, source:
     weight = given.get(f"{stem}.weight")
     if weight is not None and weight.ndim == 4 and weight.shape[1] == 3:
         given[f"{stem}.weight"], given[f"{stem}.offset"] = fold(weight)
-    own = net.state_dict()
     fits = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
-    wrong = [k for k in given if k in own and k not in fits and not k.startswith(HEAD)]
-    unknown = [k for k in given if k not in own and not k.startswith(HEAD)]
     # Files older than PyTorch 0.4.1 lack the counters, which nothing reads.
-    counted = [k for k in own if not k.endswith("num_batches_tracked")]
-    missing = [k for k in counted if k not in given and not k.startswith(HEAD)]
-    problems = [
-        f"{source}: {_some(names)} {what}; is it for this network?"
-        for what, names in (
-            ("missing", missing), ("unknown", unknown), ("of another shape", wrong)
-        )
-        if names
-    ]  # fmt: skip
-    if problems:
-        raise InputError(problems)
-    net.load_state_dict(fits, strict=False)
-    left = sorted({k for k in (*own, *given) if k.startswith(HEAD) and k not in fits})
-    return [f"{source}: head not taken over: {_some(left)}"] if left else []
+    needed = [k for k in own if not k.endswith("num_batches_tracked")]
+    bad = {
+        "missing": [k for k in needed if k not in given],
+        "unknown": [k for k in given if k not in own],
+        "of another shape": [k for k in given if k in own and k not in fits],
+    }
+    body = {what: [k for k in names if not k.startswith(HEAD)] for what, names in bad.items()}
+    if any(body.values()):
+        counts = "; ".join(f"{_some(names)} {what}" for what, names in body.items() if names)
+        raise InputError(f"{source}: does not fit this network: {counts}")
+    left = sorted({k for names in bad.values() for k in names})
+    return fits, [f"{source}: head not taken over: {_some(left)}"] if left else []

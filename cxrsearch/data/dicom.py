@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,19 @@ T = TypeVar("T")
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 DEFLATED = "1.2.840.10008.1.2.1.99"
+DECODERS = ("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm")
 INSTALL = "DICOM needs pydicom: pip install 'cxrsearch[dicom]'"
+
+
+def is_dicom(name: str) -> bool:
+    """Whether a file's name says DICOM."""
+    return name.lower().endswith(DICOM_SUFFIXES)
+
+
+@lru_cache
+def dicom_decoders() -> str:
+    """The packages here that pydicom can unpack pixels with, joined with ``+``."""
+    return "+".join(name for name in DECODERS if importlib.util.find_spec(name)) or "none"
 
 
 def dicom_problem() -> str | None:

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 
-from .dicom import DICOM_SUFFIXES, dicom_problem, dicom_size, read_dicom
+from .dicom import dicom_size, is_dicom, read_dicom
 from .errors import ImageError
 
-__all__ = ["DICOM_SUFFIXES", "ImageError", "dicom_problem", "image_size", "read_image"]
+__all__ = ["ImageError", "image_size", "read_image"]
 
 MAX_PIXELS = 100_000_000
 """An image with more is refused before it is decoded (a chest X-ray has 4 to 20 million)."""
@@ -73,7 +73,7 @@ def _kind(path: Path) -> str:
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
-    if head[128:] == b"DICM" or path.name.lower().endswith(DICOM_SUFFIXES):
+    if head[128:] == b"DICM" or is_dicom(path.name):
         return "dicom"
     raise ImageError("not a PNG, JPEG or DICOM file")
 

@@ -13,8 +13,10 @@ import numpy as np
 from cxrsearch.errors import InputError
 
 from .dataset import Dataset, Source, fingerprint
+from .dicom import dicom_decoders, dicom_problem, is_dicom
+from .errors import ImageError
 from .files import find_images, match_images
-from .images import DICOM_SUFFIXES, ImageError, dicom_problem, image_size, read_image
+from .images import image_size, read_image
 from .rows import read_lines
 from .tables import Table, find_table, read_table
 
@@ -45,12 +47,17 @@ class FolderSource:
         return read_image(self.path(name), size)
 
     def stamp(self, name: str) -> str:
-        """Size and time of the last change: equal for a copy that kept its times."""
+        """Size, time of the last change, permissions; for DICOM also the decoders there are.
+
+        The last two decide whether a file can be read at all: mended, they show as a change.
+        """
+        path = self.path(name)
         try:
-            status = self.path(name).stat()
+            status = path.stat()
         except OSError as error:
             return f"unreadable: {error.strerror}"
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_mode & 0o777:o}"
+        return f"{stamp}-{dicom_decoders()}" if is_dicom(path.name) else stamp
 
 
 def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
@@ -132,7 +139,7 @@ def _check_places(folder: Path, labels: Path | None) -> None:
 
 def _check_dicom(folder: Path, files: Sequence[str]) -> None:
     """Say once that pydicom is missing, instead of once an image."""
-    dicom = [file for file in files if file.lower().endswith(DICOM_SUFFIXES)]
+    dicom = [file for file in files if is_dicom(file)]
     if dicom and (problem := dicom_problem()):
         raise InputError(f"{folder}: {len(dicom):,} DICOM files, such as {dicom[0]!r}: {problem}")
 

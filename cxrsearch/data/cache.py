@@ -1,0 +1,168 @@
+"""Every image decoded once, into one uint8 file that all workers map into memory.
+
+A cache is a folder, named after all that its pixels depend on (names, stamps of the source
+files, side), and never changed once it is complete: a changed source file leads to another
+folder, into which the unchanged rows are copied. What lies in it:
+
+========== ===============================================================================
+index.json format, side, names and stamps: written first
+pixels.u8  ``(n, side, side)`` grey levels, row by row in the order of the names
+done.u8    one byte a row, 1 once the row has reached the disk
+state.json the images that could not be read, with reasons: written last, so its presence
+           means complete
+========== ===============================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from cxrsearch.errors import InputError
+
+from .cache_build import DONE, INDEX, PIXELS, STATE, Plan, build, no_space
+from .dataset import Dataset
+
+FORMAT = 1
+"""Raised whenever the same file would give other pixels than before."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """Decoded images. Pickled as its path alone, and mapped again where it arrives.
+
+    Args:
+        images: ``(n, frame, frame)`` uint8, read-only; black where ``ok`` is False.
+        names: ``(n,)``, the row order.
+        ok: ``(n,)`` bool, whether the image could be read.
+        bad: name -> reason, for those that could not.
+        path: the cache's folder.
+        frame: side in pixels.
+    """
+
+    images: np.ndarray = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    ok: np.ndarray = field(repr=False)
+    bad: Mapping[str, str]
+    path: Path
+    frame: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_cache, (self.path,)
+
+
+def default_cache_root() -> Path:
+    """``$CXRSEARCH_CACHE``, or ``cxrsearch`` in the platform's folder for caches."""
+    if given := os.environ.get("CXRSEARCH_CACHE"):
+        return Path(given).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "cxrsearch"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cxrsearch"
+
+
+def open_cache(
+    dataset: Dataset,
+    frame: int,
+    root: Path | None = None,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Cache:
+    """The decoded images of a data set, from disk or built now.
+
+    Safe to call from several processes at once (one builds, the others wait and use it) and
+    to kill at any moment (the next call goes on with what was finished).
+
+    Args:
+        dataset: whose ``source`` gives the pixels.
+        frame: side in pixels.
+        root: folder of all caches; `default_cache_root` where None.
+        workers: threads that decode; one a CPU where None.
+        on_progress: called with rows done and rows in all, also while another process builds.
+        names: other images of the source than the labelled ones, such as the unlabelled.
+
+    Raises:
+        InputError: where the disk is full, the folder cannot be written, or nothing is asked for.
+    """
+    rows = tuple(dataset.names if names is None else names)
+    if not rows or frame < 1:
+        raise InputError(f"{dataset.label}: no cache of {len(rows)} images of side {frame}")
+    stamps = tuple(dataset.source.stamp(name) for name in rows)
+    key = hashlib.sha256(json.dumps([FORMAT, frame, rows, stamps]).encode()).hexdigest()[:16]
+    shelf = Path(root if root is not None else default_cache_root()).absolute()
+    plan = Plan(shelf / f"v{FORMAT}-{frame}px" / key, frame, rows, stamps)
+    if not (plan.folder / STATE).exists():
+        _build_alone(plan, dataset, workers or _cpus(), on_progress or (lambda done, total: None))
+    return load_cache(plan.folder)
+
+
+def load_cache(path: Path) -> Cache:
+    """Map a complete cache.
+
+    Raises:
+        InputError: where it is gone, unfinished or damaged.
+    """
+    try:
+        index = json.loads((path / INDEX).read_bytes())
+        bad = json.loads((path / STATE).read_bytes())["bad"]
+        names, frame = tuple(index["names"]), int(index["frame"])
+        shape = (len(names), frame, frame)
+        images = np.memmap(path / PIXELS, np.uint8, "r", shape=shape)
+    except OSError as error:
+        raise InputError(f"{path}: the image cache is not there ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: a damaged image cache; delete that folder") from None
+    ok = np.array([name not in bad for name in names])
+    ok.flags.writeable = False
+    return Cache(images, names, ok, bad, path, frame)
+
+
+def _build_alone(plan: Plan, dataset: Dataset, workers: int, on_progress: Progress) -> None:
+    """Build under a lock; where another process holds it, wait and show its progress."""
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(plan.lock)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=0.5)
+            except Timeout:
+                on_progress(_count_done(plan), len(plan.names))
+        try:
+            if not (plan.folder / STATE).exists():
+                build(plan, dataset.source, workers, on_progress)
+        finally:
+            lock.release()
+    except OSError as error:
+        raise InputError(no_space(plan, error) or _not_writable(plan, error)) from error
+
+
+def _count_done(plan: Plan) -> int:
+    try:
+        return (plan.folder / DONE).read_bytes().count(1)
+    except OSError:
+        return 0
+
+
+def _not_writable(plan: Plan, error: OSError) -> str:
+    return (
+        f"{plan.folder}: the image cache cannot be written ({error.strerror}); name another "
+        "folder with --cache DIR or the environment variable CXRSEARCH_CACHE"
+    )
+
+
+def _cpus() -> int:
+    """CPUs that this process may use (Linux knows; elsewhere all that there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), 32)
+    return min(os.cpu_count() or 1, 32)

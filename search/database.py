@@ -1,0 +1,325 @@
+"""Where a study's history lies, and how it is made, opened and read.
+
+The tables are Optuna's own (`optuna.storages.RDBStorage` makes them), so that
+optuna-dashboard and every Optuna tool open the same history. SQLite unless a URL names
+another database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from .errors import StudyError
+from .files import replace_file, write_text
+
+HISTORY = "history.db"
+URL_FILE = "storage.url"
+STORAGE_VARIABLE = "SEARCH_STORAGE"
+"""Environment variable with a full storage URL, for passwords that no file should hold."""
+
+BUSY_SECONDS = 60
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs"}
+    | {"afs", "9p", "orangefs", "pvfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"}
+    | {"fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.beegfs"}
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a history lies: a SQLite file (``path``) or another database (``url``).
+
+    Args:
+        path: the SQLite file, or ``None``.
+        url: the SQLAlchemy URL, or ``None``.
+        name: the Optuna study's name where it is known.
+    """
+
+    path: Path | None
+    url: str | None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.url is None else without_password(self.url)
+
+
+def without_password(url: str) -> str:
+    """A storage URL as it may be written down: with its password left out."""
+    try:
+        parsed = sa.engine.make_url(url)
+    except (SQLAlchemyError, ValueError):
+        return url
+    return parsed.set(password=None).render_as_string(hide_password=False)
+
+
+def find_place(folder: Path, storage: str | None) -> Place:
+    """Where ``folder``'s history lies: as told, as the environment says, as remembered.
+
+    Raises:
+        StudyError: where ``storage`` is no SQLAlchemy URL.
+    """
+    remembered = None
+    name = None
+    file = folder / URL_FILE
+    if file.is_file():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        remembered, name = (*lines, None, None)[:2]
+        remembered = os.environ.get(STORAGE_VARIABLE) or remembered
+    url = storage or remembered
+    if not url:
+        return Place(folder / HISTORY, None, None)
+    try:
+        parsed = sa.engine.make_url(url)
+    except (SQLAlchemyError, ValueError):
+        raise StudyError(
+            f"storage {url!r} is no database URL; write it like "
+            "postgresql+psycopg://user@host/database"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise StudyError(f"storage {url!r} names no file; a history in memory would be lost")
+        return Place(Path(parsed.database).absolute(), url, name)
+    return Place(None, url, name)
+
+
+def existing_place(folder: Path, storage: str | None) -> Place:
+    """Where the history of the study in ``folder`` lies.
+
+    Raises:
+        StudyError: where there is no study in ``folder``.
+    """
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: there is no such study folder")
+    place = find_place(folder, storage)
+    if place.path is not None and not place.path.is_file():
+        raise StudyError(f"{folder}: holds no study ({place.path.name} is missing)")
+    if place.path is not None and place.path.stat().st_size == 0:
+        raise StudyError(f"{place.path}: is empty; restore it from a copy, or start a new study")
+    return place
+
+
+def remember(folder: Path, place: Place, name: str) -> None:
+    """Write a database's URL (without its password) and the study's name to the folder."""
+    if place.url is not None:
+        write_text(folder / URL_FILE, f"{without_password(place.url)}\n{name}\n")
+
+
+# Connections
+
+
+def _sqlite_writer(path: Path) -> Callable[[], sqlite3.Connection]:
+    """Connections for the driver: write-ahead log, patient, one fsync a checkpoint.
+
+    With a write-ahead log ``synchronous=NORMAL`` loses nothing when a process is killed,
+    and never the database; a power cut may cost the last transactions.
+    """
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+        )
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    return connect
+
+
+def _sqlite_reader(path: Path, immutable: bool) -> Callable[[], sqlite3.Connection]:
+    uri = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
+    uri += "&immutable=1" if immutable else ""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            uri, uri=True, timeout=10, check_same_thread=False, isolation_level=None
+        )
+
+    return connect
+
+
+def _begin_with(engine: sa.Engine, statement: str) -> None:
+    """Begin SQLite's transactions explicitly: its Python driver delays them until a write.
+
+    A writer takes its lock at once (a later upgrade could fail without waiting), a reader
+    gets one snapshot for all its queries.
+    """
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
+
+
+def writing_engine(place: Place) -> sa.Engine:
+    """An engine for the driver."""
+    if place.path is None:
+        assert place.url is not None
+        return sa.create_engine(place.url, pool_pre_ping=True)
+    engine = sa.create_engine("sqlite://", creator=_sqlite_writer(place.path), poolclass=QueuePool)
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    return engine
+
+
+def reading_engine(place: Place, immutable: bool = False) -> sa.Engine:
+    """An engine that cannot write. ``immutable``: the file is known to have no writer."""
+    if place.path is None:
+        assert place.url is not None
+        return sa.create_engine(place.url, poolclass=NullPool)
+    creator = _sqlite_reader(place.path, immutable)
+    engine = sa.create_engine("sqlite://", creator=creator, poolclass=NullPool)
+    _begin_with(engine, "BEGIN")
+    return engine
+
+
+@contextmanager
+def readable_errors(place: Place) -> Iterator[None]:
+    """Turn database errors into a `StudyError` with a sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StudyError(f"{place}: install the database's Python driver: {error}") from None
+    except (DBAPIError, NoSuchModuleError, sqlite3.Error, StorageInternalError) as error:
+        raise StudyError(f"{place}: {_explain(error)}") from error
+
+
+def _explain(error: Exception) -> str:
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = str(getattr(cause, "orig", None) or cause).strip()
+    first = text.splitlines()[0] if text else type(cause).__name__
+    hints = {
+        "not a database": "this is no SQLite file; restore it from a copy",
+        "malformed": "the file is damaged; restore it from a copy",
+        "no such table": "this is no study's history",
+        "disk is full": "the disk is full; free some space and resume",
+        "readonly": "the file or its folder cannot be written to",
+        "locked": "another program keeps writing to it; close it and resume",
+        "unable to open": "the file or its folder cannot be opened",
+        "password": f"give the full URL with --storage, or in ${STORAGE_VARIABLE}",
+    }
+    hint = next((hint for key, hint in hints.items() if key in first.lower()), None)
+    return f"{hint} ({first})" if hint else f"the history cannot be used ({first})"
+
+
+# File systems
+
+
+def file_system(path: Path, mounts: str | None = None) -> str | None:
+    """The type of the file system that ``path`` lies on (``"ext4"``, ``"nfs4"``).
+
+    ``None`` where the system does not say (no ``/proc``). ``mounts`` is the text of
+    ``/proc/self/mountinfo``, read when not given.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+    resolved = path.resolve()
+    best: tuple[int, str] | None = None
+    for line in mounts.splitlines():
+        head, _, tail = line.partition(" - ")
+        fields, kind = head.split(), tail.split()
+        if len(fields) < 5 or not kind:
+            continue
+        point = Path(fields[4].encode().decode("unicode_escape"))
+        if resolved.is_relative_to(point) and (best is None or len(point.parts) >= best[0]):
+            best = (len(point.parts), kind[0])
+    return best[1] if best else None
+
+
+def check_local(path: Path) -> None:
+    """Refuse a SQLite history on a network file system.
+
+    Raises:
+        StudyError: with the way out. A write-ahead log needs shared memory between all
+            who open the file, which no network file system has.
+    """
+    kind = file_system(path)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StudyError(
+            f"{path}: a SQLite history does not work on a network file system ({kind}); choose a "
+            "folder on a local disk, or give a PostgreSQL database: "
+            "--storage postgresql+psycopg://user@host/database"
+        )
+
+
+# Making
+
+
+def create(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
+    """Make an empty history for the study ``name`` with the user attributes ``attrs``.
+
+    A SQLite history is made under a temporary name and renamed when whole; elsewhere the
+    study and its attributes are one transaction. So a kill leaves all of it or nothing.
+
+    Raises:
+        StudyError: where there is one already or the database cannot be used.
+    """
+    if place.path is None or place.path.exists():
+        with readable_errors(place):
+            _create_in(place, name, attrs)
+        return
+    check_local(place.path.parent)
+    place.path.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.path.parent.glob(f".{place.path.name}.new*"):
+        left.unlink(missing_ok=True)
+    new = Place(place.path.with_name(f".{place.path.name}.new"), None)
+    assert new.path is not None
+    with readable_errors(place):
+        _create_in(new, name, attrs)
+    replace_file(new.path, place.path)
+
+
+def _create_in(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if place.path is not None:
+        options["creator"] = _sqlite_writer(place.path)
+    url = "sqlite://" if place.path is not None else (place.url or "")
+    tables = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    tables.remove_session()
+    tables.engine.dispose()
+    engine = writing_engine(place)
+    try:
+        with engine.begin() as connection:
+            taken = connection.execute(
+                sa.select(models.StudyModel.study_id).where(models.StudyModel.study_name == name)
+            ).first()
+            if taken is not None:
+                raise StudyError(
+                    f"{place}: holds a study named {name!r} already; go on with it, or choose "
+                    "another name"
+                )
+            key = connection.execute(
+                sa.insert(models.StudyModel).values(study_name=name)
+            ).inserted_primary_key
+            assert key is not None
+            connection.execute(
+                sa.insert(models.StudyDirectionModel).values(
+                    direction=StudyDirection.MAXIMIZE, study_id=key[0], objective=0
+                )
+            )
+            connection.execute(
+                sa.insert(models.StudyUserAttributeModel),
+                [
+                    {"study_id": key[0], "key": k, "value_json": json.dumps(v)}
+                    for k, v in attrs.items()
+                ],
+            )
+    finally:
+        engine.dispose()

@@ -1,0 +1,91 @@
+"""Run trials here, one after another: the reference for what every runner means."""
+
+from __future__ import annotations
+
+import time
+
+from .budget import Budget, Clock
+from .events import Event, OnEvent
+from .objective import Objective, Outcome, Step, Task, drive
+from .study import Study
+
+WORKER = "serial"
+
+
+def stopped(step: Step) -> str:
+    """The reason that a trial stopped early after ``step`` carries."""
+    return f"stopped early after step {step.number}"
+
+
+def run_serial(
+    study: Study, objective: Objective, budget: Budget, on_event: OnEvent | None = None
+) -> None:
+    """Run trials until the budget is spent: first those left running, then new ones.
+
+    When the time is up the running trial is closed after its current step and stays
+    running in the history, for a resume to go on with. So it does on `KeyboardInterrupt`,
+    which goes on to the caller.
+
+    Args:
+        study: the study, driven by this process.
+        objective: what is optimised.
+        budget: trials in the study in total, and its running time in total.
+        on_event: told what happens, after it is in the history.
+    """
+    tell = on_event or (lambda event: None)
+    clock = Clock(study, budget.seconds)
+    try:
+        waiting = [] if clock.over else study.unfinished()
+        for task in waiting:
+            if clock.over:
+                return
+            tell(Event("retry", task.number, task, worker=WORKER))
+            _run(study, objective, task, clock, tell)
+        while not clock.over and not _enough(study, budget):
+            task = study.ask()
+            tell(Event("start", task.number, task, worker=WORKER))
+            _run(study, objective, task, clock, tell)
+    finally:
+        clock.save()
+
+
+def _enough(study: Study, budget: Budget) -> bool:
+    return budget.trials is not None and len(study.trials()) >= budget.trials
+
+
+def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnEvent) -> None:
+    """One trial, to its end, to its early stop, or until the time is up."""
+    number = task.number
+    start = time.time()
+    steps = drive(objective, task)
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
+                with study.batch():
+                    study.span(number, WORKER, start, time.time())
+                    study.tell(number, outcome)
+                    clock.save()
+                break
+            with study.batch():
+                goes_on = study.report(number, step)
+                clock.save()
+            tell(Event("step", number, task, step=step, worker=WORKER))
+            if not goes_on:
+                steps.close()
+                with study.batch():
+                    study.span(number, WORKER, start, time.time())
+                    study.prune(number, stopped(step))
+                break
+            if clock.over and not step.last:
+                study.span(number, WORKER, start, time.time())
+                return
+    except (KeyboardInterrupt, SystemExit):
+        steps.close()
+        study.span(number, WORKER, start, time.time())
+        raise
+    finally:
+        steps.close()
+    tell(Event("end", number, task, trial=study.trials()[number], worker=WORKER))

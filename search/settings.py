@@ -1,0 +1,88 @@
+"""What a study is told once, when it is made, and what the history says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .errors import SpaceError, StudyError
+from .halving import Halving
+from .space import SearchSpace
+
+MARK = "engine"
+"""The study attribute with the configuration; by it one of our studies is known."""
+SPACE = "space"
+SEED = "seed"
+RESERVED = frozenset({MARK, SPACE, SEED})
+"""Study attributes that only the making of a study writes."""
+
+ENGINE_ATTRS = frozenset(
+    {"seed", "generation", "params", "point", "lineage", "reason", "detail", "attempt"}
+    | {"deaths", "spans", "started"}
+)
+"""Trial attributes that an objective cannot set."""
+
+POPULATION = 10
+"""Trials a generation where the sampler's options name no ``population_size``."""
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """How a study searches. It stays what it was when the study was made.
+
+    Args:
+        name: the study's name, Optuna's too.
+        sampler: one of `search.samplers.SAMPLERS`.
+        seed: every other seed follows from it.
+        sampler_options: options of the sampler.
+        halving: when to stop trials early; ``None``: never.
+        retries: how often a trial whose worker died is started again.
+        n_trials: the budget as it was when the study was made, where there was one; model-based
+            samplers start earlier in a small one.
+    """
+
+    name: str
+    sampler: str
+    seed: int
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    halving: Halving | None = None
+    retries: int = 2
+    n_trials: int | None = None
+
+    @property
+    def population(self) -> int:
+        """Trials a generation."""
+        return int(self.sampler_options.get("population_size") or POPULATION)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` makes the same configuration of it."""
+        return {**asdict(self), "sampler_options": dict(self.sampler_options)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StudyConfig:
+        """The configuration that `to_dict` wrote.
+
+        Raises:
+            StudyError: where it did not.
+        """
+        try:
+            halving = data.get("halving")
+            return cls(**{**data, "halving": Halving(**halving) if halving else None})
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"the study's configuration cannot be read: {error}") from None
+
+
+def read_settings(attrs: Mapping[str, Any], where: str) -> tuple[StudyConfig, SearchSpace]:
+    """Configuration and space out of a study's attributes.
+
+    Raises:
+        StudyError: where they are missing or damaged.
+    """
+    try:
+        config = StudyConfig.from_dict(attrs[MARK])
+        return config, SearchSpace.from_dict(attrs[SPACE], where)
+    except KeyError as error:
+        raise StudyError(f"{where}: the study has no {error.args[0]!r} attribute") from None
+    except (SpaceError, StudyError) as error:
+        raise StudyError([f"{where}: {problem}" for problem in error.problems]) from None

@@ -1,0 +1,341 @@
+"""A study as its driver sees it: ask, report, tell, and going on after a kill.
+
+The history is an Optuna study. Every step of a trial is one transaction in it, so a
+driver may be killed anywhere: what it was doing is in the history whole or not at all,
+and what to do next follows from the history alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from . import database
+from .errors import StudyError
+from .halving import goes_on, value_at
+from .lock import DriverLock, locked
+from .objective import Outcome, Step, Task
+from .plain import plain
+from .record import StudyRecord, best_trial, count_states, read_study
+from .seeds import derive
+from .settings import ENGINE_ATTRS, MARK, RESERVED, SEED, SPACE, StudyConfig, read_settings
+from .space import SearchSpace
+from .storage import DriverStorage
+
+__all__ = ["Study", "StudyConfig", "StudyRecord", "build_sampler", "read_study"]
+
+TRIALS = "trials"
+DETAIL_LENGTH = 4000
+
+
+def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
+    """The study's sampler, made anew for every ask."""
+    from . import samplers
+
+    return samplers.build(
+        config.sampler,
+        # The sampler mixes the trial's number in; some need different trials' points to match.
+        seed=config.seed,
+        distributions=space.distributions(),
+        options=config.sampler_options,
+        n_trials=config.n_trials,
+    )
+
+
+class Study:
+    """The one driver's view of a study. Made by `create` or `open`, ended by `close`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        space: SearchSpace,
+        config: StudyConfig,
+        storage: DriverStorage,
+        lock: DriverLock,
+    ) -> None:
+        self.folder = folder
+        self.space = space
+        self.config = config
+        self._storage = storage
+        self._lock = lock
+        self._active: set[int] = set()
+
+    @classmethod
+    def create(
+        cls, folder: Path, space: SearchSpace, config: StudyConfig, storage: str | None = None
+    ) -> Study:
+        """Make a study in ``folder`` and become its driver.
+
+        Args:
+            folder: where the study lives; made where needed.
+            space: what is searched.
+            config: how.
+            storage: an SQLAlchemy URL; by default a SQLite file in the folder.
+
+        Raises:
+            StudyError: where there is a study already, or where none can be made.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"{folder}: cannot be made: {error.strerror or error}") from None
+        with locked(folder) as lock:
+            if (folder / database.HISTORY).exists() or (folder / database.URL_FILE).exists():
+                raise StudyError(
+                    f"{folder}: holds a study already; resume or extend it, or choose another "
+                    "folder"
+                )
+            place = database.find_place(folder, storage)
+            attrs = {MARK: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed}
+            try:
+                database.create(place, config.name, attrs)
+                database.remember(folder, place, config.name)
+            except OSError as error:
+                raise StudyError(
+                    f"{folder}: the history cannot be written: {error.strerror or error}"
+                ) from None
+            place = database.Place(place.path, place.url, config.name)
+            return cls(folder, space, config, DriverStorage(place), lock)
+
+    @classmethod
+    def open(cls, folder: Path, storage: str | None = None) -> Study:
+        """Become the driver of the study in ``folder``.
+
+        Raises:
+            StudyError: where there is none, where it cannot be read, or where another
+                driver is alive.
+        """
+        place = database.existing_place(folder, storage)
+        with locked(folder) as lock:
+            store = DriverStorage(place, hint=folder.name)
+            try:
+                config, space = read_settings(store.get_study_user_attrs(0), str(place))
+            except BaseException:
+                store.close()
+                raise
+            return cls(folder, space, config, store, lock)
+
+    def close(self) -> None:
+        """Stop being the driver. What is running stays running, for `unfinished`."""
+        self._storage.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """What is written within is one transaction, for good or not at all."""
+        with self._storage.transaction():
+            yield
+
+    # Asking
+
+    def ask(self) -> Task:
+        """A new trial: a known-good point while there are any, then the sampler's choice."""
+        with self.batch():
+            number = len(self._storage.trials)
+            template = optuna.trial.create_trial(
+                state=TrialState.RUNNING, user_attrs=self._birth(number)
+            )
+            template.datetime_start = datetime.datetime.now()
+            self._storage.create_new_trial(self._storage.study_id, template)
+            self._complete(number)
+        return self._task(number)
+
+    def unfinished(self) -> list[Task]:
+        """The trials that an earlier driver left running, in order, to be gone on with.
+
+        A trial that was made but has no parameters yet gets those that it would have
+        got: the sampler is made again for the same number and sees the same history.
+        """
+        left = [
+            t.number
+            for t in self._storage.trials
+            if not t.state.is_finished() and t.number not in self._active
+        ]
+        tasks = []
+        for number in left:
+            with self.batch():
+                attempt = int(self._trial(number).user_attrs.get("attempt", 0)) + 1
+                for key, value in self._birth(number).items():
+                    if key not in self._trial(number).user_attrs:
+                        self._set_attr(number, key, value)
+                self._set_attr(number, "attempt", attempt)
+                if "params" not in self._trial(number).user_attrs:
+                    self._complete(number)
+            tasks.append(self._task(number))
+        return tasks
+
+    def retry(self, number: int) -> Task | None:
+        """The same trial once more after its worker died, or ``None``: it has failed now."""
+        trial = self._trial(number)
+        if trial.state.is_finished():
+            return None
+        deaths = int(trial.user_attrs.get("deaths", 0)) + 1
+        with self.batch():
+            self._set_attr(number, "deaths", deaths)
+            if deaths > self.config.retries:
+                detail = f"its worker died {deaths} times"
+                self.tell(number, Outcome.failed("killed", detail))
+                return None
+            self._set_attr(number, "attempt", int(trial.user_attrs.get("attempt", 0)) + 1)
+        return self._task(number)
+
+    def _birth(self, number: int) -> dict[str, Any]:
+        attrs: dict[str, Any] = {
+            "seed": derive(self.config.seed, "trial", number),
+            "generation": number // self.config.population,
+            "attempt": 0,
+            "started": round(time.time(), 3),
+        }
+        if number < len(self.space.points):
+            attrs["point"] = self.space.points[number].name
+        return attrs
+
+    def _complete(self, number: int) -> None:
+        """Give a running trial its parameters."""
+        trial_id = self._trial(number)._trial_id
+        if number < len(self.space.points):
+            fixed = dict(self.space.points[number].params)
+            self._storage.set_trial_system_attr(trial_id, "fixed_params", fixed)
+        study = optuna.Study(
+            self._storage.name,
+            self._storage,
+            sampler=build_sampler(self.config, self.space),
+            pruner=optuna.pruners.NopPruner(),
+        )
+        params = self.space.suggest(optuna.trial.Trial(study, trial_id))
+        self._set_attr(number, "params", params)
+
+    def _task(self, number: int) -> Task:
+        attrs = self._trial(number).user_attrs
+        self._active.add(number)
+        folder = self.folder / TRIALS / str(number)
+        return Task(number, dict(attrs["params"]), attrs["seed"], folder, attrs["attempt"])
+
+    # Telling
+
+    def report(self, number: int, step: Step) -> bool:
+        """Store one step of a trial, with its attributes.
+
+        Returns:
+            whether the trial goes on. A step that is known already changes nothing (the
+            first stays); the last known one is judged again, so that a trial which was
+            stopped by its last report before a kill is stopped after it too.
+        """
+        trial = self._trial(number)
+        if trial.state.is_finished():
+            return False
+        known = trial.intermediate_values
+        if step.number not in known:
+            with self.batch():
+                value = float(step.value)
+                self._storage.set_trial_intermediate_value(trial._trial_id, step.number, value)
+                self._set_attrs(number, step.attrs)
+        if step.last or step.number < max(known, default=0):
+            return True
+        return goes_on(self.config.halving, self._storage.trials, number, step.number)
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """End a trial: complete with its value, or failed for a reason.
+
+        A trial that has ended already stays as it is.
+        """
+        trial = self._trial(number)
+        if trial.state.is_finished():
+            return
+        reason, detail = outcome.reason, outcome.detail
+        value = None if outcome.value is None else float(outcome.value)
+        if reason is None and (value is None or not abs(value) < float("inf")):
+            reason, detail = "nan", f"the trial's final value is {value}"
+        with self.batch():
+            self._set_attrs(number, outcome.attrs)
+            if reason is None:
+                assert value is not None
+                self._end(trial, TrialState.COMPLETE, value)
+                return
+            self._set_attr(number, "reason", reason)
+            self._set_attr(number, "detail", detail[-DETAIL_LENGTH:])
+            self._end(trial, TrialState.FAIL, None)
+
+    def prune(self, number: int, reason: str) -> None:
+        """End a trial that was stopped early. Its value is the best that it reported."""
+        trial = self._trial(number)
+        if trial.state.is_finished():
+            return
+        values = trial.intermediate_values
+        with self.batch():
+            self._set_attr(number, "reason", reason)
+            self._end(trial, TrialState.PRUNED, value_at(values, max(values, default=0)))
+
+    def span(self, number: int, worker: str, start: float, end: float) -> None:
+        """Note that ``worker`` ran the trial from ``start`` to ``end`` (Unix seconds)."""
+        trial = self._trial(number)
+        spans = [
+            *trial.user_attrs.get("spans", []),
+            [worker, round(start, 3), round(end, 3)],
+        ]
+        self._storage.annotate(trial._trial_id, "spans", spans)
+
+    def _end(self, trial: FrozenTrial, state: TrialState, value: float | None) -> None:
+        # Straight to the storage: `optuna.Study.tell` takes no value for a pruned trial (it
+        # takes the last one, not the best), and would call back a sampler that is gone.
+        values = None if value is None else [value]
+        self._storage.set_trial_state_values(trial._trial_id, state, values)
+        self._active.discard(trial.number)
+
+    # Reading
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number. They must not be changed."""
+        return self._storage.trials
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are complete, pruned, failed, running here, and interrupted."""
+        return count_states(self._storage.trials, self._active)
+
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the highest value; of equals the first."""
+        return best_trial(self._storage.trials)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The study's attribute ``key``."""
+        return self._storage.get_study_user_attrs(0).get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        """Store an attribute of the study."""
+        if key in RESERVED:
+            raise ValueError(f"the study attribute {key!r} is the engine's own")
+        self._storage.set_study_user_attr(self._storage.study_id, key, plain(value))
+
+    def _trial(self, number: int) -> FrozenTrial:
+        trials = self._storage.trials
+        if not 0 <= number < len(trials):
+            raise StudyError(f"{self.folder}: there is no trial {number}")
+        return trials[number]
+
+    def _set_attr(self, number: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, plain(value))
+
+    def _set_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
+        for key, value in attrs.items():
+            if key not in ENGINE_ATTRS:
+                self._set_attr(number, str(key), value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -30,11 +30,15 @@ class ReplayedSampler(BaseSampler):
     Args:
         make: makes the sampler from a seed.
         seed: the study's.
+
+    Raises:
+        ValueError: whatever ``make`` objects to.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
         self._make = make
         self.seed = seed
+        self._fresh()  # what can't be made should fail here, not at the first ask
 
     def _fresh(self, *parts: str | int) -> BaseSampler:
         # Warnings about features that Optuna calls experimental say nothing that a user of
@@ -82,3 +86,20 @@ class Nsga2Sampler(NSGAIISampler):
         """The parents of ``generation``, by number."""
         parents = super().get_parent_population(study, generation)
         return sorted(parents, key=lambda trial: trial.number)
+
+
+class GaussianProcessSampler(GPSampler):
+    """Optuna's GP sampler that doesn't take an earlier ask of the same trial for a rival.
+
+    Optuna's own leaves its proposal with the trial, for other processes to see and to keep
+    away from. When the ask is made again it finds that proposal and keeps away from itself.
+    """
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The genes that are sampled together."""
+        for key in trial.system_attrs:
+            if key.startswith("gp:relative_params"):
+                study._storage.set_trial_system_attr(trial._trial_id, key, "")
+        return super().sample_relative(study, trial, search_space)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 
 from .cma import CmaSampler
 from .errors import SearchError, did_you_mean
 from .genetic import GeneticSampler
 from .quasi import QuasiRandomSampler, RandomSampler
-from .replayed import Nsga2Sampler, ReplayedSampler
+from .replayed import GaussianProcessSampler, Nsga2Sampler, ReplayedSampler
 
 Space = Mapping[str, BaseDistribution]
 Builder = Callable[..., BaseSampler]
@@ -107,7 +107,7 @@ def _gp(
 ) -> BaseSampler:
     startup = _startup(n_trials) if n_startup_trials is None else n_startup_trials
     return ReplayedSampler(
-        lambda s: GPSampler(
+        lambda s: GaussianProcessSampler(
             seed=s,
             n_startup_trials=startup,
             deterministic_objective=deterministic_objective,

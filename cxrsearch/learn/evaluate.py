@@ -1,0 +1,179 @@
+"""The final word on a model: its AUROC on images that nothing was chosen by.
+
+Every such look is counted, in the study and in the model folder: a test part that is
+looked at often, and chosen by, is no test part any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from cxrsearch.data.cache import Cache
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.learn.model_folder import LoadedModel, load_model
+from cxrsearch.learn.report import judge
+from search.files import write_json
+from search.seeds import derive
+
+LOOKS = "looks.json"
+
+
+def evaluate_model(
+    model: LoadedModel | Path,
+    dataset: Dataset,
+    cache: Cache,
+    *,
+    device: str = "auto",
+    resamples: int = 1000,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score a model on the test part of its own data, or on other data as a whole.
+
+    Args:
+        model: a loaded model, or its folder.
+        dataset: labelled images. Where its fingerprint is that of the model's data, the test
+            part is scored; otherwise it is external data and every image is.
+        cache: its decoded pictures, at the model's `LoadedModel.frame`.
+        device: where to compute, for a folder.
+        resamples: of the bootstrap over patients.
+        on_progress: called with how many images are done, of how many.
+
+    Returns:
+        JSON-able: ``time``, ``model``, ``study``, ``trial``, ``data``, ``part`` (``"test"`` or
+        ``"external"``), ``n_images``, ``n_patients``, ``positives`` and ``auroc`` by disease,
+        ``mean``, ``interval`` (95%, over patients), ``intervals`` by disease, ``notes``.
+
+    Raises:
+        InputError: where the model was trained on some of the images, or none can be scored.
+    """
+    if not isinstance(model, LoadedModel):
+        model = load_model(model, device)
+    if cache.frame != model.frame:
+        raise InputError(
+            f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"
+        )
+    part, wanted, notes = _images(model, dataset)
+    labels, patients, rows, left_out = _rows(dataset, cache, wanted)
+    if left_out:
+        notes.append(f"{left_out} images could not be read and are left out")
+    if not len(rows):
+        raise InputError(f"{dataset.label}: no readable image to score")
+    scores = model.predict(cache.images, rows, on_progress)
+    objective = model.card["study"].get("objective") or DISEASES
+    columns = [DISEASES.index(name) for name in objective if name in DISEASES]
+    mean, details, more = judge(
+        labels, scores, patients, columns, resamples, derive("evaluate", dataset.fingerprint)
+    )
+    if np.isnan(mean):
+        raise InputError(f"{dataset.label}: no disease has both positives and negatives in it")
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": str(model.folder),
+        "study": model.card["study"].get("path"),
+        "trial": model.card["study"].get("trial"),
+        "data": dataset.label,
+        "data_fingerprint": dataset.fingerprint,
+        "part": part,
+        "n_images": len(rows),
+        "n_patients": len(np.unique(patients)),
+        "positives": {d: int(labels[:, i].sum()) for i, d in enumerate(DISEASES)},
+        "objective": [DISEASES[column] for column in columns],
+        "mean": mean,
+        **details,
+        "notes": [*notes, *more],
+    }
+
+
+def _images(model: LoadedModel, dataset: Dataset) -> tuple[str, tuple[str, ...], list[str]]:
+    """Which part of ``dataset`` is scored, its image names, and notes."""
+    splits = model.splits()
+    own = dataset.fingerprint == model.card["data"]["fingerprint"]
+    if own and splits is None:
+        raise InputError(
+            f"{model.folder}: holds no splits.json, so the test part of its own data is not "
+            "known; copy it from the study's folder"
+        )
+    if own and splits is not None:
+        return "test", splits.test, []
+    notes = [f"{dataset.label} is not the data that the model was made with: external data, "
+             f"all {len(dataset.names)} labelled images are scored"]  # fmt: skip
+    if splits is None:
+        notes.append("the model folder holds no splits.json: overlap with training is not checked")
+        return "external", dataset.names, notes
+    seen = set(splits.train) | set(splits.val)
+    overlap = [i for i, name in enumerate(dataset.names) if name in seen]
+    if overlap:
+        people = np.unique(np.asarray(dataset.patients)[overlap])
+        raise InputError(
+            f"{dataset.label}: {len(overlap)} of its images (of {len(people)} patients), such as "
+            f"{dataset.names[overlap[0]]!r}, were trained on; leave those patients out, or give "
+            "the very data that the model was made with, to score its test part"
+        )
+    return "external", dataset.names, notes
+
+
+def _rows(
+    dataset: Dataset, cache: Cache, wanted: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Labels, patients and cache rows of the ``wanted`` images; how many cannot be had."""
+    row_of = {str(name): row for row, name in enumerate(cache.names) if cache.ok[row]}
+    label_of = {name: i for i, name in enumerate(dataset.names)}
+    found = [name for name in wanted if name in row_of and name in label_of]
+    places = [label_of[name] for name in found]
+    rows = np.array([row_of[name] for name in found], np.int64)
+    labels = np.asarray(dataset.labels)[places].reshape(-1, len(DISEASES))
+    return labels, np.asarray(dataset.patients)[places], rows, len(wanted) - len(found)
+
+
+def record_look(
+    study: Path | None, model: Path, result: dict[str, Any]
+) -> int:  # fmt: skip
+    """Append ``result`` to ``looks.json`` of the study (where known) and of the model folder.
+
+    Returns:
+        how many looks there have been: the study's count, or the model's where there is no
+        study.
+
+    Raises:
+        InputError: where one of the two cannot be read or written, so that no look goes
+            uncounted.
+    """
+    counts = [_append(folder, result) for folder in (study, model) if folder is not None]
+    return counts[0]
+
+
+def read_looks(folder: Path) -> list[dict[str, Any]]:
+    """The looks counted in ``folder``, oldest first.
+
+    Raises:
+        InputError: where its ``looks.json`` is damaged.
+    """
+    path = folder / LOOKS
+    try:
+        looks = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
+    if not isinstance(looks, list) or not all(isinstance(look, dict) for look in looks):
+        raise InputError(f"{path}: not a list of looks; restore it from a copy")
+    return looks
+
+
+def _append(folder: Path, result: dict[str, Any]) -> int:
+    try:
+        with FileLock(folder / f".{LOOKS}.lock", timeout=60):
+            looks = [*read_looks(folder), result]
+            write_json(folder / LOOKS, looks)
+    except (OSError, Timeout) as error:
+        raise InputError(f"{folder}: the look cannot be counted ({error})") from error
+    return len(looks)

@@ -1,0 +1,141 @@
+"""The model that comes out: the winner's recipe on train + validation.
+
+No validation part is left to choose an epoch by, so the winner's own best epoch is taken.
+Its learning rates are the ones that the trial had up to there: the schedule keeps the
+length of all `Recipe.epochs` and training stops after the best one. (Squeezing the whole
+schedule into fewer epochs would be another recipe than the one that was scored.) There
+are more images, so each epoch has more steps, and the schedule is laid out over those.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.device import is_out_of_memory, pick_device
+from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.session import Session
+from search.objective import TrialError
+
+
+class Progress(NamedTuple):
+    """How far the training is.
+
+    Args:
+        epoch: done so far.
+        epochs: to be done.
+        loss: mean of the epoch's loss an image.
+        seconds: that the epoch took.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    seconds: float
+
+
+def train_final(
+    recipe: Recipe,
+    data: TrainData,
+    *,
+    epochs: int,
+    seed: int,
+    out: Path,
+    meta: ModelMeta,
+    splits: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    weights_dir: Path | None = None,
+) -> Generator[Progress, None, Path]:
+    """Train ``recipe`` on train + validation and write a model folder.
+
+    Cut off and called again with the same arguments, it goes on from its checkpoint, which
+    lies in ``.<name>.work`` beside ``out`` until the model is there.
+
+    Args:
+        recipe: what to train.
+        data: a study's data; its validation part joins the training part.
+        epochs: to train, of the `Recipe.epochs` that the schedule is laid out for.
+        seed: everything random derives from it.
+        out: the model folder; appears at the end, whole.
+        meta: where the model comes from; what is said of the training is filled in here.
+        splits: the study's ``splits.json``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        threads: CPU threads.
+        weights_dir: folder with pretrained weights.
+
+    Yields:
+        `Progress` after each epoch, those that the checkpoint remembers first.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: where ``out`` is taken, or training cannot be done.
+    """
+    if not 1 <= epochs <= recipe.epochs:
+        raise InputError(f"{epochs} epochs: must be from 1 to the recipe's {recipe.epochs}")
+    check_out(out)
+    work = out.parent / f".{out.name}.work"
+    every = data.with_validation_for_training()
+    session = Session(
+        recipe,
+        every,
+        seed=seed,
+        folder=work,
+        device=pick_device(device),
+        threads=threads,
+        weights_dir=weights_dir,
+    )
+    try:
+        yield from _epochs(session, epochs)
+        training = {
+            "rows": "train + validation",
+            "images": len(every.train),
+            "epochs": epochs,
+            "seed": seed,
+            "loss": session.book["losses"][-1],
+            "notes": session.notes,
+        }
+        session.work(lambda: session.learner.adopt_average())
+        save_model(
+            out, session.learner.model, recipe, replace(meta, training=training), splits=splits
+        )
+    except TrialError as error:
+        raise InputError(f"training failed: {error}") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise InputError(f"training ran out of memory on {device}: {error}") from error
+        raise
+    finally:
+        session.close()
+    shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+def _epochs(session: Session, epochs: int) -> Generator[Progress, None, None]:
+    """Train up to ``epochs``, with a checkpoint after each."""
+    done = len(session.book.get("losses", []))
+    if done > epochs:  # later weights are of no use for a shorter training
+        session.start_over(f"the checkpoint is of epoch {done}, past {epochs}")
+    book = session.book
+    book.setdefault("losses", [])
+    book.setdefault("seconds", [])
+    for number in range(1, epochs + 1):
+        if number > len(book["losses"]):
+            start = time.perf_counter()
+            loss = session.work(lambda number=number: session.learner.epoch(number))  # type: ignore[misc]
+            if not math.isfinite(loss):
+                raise TrialError("nan", f"the mean loss of epoch {number} is {loss}")
+            book["losses"].append(loss)
+            book["seconds"].append(round(time.perf_counter() - start, 3))
+            session.save()
+        yield Progress(number, epochs, book["losses"][number - 1], book["seconds"][number - 1])

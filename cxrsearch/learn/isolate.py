@@ -1,0 +1,37 @@
+"""A trial neither depends on what its process did before nor leaves a trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def isolated(device: torch.device, threads: int | None, seed: int) -> Iterator[None]:
+    """Run a block under its own random numbers and thread count; restore both afterwards.
+
+    A generator must not hold this open across a ``yield``: between two steps of a trial
+    the process belongs to whoever drives it.
+
+    Args:
+        device: where the block computes.
+        threads: CPU threads; sums are rounded differently with another number, so it is
+            part of what makes two runs equal. None: as the process has it.
+        seed: what the global generators (dropout, initial weights) start from.
+    """
+    before, tuned = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        if threads is not None and threads != before:
+            torch.set_num_threads(threads)
+        # Image sizes stay the same within a trial, which is when cuDNN's own timing pays.
+        torch.backends.cudnn.benchmark = device.type == "cuda"
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = tuned
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)

@@ -1,0 +1,231 @@
+"""A trained model as a folder: ``model.safetensors``, ``model.json`` and ``splits.json``.
+
+``model.json`` says how pixels must reach the network, what was trained on what, and how
+well it did. Loading runs no code from the folder: weights are safetensors, the rest JSON.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.splits import Splits
+from cxrsearch.errors import InputError
+from cxrsearch.learn import checkpoint, models
+from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.device import amp_dtype, is_out_of_memory, pick_device, release_memory
+from cxrsearch.learn.model_card import ModelMeta, make_card, read_card, read_recipe
+from cxrsearch.learn.recipe import Recipe
+from search.files import write_json
+
+__all__ = ["LoadedModel", "ModelMeta", "check_out", "load_model", "save_model"]
+
+WEIGHTS, CARD, SPLITS = "model.safetensors", "model.json", "splits.json"
+
+BATCH = 32
+"""Images scored at a time; halved where memory runs out."""
+
+
+def check_out(folder: Path) -> None:
+    """Refuse a model folder that could not be written at the end of a training.
+
+    Raises:
+        InputError: where it exists with something in it, or is a file.
+    """
+    if folder.is_file():
+        raise InputError(f"--out {folder}: that is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"--out {folder}: exists and is not empty; name another folder")
+
+
+def save_model(
+    folder: Path, model: nn.Module, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+) -> None:
+    """Write a model folder, which is either there with all of its files or not at all.
+
+    Args:
+        folder: must not exist, or be empty.
+        model: a `models.Network`; its weights are saved as they are.
+        recipe: what it was built from.
+        meta: where it comes from.
+        splits: the study's ``splits.json``, copied along so that `evaluate` finds its test part.
+
+    Raises:
+        InputError: where ``folder`` holds something.
+    """
+    check_out(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        checkpoint.save_tensors(work / WEIGHTS, model.state_dict())
+        write_json(work / CARD, make_card(recipe, meta))
+        if splits is not None:
+            shutil.copyfile(splits, work / SPLITS)
+        work.chmod(0o755)
+        work.replace(folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that predicts.
+
+    Args:
+        folder: where it was loaded from.
+        card: the content of ``model.json``.
+        recipe: what it was built from.
+        network: in evaluation mode, on ``device``.
+        device: where it computes.
+    """
+
+    folder: Path
+    card: Mapping[str, Any]
+    recipe: Recipe
+    network: nn.Module
+    device: torch.device
+
+    @property
+    def frame(self) -> int:
+        """Side of the square pictures that `predict` takes."""
+        return int(self.card["pixels"]["frame"])
+
+    def splits(self) -> Splits | None:
+        """The parts of the data that it was trained on; None where they are not known.
+
+        Raises:
+            InputError: where the file is damaged or of another split.
+        """
+        path = self.folder / SPLITS
+        if not path.is_file():
+            return None
+        splits = Splits.load(path)
+        wanted = self.card["data"]["split_fingerprint"]
+        if splits.fingerprint != wanted:
+            raise InputError(
+                f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
+                "restore the file"
+            )
+        return splits
+
+    def predict(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Probabilities of the 14 diseases.
+
+        Args:
+            images: (n, F, F) uint8 grey, F the model's `frame`.
+            rows: (m,) which of them; all by default.
+            on_progress: called with how many are done, of how many.
+
+        Returns:
+            (m, 14) float32.
+
+        Raises:
+            InputError: where the pictures are of another size or type.
+        """
+        shape = (self.frame, self.frame)
+        if images.ndim != 3 or images.shape[1:] != shape or images.dtype != np.uint8:
+            raise InputError(
+                f"pictures of shape {images.shape} and type {images.dtype}, but {self.folder} "
+                f"takes (n, {self.frame}, {self.frame}) uint8; decode them at that size"
+            )
+        chosen = np.arange(len(images)) if rows is None else np.asarray(rows, np.int64)
+        scores = np.zeros((len(chosen), len(DISEASES)), np.float32)
+        done, size = 0, BATCH
+        while done < len(chosen):
+            part = chosen[done : done + size]
+            found = self._scored(images, part)
+            if found is None and size == 1:
+                raise InputError(f"{self.device}: out of memory with one image; use another device")
+            if found is None:
+                release_memory(self.device)
+                size //= 2
+                continue
+            scores[done : done + len(part)] = found
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done, len(chosen))
+        return scores
+
+    @torch.inference_mode()
+    def _scored(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """(b, 14) probabilities, or None where memory ran out."""
+        kind = amp_dtype(self.device)
+        try:
+            batch = prepare(images, rows, self.recipe.crop, self.recipe.input_size)
+            grey = to_float(batch.to(self.device)).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, kind, enabled=kind is not None):
+                logits = self.network(grey)
+            return torch.sigmoid(logits.float()).cpu().numpy()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+
+def load_model(folder: Path, device: str = "auto") -> LoadedModel:
+    """Read a model folder.
+
+    Raises:
+        InputError: for whatever is missing, damaged, of another format or does not fit.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such model folder; make one with `cxrsearch train`")
+    card = read_card(folder / CARD)
+    recipe = read_recipe(folder / CARD, card["recipe"])
+    state = _read_weights(folder / WEIGHTS)
+    # Built without content: its start would be thrown away, and takes seconds for VGG16.
+    with torch.device("meta"):
+        network: nn.Module = models.build_model(replace(recipe, init="none"))
+    _check_fit(folder / WEIGHTS, network.state_dict(), state)
+    network.load_state_dict(state, assign=True)
+    where = pick_device(device)
+    network = network.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return LoadedModel(folder, card, recipe, network.eval().requires_grad_(False), where)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        state, _ = checkpoint.load_tensors(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; restore it from a copy") from None
+    except checkpoint.CheckpointError as error:
+        raise InputError(f"{path.parent}: {error}; restore it from a copy") from error
+    return state
+
+
+def _check_fit(path: Path, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise where ``state`` is not of the network that ``model.json`` describes."""
+    wrong = {
+        "missing": [name for name in own if name not in state],
+        "unknown": [name for name in state if name not in own],
+        "of another shape or type": [
+            name for name in own
+            if name in state
+            and (own[name].shape, own[name].dtype) != (state[name].shape, state[name].dtype)
+        ],
+        "not finite": [name for name, value in state.items() if not torch.isfinite(value).all()],
+    }  # fmt: skip
+    problems = [
+        f"{path}: {len(names)} tensors are {what}, such as {names[0]}; the file is not of the "
+        "network in model.json"
+        for what, names in wrong.items()
+        if names
+    ]
+    if problems:
+        raise InputError(problems)

@@ -1,0 +1,216 @@
+"""Probabilities for a folder of images, by the same way to pixels as in training.
+
+An image that could not have come from where the model's images came from is left out and
+reported instead of being given a meaningless number; see `misfit`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.dicom import dicom_problem, is_dicom
+from cxrsearch.data.errors import ImageError
+from cxrsearch.data.files import find_images
+from cxrsearch.data.images import image_size, read_image
+from cxrsearch.errors import InputError
+from cxrsearch.learn.augment import FRAME
+from cxrsearch.learn.model_folder import LoadedModel
+from cxrsearch.learn.recipe import size_of
+from search.files import write_text
+
+LONGEST = 2.0
+"""Longer side over shorter side at most: a chest X-ray is nearly square."""
+
+ENLARGED = 2.0
+"""How much an image may be enlarged at most to fill what the network sees."""
+
+COLOURED, COLOUR_SHARE = 32, 0.1
+"""An image is coloured where channels differ by more levels than this, in more of its area."""
+
+READ_AT_ONCE = 64
+"""Images decoded before the network sees them."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of a folder.
+
+    Args:
+        names: (n) image names: the file's own, or its path below the folder where two files
+            in different subfolders share one.
+        scores: (n, 14) float32 probabilities, in the order of `DISEASES`.
+        left_out: name and reason of each image that got none.
+        notes: what else the user should know.
+    """
+
+    names: tuple[str, ...]
+    scores: np.ndarray
+    left_out: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
+
+
+def predict_folder(
+    model: LoadedModel, folder: Path, on_progress: Callable[[int, int], None] | None = None
+) -> Predictions:
+    """Predict for all images (PNG, JPEG, DICOM) below ``folder``, sorted by their paths.
+
+    Raises:
+        InputError: where there is no such folder, or no image in it that can be used.
+    """
+    files, notes = _files(Path(folder))
+    names = image_names(files)
+    smallest = smallest_side(model)
+    scores: list[np.ndarray] = []
+    kept: list[str] = []
+    left_out: list[tuple[str, str]] = []
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(files), READ_AT_ONCE):
+            part = slice(start, start + READ_AT_ONCE)
+            paths = [Path(folder) / file for file in files[part]]
+            pictures = list(pool.map(lambda p: _picture(p, model.frame, smallest), paths))
+            good = [p for p in pictures if isinstance(p, np.ndarray)]
+            for name, picture in zip(names[part], pictures, strict=True):
+                if isinstance(picture, np.ndarray):
+                    kept.append(name)
+                else:
+                    left_out.append((name, picture))
+            if good:
+                scores.append(model.predict(np.stack(good)))
+            if on_progress is not None:
+                on_progress(min(start + READ_AT_ONCE, len(files)), len(files))
+    if not kept:
+        some = [f"{name}: {reason}" for name, reason in left_out[:10]]
+        raise InputError([f"{folder}: none of its {len(files)} images can be used", *some])
+    return Predictions(tuple(kept), np.concatenate(scores), tuple(left_out), notes)
+
+
+def _files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Image files below ``folder``, as sorted paths, and notes."""
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file, but a folder of images is wanted")
+    files, notes = find_images(folder)
+    if not files:
+        raise InputError(
+            [f"{folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or .dicom)", *notes]
+        )
+    dicom = [file for file in files if is_dicom(file)]
+    if len(dicom) == len(files) and (problem := dicom_problem()):
+        raise InputError(f"{folder}: {len(dicom)} DICOM files, such as {dicom[0]!r}: {problem}")
+    return files, notes
+
+
+def image_names(files: Sequence[str]) -> tuple[str, ...]:
+    """Each path's base name, or the whole path where another has the same base name."""
+    bases = [PurePosixPath(file).name for file in files]
+    count = Counter(bases)
+    return tuple(b if count[b] == 1 else f for b, f in zip(bases, files, strict=True))
+
+
+def smallest_side(model: LoadedModel) -> int:
+    """Shorter side in pixels that an image needs for ``model``.
+
+    Its window, enlarged by at most `ENLARGED`, must fill what the network sees. A model
+    whose own images were smaller than that takes images as small as those.
+    """
+    sides = zip(size_of(model.recipe.crop), size_of(model.recipe.input_size), strict=True)
+    needed = max(seen * FRAME / window for window, seen in sides) / ENLARGED
+    own = model.card["pixels"].get("source_side")
+    return int(min(needed, own if isinstance(own, int | float) else needed))
+
+
+def misfit(path: Path, smallest: int) -> str | None:
+    """Why the image at ``path`` does not fit a model's pixel contract, or None.
+
+    Raises:
+        ImageError: where it cannot be read at all.
+    """
+    width, height = image_size(path)
+    if max(width, height) > LONGEST * min(width, height):
+        return (
+            f"{width}x{height} is too elongated for a chest X-ray (at most {LONGEST:g} to 1); "
+            "cut it to the chest"
+        )
+    if min(width, height) < smallest:
+        return f"{width}x{height} is too small for this model (at least {smallest} pixels a side)"
+    share = coloured_share(path)
+    if share > COLOUR_SHARE:
+        return (
+            f"{share:.0%} of it is in colour; this model takes grey X-rays (convert it to grey "
+            "if it is one)"
+        )
+    return None
+
+
+def coloured_share(path: Path) -> float:
+    """Share of the pixels whose colour channels differ clearly; 0 for grey formats and DICOM."""
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if file.read(132)[128:] == b"DICM":
+                return 0.0
+            image = Image.open(path, formats=("PNG", "JPEG"))
+            with image:
+                if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I"):
+                    return 0.0
+                image.draft("RGB", (256, 256))
+                image.thumbnail((256, 256), Image.Resampling.BOX)
+                pixels = np.asarray(image.convert("RGB"), np.int16)
+    except (OSError, ValueError, SyntaxError):  # read_image will say what is wrong
+        return 0.0
+    return float(np.mean(pixels.max(axis=2) - pixels.min(axis=2) > COLOURED))
+
+
+def _picture(path: Path, frame: int, smallest: int) -> np.ndarray | str:
+    """The (F, F) uint8 picture, or why there is none."""
+    try:
+        reason = misfit(path, smallest)
+        if reason is not None:
+            return reason
+        picture = read_image(path, frame)
+    except ImageError as error:
+        return str(error)
+    return picture if picture.min() != picture.max() else "blank: a single grey level"
+
+
+def write_competition(path: Path, predictions: Predictions) -> None:
+    """Write a row an image: column ``image``, then the 14 diseases by NIH's names."""
+    rows = (
+        [name, *(f"{value:.6f}" for value in scores)]
+        for name, scores in zip(predictions.names, predictions.scores, strict=True)
+    )
+    _write_csv(path, ["image", *DISEASES], rows)
+
+
+def write_tidy(path: Path, predictions: Predictions) -> None:
+    """Write a row an image and disease: columns ``image``, ``disease``, ``probability``."""
+    rows = (
+        [name, disease, f"{value:.6f}"]
+        for name, scores in zip(predictions.names, predictions.scores, strict=True)
+        for disease, value in zip(DISEASES, scores, strict=True)
+    )
+    _write_csv(path, ["image", "disease", "probability"], rows)
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[list[str]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    try:
+        write_text(path, buffer.getvalue())
+    except OSError as error:
+        raise InputError(f"--out {path}: cannot be written ({error.strerror})") from error

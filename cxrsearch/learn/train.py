@@ -1,0 +1,274 @@
+"""One trial: train a recipe, score every epoch, keep the best one's weights.
+
+Epochs are scored on the study's fixed validation subset; the best epoch by that score is
+then scored once on the whole validation part, and that is the trial's value.
+
+Each epoch ends in this order: weights of a new best epoch, checkpoint, curve, report. A
+kill between any two of them loses nothing: the checkpoint names the epoch whose weights it
+goes with, and the weights of the best epoch before stay until it is written.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cxrsearch.learn import checkpoint
+from cxrsearch.learn.arrays import save_arrays
+from cxrsearch.learn.data import Pixels, TrainData
+from cxrsearch.learn.device import is_out_of_memory, pick_device
+from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
+from cxrsearch.learn.metrics import auroc, mean_auroc
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.report import judge
+from cxrsearch.learn.session import Session
+from search.files import write_json
+from search.objective import Step, TrialError
+from search.seeds import derive
+
+CURVE, PREDICTIONS = "curve.json", "val.npz"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trained recipe does on the whole validation part.
+
+    Args:
+        value: mean AUROC over the objective's diseases, of the best epoch.
+        attrs: ``auroc``, ``interval``, ``intervals``, ``best_epoch``, ``epochs_run``,
+            ``images_seen``, ``seconds``, ``exposure``, ``notes``, ``split``, ``device``;
+            JSON-able.
+        scores: (m, 14) float32 probabilities of the validation part.
+    """
+
+    value: float
+    attrs: dict[str, Any]
+    scores: np.ndarray
+
+
+def train(
+    recipe: Recipe,
+    data: TrainData,
+    *,
+    seed: int,
+    folder: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    weights_dir: Path | None = None,
+    resamples: int = 1000,
+    memory_share: float = 0.8,
+) -> Generator[Step, None, Result]:
+    """Train ``recipe``, or go on where ``folder``'s checkpoint left off.
+
+    On a CPU, a run that was cut off and gone on with equals one that was not, bit for bit,
+    given the same seed and number of threads. Closing the generator frees the memory.
+
+    Args:
+        recipe: what to train.
+        data: images, labels and parts.
+        seed: everything random derives from it and the epoch.
+        folder: gets ``checkpoint.safetensors``, ``best.safetensors``, ``curve.json`` and, at
+            the end, ``val.npz`` (names, labels, scores).
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        threads: CPU threads.
+        weights_dir: folder with pretrained weights.
+        resamples: of the bootstrap.
+        memory_share: share of the free memory that may be used.
+
+    Yields:
+        one `Step` an epoch, those that the checkpoint remembers first.
+
+    Raises:
+        TrialError: for ``nan``, ``out of memory`` and ``bad data``.
+        InputError: where starting weights cannot be had.
+    """
+    run = _Run(recipe, data, seed, folder, device, threads, weights_dir, memory_share)
+    try:
+        yield from run.remembered()
+        while not run.finished:
+            yield run.epoch()
+        return run.result(resamples)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise TrialError("out of memory", str(error)) from error
+        raise
+    finally:
+        run.close()
+
+
+class _Run:
+    """The state of one `train`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainData,
+        seed: int,
+        folder: Path,
+        device: str,
+        threads: int | None,
+        weights_dir: Path | None,
+        memory_share: float,
+    ) -> None:
+        self.recipe, self.data, self.seed, self.folder = recipe, data, seed, folder
+        self.session = Session(
+            recipe,
+            data,
+            seed=seed,
+            folder=folder,
+            device=pick_device(device),
+            threads=threads,
+            weights_dir=weights_dir,
+            memory_share=memory_share,
+            usable=self._best_is_there,
+        )
+        self.book = self.session.book
+        if not self.book:
+            for name in (CHECKPOINT, BEST, PREVIOUS, CURVE, PREDICTIONS):
+                (folder / name).unlink(missing_ok=True)
+            self.book.update(curve=[], best_epoch=0, best_value=-math.inf, exposure={}, drawn=0)
+        else:
+            write_json(folder / CURVE, self.book["curve"])  # may be an epoch behind
+        self._val_pixels: Pixels | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further epoch will come."""
+        done = len(self.book["curve"])
+        waited = done - self.book["best_epoch"]
+        impatient = 0 < self.recipe.patience <= waited
+        return done >= self.recipe.epochs or (done > 0 and impatient)
+
+    def remembered(self) -> Iterator[Step]:
+        """The steps that the checkpoint knows of, which may not have been reported."""
+        for number in range(1, len(self.book["curve"]) + 1):
+            yield self._step(number)
+
+    def epoch(self) -> Step:
+        """Train for one epoch, score it, save everything, and report."""
+        number = len(self.book["curve"]) + 1
+        start = time.perf_counter()
+        rate, loss, scores, exposure = self.session.work(lambda: self._train_and_score(number))
+        rows = self.data.val_seed
+        value = mean_auroc(auroc(self.data.labels[rows], scores)[list(self.data.columns)])
+        if not math.isfinite(value):
+            raise TrialError(
+                "bad data", "no disease of the objective has both positives and negatives "
+                "in the validation subset; use more data or another --seed"
+            )  # fmt: skip
+        self._count(exposure)
+        if value > self.book["best_value"]:
+            self._keep_best(number, value)
+            self.book["best_scores"] = torch.from_numpy(scores)
+        seconds = round(time.perf_counter() - start, 3)
+        self.book["curve"].append(
+            {"epoch": number, "loss": loss, "lr": rate, "value": value, "seconds": seconds}
+        )
+        self.session.save()
+        (self.folder / PREVIOUS).unlink(missing_ok=True)
+        write_json(self.folder / CURVE, self.book["curve"])
+        return self._step(number)
+
+    def _train_and_score(self, number: int) -> tuple[float, float, np.ndarray, dict[str, float]]:
+        learner = self.session.learner
+        rate = learner.rate
+        loss = learner.epoch(number)
+        if not math.isfinite(loss):
+            raise TrialError("nan", f"the mean loss of epoch {number} is {loss}")
+        if self._val_pixels is None:
+            self._val_pixels = self._pixels(self.data.val_seed)
+        scores = learner.scores(self._val_pixels)
+        if not np.isfinite(scores).all():
+            raise TrialError("nan", f"scores after epoch {number} are not finite")
+        return rate, loss, scores, learner.sampler.exposure(learner.sampler.draw(number))
+
+    def _pixels(self, rows: np.ndarray) -> Pixels:
+        return Pixels(self.data, rows, self.recipe, self.session.device)
+
+    def _count(self, exposure: dict[str, float]) -> None:
+        """Take an epoch's exposure into the mean over epochs."""
+        self.book["drawn"] += self.session.learner.sampler.images_per_epoch
+        done, mean = len(self.book["curve"]), self.book["exposure"]
+        self.book["exposure"] = {
+            name: (mean.get(name, 0.0) * done + share) / (done + 1)
+            for name, share in exposure.items()
+        }
+
+    def _keep_best(self, number: int, value: float) -> None:
+        """Put the weights of a new best epoch in place; the last best stays beside them."""
+        best = self.folder / BEST
+        weights = self.session.learner.weights()
+        if best.exists():
+            best.replace(self.folder / PREVIOUS)
+        checkpoint.save_tensors(best, weights, {"epoch": number, "value": value})
+        self.book.update(best_epoch=number, best_value=value)
+
+    def _best_is_there(self, book: dict[str, Any]) -> str | None:
+        """Make ``best.safetensors`` the file of the book's best epoch, or say that it's gone."""
+        for name in (BEST, PREVIOUS):
+            path = self.folder / name
+            try:
+                _, info = checkpoint.load_tensors(path)
+            except (FileNotFoundError, checkpoint.CheckpointError):
+                continue
+            if info.get("epoch") == book["best_epoch"]:
+                if name == PREVIOUS:
+                    path.replace(self.folder / BEST)
+                (self.folder / PREVIOUS).unlink(missing_ok=True)
+                return None
+        return f"the weights of epoch {book['best_epoch']} are missing or damaged"
+
+    def _step(self, number: int) -> Step:
+        curve = self.book["curve"][:number]
+        record = curve[-1]
+        best = max(curve, key=lambda r: (r["value"], -r["epoch"]))
+        latest = number == len(self.book["curve"])
+        attrs: dict[str, Any] = {
+            "best_epoch": best["epoch"],
+            "epochs_run": number,
+            "images_seen": self.book["drawn"] * number // len(self.book["curve"]),
+            "seconds": round(sum(r["seconds"] for r in curve), 3),
+        }
+        if number == 1:
+            attrs |= {"split": self.data.split, "device": str(self.session.device)}
+        if latest:
+            attrs |= {"exposure": self.book["exposure"], "notes": self.session.notes}
+        return Step(number, record["value"], attrs, last=latest and self.finished)
+
+    def result(self, resamples: int) -> Result:
+        """Score the best epoch on the whole validation part."""
+        data, rows = self.data, self.data.val
+        if np.array_equal(rows, data.val_seed):
+            scores = self.book["best_scores"].numpy()
+        else:
+            scores = self.session.work(self._score_best)
+        labels = data.labels[rows]
+        save_arrays(self.folder / PREDICTIONS, names=data.names[rows], labels=labels, scores=scores)
+        value, details, notes = judge(
+            labels, scores, data.patients[rows], data.columns, resamples,
+            derive(self.seed, "bootstrap"),
+        )  # fmt: skip
+        attrs = dict(self._step(len(self.book["curve"])).attrs) | {
+            "split": data.split,
+            "device": str(self.session.device),
+            **details,
+            "notes": [*self.session.notes, *notes],
+        }
+        return Result(value, attrs, scores)
+
+    def _score_best(self) -> np.ndarray:
+        weights, _ = checkpoint.load_tensors(self.folder / BEST)
+        learner = self.session.learner
+        learner.adopt(weights)
+        return learner.scores(self._pixels(self.data.val))
+
+    def close(self) -> None:
+        self._val_pixels = None
+        self.session.close()

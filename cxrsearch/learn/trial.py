@@ -1,0 +1,112 @@
+"""The bridge to the engine: a trial's parameters in, epochs and a score out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cxrsearch.data.cache import Cache
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.splits import Splits
+from cxrsearch.errors import InputError
+from cxrsearch.learn.arrays import load_labels, save_labels
+from cxrsearch.learn.data import TrainData, make_data
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.train import train
+from search.objective import Outcome, Steps, Task, TrialError
+
+__all__ = ["TrialConfig", "TrialObjective", "load_labels", "load_trial_data", "save_labels"]
+
+HELD_STUDIES = 2
+"""Studies whose data a worker keeps open, so that its next trial starts at once."""
+
+_held: OrderedDict[tuple[object, ...], TrainData] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """All that a worker needs to run any trial of a study. Small and picklable.
+
+    Args:
+        cache: the decoded images; reopened by path on the worker.
+        splits_path: the study's ``splits.json``.
+        labels_path: the study's ``labels.npz``, as from `save_labels`.
+        split_fingerprint: of the split that the study was made with.
+        device: ``auto``, ``cpu``, ``cuda``.
+        threads: CPU threads a trial.
+        diseases: those that the objective averages over.
+        weights_dir: folder with pretrained weights; None: torchvision's own place.
+        resamples: of the bootstrap behind the intervals.
+        memory_share: share of a device's free memory that one trial may use.
+    """
+
+    cache: Cache
+    splits_path: Path
+    labels_path: Path
+    split_fingerprint: str
+    device: str = "auto"
+    threads: int = 1
+    diseases: tuple[str, ...] = field(default=DISEASES)
+    weights_dir: Path | None = None
+    resamples: int = 1000
+    memory_share: float = 0.8
+
+
+class TrialObjective:
+    """Implements `search.objective.Objective`: trains the recipe that a task's genes spell."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        self.config = config
+
+    def __call__(self, task: Task) -> Steps:
+        """Train, or go on with, the trial ``task`` in its folder."""
+        config = self.config
+        try:
+            recipe = Recipe.from_params(task.params)
+            data = load_trial_data(config)
+            result = yield from train(
+                recipe,
+                data,
+                seed=task.seed,
+                folder=task.folder,
+                device=config.device,
+                threads=config.threads,
+                weights_dir=config.weights_dir,
+                resamples=config.resamples,
+                memory_share=config.memory_share,
+            )
+        except InputError as error:
+            # Checked before the search began, so the data or files have changed since.
+            raise TrialError("bad data", "; ".join(error.problems)) from error
+        return Outcome(value=result.value, attrs=result.attrs)
+
+
+def load_trial_data(config: TrialConfig) -> TrainData:
+    """The data of ``config``'s study: loaded once a process, then held.
+
+    Raises:
+        InputError: where files are missing or damaged, or the split is another one.
+    """
+    stamps = [path.stat().st_mtime_ns if path.exists() else None
+              for path in (config.splits_path, config.labels_path)]  # fmt: skip
+    key = (
+        config.cache.path, config.splits_path, config.labels_path, config.split_fingerprint,
+        config.diseases, *stamps,
+    )  # fmt: skip
+    if key not in _held:
+        _held[key] = _load(config)
+    _held.move_to_end(key)
+    while len(_held) > HELD_STUDIES:
+        _held.popitem(last=False)
+    return _held[key]
+
+
+def _load(config: TrialConfig) -> TrainData:
+    splits = Splits.load(config.splits_path)
+    if splits.fingerprint != config.split_fingerprint:
+        raise InputError(
+            f"{config.splits_path}: fingerprint {splits.fingerprint}, but the study was made with "
+            f"{config.split_fingerprint}; restore the file, or start a new study"
+        )
+    return make_data(config.cache, load_labels(config.labels_path), splits, config.diseases)

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import gc
+import json
+import math
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.learn import loop, session
+from cxrsearch.learn import train as module
+from cxrsearch.learn.arrays import load_arrays
+from cxrsearch.learn.checkpoint import load_tensors
+from cxrsearch.learn.data import Pixels, even_slices
+from cxrsearch.learn.metrics import auroc, mean_auroc
+from cxrsearch.learn.train import train
+from search.objective import Step, TrialError
+
+pytestmark = pytest.mark.usefixtures("tiny_model")
+
+
+def run(study, recipe, folder: Path, **options: Any):
+    """Steps and result of a whole training."""
+    options = {"seed": 3, "threads": 1, "resamples": 20, **options}
+    steps, running = [], train(recipe, study.data, folder=folder, **options)
+    while True:
+        try:
+            steps.append(next(running))
+        except StopIteration as stop:
+            return steps, stop.value
+
+
+def without_seconds(step: Step) -> Step:
+    attrs = {key: value for key, value in step.attrs.items() if key != "seconds"}
+    return step._replace(attrs=attrs)
+
+
+def best_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(folder / "best.safetensors")[0]
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("val_seed", [8, 12])
+def test_a_run_cut_off_after_any_epoch_equals_an_uninterrupted_one(
+    make_study, recipe, tmp_path, optimizer, val_seed
+) -> None:
+    study, recipe = make_study(val_seed), replace(recipe, optimizer=optimizer)
+    steps, whole = run(study, recipe, tmp_path / "whole")
+    last = load_tensors(tmp_path / "whole" / "checkpoint.safetensors")[0]
+    for cut in (0, 1, 2, 3):
+        folder = tmp_path / f"cut{cut}"
+        first = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=folder)
+        seen = [next(first) for _ in range(cut)]
+        first.close()
+        torch.manual_seed(cut)  # whatever else the process does in between
+        torch.rand(7)
+        again, resumed = run(study, recipe, folder)
+        assert [s.value for s in seen] == [s.value for s in again[:cut]]
+        assert [s.value for s in again] == [s.value for s in steps]
+        assert without_seconds(again[-1]) == without_seconds(steps[-1])
+        assert resumed.value == whole.value
+        assert np.array_equal(resumed.scores, whole.scores)
+        assert equal(best_weights(folder), best_weights(tmp_path / "whole"))
+        assert equal(load_tensors(folder / "checkpoint.safetensors")[0], last)
+
+
+def test_kills_between_the_files_of_an_epoch_change_nothing(
+    study, recipe, tmp_path, monkeypatch
+) -> None:
+    _, whole = run(study, recipe, tmp_path / "whole")
+    expected = best_weights(tmp_path / "whole")
+
+    def killed(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    places = [
+        (module.checkpoint, "save_tensors"), (session.Session, "save"), (module, "write_json")
+    ]  # fmt: skip
+    for number, (owner, name) in enumerate(places):
+        folder = tmp_path / f"killed{number}"
+        for epoch in (1, 2, 3):
+            running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=folder)
+            with monkeypatch.context() as patch:
+                for _ in range(epoch - 1):
+                    next(running)
+                patch.setattr(owner, name, killed)
+                try:
+                    next(running)
+                except KeyboardInterrupt:
+                    pass
+            running.close()
+        _, resumed = run(study, recipe, folder)
+        assert resumed.value == whole.value, name
+        assert equal(best_weights(folder), expected), name
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "best.safetensors", "checkpoint.safetensors", "curve.json", "val.npz"
+        ]  # fmt: skip
+
+
+def test_the_global_generator_and_thread_count_are_left_alone(study, recipe, tmp_path) -> None:
+    threads = torch.get_num_threads()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    running = train(recipe, study.data, seed=3, threads=threads + 1, folder=tmp_path / "a")
+    next(running)
+    assert torch.get_num_threads() == threads
+    next(running)
+    running.close()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_closing_frees_the_model(study, recipe, tmp_path, monkeypatch) -> None:
+    alive: list[weakref.ref[torch.nn.Module]] = []
+    build = loop.models.build_model
+
+    def tracked(*args: Any, **options: Any) -> torch.nn.Module:
+        model = build(*args, **options)
+        alive.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(loop.models, "build_model", tracked)
+    running = train(recipe, study.data, seed=0, folder=tmp_path / "a")
+    next(running)
+    assert alive[0]() is not None
+    running.close()
+    gc.collect()
+    assert alive[0]() is None
+
+
+def test_best_weights_are_those_of_the_best_epoch_not_the_last(study, recipe, tmp_path) -> None:
+    recipe = replace(recipe, epochs=6, lr=0.3, ema=0.0)
+    steps, result = run(study, recipe, tmp_path / "a", seed=1)
+    values = [step.value for step in steps]
+    best = values.index(max(values)) + 1
+    assert result.attrs["best_epoch"] == best
+    assert best < len(values), "the setting must make an early epoch the best"
+    checkpoint, _ = load_tensors(tmp_path / "a" / "checkpoint.safetensors")
+    live = {k.removeprefix("learner/model/"): v for k, v in checkpoint.items() if "/model/" in k}
+    assert not equal(best_weights(tmp_path / "a"), live)
+    learner = loop.Learner(recipe, study.data, seed=1, device=torch.device("cpu"))
+    learner.adopt(best_weights(tmp_path / "a"))
+    pixels = Pixels(study.data, study.data.val, recipe, torch.device("cpu"))
+    assert np.allclose(learner.scores(pixels), result.scores, atol=1e-6)
+
+
+def test_result_and_files_say_what_was_reached(study, recipe, tmp_path) -> None:
+    steps, result = run(study, recipe, tmp_path / "a")
+    assert [s.number for s in steps] == [1, 2, 3]
+    assert [s.last for s in steps] == [False, False, True]
+    saved = load_arrays(tmp_path / "a" / "val.npz", ("names", "labels", "scores"))
+    assert saved["names"].tolist() == list(study.splits.val)
+    assert saved["scores"].dtype == np.float32
+    assert result.value == mean_auroc(auroc(saved["labels"], saved["scores"]))
+    attrs = result.attrs
+    json.dumps(attrs, allow_nan=False)
+    assert attrs["split"] == study.splits.fingerprint
+    assert attrs["auroc"]["Hernia"] is None
+    assert attrs["intervals"]["Hernia"] is None
+    assert any("Hernia" in note for note in attrs["notes"])
+    assert attrs["interval"][0] <= attrs["interval"][1]
+    assert attrs["epochs_run"] == 3
+    assert attrs["images_seen"] == 3 * round(0.8 * 16)
+    assert set(attrs["exposure"]) == {*DISEASES, "No Finding"}
+    curve = json.loads((tmp_path / "a" / "curve.json").read_text())
+    assert [set(record) for record in curve] == [{"epoch", "loss", "lr", "value", "seconds"}] * 3
+    assert [record["value"] for record in curve] == [s.value for s in steps]
+
+
+def test_the_mean_is_over_the_objectives_diseases(study, recipe, tmp_path) -> None:
+    some = replace(study.data, columns=(0, 3))
+    steps, running = [], train(recipe, some, seed=3, resamples=20, folder=tmp_path / "a")
+    try:
+        while True:
+            steps.append(next(running))
+    except StopIteration as stop:
+        result = stop.value
+    values = [result.attrs["auroc"][DISEASES[c]] for c in (0, 3)]
+    assert result.value == pytest.approx(np.mean(values))
+    assert not any("Hernia" in note for note in result.attrs["notes"])
+
+
+def test_patience_stops_and_marks_the_last_step(study, recipe, tmp_path, monkeypatch) -> None:
+    values = iter([0.6, 0.7, 0.65, 0.6, 0.9])
+    monkeypatch.setattr(module, "mean_auroc", lambda _: next(values))
+    steps, result = run(study, replace(recipe, epochs=9, patience=2), tmp_path / "a")
+    assert [s.value for s in steps] == [0.6, 0.7, 0.65, 0.6]
+    assert [s.last for s in steps] == [False, False, False, True]
+    assert result.attrs["best_epoch"] == 2
+
+
+def test_a_damaged_checkpoint_is_noted_and_started_over(study, recipe, tmp_path) -> None:
+    steps, _ = run(study, recipe, tmp_path / "a")
+    path = tmp_path / "a" / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    again, result = run(study, recipe, tmp_path / "a")
+    assert [s.value for s in again] == [s.value for s in steps]
+    assert any("started over" in note for note in result.attrs["notes"])
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.01}, {"epochs": 4}])
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(
+    study, recipe, tmp_path, change
+) -> None:
+    run(study, replace(recipe, **change), tmp_path / "a")
+    fresh, _ = run(study, recipe, tmp_path / "b")
+    again, result = run(study, recipe, tmp_path / "a")
+    assert [s.value for s in again] == [s.value for s in fresh]
+    assert any("another recipe" in note for note in result.attrs["notes"])
+
+
+def test_lost_best_weights_are_noticed(study, recipe, tmp_path) -> None:
+    first = train(recipe, study.data, seed=3, threads=1, folder=tmp_path / "a")
+    next(first)
+    first.close()
+    (tmp_path / "a" / "best.safetensors").unlink()
+    _, result = run(study, recipe, tmp_path / "a")
+    assert any("weights of epoch 1" in note for note in result.attrs["notes"])
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial(study, recipe, tmp_path) -> None:
+    with pytest.raises(TrialError) as caught:
+        run(study, replace(recipe, lr=1e30, optimizer="sgd", ema=0.0), tmp_path / "a")
+    assert caught.value.outcome.reason == "nan"
+
+
+def test_a_validation_part_that_judges_nothing_ends_the_trial(study, recipe, tmp_path) -> None:
+    study = replace(study, data=replace(study.data, columns=(13,)))
+    with pytest.raises(TrialError) as caught:
+        run(study, recipe, tmp_path / "a")
+    assert caught.value.outcome.reason == "bad data"
+
+
+class Hungry(loop.Learner):
+    """Runs out of memory with more than ``limit`` images at once."""
+
+    limit = 3
+    at_step = 0
+
+    def _step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        type(self).at_step += 1
+        if self.micro > self.limit and type(self).at_step > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super()._step(images, targets)
+
+
+def test_out_of_memory_halves_the_micro_batch_and_goes_on(
+    study, recipe, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(session, "Learner", Hungry)
+    monkeypatch.setattr(Hungry, "at_step", 0)
+    recipe = replace(recipe, batch_size=6)
+    steps, result = run(study, recipe, tmp_path / "a")
+    assert len(steps) == 3
+    assert any("out of memory" in note for note in result.attrs["notes"])
+    assert result.attrs["images_seen"] == 3 * round(0.8 * 16)
+
+
+def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
+    study, recipe, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(session, "Learner", Hungry)
+    monkeypatch.setattr(Hungry, "at_step", 4)
+    monkeypatch.setattr(Hungry, "limit", 0)
+    with pytest.raises(TrialError) as caught:
+        run(study, recipe, tmp_path / "a")
+    assert caught.value.outcome.reason == "out of memory"
+    assert "2 images" in caught.value.outcome.detail
+
+
+def test_gradients_add_up_over_micro_batches(study, recipe) -> None:
+    recipe = replace(recipe, dropout=0.0, batch_size=8, freeze=1, momentum=0.0)
+    weights = []
+    for micro in (8, 4, 2):
+        learner = loop.Learner(recipe, study.data, seed=0, device=torch.device("cpu"), micro=micro)
+        learner.epoch(1)
+        weights.append(torch.cat([p.detach().ravel() for p in learner.model.parameters()]))
+    # The frozen first block keeps batch normalisation out of it, so micro-batches are exact.
+    assert torch.allclose(weights[0], weights[1], atol=1e-6)
+    assert torch.allclose(weights[0], weights[2], atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "size", "smallest"), [(33, 32, 2), (7, 3, 2), (3, 2, 2),
+                                                         (1, 8, 2), (12, 1, 2), (10, 100, 1)])  # fmt: skip
+def test_even_slices_cover_all_and_leave_no_small_rest(count, size, smallest) -> None:
+    slices = even_slices(count, size, smallest)
+    lengths = [s.stop - s.start for s in slices]
+    assert sum(lengths) == count
+    assert max(lengths) - min(lengths) <= 1
+    assert min(lengths) >= min(smallest, count)
+    assert max(lengths) <= max(size, 2 * smallest - 1)
+    assert slices[0].start == 0
+    assert all(a.stop == b.start for a, b in zip(slices, slices[1:], strict=False))
+
+
+def test_pixels_are_the_same_prepared_held_or_cut_when_drawn(study, recipe, monkeypatch) -> None:
+    cpu, rows = torch.device("cpu"), study.data.val
+    positions, pieces = np.array([4, 0, 4, 2]), [slice(0, 3), slice(3, 4)]
+
+    def drawn() -> torch.Tensor:
+        pixels = Pixels(study.data, rows, recipe, cpu)
+        return torch.cat([batch for batch, _ in pixels.batches(positions, pieces)])
+
+    first = drawn()
+    assert len(study.data.held) == 1
+    assert torch.equal(drawn(), first)
+    monkeypatch.setattr("cxrsearch.learn.data.MEMORY_SHARE", 0.0)
+    assert torch.equal(drawn(), first)
+    study.data.held.clear()
+    monkeypatch.setattr("cxrsearch.learn.data.MEMORY_SHARE", 0.25)
+    monkeypatch.setattr("cxrsearch.learn.data.HELD_BYTES", 0)
+    assert torch.equal(drawn(), first)
+    assert not study.data.held
+    assert math.prod(first.shape) == 4 * 32 * 32

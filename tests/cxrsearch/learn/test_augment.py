@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import affine_transform
+
+from cxrsearch.learn import augment
+from cxrsearch.learn.augment import Augment, Parameters, prepare, sample_parameters
+from cxrsearch.learn.recipe import Recipe
+
+ALL = Recipe(
+    rotation=10.0, width_shift=0.05, height_shift=0.08, shear=4.0, zoom=0.04,
+    horizontal_flip=True, vertical_flip=True, brightness=0.2, contrast=0.3,
+)  # fmt: skip
+
+
+def picture(height: int, width: int, n: int = 1) -> torch.Tensor:
+    """Smooth and without symmetry, so that a wrong sign or axis shows."""
+    row, column = np.mgrid[0:height, 0:width]
+    base = 90 + 60 * np.sin(row / 5) + 50 * np.cos(column / 7) + 0.8 * row + 0.4 * column
+    stack = np.stack([np.clip(base + 3 * i, 0, 255) for i in range(n)])
+    return torch.from_numpy(stack.astype(np.uint8))
+
+
+def given(n: int = 1, /, **values: float | bool) -> Parameters:
+    """Parameters that leave images alone but for ``values``."""
+    still = {field.name: 0.0 for field in fields(Parameters)}
+    still |= {"row_zoom": 1.0, "column_zoom": 1.0, "brightness": 1.0, "contrast": 1.0}
+    still |= {"flip_columns": False, "flip_rows": False}
+    return Parameters(**{k: torch.tensor([v] * n) for k, v in (still | values).items()})
+
+
+def reference(image: torch.Tensor, **p: float) -> np.ndarray[Any, Any]:
+    """The documented geometry of Keras's ImageDataGenerator, one image, by SciPy."""
+    height, width = image.shape
+    a, b = np.deg2rad(p.get("rotation", 0)), np.deg2rad(p.get("shear", 0))
+    rotate = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    shift = np.eye(3)
+    shift[0, 2] = p.get("row_shift", 0) * height
+    shift[1, 2] = p.get("column_shift", 0) * width
+    slant = np.array([[1, -np.sin(b), 0], [0, np.cos(b), 0], [0, 0, 1]])
+    zoom = np.diag([p.get("row_zoom", 1), p.get("column_zoom", 1), 1])
+    matrix = rotate @ shift @ slant @ zoom
+    centre = np.array([(height - 1) / 2, (width - 1) / 2])
+    offset = centre + matrix[:2, 2] - matrix[:2, :2] @ centre
+    pixels = image.numpy().astype(float) / 255
+    return np.asarray(affine_transform(pixels, matrix[:2, :2], offset, order=1, mode="nearest"))
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 40), (30, 64), (65, 33)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"rotation": 25.0},
+        {"rotation": -10.0},
+        {"row_shift": 0.11},
+        {"column_shift": -0.17},
+        {"shear": 20.0},
+        {"row_zoom": 1.3},
+        {"column_zoom": 0.7},
+        {
+            "rotation": 12.0, "row_shift": 0.1, "column_shift": -0.05, "shear": -9.0,
+            "row_zoom": 0.9, "column_zoom": 1.2,
+        },
+    ],
+)  # fmt: skip
+def test_each_range_means_what_keras_means(
+    height: int, width: int, values: dict[str, float]
+) -> None:
+    batch = picture(height, width)
+    actual = Augment(Recipe(rotation=1.0)).apply(batch, given(**values))
+    expected = reference(batch[0], **values)
+    np.testing.assert_allclose(actual[0, 0].numpy(), expected, atol=2e-4)
+
+
+def test_quarter_turn_of_a_square_moves_pixels_exactly() -> None:
+    batch = picture(9, 9)
+    turned = Augment(Recipe(rotation=180.0)).apply(batch, given(rotation=90.0))
+    expected = augment.to_float(torch.rot90(batch, -1, (1, 2)))
+    torch.testing.assert_close(turned, expected, atol=1e-4, rtol=0)
+
+
+def test_rotation_is_in_pixels_on_wide_images() -> None:
+    """A disc stays a disc; in normalised units it would become an ellipse."""
+    row, column = np.mgrid[0:40, 0:80]
+    disc = (((row - 19.5) ** 2 + (column - 39.5) ** 2) < 15**2) * 255
+    batch = torch.from_numpy(disc.astype(np.uint8))[None]
+    turned = Augment(Recipe(rotation=45.0)).apply(batch, given(rotation=45.0))
+    assert (turned - augment.to_float(batch)).abs().mean() < 0.02  # an ellipse: 0.15
+
+
+def test_border_is_repeated() -> None:
+    batch = torch.zeros((1, 10, 10), dtype=torch.uint8)
+    batch[0, :, 0] = 200
+    moved = Augment(Recipe(width_shift=0.3)).apply(batch, given(column_shift=-0.3))
+    torch.testing.assert_close(moved[0, 0, :, :4], torch.full((10, 4), 200 / 255))
+
+
+def test_flips_come_after_the_geometry() -> None:
+    batch = picture(20, 30)
+    recipe = Recipe(rotation=10.0, horizontal_flip=True, vertical_flip=True)
+    plain = Augment(recipe).apply(batch, given(rotation=8.0))
+    columns = Augment(recipe).apply(batch, given(rotation=8.0, flip_columns=True))
+    rows = Augment(recipe).apply(batch, given(rotation=8.0, flip_rows=True))
+    assert torch.equal(columns, plain.flip(3))
+    assert torch.equal(rows, plain.flip(2))
+
+
+def test_brightness_and_contrast_are_factors() -> None:
+    batch = picture(16, 16)
+    x = augment.to_float(batch)
+    bright = Augment(Recipe(brightness=0.5)).apply(batch, given(brightness=1.1))
+    torch.testing.assert_close(bright, (x * 1.1).clamp(0, 1))
+    flat = Augment(Recipe(contrast=0.5)).apply(batch, given(contrast=0.5))
+    torch.testing.assert_close(flat, x.mean() + (x - x.mean()) * 0.5)
+
+
+def test_each_image_has_its_own_parameters() -> None:
+    batch = picture(24, 24).repeat(3, 1, 1)
+    parameters = given(3)
+    parameters = replace(parameters, rotation=torch.tensor([0.0, 15.0, -15.0]))
+    out = Augment(Recipe(rotation=15.0)).apply(batch, parameters)
+    for i, angle in enumerate((0.0, 15.0, -15.0)):
+        expected = reference(batch[i], rotation=angle)
+        np.testing.assert_allclose(out[i, 0].numpy(), expected, atol=2e-4)
+
+
+def test_parameters_fill_their_ranges() -> None:
+    parameters = sample_parameters(ALL, 4000, torch.Generator().manual_seed(0))
+    spans = {
+        "rotation": (-10, 10), "row_shift": (-0.08, 0.08), "column_shift": (-0.05, 0.05),
+        "shear": (-4, 4), "row_zoom": (0.96, 1.04), "column_zoom": (0.96, 1.04),
+        "brightness": (0.8, 1.2), "contrast": (0.7, 1.3),
+    }  # fmt: skip
+    for name, (low, high) in spans.items():
+        drawn = getattr(parameters, name)
+        width = high - low
+        assert low <= drawn.min() < low + 0.01 * width, name
+        assert high - 0.01 * width < drawn.max() <= high, name
+        assert abs(drawn.mean() - (low + high) / 2) < 0.03 * width, name
+    for name in ("flip_columns", "flip_rows"):
+        assert 0.45 < getattr(parameters, name).float().mean() < 0.55
+    pair = torch.stack([parameters.row_zoom, parameters.column_zoom])
+    assert torch.corrcoef(pair)[0, 1].abs() < 0.1
+
+
+def test_ranges_of_zero_draw_nothing() -> None:
+    parameters = sample_parameters(Recipe(), 50, torch.Generator().manual_seed(0))
+    still = given(50)
+    for field in fields(Parameters):
+        assert torch.equal(getattr(parameters, field.name), getattr(still, field.name))
+
+
+def test_one_range_does_not_change_what_the_others_draw() -> None:
+    first = sample_parameters(ALL, 5, torch.Generator().manual_seed(4))
+    second = sample_parameters(replace(ALL, rotation=0.0), 5, torch.Generator().manual_seed(4))
+    assert torch.equal(first.shear, second.shear)
+    assert torch.equal(first.flip_rows, second.flip_rows)
+
+
+def test_same_generator_state_gives_the_same_batch() -> None:
+    batch = picture(20, 20, 4)
+    first = Augment(ALL)(batch, torch.Generator().manual_seed(7))
+    second = Augment(ALL)(batch, torch.Generator().manual_seed(7))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, Augment(ALL)(batch, torch.Generator().manual_seed(8)))
+    assert first.shape == (4, 1, 20, 20)
+    assert first.min() >= 0
+    assert first.max() <= 1
+
+
+def test_no_augmentation_only_converts() -> None:
+    batch = picture(12, 12, 2)
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    assert torch.equal(Augment(Recipe())(batch, generator), batch[:, None].float() / 255)
+    assert torch.equal(generator.get_state(), before)
+
+
+def frames(n: int, side: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
+
+
+def test_same_size_is_a_copy_in_the_order_of_rows() -> None:
+    images = frames(4, 64)
+    out = prepare(images, np.array([2, 0, 2]), 1024, 64)
+    assert out.dtype == torch.uint8
+    np.testing.assert_array_equal(out.numpy(), images[[2, 0, 2]])
+
+
+def test_window_is_central_and_in_units_of_the_frame() -> None:
+    images = frames(2, 64)
+    out = prepare(images, np.arange(2), "512x256", "32x16")
+    np.testing.assert_array_equal(out.numpy(), images[:, 16:48, 24:40])
+    assert augment.window(64, 512) == (16, 16, 32, 32)
+    assert augment.window(300, "600x800") == (62, 33, 176, 234)
+
+
+def test_shrinking_averages_and_does_not_pick() -> None:
+    images = np.zeros((1, 64, 64), dtype=np.uint8)
+    images[:, ::2, ::2] = 255
+    images[:, 1::2, 1::2] = 255
+    out = prepare(images, np.array([0]), 1024, 16).numpy()
+    assert abs(out.astype(int) - 127).max() <= 8
+
+
+def test_rounding_is_to_the_nearest() -> None:
+    images = np.full((1, 48, 48), 200, dtype=np.uint8)
+    assert (prepare(images, np.array([0]), 768, "32x40") == 200).all()
+
+
+def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, rows = frames(7, 32), np.arange(7)[::-1]
+    whole = prepare(images, rows, 1000, 20)
+    monkeypatch.setattr(augment, "_CHUNK", 2 * 32 * 32)
+    assert torch.equal(prepare(images, rows, 1000, 20), whole)
+
+
+def test_read_only_memory_maps_are_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "frames.npy", frames(3, 32))
+    images = np.load(tmp_path / "frames.npy", mmap_mode="r")
+    out = prepare(images, np.array([1]), 1024, 32)
+    out[0, 0, 0] = 1  # its own memory
+    assert prepare(images, np.zeros(0, dtype=int), 1024, 16).shape == (0, 16, 16)

@@ -1,0 +1,205 @@
+"""Studies side by side: as rows, as text, and as a page."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .clock import duration
+from .rows import STATES, Row, count_states
+from .status import status_of
+from .view import View, read_view
+
+
+class Compared(NamedTuple):
+    """One study in a comparison. Scores are text with their intervals."""
+
+    name: str
+    folder: str
+    sampler: str
+    space: str
+    data: str
+    objective: str
+    trials: str
+    total: int
+    elapsed: float
+    work: float
+    images_seen: int
+    best: Row | None
+    value: float | None
+    interval: tuple[float, float] | None
+    test: float | None
+    test_interval: tuple[float, float] | None
+    looks: int
+    selected_from: int
+    seed: int
+
+
+class Comparison(NamedTuple):
+    """Rows, in the order given, and what speaks against comparing them."""
+
+    rows: list[Compared]
+    warnings: list[str]
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """The studies in ``folders`` side by side.
+
+    Raises:
+        search.errors.StudyError: where one of them is no study.
+    """
+    return compare_views([read_view(Path(folder), curves=False) for folder in folders])
+
+
+def compare_views(views: Sequence[View]) -> Comparison:
+    """`compare` for studies that are already read."""
+    names = unique_names(views)
+    return Comparison(
+        [_compared(view, name) for view, name in zip(views, names, strict=True)],
+        _warnings(views, names),
+    )
+
+
+def unique_names(views: Sequence[View]) -> list[str]:
+    """The studies' names; those that occur twice carry their folder."""
+    plain = [view.name for view in views]
+    return [
+        name if plain.count(name) == 1 else f"{name} ({view.record.folder})"
+        for view, name in zip(views, plain, strict=True)
+    ]
+
+
+def _compared(view: View, name: str) -> Compared:
+    counts, best, record = count_states(view.rows), view.best, status_of(view)
+    look = (view.looks_at(None if best is None else best.number) or (None,))[-1]
+    return Compared(
+        name=name,
+        folder=str(view.record.folder),
+        sampler=view.record.config.sampler,
+        space=view.record.space.name,
+        data=view.data_name,
+        objective=str(view.asked.get("objective") or "auroc"),
+        trials=", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "none",
+        total=counts["total"],
+        elapsed=record["elapsed"],
+        work=sum(r.seconds or 0.0 for r in view.rows),
+        images_seen=record["images_seen"],
+        best=best,
+        value=None if best is None else best.value,
+        interval=None if best is None else best.interval,
+        test=None if look is None else look.mean,
+        test_interval=None if look is None else look.interval,
+        looks=len(view.looks),
+        selected_from=counts["complete"],
+        seed=view.record.config.seed,
+    )
+
+
+def _warnings(views: Sequence[View], names: Sequence[str]) -> list[str]:
+    """What differs between the studies that ought to be equal for their values to compare."""
+    found = []
+    checks = (
+        ("split", [view.split for view in views], True),
+        ("data", [_data_fingerprint(view) for view in views], True),
+        ("objective", [str(view.asked.get("objective") or "auroc") for view in views], True),
+        ("space", [view.record.space.fingerprint for view in views], False),
+    )
+    for what, values, serious in checks:
+        known = {value for value in values if value}
+        if len(known) > 1:
+            verdict = (
+                "their scores do not compare"
+                if serious
+                else "a difference may come from the space rather than from the sampler"
+            )
+            groups = "; ".join(
+                ", ".join(n for n, v in zip(names, values, strict=True) if v == value)
+                for value in sorted(known)
+            )
+            found.append(f"The studies differ in their {what} ({groups}): {verdict}.")
+        if serious and len(known) >= 1 and "" in values:
+            unknown = ", ".join(n for n, v in zip(names, values, strict=True) if not v)
+            found.append(f"The {what} of {unknown} is not recorded, so it may differ.")
+    return found
+
+
+def _data_fingerprint(view: View) -> str:
+    return str(view.record.attrs.get("data_fingerprint") or view.data.get("fingerprint") or "")
+
+
+def compare_text(folders: Sequence[Path]) -> str:
+    """`compare` for a terminal, with its warnings first."""
+    found = compare(folders)
+    out = Console(file=io.StringIO(), width=120, color_system=None, highlight=False)
+    for warning in found.warnings:
+        out.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for row in found.rows:
+        table.add_column(escape(row.name), overflow="fold")
+    for label, cells in lines(found):
+        table.add_row(label, *(escape(cell) for cell in cells))
+    out.print(table)
+    file = out.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue().rstrip("\n")
+
+
+def lines(found: Comparison) -> list[tuple[str, list[str]]]:
+    """The comparison turned over: a line a property, a cell a study."""
+    rows = found.rows
+    genes = list(dict.fromkeys(g for row in rows if row.best for g in row.best.params))
+    return [
+        ("sampler", [row.sampler for row in rows]),
+        ("space", [row.space for row in rows]),
+        ("data", [row.data for row in rows]),
+        ("seed", [str(row.seed) for row in rows]),
+        ("trials", [f"{row.total} ({row.trials})" for row in rows]),
+        ("search time", [duration(row.elapsed) for row in rows]),
+        ("work in all", [duration(row.work) for row in rows]),
+        ("images seen", [f"{row.images_seen:,}" for row in rows]),
+        (
+            "best AUROC, validation",
+            [
+                f"{_score(row.value, row.interval)}, selected from {row.selected_from}"
+                for row in rows
+            ],
+        ),
+        ("its AUROC, test", [_score(row.test, row.test_interval) for row in rows]),
+        ("looks at the test part", [str(row.looks) for row in rows]),
+        ("best trial", ["–" if row.best is None else str(row.best.number) for row in rows]),
+        *((f"  {gene}", [_gene(row, gene) for row in rows]) for gene in genes),
+    ]
+
+
+def _gene(row: Compared, gene: str) -> str:
+    if row.best is None or gene not in row.best.params:
+        return "n/a"
+    value = row.best.params[gene]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _score(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def compare_page(folders: Sequence[Path], out: Path) -> Path:
+    """Write the comparison of ``folders`` as one HTML page that works offline.
+
+    Raises:
+        search.errors.StudyError: where one of them is no study.
+    """
+    from .comparison import comparison_html
+    from .page import write_page
+
+    views = [read_view(Path(folder), curves=False) for folder in folders]
+    return write_page(out, comparison_html(views, time.time()))

@@ -1,0 +1,97 @@
+"""The page and the figures of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from .clock import Clock, unit_of
+from .compare import compare_views, lines, unique_names
+from .history import Best, history
+from .notes import moment
+from .page import Panel, Section, render
+from .theme import faded, figure, text
+from .view import View
+
+COLOURS = ("#3a86c8", "#d9730d", "#2a9d7f", "#9a7fc4", "#d1495b", "#b59b2c", "#5fa8b8", "#a5668b")
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+class Race(NamedTuple):
+    """Best so far of every study on one axis, in one unit."""
+
+    unit: str
+    lines: list[tuple[str, list[Best]]]
+
+
+def race(views: Sequence[View], by: str, now: float) -> Race:
+    """Best so far of ``views`` by ``trial`` or by ``time`` (in the longest study's unit)."""
+    names = unique_names(views)
+    if by == "trial":
+        return Race("trial", [(n, history(v.rows).best) for n, v in zip(names, views, strict=True)])
+    totals = [Clock(view.rows, now).total for view in views]
+    length, unit = unit_of(max(totals, default=0.0))
+    found = []
+    for name, view, total in zip(names, views, totals, strict=True):
+        own = unit_of(total)[0]
+        best = history(view.rows, "time", now).best
+        found.append((name, [point._replace(x=point.x * own / length) for point in best]))
+    return Race(f"{unit} of search", found)
+
+
+def race_figure(numbers: Race) -> go.Figure:
+    """A step line a study, with the interval of its last best at its end."""
+    fig = figure(440)
+    for index, (name, best) in enumerate(numbers.lines):
+        if not best:
+            continue
+        colour, dash = COLOURS[index % 8], DASHES[index // 8 % 4]
+        bars = [
+            (0.0, 0.0) if p.interval is None or i < len(best) - 1
+            else (p.interval[1] - p.value, p.value - p.interval[0])
+            for i, p in enumerate(best)
+        ]  # fmt: skip
+        fig.add_scatter(
+            x=[point.x for point in best],
+            y=[point.value for point in best],
+            name=text(name),
+            mode="lines+markers",
+            line={"shape": "hv", "color": colour, "width": 2.5, "dash": dash},
+            marker={"size": 6, "color": colour},
+            error_y={
+                "type": "data", "symmetric": False, "array": [up for up, _ in bars],
+                "arrayminus": [down for _, down in bars], "color": faded(colour, 0.6), "width": 4,
+            },
+            text=[f"{text(name)}<br>trial {p.trial}: {p.value:.4f}" for p in best],
+            hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    fig.update_xaxes(title_text=numbers.unit, rangemode="tozero")
+    fig.update_yaxes(title_text="best mean AUROC so far (validation)")
+    return fig
+
+
+def comparison_html(views: Sequence[View], now: float) -> str:
+    """The page's text. ``now``: seconds since 1970."""
+    found = compare_views(views)
+    races = {by: race(views, by, now) for by in ("trial", "time")}
+    return render(
+        "compare.html",
+        title=" and ".join(unique_names(views)) if len(views) < 3 else f"{len(views)} studies",
+        warnings=found.warnings,
+        names=[row.name for row in found.rows],
+        lines=lines(found),
+        sections=[Section("progress", "Progress", "Best so far", _panels(races))],
+        written=moment(now),
+    )
+
+
+def _panels(races: Mapping[str, Race]) -> list[Panel]:
+    if not any(best for _, best in races["trial"].lines):
+        return [Panel("", sentence="No study has a complete trial yet.")]
+    caption = (
+        "The bar at the end of a line is the 95% interval of that study's best. Each best is "
+        "selected on validation; only the test scores are free of that."
+    )
+    return [Panel(f"by {by}", race_figure(r), caption=caption) for by, r in races.items()]

@@ -1,0 +1,75 @@
+"""A study's trials as CSV: a line a trial, a column a gene and a column a disease."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from search.files import write_text
+
+from .rows import Row
+from .view import read_view
+
+RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How text starts that a spreadsheet would run as a formula (or strip to get at one)."""
+
+HEAD = (
+    "number", "state", "reason", "value", "interval_low", "interval_high", "generation", "origin",
+    "parents", "seed", "attempt", "best_epoch", "epochs_run", "images_seen", "seconds", "start",
+    "end", "device", "split", "detail",
+)  # fmt: skip
+
+
+def export_csv(folder: Path, out: Path) -> Path:
+    """Write the trials of the study in ``folder`` to the CSV file ``out``, atomically.
+
+    Columns: number, state, value and attributes, then ``param_<gene>`` (empty where the gene
+    was not active), then ``auroc_<disease>`` with its interval. ``value`` of a trial that is
+    not complete is its best so far. Times are seconds since 1970. Text that a spreadsheet
+    would take for a formula gets an apostrophe in front.
+
+    Raises:
+        search.errors.StudyError: where there is no study in ``folder``.
+    """
+    write_text(out, csv_text(read_view(folder, curves=False).rows))
+    return out
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """The CSV text of ``rows``, with Unix line ends."""
+    genes = list(dict.fromkeys(name for r in rows for name in (*r.params, *r.settings)))
+    diseases = list(dict.fromkeys(name for r in rows for name in r.auroc))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    heads = [*HEAD, *(f"param_{gene}" for gene in genes)]
+    for disease in diseases:
+        heads += [f"auroc_{disease}", f"auroc_{disease}_low", f"auroc_{disease}_high"]
+    writer.writerow([_cell(head) for head in heads])
+    for r in rows:
+        params = {**r.settings, **r.params}
+        line = [*_attributes(r), *(params.get(gene) for gene in genes)]
+        for disease in diseases:
+            line += [r.auroc.get(disease), *(r.intervals.get(disease) or (None, None))]
+        writer.writerow([_cell(value) for value in line])
+    return file.getvalue()
+
+
+def _attributes(r: Row) -> list[Any]:
+    low, high = r.interval or (None, None)
+    parents = " ".join(str(parent) for parent in r.parents)
+    return [
+        r.number, r.state, r.reason, r.value, low, high, r.generation, r.origin, parents, r.seed,
+        r.attempt, r.best_epoch, r.epochs_run, r.images_seen, r.seconds, r.start, r.end, r.device,
+        r.split, r.detail,
+    ]  # fmt: skip
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shield = "'" if value.startswith(RISKY) else ""
+    # A lone carriage return would end the line for some readers, and Python's csv leaves it bare.
+    return shield + value.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,202 @@
+"""Headline and provenance: what the page says in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import yaml
+
+from .clock import Clock, duration
+from .rows import Interval, Row, count_states, mapping
+from .theme import score, show
+from .view import Look, View
+
+MOST_LISTED = 50
+MOST_TEXT = 60_000
+
+CITATIONS = (
+    "NIH ChestX-ray14: Wang X, Peng Y, Lu L, Lu Z, Bagheri M, Summers RM. ChestX-ray8: "
+    "Hospital-scale chest X-ray database and benchmarks on weakly-supervised classification "
+    "and localization of common thorax diseases. CVPR 2017. Images: NIH Clinical Center.",
+    "Importance: Watanabe S, Bansal A, Hutter F. PED-ANOVA: Efficiently quantifying "
+    "hyperparameter importance in arbitrary subspaces. IJCAI 2023; conditional genes by "
+    "conditional PED-ANOVA, as implemented in Optuna.",
+    "Search: Optuna (Akiba et al., KDD 2019); DEAP (Fortin et al., JMLR 2012); Ray Tune "
+    "(Liaw et al., 2018).",
+)
+"""Whom to cite; shown below every study (NIH's data only where it was not drawn)."""
+
+
+class Fact(NamedTuple):
+    """A labelled figure of the headline; ``note`` is the small print under it."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+def citations(view: View) -> tuple[str, ...]:
+    """Whom to cite for this study: NIH's data is left out where the images were drawn."""
+    return CITATIONS[1:] if view.asked.get("data") == "phantom" else CITATIONS
+
+
+def moment(seconds: float | None) -> str:
+    """A time since 1970 as UTC text; a dash where unknown."""
+    if seconds is None:
+        return "–"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def headline(view: View, now: float) -> list[Fact]:
+    """The figures on top of the page."""
+    best, complete = view.best, sum(r.state == "complete" for r in view.rows)
+    clock = Clock(view.rows, now)
+    facts = [_best_fact(best, complete), _test_fact(view, best)]
+    target = view.record.attrs.get("target_trials")
+    total = len(view.rows)
+    facts.append(Fact("Trials", f"{total} of {target}" if target else str(total), _states(view)))
+    spent = sum(r.seconds or 0.0 for r in view.rows)
+    pause = f", pauses of {duration(clock.paused)} left out" if clock.paused else ""
+    facts.append(
+        Fact(
+            "Time",
+            duration(clock.total) if view.rows else "–",
+            f"{duration(spent)} of work in all{pause}" if view.rows else "nothing has run yet",
+        )
+    )
+    seen = sum(r.images_seen for r in view.rows)
+    facts.append(Fact("Images seen in training", f"{seen:,}" if seen else "–"))
+    return facts
+
+
+def _best_fact(best: Row | None, complete: int) -> Fact:
+    if best is None or best.value is None:
+        return Fact("Best mean AUROC, validation", "–", "no trial is complete yet")
+    interval = _interval(best.interval) or "no interval"
+    return Fact(
+        "Best mean AUROC, validation",
+        f"{best.value:.3f}",
+        f"{interval}; trial {best.number}, selected from {complete} complete trials, "
+        "so it flatters",
+    )
+
+
+def _test_fact(view: View, best: Row | None) -> Fact:
+    looks = view.looks_at(None if best is None else best.number)
+    count = len(view.looks)
+    counted = f"{count} look{'s' * (count != 1)} at the test part so far"
+    if not looks:
+        return Fact("Mean AUROC, test", "–", f"the best trial is not evaluated; {counted}")
+    look = looks[-1]
+    note = "; ".join(part for part in (_interval(look.interval), counted) if part)
+    return Fact("Mean AUROC, test", f"{look.mean:.3f}", note)
+
+
+def _interval(bounds: Interval | None) -> str:
+    return "" if bounds is None else f"95% interval {bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def _states(view: View) -> str:
+    counts = {name: n for name, n in count_states(view.rows).items() if n and name != "total"}
+    return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none yet"
+
+
+def tagline(view: View) -> list[str]:
+    """Sampler, data, space, seed: a few words each, under the study's name."""
+    config = view.record.config
+    objective = view.asked.get("objective")
+    return [
+        f"sampler {config.sampler}",
+        f"data {view.data_name}",
+        f"space {view.record.space.name}",
+        *([f"objective {objective}"] if objective and objective != "auroc" else []),
+        f"seed {config.seed}",
+        "running" if view.record.driver_alive else "not running",
+    ]
+
+
+def provenance(view: View) -> list[tuple[str, str]]:
+    """Labelled facts on where the figures come from."""
+    config, data = view.record.config, view.data
+    times = [r.start for r in view.rows if r.start is not None]
+    ends = [r.end for r in view.rows if r.end is not None]
+    halving = config.halving
+    found: list[tuple[str, Any]] = [
+        ("Study made", view.settings.get("created")),
+        ("First trial started", moment(min(times)) if times else None),
+        ("Last trial ended", moment(max(ends)) if ends else None),
+        ("Study seed", config.seed),
+        ("Sampler", _options(config.sampler, config.sampler_options)),
+        ("Early stopping", "off" if halving is None else _halving(halving)),
+        ("Retries after a lost worker", config.retries),
+        ("Data", view.data_name),
+        ("Data fingerprint", data.get("fingerprint") or view.record.attrs.get("data_fingerprint")),
+        ("Images", data.get("images")),
+        ("Unlabelled images", data.get("unlabelled")),
+        ("Cached at (pixels a side)", data.get("frame")),
+        ("Split fingerprint", view.split),
+        ("Space", f"{view.record.space.name}, fingerprint {view.record.space.fingerprint}"),
+        ("Versions", _versions(view)),
+        ("Devices", ", ".join(sorted({r.device for r in view.rows if r.device}))),
+    ]
+    return [(label, str(value)) for label, value in found if value not in (None, "")]
+
+
+def _options(name: str, options: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{key} {show(value)}" for key, value in options.items())
+    return f"{name} ({given})" if given else name
+
+
+def _halving(halving: Any) -> str:
+    return (
+        f"successive halving: the best 1 in {halving.reduction} go on, first after epoch "
+        f"{halving.grace}, with {halving.min_peers} trials or more to compare with"
+    )
+
+
+def _versions(view: View) -> str:
+    versions = mapping(view.settings.get("versions"))
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def notes(view: View) -> list[str]:
+    """What the search had to say: its own notes, unreadable files, the best trial's notes."""
+    given = view.settings.get("notes")
+    found = [str(note) for note in given] if isinstance(given, list) else []
+    if view.best is not None:
+        found += [f"Best trial: {note}" for note in view.best.notes]
+    return [*dict.fromkeys([*found, *view.problems])]
+
+
+def left_out(view: View) -> list[str]:
+    """Images that could not be read, with the reason; at most `MOST_LISTED` of them."""
+    images = mapping(view.data.get("left_out"))
+    listed = [f"{name}: {reason}" for name, reason in list(images.items())[:MOST_LISTED]]
+    if len(images) > MOST_LISTED:
+        listed.append(f"and {len(images) - MOST_LISTED} more (all are named in study.yaml)")
+    return listed
+
+
+def looks_table(looks: tuple[Look, ...]) -> list[tuple[str, str, str, str]]:
+    """Time, model, trial and score of each look at the test part."""
+    return [
+        (
+            look.time or "–",
+            look.model or "–",
+            "–" if look.trial is None else str(look.trial),
+            score(look.mean, look.interval),
+        )
+        for look in looks
+    ]
+
+
+def configuration(view: View) -> str:
+    """study.yaml as text, for reference; the space alone where there is no study.yaml."""
+    record = view.settings or {"space": view.record.space.to_dict()}
+    # Through JSON, so that nothing but plain values reaches the dumper.
+    plain = json.loads(json.dumps(record, default=str))
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "\n… (see study.yaml)\n"

@@ -1,0 +1,97 @@
+"""One self-contained HTML page: template, style, script, Plotly and figures in one file.
+
+Nothing is requested from anywhere: a content security policy in the page forbids it, so
+that not even a bug in a library could send what are medical data. Figures travel as JSON
+in which no ``<`` is left, so that no text of a user can end the element it stands in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from search.files import write_text
+
+CONFIG: Mapping[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "responsive": True,
+    "modeBarButtonsToRemove": ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg", "filename": "cxrsearch"},
+}
+"""Plotly's buttons: zoom and save; none that sends a chart away."""
+
+
+class Panel(NamedTuple):
+    """One figure, or the sentence that stands in its place.
+
+    ``wide`` is the width in pixels below which the figure scrolls instead of shrinking;
+    ``shares`` offers buttons that show only that share of the lines, the best.
+    """
+
+    label: str
+    figure: go.Figure | None = None
+    sentence: str = ""
+    caption: str = ""
+    wide: int = 0
+    shares: tuple[tuple[str, float], ...] = ()
+
+
+class Section(NamedTuple):
+    """A part of the page: anchor, short name for the navigation, title, panels as tabs."""
+
+    anchor: str
+    short: str
+    title: str
+    panels: Sequence[Panel] = ()
+    lead: str = ""
+
+
+def safe_json(value: Any) -> Markup:
+    """``value`` as JSON that may stand in a script element whatever its texts hold."""
+    return _harmless(json.dumps(value))
+
+
+def _harmless(text: str) -> Markup:
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _figure_json(figure: go.Figure) -> Markup:
+    return _harmless(figure.to_json())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure_json"] = _figure_json
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """The page of ``template``, with Plotly once where ``sections`` holds a figure."""
+    panels = [panel for section in values.get("sections", ()) for panel in section.panels]
+    drawn = any(panel.figure is not None for panel in panels)
+    plotly = Markup(get_plotlyjs()) if drawn else None
+    page = _environment().get_template(template)
+    return page.render(plotly=plotly, config=safe_json(dict(CONFIG)), **values)
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write ``text`` to ``path``, atomically; its folder is made where needed."""
+    write_text(path, text)
+    return path

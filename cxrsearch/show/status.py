@@ -1,0 +1,130 @@
+"""How a study stands, as numbers for scripts and as text for people."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .clock import Clock, duration
+from .rows import Row, count_states
+from .view import View, read_view
+
+MOST_PARAMS = 40
+
+
+def status(folder: str | Path) -> dict[str, Any]:
+    """How the study in ``folder`` stands, JSON-able.
+
+    Keys: ``name``, ``sampler``, ``data``, ``space``, ``running`` (whether a driver is alive),
+    ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``running``, ``interrupted``,
+    ``total``), ``target_trials``, ``elapsed`` (seconds of search), ``images_seen``, ``looks``
+    (at the test part, in all), ``best`` (always an object; its values are None while no
+    trial is complete): ``number``, ``value`` (validation, selected from ``selected_from``
+    complete trials), ``interval``, ``params``, ``test`` (None until `evaluate` scored a model
+    of this trial: ``mean``, ``interval``, ``looks``).
+
+    Raises:
+        search.errors.StudyError: where there is no study in ``folder``.
+    """
+    return status_of(read_view(Path(folder), curves=False))
+
+
+def status_of(view: View, now: float | None = None) -> dict[str, Any]:
+    """`status` of a study that is already read."""
+    trials = count_states(view.rows)
+    return {
+        "name": view.name,
+        "sampler": view.record.config.sampler,
+        "data": view.data_name,
+        "space": view.record.space.name,
+        "running": view.record.driver_alive,
+        "trials": trials,
+        "target_trials": view.record.attrs.get("target_trials"),
+        "elapsed": round(Clock(view.rows, now if now is not None else time.time()).total, 3),
+        "images_seen": sum(r.images_seen for r in view.rows),
+        "looks": len(view.looks),
+        "best": _best(view, view.best, trials["complete"]),
+    }
+
+
+def _best(view: View, best: Row | None, complete: int) -> dict[str, Any]:
+    if best is None:
+        empty = dict.fromkeys(("number", "value", "interval", "params", "test"))
+        return {**empty, "selected_from": complete}
+    looks = view.looks_at(best.number)
+    test = None
+    if looks:
+        interval = looks[-1].interval
+        test = {
+            "mean": looks[-1].mean,
+            "interval": None if interval is None else list(interval),
+            "looks": len(looks),
+        }
+    return {
+        "number": best.number,
+        "value": best.value,
+        "interval": None if best.interval is None else list(best.interval),
+        "params": {name: _plain(value) for name, value in best.params.items()},
+        "test": test,
+        "selected_from": complete,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON has it: a float that is not finite becomes its text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def status_text(record: Mapping[str, Any]) -> str:
+    """`status`'s ``record`` for a terminal, without colour codes."""
+    out = Console(file=io.StringIO(), width=100, color_system=None, highlight=False)
+    state = "running" if record["running"] else "not running"
+    out.print(
+        f"{escape(record['name'])}: {escape(record['sampler'])} on {escape(str(record['data']))}, "
+        f"{state}",
+        soft_wrap=True,
+    )
+    trials, target = record["trials"], record["target_trials"]
+    states = ", ".join(f"{n} {name}" for name, n in trials.items() if n and name != "total")
+    out.print(
+        f"trials: {trials['total']}{f' of {target}' if target else ''}"
+        f"{f' ({states})' if states else ''}; {duration(record['elapsed'])} of search"
+    )
+    _print_best(out, record["best"])
+    if record["looks"]:
+        out.print(f"looks at the test part: {record['looks']}")
+    file = out.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue().rstrip("\n")
+
+
+def _print_best(out: Console, best: Mapping[str, Any]) -> None:
+    if best["number"] is None:
+        out.print("best: none yet, no trial is complete")
+        return
+    out.print(
+        f"best: trial {best['number']}, mean AUROC {_score(best['value'], best['interval'])} "
+        f"(validation, selected from {best['selected_from']})"
+    )
+    test = best["test"]
+    if test is None:
+        out.print("test: not evaluated")
+    else:
+        out.print(f"test: mean AUROC {_score(test['mean'], test['interval'])}")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for name, value in list(best["params"].items())[:MOST_PARAMS]:
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(escape(name), escape(shown))
+    out.print(table)
+
+
+def _score(value: float, interval: Any) -> str:
+    return f"{value:.4f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")

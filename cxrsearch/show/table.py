@@ -1,0 +1,84 @@
+"""The table of all trials, as plain cells for the page and for CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .clock import duration
+from .rows import Row, best_row
+from .theme import show
+
+
+class Cell(NamedTuple):
+    """What is shown, and what is sorted by (a number, or text)."""
+
+    text: str
+    key: str
+    numeric: bool = False
+
+
+class Entry(NamedTuple):
+    """One line: the trial, and whether it is the best."""
+
+    row: Row
+    best: bool
+    cells: list[Cell]
+
+
+class Table(NamedTuple):
+    """Columns, lines, and the constant settings that are the same in every trial."""
+
+    columns: list[str]
+    entries: list[Entry]
+    fixed: dict[str, Any]
+
+
+HEAD = ("trial", "state", "AUROC", "95% interval", "epochs", "time", "generation", "origin")
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Every trial, by number. Genes with one value throughout are left to ``fixed``."""
+    names = list(dict.fromkeys(name for r in rows for name in r.params))
+    first = rows[0].settings if rows else {}
+    fixed = {
+        name: value
+        for name, value in first.items()
+        if name not in names and all(r.settings.get(name, value) == value for r in rows)
+    }
+    best = best_row(rows)
+    entries = [
+        Entry(r, best is not None and r.number == best.number, _cells(r, names)) for r in rows
+    ]
+    return Table([*HEAD, *names], entries, fixed)
+
+
+def _number(value: float | None, shown: str) -> Cell:
+    return Cell(shown, "" if value is None else repr(float(value)), True)
+
+
+def _cells(row: Row, names: Sequence[str]) -> list[Cell]:
+    state = f"{row.state} ({row.reason})" if row.reason else row.state
+    low = None if row.interval is None else row.interval[0]
+    interval = "–" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
+    epochs = "–" if row.epochs_run is None else str(row.epochs_run)
+    return [
+        _number(row.number, str(row.number)),
+        Cell(state, state),
+        _number(row.value, "–" if row.value is None else f"{row.value:.4f}"),
+        _number(low, interval),
+        _number(row.epochs_run, epochs),
+        _number(row.seconds, duration(row.seconds)),
+        _number(row.generation, str(row.generation)),
+        Cell(row.origin or "–", row.origin),
+        *(_gene(row, name) for name in names),
+    ]
+
+
+def _gene(row: Row, name: str) -> Cell:
+    if name not in row.params:
+        return Cell("n/a", "", True)
+    value = row.params[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return Cell(str(value), str(value))
+    return _number(float(value), show(value))

@@ -1,0 +1,191 @@
+"""Reads a study's folder for showing: the history, and the files beside it.
+
+All of it works while the search runs: nothing is locked, and a file that is missing,
+half written or not what it should be is left out and named in ``problems``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from search.record import StudyRecord, read_study
+
+from .rows import Interval, Row, best_row, intervals_of, mapping, number, pair, row, whole
+
+MOST_BYTES = 32_000_000
+"""No file beside the history is read when it is larger: it cannot be one of ours."""
+
+
+class Look(NamedTuple):
+    """One evaluation on the test part, as `cxrsearch evaluate` notes it in looks.json."""
+
+    time: str
+    model: str
+    trial: int | None
+    mean: float
+    interval: Interval | None
+    auroc: dict[str, float | None]
+    intervals: dict[str, Interval]
+
+
+class Epoch(NamedTuple):
+    """One line of a trial's curve.json."""
+
+    epoch: int
+    loss: float | None
+    lr: float | None
+    value: float | None
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that is shown of one study.
+
+    Args:
+        record: the study's history.
+        rows: one row a trial, by number.
+        settings: study.yaml; empty where it is missing.
+        splits: splits.json; empty where it is missing.
+        looks: the evaluations on the test part, oldest first.
+        epochs: each trial's curve.json, by trial number.
+        problems: one sentence for each file that could not be read.
+    """
+
+    record: StudyRecord
+    rows: tuple[Row, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    splits: dict[str, Any] = field(default_factory=dict)
+    looks: tuple[Look, ...] = ()
+    epochs: dict[int, tuple[Epoch, ...]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.record.config.name
+
+    @property
+    def best(self) -> Row | None:
+        """The complete trial with the highest value."""
+        return best_row(self.rows)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options that the search was started with, as study.yaml keeps them."""
+        return mapping(self.settings.get("settings"))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What study.yaml says about the data: source, fingerprint, images, left_out, ..."""
+        return mapping(self.settings.get("data"))
+
+    @property
+    def data_name(self) -> str:
+        """Where the data came from, as the study says it."""
+        return str(self.data.get("source") or self.asked.get("data") or "not recorded")
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by part and disease, as counted before the first trial; may be empty."""
+        parts = mapping(mapping(self.settings.get("splits")).get("counts"))
+        return {
+            part: {name: n for name, v in mapping(item).items() if (n := whole(v)) is not None}
+            for part, item in parts.items()
+        }
+
+    @property
+    def split(self) -> str:
+        """The fingerprint of the splits; empty where nothing says it."""
+        given = self.record.attrs.get("split_fingerprint")
+        noted = mapping(self.settings.get("splits")).get("fingerprint")
+        carried = next((r.split for r in self.rows if r.split), "")
+        return str(given or noted or self.splits.get("fingerprint") or carried)
+
+    def looks_at(self, trial: int | None) -> tuple[Look, ...]:
+        """The looks at the test part with a model of ``trial``, oldest first."""
+        return tuple(look for look in self.looks if trial is not None and look.trial == trial)
+
+
+def _load(path: Path, problems: list[str]) -> Any:
+    """The content of a JSON or YAML file; None where there is none, or no sense in it."""
+    try:
+        if not path.is_file():
+            return None
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"larger than {MOST_BYTES:,} bytes")
+        text = path.read_text(encoding="utf-8")
+        return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        problems.append(f"{path.name} could not be read and is left out ({reason}).")
+        return None
+
+
+def _looks(value: object) -> tuple[Look, ...]:
+    looks = []
+    for item in value if isinstance(value, list) else []:
+        entry = mapping(item)
+        if (mean := number(entry.get("mean"))) is None:
+            continue
+        auroc = mapping(entry.get("auroc"))
+        looks.append(
+            Look(
+                time=str(entry.get("time") or ""),
+                model=str(entry.get("model") or ""),
+                trial=whole(entry.get("trial")),
+                mean=mean,
+                interval=pair(entry.get("interval")),
+                auroc={name: number(v) for name, v in auroc.items()},
+                intervals=intervals_of(entry.get("intervals")),
+            )
+        )
+    return tuple(looks)
+
+
+def _epochs(value: object) -> tuple[Epoch, ...]:
+    epochs = []
+    for item in value if isinstance(value, list) else []:
+        entry = mapping(item)
+        if (step := whole(entry.get("epoch"))) is not None:
+            loss, lr, score = (number(entry.get(key)) for key in ("loss", "lr", "value"))
+            epochs.append(Epoch(step, loss, lr, score))
+    return tuple(sorted(epochs))
+
+
+def _curves(folder: Path, rows: Iterable[Row], problems: list[str]) -> dict[int, tuple[Epoch, ...]]:
+    unread: list[str] = []
+    curves = {}
+    for item in rows:
+        found = _epochs(_load(folder / "trials" / str(item.number) / "curve.json", unread))
+        if found:
+            curves[item.number] = found
+    if unread:
+        problems.append(f"The training curves of {len(unread)} trials could not be read.")
+    return curves
+
+
+def read_view(folder: Path, *, curves: bool = True) -> View:
+    """Read the study in ``folder``; ``curves`` says whether the trials' files are wanted.
+
+    Raises:
+        search.errors.StudyError: where there is no study in ``folder``.
+    """
+    record = read_study(folder)
+    rows = tuple(row(trial, record.driver_alive) for trial in record.trials)
+    rows = tuple(sorted(rows, key=lambda item: item.number))
+    problems: list[str] = []
+    return View(
+        record=record,
+        rows=rows,
+        settings=mapping(_load(folder / "study.yaml", problems)),
+        splits=mapping(_load(folder / "splits.json", problems)),
+        looks=_looks(_load(folder / "looks.json", problems)),
+        epochs=_curves(folder, rows, problems) if curves else {},
+        problems=tuple(problems),
+    )

@@ -1,0 +1,137 @@
+"""Studies made of frozen trials, without a database, for the tests of what is shown."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from cxrsearch.show.rows import row
+from cxrsearch.show.view import View
+
+FINAL = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+START = 1_700_000_000.0
+GENES = {
+    "model": CategoricalDistribution(["densenet121", "vgg16"]),
+    "lr": FloatDistribution(1e-4, 1e-2, log=True),
+    "epochs": IntDistribution(2, 6),
+    "dropout": FloatDistribution(0.0, 0.5),
+}
+
+
+def make_trial(number: int, state: str = "complete", **given: Any) -> FrozenTrial:
+    """One trial; ``dropout`` is a gene of vgg16 only, which every third trial is."""
+    params: dict[str, Any] = {
+        "model": "vgg16" if number % 3 == 2 else "densenet121",
+        "lr": 1e-4 * 10 ** (2 * ((number * 7) % 30) / 30),
+        "epochs": 2 + number % 5,
+    }
+    if number % 3 == 2:
+        params["dropout"] = 0.05 * (number % 10)
+    params = given.pop("params", params)
+    value = given.pop("value", 0.6 + 0.003 * ((number * 11) % 30))
+    begin = START + 60.0 * number
+    known = {**GENES, **given.pop("extra", {})}
+    attrs: dict[str, Any] = {
+        "generation": number // 10,
+        "params": {**params, "optimizer": "adamw"},
+        "spans": [[f"worker {number % 2}", begin, begin + 50.0]],
+        "started": begin,
+        "seed": number,
+        "images_seen": 100,
+    }
+    if state == "complete":
+        attrs |= {
+            "interval": [value - 0.05, value + 0.05],
+            "auroc": {"Mass": value, "Edema": value + 0.02, "Hernia": None},
+            "intervals": {"Mass": [value - 0.1, value + 0.1], "Edema": None},
+            "exposure": {"Mass": 0.3, "Hernia": 0.0},
+            "split": "s1",
+        }
+    if state == "failed":
+        attrs["reason"] = "nan"
+    if number >= 10:
+        attrs["lineage"] = {
+            "parents": [number - 10, number - 7],
+            "operator": "crossover",
+            "changed": {"lr": [1e-3, 2e-3]},
+        }
+    attrs |= given.pop("attrs", {})
+    finished = state in FINAL
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=FINAL.get(state, TrialState.RUNNING),
+        value=value if state == "complete" else None,
+        values=None,
+        datetime_start=datetime.datetime.fromtimestamp(begin),
+        datetime_complete=datetime.datetime.fromtimestamp(begin + 50) if finished else None,
+        params=params,
+        distributions={name: known[name] for name in params},
+        user_attrs=attrs,
+        system_attrs={},
+        intermediate_values={1: 0.5, 2: value - 0.01} if state != "failed" else {},
+    )
+
+
+def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -> View:
+    """A view of ``trials``; keywords of `View` and of its record's attributes."""
+    space = SimpleNamespace(name="tiny", fingerprint="f1", to_dict=lambda: {"name": "tiny"})
+    config = SimpleNamespace(
+        name=given.pop("name", "tiny"),
+        sampler="genetic",
+        seed=7,
+        sampler_options={"population_size": 10},
+        halving=None,
+        retries=2,
+    )
+    record: Any = SimpleNamespace(
+        folder=given.pop("folder", Path("tiny")),
+        config=config,
+        space=given.pop("space", space),
+        trials=trials,
+        attrs=given.pop("attrs", {}),
+        driver_alive=alive,
+    )
+    return View(record, tuple(row(t, alive) for t in trials), **given)
+
+
+def mixed() -> list[FrozenTrial]:
+    """Thirty trials in every state, some with inactive genes, two that still run."""
+    states = {4: "failed", 7: "pruned", 13: "pruned", 22: "failed", 28: "running", 29: "running"}
+    return [make_trial(number, states.get(number, "complete")) for number in range(30)]
+
+
+STUDIES: dict[str, Callable[[], list[FrozenTrial]]] = {
+    "empty": list,
+    "running": lambda: [make_trial(n, "running") for n in range(3)],
+    "just asked": lambda: [
+        make_trial(0, "running", params={}, attrs={"spans": [], "params": None})
+    ],
+    "failed": lambda: [make_trial(n, "failed") for n in range(3)],
+    "one complete": lambda: [make_trial(0)],
+    "mixed": mixed,
+}
+
+
+@pytest.fixture(params=list(STUDIES))
+def any_trials(request: pytest.FixtureRequest) -> list[FrozenTrial]:
+    return STUDIES[request.param]()
+
+
+@pytest.fixture
+def make() -> SimpleNamespace:
+    """The makers above: with importlib's import mode, a test cannot import its conftest."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return SimpleNamespace(trial=make_trial, view=make_view, mixed=mixed, genes=GENES, start=START)

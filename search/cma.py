@@ -53,7 +53,7 @@ class CmaSampler(BaseSampler):
         space: Mapping[str, BaseDistribution],
         others: BaseSampler,
         population_size: int | None = None,
-        sigma: float = 0.25,
+        sigma: float = 0.2,
     ) -> None:
         if population_size is not None and population_size < 4:
             raise ValueError(f"population_size must be at least 4, got {population_size}")

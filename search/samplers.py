@@ -91,7 +91,7 @@ def _cmaes(
     n_trials: int | None,
     *,
     population_size: int | None = None,
-    sigma: float = 0.25,
+    sigma: float = 0.2,
 ) -> BaseSampler:
     others = ReplayedSampler(_alone(_startup(n_trials)), seed)
     return CmaSampler(seed, space, others, population_size, sigma)

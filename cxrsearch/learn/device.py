@@ -62,15 +62,19 @@ def free_memory(device: torch.device) -> int:
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
     available = int(psutil.virtual_memory().available)
-    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
-    return available if limit is None or used is None else max(0, min(available, limit - used))
+    return max(0, min(available, _container_room(available)))
 
 
-def _number(path: Path) -> int | None:
+def _container_room(otherwise: int) -> int:
+    """What a control group (version 2) still allows; ``otherwise`` where it sets no limit."""
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return None
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        # Cached file pages, such as the images' memory map, make room when asked to.
+        return limit - used + int(stat["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no such group, or "max"
+        return otherwise
 
 
 def micro_batch(
@@ -107,11 +111,7 @@ def micro_batch(
 
 def activation_bytes(model: nn.Module, input_size: int | str) -> int:
     """Bytes autograd keeps for each image in training, in float32, without weights."""
-    few, many = (_kept_bytes(model, input_size, n) for n in (2, 4))
-    return max(0, many - few) // 2
-
-
-def _kept_bytes(model: nn.Module, input_size: int | str, n: int) -> int:
+    n = 2  # batch normalisation refuses a single value a channel
     height, width = size_of(input_size)
     # Tensors without content: torch then works out shapes and computes nothing.
     state = {
@@ -125,7 +125,7 @@ def _kept_bytes(model: nn.Module, input_size: int | str, n: int) -> int:
         storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}
         total = sum(size for key, size in storages.items() if key not in own)
         del output
-    return total
+    return total // n
 
 
 @contextmanager

@@ -1,0 +1,147 @@
+"""Run a study's trials on Ray Tune: the same contract as `search.serial`, on many workers.
+
+The study is the truth and Ray executes. Tune gets its trials from `Study.ask` through a
+searcher of our own, each result goes to `Study.report` or `Study.tell` in this process,
+and a trial whose worker dies goes on under its own number from its own checkpoint.
+Tune's own checkpoints, logs and results are not used.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from .budget import Budget
+from .errors import StudyError
+from .events import OnEvent
+from .objective import Objective
+from .study import Study
+from .tune_bridge import Bridge, Halt, StudyCallback, StudyScheduler, StudySearcher
+from .tune_cluster import Cluster, Resources, connected, detect_cpus
+from .tune_driver import Driver, Usage
+from .tune_quiet import interrupts, quiet
+from .tune_worker import TrialWorker, thread_environment
+
+__all__ = ["Resources", "Usage", "detect_cpus", "run_tune"]
+
+CRASHES = 3
+"""Crashes of Ray Tune in a row, without a sign of life between them, that end the search."""
+
+
+def run_tune(
+    study: Study,
+    objective: Objective,
+    budget: Budget,
+    resources: Resources | None = None,
+    on_event: OnEvent | None = None,
+    ahead: int = 0,
+) -> Usage:
+    """Run trials on Ray until the budget is spent.
+
+    Trials that an earlier driver left running go on first. When the time is up nothing new
+    is asked for, and running trials stop after their current step and stay RUNNING, to be
+    gone on with by a later run.
+
+    Args:
+        study: an open study; only this process writes it.
+        objective: what a worker runs. Shipped once, so it must be picklable.
+        budget: what ends the run.
+        resources: of a trial; by default one CPU.
+        on_event: told of every start, step, end and retry, in this thread.
+        ahead: trials asked for beyond those that fit at a time. The default waits until a
+            worker is free, so that each trial has learnt from all that have ended; the
+            price is the time of one ask, see `benchmarks/overhead.py`.
+
+    Returns:
+        the workers used, and how far ahead of them trials were asked for.
+
+    Raises:
+        StudyError: where no trial can ever be scheduled, where no worker can load the
+            objective, or where the history cannot be written.
+        KeyboardInterrupt: after Ctrl-C; workers are gone, their trials stay RUNNING.
+    """
+    resources = resources or Resources()
+    with interrupts() as interrupted, quiet(**thread_environment(resources.cpus)):
+        with connected(resources) as cluster:
+            if interrupted():
+                raise KeyboardInterrupt
+            driver = Driver(study, budget, cluster.capacity, on_event, ahead)
+            try:
+                _run(driver, cluster, objective, interrupted)
+            finally:
+                driver.abandon()
+        if interrupted():
+            raise KeyboardInterrupt
+    return driver.usage
+
+
+def _run(
+    driver: Driver, cluster: Cluster, objective: Objective, interrupted: Callable[[], bool]
+) -> None:
+    reference = _ship(objective)
+    crashes = 0
+    while not driver.done:
+        bridge = Bridge(driver, cluster, interrupted)
+        before = driver.heard
+        try:
+            _tune(bridge, reference)
+        except Halt:
+            pass
+        except Exception as error:
+            # Tune gives up on errors that it does not know, a node that is lost among them.
+            crashes = crashes + 1 if driver.heard == before else 1
+            if crashes >= CRASHES or not ray.is_initialized():
+                raise StudyError(f"Ray Tune stopped: {error}; resume the study") from error
+            bridge.kill_workers()
+            driver.crashed(f"Ray Tune stopped: {error}")
+        finally:
+            bridge.kill_workers()
+        if bridge.failure is not None:
+            raise bridge.failure
+
+
+def _ship(objective: Objective) -> Any:
+    try:
+        return ray.put(objective)
+    except (TypeError, AttributeError) as error:
+        raise StudyError(
+            f"the objective cannot be sent to other processes: {error}; run it with the serial "
+            "runner, or make it picklable"
+        ) from error
+
+
+def _tune(bridge: Bridge, objective: Any) -> None:
+    """One run of Tune's loop. Whatever it writes lies in a folder that is removed."""
+    resources = bridge.cluster.resources
+    bundle = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    folder = Path(tempfile.mkdtemp(prefix="ray-tune-"))
+    try:
+        with quiet(TUNE_MAX_PENDING_TRIALS_PG=str(max(1, bridge.cluster.capacity()))):
+            tune.run(
+                TrialWorker,
+                name="search",
+                storage_path=str(folder),
+                num_samples=-1,
+                config={
+                    "objective": objective,
+                    "environment": thread_environment(resources.cpus),
+                },
+                resources_per_trial=tune.PlacementGroupFactory([bundle]),
+                search_alg=StudySearcher(bridge),
+                scheduler=StudyScheduler(bridge),
+                callbacks=[StudyCallback(bridge)],
+                trial_name_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                max_failures=0,
+                verbose=0,
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,272 @@
+"""Tune's callbacks, translated into calls of `search.tune_driver.Driver`.
+
+Tune swallows, wraps or logs what its callbacks raise, each in another way. So the first
+error is kept here, and raised again at the one place where Tune lets it pass: between two
+of its steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from .errors import StudyError
+from .tune_cluster import Cluster
+from .tune_driver import Driver
+from .tune_worker import REPORT
+
+PATIENCE_OWN = 180.0
+PATIENCE_SHARED = 1800.0
+"""Seconds without a sign of life from any worker before the search gives up: on a cluster
+of our own nothing can be in the way, on a shared one others may hold the machines."""
+
+
+class Halt(BaseException):
+    """Ends Tune's loop at once. Tune handles every `Exception` itself, and takes its time."""
+
+
+class Bridge:
+    """What Tune's searcher, scheduler and callback have in common.
+
+    Args:
+        driver: told of everything.
+        cluster: where the workers live.
+        interrupted: whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, driver: Driver, cluster: Cluster, interrupted: Callable[[], bool]) -> None:
+        self.driver = driver
+        self.cluster = cluster
+        self.failure: BaseException | None = None
+        self._interrupted = interrupted
+        self._workers: dict[str, tuple[Any, str]] = {}  # actor and name, by actor id
+        self._running: dict[str, str] = {}  # actor id, by trial
+        self._patience = PATIENCE_OWN if cluster.own else PATIENCE_SHARED
+        self._controller: Any = None
+
+    def guarded(self, default: Any, function: Callable[..., Any], *args: Any) -> Any:
+        """``function(*args)``; where it raises, the error is kept and ``default`` returned."""
+        if self.failure is not None:
+            return default
+        try:
+            return function(*args)
+        except BaseException as error:
+            self.failure = error
+            return default
+
+    def between_steps(self) -> None:
+        """Called all the time, at least ten times a second.
+
+        Raises:
+            Halt: when the run has to end; ``failure`` says why.
+        """
+        if self.failure is None and self._interrupted():
+            self.failure = KeyboardInterrupt()
+        if self.failure is None and self._stuck():
+            self.failure = StudyError(self._stuck_message())
+        if self.failure is not None:
+            raise Halt
+        self.guarded(None, self._recall)
+
+    def _stuck(self) -> bool:
+        driver = self.driver
+        return driver.idle and time.monotonic() - driver.heard > self._patience
+
+    def _stuck_message(self) -> str:
+        wanted = self.cluster.resources
+        free = {k: v for k, v in ray.available_resources().items() if k in ("CPU", "GPU")}
+        return (
+            f"Ray has not started a trial for {self._patience:.0f} seconds: a trial asks for "
+            f"{wanted.cpus:g} CPUs and {wanted.gpus:g} GPUs, free are {free.get('CPU', 0):g} and "
+            f"{free.get('GPU', 0):g}; free some, or ask for less, and resume"
+        )
+
+    def _recall(self) -> None:
+        """When the time is up, trials that nobody has begun with are not begun with."""
+        if self.driver.over and self._controller is not None:
+            for trial in list(self._controller.get_live_trials()):
+                if self.driver.waiting(trial.trial_id):
+                    self.driver.put_back(trial.trial_id)
+                    self._controller.stop_trial(trial)
+
+    def added(self, controller: Any, trial: Trial) -> None:
+        """Tune took a trial up."""
+        if self._controller is None:
+            self._controller = controller
+            keep_workers(controller, trial, self.cluster.capacity())
+
+    def started(self, trial: Trial) -> None:
+        """A worker is about to begin with a trial."""
+        actor = trial.temporary_state.ray_actor
+        key = actor._actor_id.hex()
+        if key not in self._workers:
+            name = ""
+            with suppress(ray.exceptions.RayError):
+                name = ray.get(actor.name.remote(), timeout=10)
+            self._workers[key] = (actor, name)
+        self._running[trial.trial_id] = key
+        self.driver.began(trial.trial_id, self._workers[key][1])
+
+    def result(self, trial: Trial, result: Mapping[str, Any]) -> str:
+        """A worker's report; what is to become of the trial."""
+        if self.driver.report(trial.trial_id, result[REPORT]):
+            return str(TrialScheduler.CONTINUE)
+        key = self._running.pop(trial.trial_id, "")
+        if key in self._workers and result[REPORT].outcome is None:
+            # Stopped halfway: what it holds is freed now, not when the next trial comes.
+            self._workers[key][0].release.remote()
+        return str(TrialScheduler.STOP)
+
+    def error(self, trial: Trial) -> None:
+        """A worker died, or could not be started."""
+        message = read_message(trial)
+        if self.driver.waiting(trial.trial_id) and "creation task" in message:
+            raise StudyError(
+                "a worker cannot load what it should run, so no trial could:\n"
+                + last_lines(message)
+            )
+        actor, name = self._workers.pop(self._running.pop(trial.trial_id, ""), (None, ""))
+        if actor is not None:
+            # Ray may only have lost sight of it: two workers must not write one trial.
+            with suppress(Exception):
+                ray.kill(actor)
+        words = self.cluster.last_words(name)
+        self.driver.lost(trial.trial_id, last_lines(message) + (f"\n{words}" if words else ""))
+
+    def kill_workers(self) -> None:
+        """End every worker that was ever started, at once. What it has saved is whole."""
+        for actor, _ in self._workers.values():
+            with suppress(Exception):
+                ray.kill(actor)
+        self._workers.clear()
+
+
+def read_message(trial: Trial) -> str:
+    """What Tune noted about the end of the trial's worker, without Ray's general advice."""
+    text = ""
+    with suppress(OSError, TypeError):
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    _, found, cause = text.rpartition("The actor is dead because ")
+    if found:
+        text = cause.partition(" Some common causes include")[0]
+    return text.strip() or "the worker died without a message"
+
+
+def last_lines(text: str, lines: int = 12) -> str:
+    """The end of a long message, where the cause stands."""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def keep_workers(controller: Any, trial: Trial, number: int) -> None:
+    """Let Tune keep ``number`` workers while there is no next trial for them.
+
+    Left to itself it keeps one, so at every generational barrier all others would be
+    ended and started anew. Tune has no public setting for this: without its cache this does
+    nothing, and only time is lost.
+    """
+    cache: Any = getattr(getattr(controller, "_tune_controller", None), "_actor_cache", None)
+    if hasattr(cache, "increase_max"):
+        cache.increase_max(trial.placement_group_factory, by=number)
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """Hands the study's trials to Tune.
+
+    Args:
+        bridge: to the driver.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Nothing of Tune's is needed."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's configuration, ``None`` (not now) or ``FINISHED`` (for good)."""
+        bridge = self._bridge
+        task = bridge.guarded(None, bridge.driver.next_task, trial_id)
+        if task is not None:
+            # Workers have their own working folder.
+            return {"task": dataclasses.replace(task, folder=task.folder.absolute())}
+        if bridge.failure is not None or bridge.guarded(True, lambda: bridge.driver.done):
+            return self.FINISHED
+        return None
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        """The scheduler has told the study already."""
+
+    def save_to_dir(self, *_: Any, **__: Any) -> None:
+        """The study is the record; no other is written."""
+
+
+class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Stops the trials that the study wants stopped.
+
+    Args:
+        bridge: to the driver.
+    """
+
+    _supports_buffered_results = False
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._new: list[Trial] = []
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The oldest trial that Tune has found no worker for yet.
+
+        A first-in-first-out scheduler would name a trial whose worker is still starting;
+        Tune then gives that trial the worker that is free, throws the starting one away,
+        and starts another for the next trial: with short trials for ever. The others of
+        this list get their workers from Tune right after this call.
+        """
+        waiting = [t for t in self._new if t.status == Trial.PENDING]
+        self._new.clear()
+        return waiting[0] if waiting else None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Tune took a trial up."""
+        self._new.append(trial)
+        self._bridge.guarded(None, self._bridge.added, tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
+        """Continue or stop, as the study says."""
+        stop = str(TrialScheduler.STOP)
+        return str(self._bridge.guarded(stop, self._bridge.result, trial, result))
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """A worker died."""
+        self._bridge.guarded(None, self._bridge.error, trial)
+
+
+class StudyCallback(tune.Callback):  # type: ignore[misc]
+    """Notices workers that begin, and ends the run.
+
+    Args:
+        bridge: to the driver.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Between two steps of Tune's loop."""
+        self._bridge.between_steps()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """A worker is about to begin with a trial."""
+        self._bridge.guarded(None, self._bridge.started, trial)

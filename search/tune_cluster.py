@@ -1,0 +1,277 @@
+"""The Ray cluster that trials run on: connect or start, how many trials fit, clean up."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+from ray._private import ray_constants
+
+from .errors import StudyError
+
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Ray's shared memory here. Only the objective goes through it, and that is small."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial gets, and where.
+
+    Args:
+        cpus: processor cores a trial; may be a fraction.
+        gpus: GPUs a trial; a fraction lets trials share one, above 1 it must be whole.
+        concurrent: at most so many trials at a time; ``None``: as many as fit.
+        address: an existing Ray cluster (``"auto"``, ``"host:6379"``); ``None``: Ray is
+            started on this machine, or used as it is where this process has started it.
+
+    Raises:
+        StudyError: where a number makes no sense.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    concurrent: int | None = None
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not (math.isfinite(self.cpus) and self.cpus > 0):
+            problems.append(f"{self.cpus:g} CPUs a trial; give more than 0")
+        if not (math.isfinite(self.gpus) and self.gpus >= 0):
+            problems.append(f"{self.gpus:g} GPUs a trial; give 0 or more")
+        elif self.gpus > 1 and self.gpus != int(self.gpus):
+            problems.append(f"{self.gpus:g} GPUs a trial; above 1 only whole GPUs can be given")
+        if self.concurrent is not None and self.concurrent < 1:
+            problems.append(f"{self.concurrent} trials at a time; give at least 1")
+        if problems:
+            raise StudyError(problems)
+
+
+def detect_cpus(root: Path = Path("/")) -> int:
+    """The cores this process may use: its affinity and its container's quota, at least 1.
+
+    Args:
+        root: where ``proc`` and ``sys`` lie (for tests).
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return max(1, min([cores, *(max(1, int(quota)) for quota in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """CPU quotas of the process's control groups, in cores (versions 1 and 2)."""
+    base = root / "sys/fs/cgroup"
+    folders = {base, base / "cpu", base / "cpu,cpuacct"}
+    with suppress(OSError, UnicodeDecodeError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            below = base / controllers if controllers else base
+            inner = below / path.lstrip("/")
+            # A limit set on any group above holds as well.
+            folders.update(p for p in (inner, *inner.parents) if p.is_relative_to(base))
+    for folder in folders:
+        with suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            yield int(quota) / int(period)
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+            if int(quota) > 0:
+                yield int(quota) / int(period)
+
+
+def slots(node: Mapping[str, float], resources: Resources) -> int:
+    """How many trials fit on one node with ``CPU`` and ``GPU`` amounts ``node``."""
+    # Ray counts in ten-thousandths, so thirds of a GPU must not fail by rounding.
+    by_cpu = math.floor(node.get("CPU", 0.0) / resources.cpus + 1e-4)
+    if resources.gpus == 0:
+        return by_cpu
+    gpus = int(node.get("GPU", 0.0))
+    each = math.floor(1 / resources.gpus + 1e-4)
+    by_gpu = gpus * each if resources.gpus <= 1 else gpus // int(resources.gpus)
+    return min(by_cpu, by_gpu)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster this process is connected to.
+
+    Args:
+        resources: what a trial asks for.
+        own: whether it was started here, for this search alone.
+        logs: the folder of its logs where it is ours.
+    """
+
+    resources: Resources
+    own: bool
+    logs: Path | None = None
+
+    def capacity(self) -> int:
+        """How many trials fit at a time, now."""
+        fit = sum(slots(node["Resources"], self.resources) for node in ray.nodes() if node["Alive"])
+        return fit if self.resources.concurrent is None else min(fit, self.resources.concurrent)
+
+    def last_words(self, worker: str) -> str:
+        """The end of what ``worker`` wrote to its standard error, where that lies here."""
+        if self.logs is None or ":" not in worker:
+            return ""
+        pid = worker.rpartition(":")[2]
+        text = ""
+        with suppress(OSError):
+            for file in sorted(self.logs.glob(f"session_*/logs/worker-*-{pid}.err")):
+                text += file.read_text(encoding="utf-8", errors="replace")
+        _, fatal, trace = text.rpartition("Fatal Python error")
+        text = (fatal + trace).partition("\nExtension modules:")[0]
+        lines = [line for line in text.splitlines() if line and not line.startswith(":")]
+        return "\n".join(lines[:12] if fatal else lines[-12:])[:2000]
+
+
+@contextmanager
+def connected(resources: Resources) -> Iterator[Cluster]:
+    """A cluster on which at least one trial fits.
+
+    Raises:
+        StudyError: where there is no such cluster, or none could be started, with the way
+            out. Nothing is left running.
+    """
+    if ray.is_initialized():
+        cluster = Cluster(resources, own=False)
+        check_fit(cluster)
+        yield cluster
+    elif resources.address is not None:
+        with _joined(resources) as cluster:
+            yield cluster
+    else:
+        with _started(resources) as cluster:
+            yield cluster
+
+
+@contextmanager
+def _joined(resources: Resources) -> Iterator[Cluster]:
+    assert resources.address is not None
+    if "://" in resources.address:
+        raise StudyError(
+            f"--address {resources.address}: Ray Client cannot keep a search's driver here; run "
+            "this command on a machine of the cluster, with --address auto"
+        )
+    try:
+        ray.init(
+            address=resources.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:
+        raise StudyError(
+            f"--address {resources.address}: no Ray cluster answers there ({_first_line(error)}); "
+            "start one with `ray start --head`, or leave --address out to run on this machine"
+        ) from error
+    try:
+        cluster = Cluster(resources, own=False)
+        check_fit(cluster)
+        yield cluster
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _started(resources: Resources) -> Iterator[Cluster]:
+    cpus = detect_cpus()
+    if resources.cpus > cpus:
+        raise StudyError(_too_much(resources, {"CPU": cpus}))
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    try:
+        with loopback():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+                # Unix sockets lie in it, and their paths must stay short.
+                _temp_dir=str(folder) if len(str(folder)) < 40 else None,
+            )
+        cluster = Cluster(resources, own=True, logs=folder)
+        check_fit(cluster)
+        yield cluster
+    except StudyError:
+        raise
+    except Exception as error:
+        if ray.is_initialized():
+            raise
+        raise StudyError(
+            f"Ray could not be started here ({_first_line(error)}); run the trials one after "
+            "another with --runner serial"
+        ) from error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def loopback() -> Iterator[None]:
+    """Make Ray listen on this machine only: whoever reaches its ports may run code.
+
+    Asked for 127.0.0.1, Ray on Linux takes the machine's outer address all the same and
+    listens on every interface, unless it is told that it is no part of a cluster.
+    """
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    try:
+        if before is not None:
+            ray_constants.ENABLE_RAY_CLUSTER = False
+        yield
+    finally:
+        if before is not None:
+            ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def check_fit(cluster: Cluster) -> None:
+    """Refuse a cluster on which no trial would ever fit.
+
+    Raises:
+        StudyError: with what was asked for, what there is, and the way out.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(slots(node, cluster.resources) for node in nodes):
+        return
+    # The most of each kind on any one node, as a trial lives on one.
+    best = {kind: max((n.get(kind, 0.0) for n in nodes), default=0.0) for kind in ("CPU", "GPU")}
+    raise StudyError(_too_much(cluster.resources, best))
+
+
+def _too_much(resources: Resources, best: Mapping[str, float]) -> list[str]:
+    problems = []
+    cpus, gpus = best.get("CPU", 0.0), best.get("GPU", 0.0)
+    if resources.cpus > cpus:
+        problems.append(
+            f"--cpus-per-trial {resources.cpus:g}: the machine has {cpus:g} CPUs to give; ask for "
+            "fewer, or connect to a larger cluster with --address"
+        )
+    if resources.gpus and not gpus:
+        problems.append(
+            f"--gpus-per-trial {resources.gpus:g}: Ray sees no GPU; leave it out to train on the "
+            "CPU, check the driver with nvidia-smi, or connect to a cluster with --address"
+        )
+    elif resources.gpus > gpus:
+        problems.append(
+            f"--gpus-per-trial {resources.gpus:g}: no machine has more than {gpus:g} GPUs; ask for "
+            "fewer"
+        )
+    return problems or [
+        f"no machine has {resources.cpus:g} CPUs and {resources.gpus:g} GPUs together for a trial; "
+        "ask for fewer"
+    ]
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

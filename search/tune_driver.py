@@ -1,0 +1,271 @@
+"""The driver's side of a search on workers: what to ask, what to write, when to end.
+
+Nothing here knows of Ray: `search.tune` translates Tune's callbacks into these calls. All
+of them happen in one thread of the driver's process, the only one that writes the study.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Literal
+
+from optuna.trial import FrozenTrial
+
+from .budget import Budget, Clock
+from .events import Event, OnEvent
+from .objective import Outcome, Step, Task
+from .serial import stopped
+from .study import Study, build_sampler
+from .tune_worker import Report
+
+
+@dataclass
+class Flight:
+    """A trial that is on its way: asked for, perhaps running.
+
+    Args:
+        task: the trial.
+        asked: when it was asked for, in seconds since the epoch.
+        worker: who runs it, ``<host>:<pid>``; empty until somebody does.
+        start: when the worker began with it; ``None`` until somebody did.
+        end: when the worker was last heard of.
+    """
+
+    task: Task
+    asked: float
+    worker: str = ""
+    start: float | None = None
+    end: float = 0.0
+
+
+@dataclass
+class Usage:
+    """What a run on workers used; see `benchmarks/overhead.py`.
+
+    Args:
+        workers: names of the workers that ran a trial, in the order of their first.
+        started: trials handed to a worker, those gone on with and retried included.
+        ahead: the most trials that had been asked for while no worker was free for them.
+        waits: seconds between asking for a trial and a worker's beginning with it.
+        lost: how many times a worker was lost with its trial.
+    """
+
+    workers: list[str] = field(default_factory=list)
+    started: int = 0
+    ahead: int = 0
+    waits: list[float] = field(default_factory=list)
+    lost: int = 0
+
+    @property
+    def wait(self) -> float:
+        """Mean seconds between asking and beginning; 0 where nothing began."""
+        return fmean(self.waits) if self.waits else 0.0
+
+
+class Driver:
+    """One run of a search on several workers.
+
+    Args:
+        study: an open study.
+        budget: what ends the run.
+        capacity: how many trials fit on the workers, now.
+        on_event: told of everything that happens.
+        ahead: trials to ask for beyond those that fit. With 0 a trial is asked for when a
+            worker is free, so it has learnt from every trial that has ended.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        budget: Budget,
+        capacity: Callable[[], int],
+        on_event: OnEvent | None = None,
+        ahead: int = 0,
+    ) -> None:
+        self.usage = Usage()
+        self.heard = time.monotonic()
+        self._study = study
+        self._budget = budget
+        self._capacity = capacity
+        self._on_event = on_event
+        self._ahead = ahead
+        self._clock = Clock(study, budget.seconds)
+        self._queue = deque([] if self._clock.over else study.unfinished())
+        self._asked = len(study.trials())
+        self._flights: dict[str, Flight] = {}
+
+    # Asking
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self._clock.over
+
+    @property
+    def done(self) -> bool:
+        """Whether no trial is on its way and none will be asked for."""
+        return not self._flights and (self.over or not (self._queue or self._wants_more()))
+
+    @property
+    def idle(self) -> bool:
+        """Whether trials are on their way and no worker has begun with any of them."""
+        return bool(self._flights) and all(f.start is None for f in self._flights.values())
+
+    def next_task(self, key: str) -> Task | None:
+        """The next trial, from now on known as ``key``; ``None``: not now.
+
+        Trials that were cut off go first, under their own numbers.
+        """
+        room = self._capacity() + self._ahead - len(self._flights)
+        if self.over or room <= 0:
+            return None
+        if self._queue:
+            task = self._queue.popleft()
+        elif self._wants_more() and self._may_ask():
+            task = self._study.ask()
+            self._asked += 1
+        else:
+            return None
+        waiting = len(self._flights) + 1 - self._capacity()
+        self.usage.ahead = max(self.usage.ahead, waiting)
+        self._flights[key] = Flight(task, time.time())
+        self.heard = time.monotonic()
+        return task
+
+    def _wants_more(self) -> bool:
+        return self._budget.trials is None or self._asked < self._budget.trials
+
+    def _may_ask(self) -> bool:
+        """A generational barrier says no until its trials are told."""
+        if not self._flights:
+            return True
+        study = self._study
+        ready = getattr(build_sampler(study.config, study.space), "ready", None)
+        return ready is None or bool(ready(study.trials(), self._asked))
+
+    # What workers say
+
+    def began(self, key: str, worker: str) -> None:
+        """A worker begins with the trial ``key``."""
+        flight = self._flights.get(key)
+        if flight is None:
+            return
+        flight.worker, flight.start = worker, time.time()
+        flight.end = flight.start
+        self.heard = time.monotonic()
+        self.usage.started += 1
+        self.usage.waits.append(flight.start - flight.asked)
+        if worker and worker not in self.usage.workers:
+            self.usage.workers.append(worker)
+        self._tell("retry" if flight.task.attempt else "start", flight)
+
+    def report(self, key: str, report: Report) -> bool:
+        """Write what a worker said of the trial ``key``; False: it is to stop there."""
+        flight = self._flights.get(key)
+        if flight is None:
+            return False
+        flight.worker, flight.start, flight.end = report.worker, report.start, report.end
+        self.heard = time.monotonic()
+        if report.outcome is not None:
+            self._end(key, report.outcome)
+            return False
+        assert report.step is not None
+        return self._step(key, flight, report.step)
+
+    def _step(self, key: str, flight: Flight, step: Step) -> bool:
+        number = flight.task.number
+        with self._study.batch():
+            going = self._study.report(number, step)
+            self._clock.save()
+        self._tell("step", flight, step=step)
+        if not going:
+            with self._study.batch():
+                self._land(key)
+                self._study.prune(number, stopped(step))
+            self._tell("end", flight, trial=self._study.trials()[number])
+        elif self.over and not step.last:
+            self._land(key)  # stays RUNNING: a later run goes on with it
+        else:
+            return True
+        return False
+
+    def _end(self, key: str, outcome: Outcome) -> None:
+        flight = self._flights[key]
+        number = flight.task.number
+        with self._study.batch():
+            self._land(key)
+            self._study.tell(number, outcome)
+        self._tell("end", flight, trial=self._study.trials()[number])
+
+    def lost(self, key: str, detail: str) -> None:
+        """The worker of the trial ``key`` died: the trial goes to the head of the queue.
+
+        After `StudyConfig.retries` such losses it has failed, with the last worker's
+        message in its history.
+        """
+        flight = self._flights.get(key)
+        if flight is None:
+            return
+        self.usage.lost += 1
+        self.heard = time.monotonic()
+        number = flight.task.number
+        deaths = int(self._study.trials()[number].user_attrs.get("deaths", 0))
+        if deaths >= self._study.config.retries:
+            message = f"its worker died {deaths + 1} times, at last:\n{detail}"
+            self._end(key, Outcome.failed("killed", message))
+            return
+        with self._study.batch():
+            flight.end = max(flight.end, time.time())
+            self._land(key)
+            task = self._study.retry(number)
+        if task is not None:
+            self._queue.appendleft(task)
+
+    # Ends
+
+    def waiting(self, key: str) -> bool:
+        """Whether the trial ``key`` is on its way and nobody has begun with it."""
+        flight = self._flights.get(key)
+        return flight is not None and flight.start is None
+
+    def put_back(self, key: str) -> None:
+        """The trial ``key`` will not be begun with after all: it keeps its place."""
+        flight = self._flights.pop(key, None)
+        if flight is not None:
+            self._queue.appendleft(flight.task)
+
+    def abandon(self) -> None:
+        """The workers are gone: what ran stays RUNNING, for the next run to go on with."""
+        for key in list(self._flights):
+            self._flights[key].end = time.time()
+            self._land(key)
+        self._clock.save()
+
+    def crashed(self, detail: str) -> None:
+        """Ray lost all workers at once: the trials that ran go on elsewhere."""
+        for key, flight in reversed(self._flights.items()):
+            if flight.start is None:
+                self.put_back(key)
+            else:
+                self.lost(key, detail)
+
+    def _land(self, key: str) -> None:
+        flight = self._flights.pop(key)
+        if flight.start is not None:
+            self._study.span(flight.task.number, flight.worker, flight.start, flight.end)
+        self._clock.save()
+
+    def _tell(
+        self,
+        kind: Literal["start", "step", "end", "retry"],
+        flight: Flight,
+        step: Step | None = None,
+        trial: FrozenTrial | None = None,
+    ) -> None:
+        if self._on_event is not None:
+            task = flight.task
+            self._on_event(Event(kind, task.number, task, step, trial, flight.worker))

@@ -1,0 +1,100 @@
+"""What surrounds a run on Ray Tune: its environment, its messages, and Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray._private import worker as ray_worker
+
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a medical project leaves the machine
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asked for no GPU sees none
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # our study is the record, Tune's snapshots are not
+}
+"""Ray is configured by environment variables; these hold while `run_tune` runs."""
+
+
+@contextmanager
+def quiet(**variables: str) -> Iterator[None]:
+    """Ray's environment for a run, without the messages that a user cannot act on."""
+    wanted = {**RAY_ENVIRONMENT, **variables}
+    before = {name: os.environ.get(name) for name in wanted}
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air")]
+    levels = [logger.level for logger in loggers]
+    os.environ.update(wanted)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(), _without_death_notices():
+            warnings.filterwarnings("ignore", module=r"ray\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_death_notices() -> Iterator[None]:
+    """Keep Ray from printing a page for every worker that dies.
+
+    Its message goes into the trial's history instead. Ray prints it whatever
+    ``log_to_driver`` says, and has no setting for it; other messages pass.
+    """
+    printer = getattr(ray_worker, "print_to_stdstream", None)
+
+    def passing(data: Any, *args: Any, **kwargs: Any) -> None:
+        if printer is not None and data.get("pid") != "raylet":
+            printer(data, *args, **kwargs)
+
+    if printer is not None:
+        ray_worker.print_to_stdstream = passing
+    try:
+        yield
+    finally:
+        if printer is not None:
+            ray_worker.print_to_stdstream = printer
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Notice Ctrl-C instead of being hit by it; yields "has it been pressed?".
+
+    A `KeyboardInterrupt` in the middle of Ray's or the database's work would leave either
+    half done, so the runner asks between two events. Pressing again changes nothing. The
+    handlers that Ray and Tune replace (SIGTERM, SIGUSR1) are put back as well. Outside the
+    main thread there is nothing to notice.
+    """
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before: dict[signal.Signals, Any] = {
+        signal.Signals[name]: signal.getsignal(signal.Signals[name]) for name in names
+    }
+    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield pressed.is_set
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)

@@ -1,0 +1,146 @@
+"""What runs inside a Ray worker: one trial at a time, one step a call.
+
+A worker never touches the study. It sends a `Report` after every call and learns from being
+called again, reset or released what became of it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from .objective import Objective, Outcome, Step, Steps, Task, drive
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""Environment variables that numerical libraries read when they are loaded."""
+
+REPORT = "report"
+"""The key of a Tune result under which the `Report` lies."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker says after a step, or after the end of its trial.
+
+    Args:
+        number: the trial.
+        worker: who says it, ``<host>:<pid>``.
+        start: when this worker began with the trial, in seconds since the epoch.
+        end: when it said this.
+        step: the step just made; ``None`` at the end.
+        outcome: how the trial ended; ``None`` before.
+    """
+
+    number: int
+    worker: str
+    start: float
+    end: float
+    step: Step | None = None
+    outcome: Outcome | None = None
+
+
+def thread_environment(cpus: float) -> dict[str, str]:
+    """The environment that keeps a trial's numerical libraries within ``cpus``."""
+    return dict.fromkeys(THREAD_VARIABLES, str(max(1, int(cpus))))
+
+
+def worker_name() -> str:
+    """This process as the history names it: ``<host>:<pid>``."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+class TrialWorker(tune.Trainable):  # type: ignore[misc]
+    """Tune's side of `search.objective.drive`; kept from trial to trial.
+
+    Its configuration: ``task`` (a `Task`), ``objective`` (a reference into Ray's object
+    store, fetched once a worker) and ``environment`` (set before the objective, and with it
+    torch, is loaded).
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Load the objective and begin with the first trial."""
+        os.environ.update(config["environment"])
+        self._steps: Steps | None = None
+        self._objective: Objective = ray.get(config["objective"])
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin with the next trial in this same process."""
+        self.release()
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._task: Task = config["task"]
+        self._steps = drive(self._objective, self._task)
+        self._start = time.time()
+        # Tune sends the configuration back with every result: nobody reads it there.
+        self.config: dict[str, Any] = {}
+
+    def step(self) -> dict[str, Any]:
+        """Run the trial to its next step, or to its end. Never raises an `Exception`."""
+        found = self._advance()
+        if isinstance(found, Step):
+            report = self._report(step=found)
+        else:
+            self.release()
+            report = self._report(outcome=found)
+        return {REPORT: report}
+
+    def _advance(self) -> Step | Outcome:
+        try:
+            assert self._steps is not None, "a step of a trial that has ended"
+            step = next(self._steps)
+            problem = unsendable(step.attrs)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            problem = unsendable(outcome.attrs)
+            return Outcome.failed("crash", problem) if problem else outcome
+        except Exception:
+            return Outcome.failed("crash", traceback.format_exc(limit=-4))
+        return Outcome.failed("crash", problem) if problem else step
+
+    def _report(self, step: Step | None = None, outcome: Outcome | None = None) -> Report:
+        number = self._task.number
+        return Report(number, worker_name(), self._start, time.time(), step, outcome)
+
+    def release(self) -> None:
+        """Close the trial, whether it has ended or not, and free what it held."""
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.close()
+            del steps
+            gc.collect()
+
+    def cleanup(self) -> None:
+        """Release the trial before the worker ends."""
+        self.release()
+
+    def name(self) -> str:
+        """This worker's name."""
+        return worker_name()
+
+
+def unsendable(attrs: Mapping[str, Any]) -> str:
+    """Why ``attrs`` cannot go into the history, or an empty string."""
+    try:
+        json.dumps(dict(attrs))
+    except (TypeError, ValueError) as error:
+        return f"the trial's attributes are not JSON: {error}"
+    return ""

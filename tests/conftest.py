@@ -1,0 +1,43 @@
+"""What all tests share: one thread for each library, and one Ray for the whole session."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything loads a numerical library, here and in the processes that tests start.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A Ray of two CPUs on this machine; `run_tune` uses it and leaves it running."""
+    ray = pytest.importorskip("ray")
+    from search.tune_cluster import OBJECT_STORE_BYTES, loopback
+    from search.tune_quiet import quiet
+
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    try:
+        with quiet(), loopback():
+            ray.init(
+                address="local",
+                num_cpus=2,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder) if len(str(folder)) < 40 else None,
+            )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -103,6 +103,8 @@ def _images(model: LoadedModel, dataset: Dataset) -> tuple[str, tuple[str, ...],
             "known; copy it from the study's folder"
         )
     if own and splits is not None:
+        if not splits.test:
+            raise InputError(f"{model.folder}: its study kept no test part; use other data")
         return "test", splits.test, []
     notes = [f"{dataset.label} is not the data that the model was made with: external data, "
              f"all {len(dataset.names)} labelled images are scored"]  # fmt: skip
@@ -134,9 +136,7 @@ def _rows(
     return labels, np.asarray(dataset.patients)[places], rows, len(wanted) - len(found)
 
 
-def record_look(
-    study: Path | None, model: Path, result: dict[str, Any]
-) -> int:  # fmt: skip
+def record_look(study: Path | None, model: Path, result: dict[str, Any]) -> int:
     """Append ``result`` to ``looks.json`` of the study (where known) and of the model folder.
 
     Returns:
@@ -170,6 +170,8 @@ def read_looks(folder: Path) -> list[dict[str, Any]]:
 
 
 def _append(folder: Path, result: dict[str, Any]) -> int:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, so the look cannot be counted there")
     try:
         with FileLock(folder / f".{LOOKS}.lock", timeout=60):
             looks = [*read_looks(folder), result]

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.dicom import dicom_problem, is_dicom
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import find_images
 from cxrsearch.data.images import image_size, read_image

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor, nn
+
 from cxrsearch.data.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.splits import Splits
@@ -17,7 +19,6 @@ from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.models import DropoutLinear, Parts
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.stem import GreyStem
-from torch import Tensor, nn
 
 FRAME, IMAGES = 40, 36
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import gc
+import itertools
 import json
 import math
 import weakref
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn import loop, session
 from cxrsearch.learn import train as module
@@ -93,10 +96,8 @@ def test_kills_between_the_files_of_an_epoch_change_nothing(
                 for _ in range(epoch - 1):
                     next(running)
                 patch.setattr(owner, name, killed)
-                try:
+                with contextlib.suppress(KeyboardInterrupt):
                     next(running)
-                except KeyboardInterrupt:
-                    pass
             running.close()
         _, resumed = run(study, recipe, folder)
         assert resumed.value == whole.value, name
@@ -289,8 +290,10 @@ def test_gradients_add_up_over_micro_batches(study, recipe) -> None:
     assert torch.allclose(weights[0], weights[2], atol=1e-6)
 
 
-@pytest.mark.parametrize(("count", "size", "smallest"), [(33, 32, 2), (7, 3, 2), (3, 2, 2),
-                                                         (1, 8, 2), (12, 1, 2), (10, 100, 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("count", "size", "smallest"),
+    [(33, 32, 2), (7, 3, 2), (3, 2, 2), (1, 8, 2), (12, 1, 2), (10, 100, 1)],
+)
 def test_even_slices_cover_all_and_leave_no_small_rest(count, size, smallest) -> None:
     slices = even_slices(count, size, smallest)
     lengths = [s.stop - s.start for s in slices]
@@ -299,7 +302,7 @@ def test_even_slices_cover_all_and_leave_no_small_rest(count, size, smallest) ->
     assert min(lengths) >= min(smallest, count)
     assert max(lengths) <= max(size, 2 * smallest - 1)
     assert slices[0].start == 0
-    assert all(a.stop == b.start for a, b in zip(slices, slices[1:], strict=False))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(slices))
 
 
 def test_pixels_are_the_same_prepared_held_or_cut_when_drawn(study, recipe, monkeypatch) -> None:

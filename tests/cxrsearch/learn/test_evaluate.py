@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxrsearch.data.cache import open_cache
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.learn import models
+from cxrsearch.learn.evaluate import evaluate_model, read_looks, record_look
+from cxrsearch.learn.metrics import auroc, mean_auroc
+from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
+
+pytestmark = pytest.mark.usefixtures("tiny_model")
+
+
+@pytest.fixture
+def cache(study, tmp_path):
+    return open_cache(study.dataset, 40, root=tmp_path / "cache", workers=1)
+
+
+@pytest.fixture
+def folder(study, recipe, tmp_path) -> Path:
+    meta = ModelMeta(
+        40, study.dataset.fingerprint, study.splits.fingerprint, study="results/x", trial=2
+    )
+    save_model(tmp_path / "m", models.build_model(recipe), recipe, meta, study.splits_path)
+    return tmp_path / "m"
+
+
+def other_data(dataset, keep: slice):
+    names = tuple(f"9{name}" for name in dataset.names)
+    sick = dataset.source.sick.values()
+    source = replace(dataset.source, sick=dict(zip(names, sick, strict=True)))
+    return replace(dataset, names=names[keep], labels=dataset.labels[keep], source=source,
+                   patients=dataset.patients[keep], label="elsewhere")  # fmt: skip
+
+
+def test_on_its_own_data_the_test_part_alone_is_scored(study, folder, cache) -> None:
+    result = evaluate_model(folder, study.dataset, cache, device="cpu", resamples=50)
+    json.dumps(result, allow_nan=False)
+    assert result["part"] == "test"
+    assert result["n_images"] == len(study.splits.test) == 8
+    assert result["n_patients"] == 4
+    rows = np.arange(28, 36)
+    scores = load_model(folder, "cpu").predict(cache.images, rows)
+    expected = auroc(study.dataset.labels[rows], scores)
+    assert result["mean"] == pytest.approx(mean_auroc(expected))
+    assert result["auroc"]["Hernia"] is None
+    assert any("Hernia" in note for note in result["notes"])
+    assert result["interval"][0] <= result["mean"] <= result["interval"][1]
+    assert (result["study"], result["trial"]) == ("results/x", 2)
+    assert sum(result["positives"].values()) == study.dataset.labels[rows].sum()
+
+
+def test_other_data_are_scored_whole_and_called_external(study, folder, tmp_path) -> None:
+    data = other_data(study.dataset, slice(0, 10))
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    result = evaluate_model(folder, data, cache, device="cpu", resamples=20)
+    assert result["part"] == "external"
+    assert result["n_images"] == 10
+    assert "external" in result["notes"][0]
+
+
+def test_images_it_was_trained_on_are_refused_in_other_data(study, folder, cache) -> None:
+    part = replace(study.dataset, names=study.dataset.names[14:], labels=study.dataset.labels[14:],
+                   patients=study.dataset.patients[14:])  # fmt: skip
+    with pytest.raises(InputError, match=r"14 of its images .* were trained on"):
+        evaluate_model(folder, part, cache, device="cpu")
+
+
+def test_its_own_data_without_splits_is_refused(study, folder, cache) -> None:
+    (folder / "splits.json").unlink()
+    with pytest.raises(InputError, match=r"no splits\.json"):
+        evaluate_model(folder, study.dataset, cache, device="cpu")
+
+
+def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) -> None:
+    splits = replace(study.splits, test=(), fingerprint="")
+    splits.save(tmp_path / "splits.json")
+    meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint)
+    save_model(
+        tmp_path / "n", models.build_model(recipe), recipe, meta, tmp_path / "splits.json"
+    )  # fmt: skip
+    with pytest.raises(InputError, match="no test part"):
+        evaluate_model(tmp_path / "n", study.dataset, cache, device="cpu")
+
+
+def test_pictures_of_another_frame_are_refused(study, folder, tmp_path) -> None:
+    cache = open_cache(study.dataset, 32, root=tmp_path / "cache", workers=1)
+    with pytest.raises(InputError, match="takes 40"):
+        evaluate_model(folder, study.dataset, cache, device="cpu")
+
+
+def test_unreadable_test_images_are_left_out_and_told(study, folder, cache) -> None:
+    ok = cache.ok.copy()
+    ok[30] = False
+    result = evaluate_model(folder, study.dataset, replace(cache, ok=ok), device="cpu", resamples=9)
+    assert result["n_images"] == 7
+    assert any("1 images could not be read" in note for note in result["notes"])
+
+
+def test_data_with_one_class_only_judge_nothing(study, folder, tmp_path) -> None:
+    data = other_data(study.dataset, slice(1, 3))
+    assert data.labels.sum() == 0
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    with pytest.raises(InputError, match="no disease has both"):
+        evaluate_model(folder, data, cache, device="cpu", resamples=5)
+
+
+def test_the_mean_is_over_the_objective_that_chose_the_model(
+    study, recipe, cache, tmp_path
+) -> None:
+    meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, diseases=("Mass",))
+    save_model(tmp_path / "o", models.build_model(recipe), recipe, meta, study.splits_path)
+    result = evaluate_model(tmp_path / "o", study.dataset, cache, device="cpu", resamples=9)
+    assert result["objective"] == ["Mass"]
+    assert result["mean"] == pytest.approx(result["auroc"]["Mass"])
+    assert set(result["auroc"]) == set(DISEASES)
+
+
+def test_every_look_is_counted_in_both_places(folder, tmp_path) -> None:
+    (tmp_path / "study").mkdir(exist_ok=True)
+    study = tmp_path / "study"
+    assert record_look(study, folder, {"mean": 0.7}) == 1
+    assert record_look(study, folder, {"mean": 0.8}) == 2
+    assert record_look(None, folder, {"mean": 0.9}) == 3
+    assert [look["mean"] for look in read_looks(study)] == [0.7, 0.8]
+    assert [look["mean"] for look in read_looks(folder)] == [0.7, 0.8, 0.9]
+    assert read_looks(tmp_path / "none") == []
+
+
+def test_looks_at_the_same_time_are_all_counted(tmp_path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: record_look(None, tmp_path, {"mean": i}), range(12)))
+    assert sorted(look["mean"] for look in read_looks(tmp_path)) == list(range(12))
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
+def test_a_damaged_count_is_not_overwritten(tmp_path, content) -> None:
+    (tmp_path / "looks.json").write_text(content)
+    with pytest.raises(InputError, match=r"looks\.json"):
+        record_look(None, tmp_path, {"mean": 0.5})
+    assert (tmp_path / "looks.json").read_text() == content
+
+
+def test_a_look_that_cannot_be_counted_is_an_input_error(tmp_path) -> None:
+    with pytest.raises(InputError, match="cannot be counted"):
+        record_look(None, tmp_path / "none", {"mean": 0.5})
+    assert not (tmp_path / "none").exists()

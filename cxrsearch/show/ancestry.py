@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
+from optuna.trial import FrozenTrial
+
+from search import lineage
+from search.lineage import Ancestor, OperatorCount
 
 from .rows import Row, best_row
 from .theme import BEST, QUIET, STYLES, faded, figure, hover, show, text
@@ -35,59 +38,50 @@ class Descent(NamedTuple):
 class Ancestry(NamedTuple):
     """The winner's main line (founder first), all its ancestors, and their edges.
 
-    The main line follows, from each trial, the first parent: the one that its operator
-    started from. ``edges`` are (parent, child) numbers among winner and ancestors.
+    The main line follows, from each trial, the parent that it resembles most. ``edges``
+    are (parent, child) numbers among winner and ancestors. ``operators`` says what each
+    operator brought in the whole search.
     """
 
     line: list[Descent]
     ancestors: list[Row]
     edges: list[tuple[int, int]]
     others: list[Row]
+    operators: list[OperatorCount]
 
 
-def ancestry(rows: Sequence[Row]) -> Ancestry:
-    """The lineage of the best complete trial; empty where there is none."""
+def ancestry(rows: Sequence[Row], trials: Sequence[FrozenTrial]) -> Ancestry:
+    """The lineage of the best complete trial; empty where there is none.
+
+    ``rows`` and ``trials`` are of the same study.
+    """
     best = best_row(rows)
     if best is None:
-        return Ancestry([], [], [], [])
+        return Ancestry([], [], [], [], [])
     known = {r.number: r for r in rows}
-    # A parent is older than its child; anything else is no lineage and would loop.
-    parents = {n: [p for p in r.parents if p in known and p < n] for n, r in known.items()}
-    family, edges, todo = {best.number}, [], [best.number]
-    while todo:
-        child = todo.pop()
-        for parent in parents[child]:
-            edges.append((parent, child))
-            if parent not in family:
-                family.add(parent)
-                todo.append(parent)
-    chain = [best]
-    while parents[chain[-1].number]:
-        chain.append(known[parents[chain[-1].number][0]])
-    chain.reverse()
-    line = [_descent(chain[0], None)]
-    line += [_descent(child, parent) for parent, child in pairwise(chain)]
+    family = lineage.ancestors(trials, best.number)
+    members = {a.number for a in family}
+    chain = lineage.line(trials, best.number)
+    steps = [
+        _descent(entry, known, before) for before, entry in zip([None, *chain], chain, strict=False)
+    ]
     return Ancestry(
-        line,
-        [known[n] for n in sorted(family)],
-        sorted(set(edges)),
-        [r for r in rows if r.number not in family and r.value is not None],
+        steps,
+        [known[a.number] for a in family],
+        [(parent, a.number) for a in family for parent in a.parents],
+        [r for r in rows if r.number not in members and r.value is not None],
+        lineage.operators(trials),
     )
 
 
-def _descent(row: Row, parent: Row | None) -> Descent:
-    if parent is None:
-        return Descent(row, row.parents, [], None)
-    names = [*parent.params, *(name for name in row.params if name not in parent.params)]
-    changes = [
-        Change(name, parent.params.get(name), row.params.get(name))
-        for name in names
-        if parent.params.get(name) != row.params.get(name)
-    ]
-    gained = None
-    if row.value is not None and parent.value is not None:
-        gained = row.value - parent.value
-    return Descent(row, row.parents, changes, gained)
+def _descent(entry: Ancestor, known: Mapping[int, Row], before: Ancestor | None) -> Descent:
+    row = known[entry.number]
+    if before is None:
+        return Descent(row, entry.parents, [], None)
+    old = known[before.number].value
+    gained = None if row.value is None or old is None else row.value - old
+    changes = [Change(gene, *pair) for gene, pair in entry.changed.items()]
+    return Descent(row, entry.parents, changes, gained)
 
 
 def change_text(change: Change) -> str:

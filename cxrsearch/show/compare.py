@@ -96,7 +96,7 @@ def _compared(view: View, name: str) -> Compared:
         interval=None if best is None else best.interval,
         test=None if look is None else look.mean,
         test_interval=None if look is None else look.interval,
-        looks=len(view.looks),
+        looks=len(view.tested),
         selected_from=counts["complete"],
         seed=view.record.config.seed,
     )

@@ -36,7 +36,7 @@ def dashboard(study_folder: Path, out: Path) -> Path:
 
 def dashboard_html(view: View, now: float, refresh: bool = False) -> str:
     """The page's text. ``now``: seconds since 1970; ``refresh``: reloads while running."""
-    lineage = ancestry(view.rows)
+    lineage = ancestry(view.rows, view.record.trials)
     look = (view.looks_at(None if view.best is None else view.best.number) or (None,))[-1]
     scores = diseases(view.best, look, view.counts.get("val"))
     return render(
@@ -125,7 +125,7 @@ def _about_genes(view: View) -> list[Section]:
                     caption="The better a trial, the more orange; trials that are not complete "
                     "are dotted. n/a: the gene was not active. Lines on one tick are spread a "
                     f"little.{hidden}",
-                    wide=110 * (len(part) + 1),
+                    wide=84 * (len(part) + 1),
                     shares=(("all", 1.0), ("best half", 0.5), ("best tenth", 0.1)),
                 )
             )
@@ -170,9 +170,7 @@ def _diseases(numbers: Diseases) -> Panel:
 
 
 def _population(view: View) -> Panel:
-    options = view.record.config.sampler_options
-    size = options.get("population_size")
-    found = generations(view.rows, searched(view.record.trials), size)
+    found = generations(view.rows, view.record.trials, view.record.config.population)
     if not found:
         return Panel("", sentence="No trial has a value yet.")
     return Panel(

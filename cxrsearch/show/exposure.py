@@ -65,7 +65,12 @@ def exposures_figure(numbers: list[Exposure]) -> go.Figure:
                 y=names,
                 mode="markers",
                 name=name,
-                marker={"color": colour, "size": 10, "symbol": symbol, "line": {"width": 2}},
+                marker={
+                    "color": colour,
+                    "size": 10,
+                    "symbol": symbol,
+                    "line": {"width": 2, "color": colour},
+                },
                 hovertemplate="%{y}: %{x:.2%}<extra>" + name + "</extra>",
             )
     fig.update_layout(margin={"l": 20, "r": 20, "t": 40, "b": 46}, legend={"y": 1.0})

@@ -110,7 +110,7 @@ def _spread(low: float, high: float, log: bool, whole: bool) -> list[tuple[float
         if whole:
             inner = [float(round(inner[0]))] if high - low > 1 else []
     marks = [float(low), *inner, float(high)]
-    return [(share(m, low, high, log), show(m, 3)) for m in marks]
+    return [(share(m, low, high, log), str(round(m)) if whole else show(m, 3)) for m in marks]
 
 
 def share(value: float, low: float, high: float, log: bool = False) -> float:
@@ -151,8 +151,6 @@ def parallel_figure(numbers: Parallel) -> go.Figure:
                 "color": faded(blend(QUIET, BEST, good), 0.3 + 0.6 * good**2),
                 "width": 1.2 + 1.8 * good**4,
                 "dash": dash,
-                "shape": "spline",
-                "smoothing": 0.35,
             },
             marker={"size": 4, "color": blend(QUIET, BEST, good)},
             text=[hover(line.row)] * len(positions),
@@ -163,7 +161,7 @@ def parallel_figure(numbers: Parallel) -> go.Figure:
     for position, axis in enumerate(numbers.axes):
         _draw_axis(fig, position, axis)
     last = len(positions) - 1
-    fig.update_layout(margin={"l": 64, "r": 64, "t": 76, "b": 20})
+    fig.update_layout(margin={"l": 64, "r": 64, "t": 84, "b": 16})
     fig.update_xaxes(
         tickvals=positions,
         ticktext=[f"<b>{text(axis.name)}</b>" for axis in numbers.axes],

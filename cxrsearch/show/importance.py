@@ -84,7 +84,7 @@ def _evaluate(done: Sequence[FrozenTrial], genes: list[str], quantile: float) ->
 def importance_figure(numbers: Importance, most: int = 16) -> go.Figure:
     """Bars, the most important gene on top; at most ``most`` of them."""
     shown = list(numbers.shares.items())[:most][::-1]
-    fig = figure(70 + 26 * len(shown))
+    fig = figure(96 + 26 * len(shown))
     names = [text(name) for name, _ in shown]
     notes = [
         f"{text(name)}: {share:.1%}<br>active in {numbers.active[name]} of {numbers.trials}"
@@ -105,7 +105,7 @@ def importance_figure(numbers: Importance, most: int = 16) -> go.Figure:
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
-    fig.update_layout(margin={"l": 20, "r": 90, "t": 8, "b": 44}, bargap=0.35)
+    fig.update_layout(margin={"l": 20, "r": 90, "t": 34, "b": 44}, bargap=0.35)
     fig.update_xaxes(title_text="share of the importance", tickformat=".0%", rangemode="tozero")
     fig.update_yaxes(automargin=True, type="category", showgrid=False)
     return fig

@@ -74,10 +74,10 @@ def headline(view: View, now: float) -> list[Fact]:
 
 def _best_fact(best: Row | None, complete: int) -> Fact:
     if best is None or best.value is None:
-        return Fact("Best mean AUROC, validation", "–", "no trial is complete yet")
+        return Fact("Best AUROC, validation", "–", "no trial is complete yet")
     interval = _interval(best.interval) or "no interval"
     return Fact(
-        "Best mean AUROC, validation",
+        "Best AUROC, validation",
         f"{best.value:.3f}",
         f"{interval}; trial {best.number}, selected from {complete} complete trials, "
         "so it flatters",
@@ -86,13 +86,13 @@ def _best_fact(best: Row | None, complete: int) -> Fact:
 
 def _test_fact(view: View, best: Row | None) -> Fact:
     looks = view.looks_at(None if best is None else best.number)
-    count = len(view.looks)
+    count = len(view.tested)
     counted = f"{count} look{'s' * (count != 1)} at the test part so far"
     if not looks:
-        return Fact("Mean AUROC, test", "–", f"the best trial is not evaluated; {counted}")
+        return Fact("Its AUROC, test", "–", f"the best trial is not evaluated; {counted}")
     look = looks[-1]
     note = "; ".join(part for part in (_interval(look.interval), counted) if part)
-    return Fact("Mean AUROC, test", f"{look.mean:.3f}", note)
+    return Fact("Its AUROC, test", f"{look.mean:.3f}", note)
 
 
 def _interval(bounds: Interval | None) -> str:
@@ -180,13 +180,14 @@ def left_out(view: View) -> list[str]:
     return listed
 
 
-def looks_table(looks: tuple[Look, ...]) -> list[tuple[str, str, str, str]]:
-    """Time, model, trial and score of each look at the test part."""
+def looks_table(looks: tuple[Look, ...]) -> list[tuple[str, ...]]:
+    """Time, model, trial, part and score of each look."""
     return [
         (
             look.time or "–",
             look.model or "–",
             "–" if look.trial is None else str(look.trial),
+            look.part,
             score(look.mean, look.interval),
         )
         for look in looks

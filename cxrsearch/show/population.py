@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations
-from statistics import fmean, median
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
 
 import plotly.graph_objects as go
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial
 from plotly.subplots import make_subplots
 
-from .genes import share
+from search.lineage import diversity
+
+from .genes import searched
 from .rows import Row
 from .theme import BEST, QUIET, STYLES, figure, hover
 
 STATES = ("complete", "pruned")
+MOST = 100
+"""Trials whose distances are measured, at most: the cost grows with the square."""
 
 
 class Generation(NamedTuple):
@@ -34,56 +37,22 @@ class Generation(NamedTuple):
     kept: float | None
 
 
-def distance(a: Row, b: Row, genes: Mapping[str, BaseDistribution]) -> float:
-    """Mean over genes of how far apart two trials lie, each gene in [0, 1].
-
-    Numbers: the share of the (logarithmic) range between them. Choices: 0 or 1. A gene
-    active in one of the two only: 1. In neither: the gene is not counted.
-    """
-    parts = [
-        _apart(d, a.params[name], b.params[name]) if name in a.params and name in b.params else 1.0
-        for name, d in genes.items()
-        if name in a.params or name in b.params
-    ]
-    return fmean(parts) if parts else 0.0
-
-
-def _apart(distribution: BaseDistribution, first: Any, second: Any) -> float:
-    if isinstance(distribution, CategoricalDistribution):
-        return float(first != second)
-    numeric: Any = distribution
-    low, high, log = float(numeric.low), float(numeric.high), bool(numeric.log)
-    return abs(share(float(first), low, high, log) - share(float(second), low, high, log))
-
-
-def diversity(
-    rows: Sequence[Row], genes: Mapping[str, BaseDistribution], most: int = 60
-) -> float | None:
-    """Mean distance over all pairs of ``rows``; of an even selection beyond ``most``."""
-    if len(rows) > most:
-        rows = [rows[i * len(rows) // most] for i in range(most)]
-    pairs = list(combinations(rows, 2))
-    return fmean(distance(a, b, genes) for a, b in pairs) if pairs else None
-
-
-def generations(
-    rows: Sequence[Row], genes: Mapping[str, BaseDistribution], size: int | None = None
-) -> list[Generation]:
+def generations(rows: Sequence[Row], trials: Sequence[FrozenTrial], size: int) -> list[Generation]:
     """The generations with at least one trial that has a value, in order.
 
-    ``size`` is the population; by default that of the largest generation.
+    ``rows`` and ``trials`` are of the same study, ``size`` is its population.
     """
+    genes, by_number = searched(trials), {t.number: t for t in trials}
     members: dict[int, list[Row]] = {}
     for item in rows:
         members.setdefault(item.generation, []).append(item)
-    size = size or max((len(group) for group in members.values()), default=0)
     found, so_far = [], []
     for generation, group in sorted(members.items()):
         valued = [r for r in group if r.value is not None and r.state in STATES]
         so_far += [r for r in valued if r.state == "complete"]
-        kept = sorted(so_far, key=lambda r: -(r.value or 0.0))[:size]
         if not valued:
             continue
+        kept = sorted(so_far, key=lambda r: -(r.value or 0.0))[:size]
         values = [r.value or 0.0 for r in valued]
         found.append(
             Generation(
@@ -91,8 +60,10 @@ def generations(
                 valued,
                 median(values),
                 max((r.value or 0.0 for r in valued if r.state == "complete"), default=None),
-                diversity([r for r in group if r.params], genes),
-                diversity(kept, genes),
+                *(
+                    diversity([by_number[r.number] for r in some[:MOST] if r.params], genes)
+                    for some in (group, kept)
+                ),
             )
         )
     return found

@@ -50,7 +50,7 @@ def status_of(view: View, now: float | None = None) -> dict[str, Any]:
         "target_trials": view.record.attrs.get("target_trials"),
         "elapsed": round(Clock(view.rows, now if now is not None else time.time()).total, 3),
         "images_seen": sum(r.images_seen for r in view.rows),
-        "looks": len(view.looks),
+        "looks": len(view.tested),
         "best": _best(view, view.best, trials["complete"]),
     }
 

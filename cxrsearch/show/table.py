@@ -34,7 +34,8 @@ class Table(NamedTuple):
     fixed: dict[str, Any]
 
 
-HEAD = ("trial", "state", "AUROC", "95% interval", "epochs", "time", "generation", "origin")
+HEAD = ("trial", "state", "AUROC", "95% interval", "epochs", "time", "generation")
+TAIL = ("origin", "reason")
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -50,7 +51,7 @@ def table(rows: Sequence[Row]) -> Table:
     entries = [
         Entry(r, best is not None and r.number == best.number, _cells(r, names)) for r in rows
     ]
-    return Table([*HEAD, *names], entries, fixed)
+    return Table([*HEAD, *names, *TAIL], entries, fixed)
 
 
 def _number(value: float | None, shown: str) -> Cell:
@@ -58,20 +59,20 @@ def _number(value: float | None, shown: str) -> Cell:
 
 
 def _cells(row: Row, names: Sequence[str]) -> list[Cell]:
-    state = f"{row.state} ({row.reason})" if row.reason else row.state
     low = None if row.interval is None else row.interval[0]
     interval = "–" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
     epochs = "–" if row.epochs_run is None else str(row.epochs_run)
     return [
         _number(row.number, str(row.number)),
-        Cell(state, state),
+        Cell(row.state, row.state),
         _number(row.value, "–" if row.value is None else f"{row.value:.4f}"),
         _number(low, interval),
         _number(row.epochs_run, epochs),
         _number(row.seconds, duration(row.seconds)),
         _number(row.generation, str(row.generation)),
-        Cell(row.origin or "–", row.origin),
         *(_gene(row, name) for name in names),
+        Cell(row.origin or "–", row.origin),
+        Cell(row.reason or "–", row.reason),
     ]
 
 

@@ -23,7 +23,10 @@ MOST_BYTES = 32_000_000
 
 
 class Look(NamedTuple):
-    """One evaluation on the test part, as `cxrsearch evaluate` notes it in looks.json."""
+    """One evaluation, as `cxrsearch evaluate` notes it in looks.json.
+
+    ``part`` is ``test``, or ``external`` for other data: those looks cost the test part nothing.
+    """
 
     time: str
     model: str
@@ -32,6 +35,7 @@ class Look(NamedTuple):
     interval: Interval | None
     auroc: dict[str, float | None]
     intervals: dict[str, Interval]
+    part: str = "test"
 
 
 class Epoch(NamedTuple):
@@ -52,7 +56,7 @@ class View:
         rows: one row a trial, by number.
         settings: study.yaml; empty where it is missing.
         splits: splits.json; empty where it is missing.
-        looks: the evaluations on the test part, oldest first.
+        looks: the evaluations, oldest first.
         epochs: each trial's curve.json, by trial number.
         problems: one sentence for each file that could not be read.
     """
@@ -107,9 +111,14 @@ class View:
         carried = next((r.split for r in self.rows if r.split), "")
         return str(given or noted or self.splits.get("fingerprint") or carried)
 
+    @property
+    def tested(self) -> tuple[Look, ...]:
+        """The looks at the study's own test part, oldest first."""
+        return tuple(look for look in self.looks if look.part == "test")
+
     def looks_at(self, trial: int | None) -> tuple[Look, ...]:
         """The looks at the test part with a model of ``trial``, oldest first."""
-        return tuple(look for look in self.looks if trial is not None and look.trial == trial)
+        return tuple(look for look in self.tested if trial is not None and look.trial == trial)
 
 
 def _load(path: Path, problems: list[str]) -> Any:
@@ -143,6 +152,7 @@ def _looks(value: object) -> tuple[Look, ...]:
                 interval=pair(entry.get("interval")),
                 auroc={name: number(v) for name, v in auroc.items()},
                 intervals=intervals_of(entry.get("intervals")),
+                part=str(entry.get("part") or "test"),
             )
         )
     return tuple(looks)

@@ -93,6 +93,7 @@ def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -
         sampler="genetic",
         seed=7,
         sampler_options={"population_size": 10},
+        population=10,
         halving=None,
         retries=2,
     )

@@ -124,46 +124,12 @@ def test_whatever_a_user_named_stays_text(make: SimpleNamespace) -> None:
                 assert not re.search(r"<(?!/?b>|br>|extra>|/extra>)", shown), shown
 
 
-_OURS = [
-    "html",
-    "head",
-    "meta",
-    "title",
-    "style",
-    "body",
-    "header",
-    "div",
-    "p",
-    "h1",
-    "h2",
-    "h3",
-    "span",
-    "nav",
-    "a",
-    "main",
-    "section",
-    "button",
-    "script",
-    "noscript",
-    "input",
-    "table",
-    "thead",
-    "tbody",
-    "tr",
-    "th",
-    "td",
-    "details",
-    "summary",
-    "dl",
-    "dt",
-    "dd",
-    "ul",
-    "ol",
-    "li",
-    "b",
-    "pre",
-    "code",
-]
+_OURS = {
+    *("html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div"),
+    *("p", "h1", "h2", "h3", "span", "a", "b", "pre", "code", "button", "input", "script"),
+    *("noscript", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "dl", "dt"),
+    *("dd", "ul", "ol", "li"),
+}
 
 
 def _texts(value: Any) -> list[str]:
@@ -196,7 +162,7 @@ def test_headline_tells_selection_and_test_apart(make: SimpleNamespace) -> None:
 def test_failures_show_their_reason(make: SimpleNamespace) -> None:
     trials = [make.trial(0), make.trial(1, "failed", attrs={"detail": "the loss is nan"})]
     text = dashboard_html(make.view(trials), now=1.7e9)
-    assert "failed (nan)" in text
+    assert "<h3>Trial 1: nan</h3>" in text
     assert "the loss is nan" in text
 
 

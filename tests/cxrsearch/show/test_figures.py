@@ -15,7 +15,7 @@ from cxrsearch.show.exposure import exposures, exposures_figure
 from cxrsearch.show.genes import INACTIVE, ordered, parallel, parallel_figure, searched, share
 from cxrsearch.show.history import AXES, history, history_figure
 from cxrsearch.show.importance import importance, importance_figure
-from cxrsearch.show.population import distance, diversity, generations, population_figure
+from cxrsearch.show.population import generations, population_figure
 from cxrsearch.show.rows import row
 from cxrsearch.show.theme import blend, faded, hover
 from cxrsearch.show.view import Epoch, Look
@@ -39,8 +39,8 @@ def test_every_figure_builds_on_every_kind_of_study(any_trials: list[Any], alive
         parallel_figure(parallel(rows, genes, ordered(genes, numbers.shares))),
         importance_figure(numbers),
         diseases_figure(diseases(best)),
-        population_figure(generations(rows, genes, 10)),
-        ancestry_figure(ancestry(rows)),
+        population_figure(generations(rows, any_trials, 10)),
+        ancestry_figure(ancestry(rows, any_trials)),
         schedule_figure(schedule(rows, now=2e9)),
         exposures_figure(exposures(best, {"images": 100, "Mass": 5})),
     ]
@@ -191,19 +191,8 @@ def test_test_scores_stand_beside_validation(make: SimpleNamespace) -> None:
     assert [t.name for t in diseases_figure(found).data] == ["validation (selected)", "test"]
 
 
-def test_distance_counts_each_gene_in_its_range(make: SimpleNamespace) -> None:
-    first, same, other = rows_of([
-        make.trial(0, params={"model": "vgg16", "lr": 1e-4, "dropout": 0.0}),
-        make.trial(1, params={"model": "vgg16", "lr": 1e-4, "dropout": 0.0}),
-        make.trial(2, params={"model": "densenet121", "lr": 1e-3}),
-    ])  # fmt: skip
-    assert distance(first, same, make.genes) == 0
-    assert distance(first, other, make.genes) == pytest.approx((1 + 0.5 + 1) / 3)
-    assert diversity([first], make.genes) is None
-
-
 def test_generations_know_their_median_best_and_diversity(make: SimpleNamespace) -> None:
-    found = generations(rows_of(make.mixed()), make.genes, 10)
+    found = generations(rows_of(make.mixed()), make.mixed(), 10)
     assert [g.number for g in found] == [0, 1, 2]
     assert all(g.diversity is not None and 0 < g.diversity < 1 for g in found)
     assert found[0].best == max(r.value for r in found[0].rows if r.state == "complete")
@@ -212,7 +201,7 @@ def test_generations_know_their_median_best_and_diversity(make: SimpleNamespace)
 
 def test_lineage_follows_the_first_parent(make: SimpleNamespace) -> None:
     trials = [make.trial(n, value=0.6) for n in range(20)] + [make.trial(20, value=0.9)]
-    found = ancestry(rows_of(trials))
+    found = ancestry(rows_of(trials), trials)
     assert [step.row.number for step in found.line] == [0, 10, 20]
     assert found.line[-1].gained == pytest.approx(0.3)
     assert {r.number for r in found.ancestors} == {0, 3, 6, 10, 13, 20}
@@ -220,7 +209,7 @@ def test_lineage_follows_the_first_parent(make: SimpleNamespace) -> None:
     changes = {c.gene: (c.old, c.new) for c in found.line[-1].changes}
     assert changes["model"] == ("densenet121", "vgg16")
     assert changes["dropout"] == (None, 0.0)
-    assert change_text(found.line[-1].changes[-1]) == "dropout n/a → 0"
+    assert change_text(found.line[-1].changes[0]) == "dropout n/a → 0"
 
 
 def test_a_lineage_that_loops_or_dangles_ends(make: SimpleNamespace) -> None:
@@ -228,7 +217,7 @@ def test_a_lineage_that_loops_or_dangles_ends(make: SimpleNamespace) -> None:
         make.trial(0, value=0.6, attrs={"lineage": {"parents": [1]}}),
         make.trial(1, value=0.7, attrs={"lineage": {"parents": [1, 0, 99]}}),
     ]
-    assert [step.row.number for step in ancestry(rows_of(trials)).line] == [0, 1]
+    assert [step.row.number for step in ancestry(rows_of(trials), trials).line] == [0, 1]
 
 
 def test_schedule_has_a_bar_for_every_span_and_one_for_what_runs(make: SimpleNamespace) -> None:

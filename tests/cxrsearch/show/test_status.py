@@ -47,6 +47,9 @@ def test_test_score_is_that_of_the_best_trials_latest_look(make: SimpleNamespace
     record = status_of(replace(view, looks=looks))
     assert record["best"]["test"] == {"mean": 0.62, "interval": [0.5, 0.8], "looks": 2}
     assert record["looks"] == 3
+    outside = replace(view, looks=(looks[1]._replace(part="external"),))
+    assert status_of(outside)["best"]["test"] is None
+    assert status_of(outside)["looks"] == 0
     of_another = status_of(replace(view, looks=looks[:1]))
     assert of_another["best"]["test"] is None
 

@@ -37,7 +37,8 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: the file is empty")
     if "\0" in text:
         raise InputError(f"{path}: not a text file; save it as CSV in UTF-8")
-    return text.splitlines(keepends=True)
+    # Not splitlines: it also breaks at marks that may stand inside a cell.
+    return list(io.StringIO(text, newline=""))
 
 
 def _head(path: Path) -> list[str]:

@@ -130,14 +130,14 @@ def make_splits(
     if test_list is not None:
         in_test, notes = _listed(images, owners, test_list)
     elif test_share > 0:
-        in_test = _draw(marks, owners, test_share, generator(seed, "test"))
+        in_test = _draw(marks, owners, test_share, generator(seed, "test"), rest=2)
     else:
         in_test = np.zeros(len(images), bool)
     rest = np.flatnonzero(~in_test)
     if len(set(owners[rest])) < 2:
         raise InputError(
-            f"{len(set(owners[rest]))} patients are left beside the test part, and train and "
-            "validation need one each; give more data or a smaller test part"
+            f"test list: patients left beside it: {len(set(owners[rest]))}; train and validation "
+            "need one each"
         )
     in_val = _draw(marks[rest], owners[rest], val_share, generator(seed, "val"))
     val = rest[in_val]
@@ -216,7 +216,7 @@ def _check(
     if problems:
         raise InputError(problems)
     count = len(set(map(str, patients)))
-    parts = 3 if test_share > 0 else 2
+    parts = 2 + (test_share > 0)
     if count < parts:
         raise InputError(
             f"{count} patient{'' if count == 1 else 's'} for {parts} parts: parts share no "
@@ -225,11 +225,11 @@ def _check(
 
 
 def _draw(
-    labels: np.ndarray, patients: np.ndarray, share: float, rng: np.random.Generator
+    labels: np.ndarray, patients: np.ndarray, share: float, rng: np.random.Generator, rest: int = 1
 ) -> np.ndarray:
-    """``(n,)`` bool: the images of about ``share`` of the patients."""
+    """``(n,)`` bool: images of about ``share`` of the patients, with ``rest`` or more left over."""
     unique, counts = per_patient(labels, patients)
-    part = stratify(counts, (1 - share, share), rng)
+    part = stratify(counts, (1 - share, share), rng, least=(rest, 1))
     return np.isin(patients, unique[part == 1])
 
 

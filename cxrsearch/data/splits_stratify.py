@@ -40,7 +40,12 @@ def per_patient(labels: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, n
     return unique, counts
 
 
-def stratify(counts: np.ndarray, shares: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+def stratify(
+    counts: np.ndarray,
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    least: Sequence[int] = (1, 1),
+) -> np.ndarray:
     """Deal patients to parts, those with the rarest label first.
 
     Within a label the order is random: with the largest patients first, they would all end
@@ -51,14 +56,15 @@ def stratify(counts: np.ndarray, shares: Sequence[float], rng: np.random.Generat
         counts: ``(p, k)`` images of each patient by label.
         shares: what each part should get; they sum to 1.
         rng: decides the order within a label.
+        least: patients that each part gets in any case, as long as there are so many.
 
     Returns:
-        ``(p,)`` part of each patient. No part is empty as long as there are patients enough.
+        ``(p,)`` part of each patient.
     """
     share = np.asarray(shares, float)
     deals = [_deal(counts, share, rng) for _ in range(DEALS)]
     part = min(deals, key=lambda deal: _distance(deal, counts, share))
-    _fill_empty(part, counts, share)
+    _top_up(part, counts, least)
     return part
 
 
@@ -97,10 +103,11 @@ def _rarest_first(counts: np.ndarray, part: np.ndarray) -> Iterator[int]:
         yield int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
 
 
-def _fill_empty(part: np.ndarray, counts: np.ndarray, share: np.ndarray) -> None:
-    """Give a part that got nobody the patient with fewest labels from the largest part."""
-    for empty in np.flatnonzero(share > 0):
-        sizes = np.bincount(part, minlength=len(share))
-        if sizes[empty] == 0 and sizes.max() > 1:
-            members = np.flatnonzero(part == sizes.argmax())
-            part[members[counts[members].sum(axis=1).argmin()]] = empty
+def _top_up(part: np.ndarray, counts: np.ndarray, least: Sequence[int]) -> None:
+    """Move patients with the fewest images into parts with too few, from who can spare most."""
+    while True:
+        spare = np.bincount(part, minlength=len(least)) - np.asarray(least)
+        if spare.min() >= 0 or spare.max() <= 0:
+            return
+        members = np.flatnonzero(part == spare.argmax())
+        part[members[counts[members].sum(axis=1).argmin()]] = spare.argmin()

@@ -51,8 +51,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("val_seed", [8, 12])
+@pytest.mark.parametrize(("optimizer", "val_seed"), [("sgd", 8), ("adamw", 12)])
 def test_a_run_cut_off_after_any_epoch_equals_an_uninterrupted_one(
     make_study, recipe, tmp_path, optimizer, val_seed
 ) -> None:

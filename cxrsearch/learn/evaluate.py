@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.data.cache import Cache
-from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.dataset import Dataset, fingerprint
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.model_folder import LoadedModel, load_model
@@ -61,7 +61,7 @@ def evaluate_model(
         raise InputError(
             f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"
         )
-    part, wanted, notes = _images(model, dataset)
+    part, wanted, notes = _images(model, dataset, cache)
     labels, patients, rows, left_out = _rows(dataset, cache, wanted)
     if left_out:
         notes.append(f"{left_out} images could not be read and are left out")
@@ -93,10 +93,18 @@ def evaluate_model(
     }
 
 
-def _images(model: LoadedModel, dataset: Dataset) -> tuple[str, tuple[str, ...], list[str]]:
+def _images(
+    model: LoadedModel, dataset: Dataset, cache: Cache
+) -> tuple[str, tuple[str, ...], list[str]]:
     """Which part of ``dataset`` is scored, its image names, and notes."""
     splits = model.splits()
-    own = dataset.fingerprint == model.card["data"]["fingerprint"]
+    # A study's own fingerprint is of the images that could be read.
+    readable = {name for name, ok in zip(cache.names, cache.ok, strict=True) if ok}
+    keep = [i for i, name in enumerate(dataset.names) if name in readable]
+    usable = fingerprint(
+        [dataset.names[i] for i in keep], dataset.labels[keep], dataset.patients[keep]
+    )
+    own = model.card["data"]["fingerprint"] in (dataset.fingerprint, usable)
     if own and splits is None:
         raise InputError(
             f"{model.folder}: holds no splits.json, so the test part of its own data is not "

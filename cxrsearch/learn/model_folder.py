@@ -64,6 +64,8 @@ def save_model(
     """
     check_out(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a save that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         checkpoint.save_tensors(work / WEIGHTS, model.state_dict())

@@ -112,8 +112,8 @@ class Session:
         if before is None or before <= smallest:
             raise TrialError(
                 "out of memory",
-                f"{self.recipe.model} at {self.recipe.input_size} does not fit on {self.device} "
-                f"even with {before or 'not one'} images at a time",
+                f"{self.recipe.model} at input size {self.recipe.input_size} does not fit on "
+                f"{self.device}" + (f", even with {before} images at a time" if before else ""),
             )
         self._micro = max(smallest, before // 2)
         self.notes.append(f"out of memory with {before} images at once; {self._micro} from then on")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cxrsearch.data.cache import open_cache
+from cxrsearch.data.dataset import fingerprint
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn import models
@@ -103,6 +104,24 @@ def test_unreadable_test_images_are_left_out_and_told(study, folder, cache) -> N
     result = evaluate_model(folder, study.dataset, replace(cache, ok=ok), device="cpu", resamples=9)
     assert result["n_images"] == 7
     assert any("1 images could not be read" in note for note in result["notes"])
+
+
+def test_a_study_that_left_out_bad_images_knows_its_own_data(
+    study, recipe, cache, tmp_path
+) -> None:
+    ok = cache.ok.copy()
+    ok[3] = False
+    keep = np.flatnonzero(ok)
+    usable = fingerprint(
+        [study.dataset.names[i] for i in keep],
+        study.dataset.labels[keep],
+        study.dataset.patients[keep],
+    )
+    meta = ModelMeta(40, usable, study.splits.fingerprint)
+    save_model(tmp_path / "b", models.build_model(recipe), recipe, meta, study.splits_path)
+    broken = replace(cache, ok=ok)
+    result = evaluate_model(tmp_path / "b", study.dataset, broken, device="cpu", resamples=9)
+    assert result["part"] == "test"
 
 
 def test_data_with_one_class_only_judge_nothing(study, folder, tmp_path) -> None:

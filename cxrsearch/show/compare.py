@@ -149,7 +149,7 @@ def compare_text(folders: Sequence[Path]) -> str:
     out.print(table)
     file = out.file
     assert isinstance(file, io.StringIO)
-    return file.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n"))
 
 
 def lines(found: Comparison) -> list[tuple[str, list[str]]]:

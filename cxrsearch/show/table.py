@@ -27,9 +27,9 @@ class Entry(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Columns, lines, and the constant settings that are the same in every trial."""
+    """Columns (name, whether of numbers), lines, and the settings that never change."""
 
-    columns: list[str]
+    columns: list[tuple[str, bool]]
     entries: list[Entry]
     fixed: dict[str, Any]
 
@@ -41,6 +41,7 @@ TAIL = ("origin", "reason")
 def table(rows: Sequence[Row]) -> Table:
     """Every trial, by number. Genes with one value throughout are left to ``fixed``."""
     names = list(dict.fromkeys(name for r in rows for name in r.params))
+    numeric = {name for name in names if all(_is_number(r.params.get(name, 0)) for r in rows)}
     first = rows[0].settings if rows else {}
     fixed = {
         name: value
@@ -49,16 +50,22 @@ def table(rows: Sequence[Row]) -> Table:
     }
     best = best_row(rows)
     entries = [
-        Entry(r, best is not None and r.number == best.number, _cells(r, names)) for r in rows
+        Entry(r, best is not None and r.number == best.number, _cells(r, names, numeric))
+        for r in rows
     ]
-    return Table([*HEAD, *names, *TAIL], entries, fixed)
+    columns = [
+        *((name, name != "state") for name in HEAD),
+        *((name, name in numeric) for name in names),
+        *((name, False) for name in TAIL),
+    ]
+    return Table(columns, entries, fixed)
 
 
 def _number(value: float | None, shown: str) -> Cell:
     return Cell(shown, "" if value is None else repr(float(value)), True)
 
 
-def _cells(row: Row, names: Sequence[str]) -> list[Cell]:
+def _cells(row: Row, names: Sequence[str], numeric: set[str]) -> list[Cell]:
     low = None if row.interval is None else row.interval[0]
     interval = "–" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
     epochs = "–" if row.epochs_run is None else str(row.epochs_run)
@@ -70,16 +77,18 @@ def _cells(row: Row, names: Sequence[str]) -> list[Cell]:
         _number(row.epochs_run, epochs),
         _number(row.seconds, duration(row.seconds)),
         _number(row.generation, str(row.generation)),
-        *(_gene(row, name) for name in names),
+        *(_gene(row, name, name in numeric) for name in names),
         Cell(row.origin or "–", row.origin),
         Cell(row.reason or "–", row.reason),
     ]
 
 
-def _gene(row: Row, name: str) -> Cell:
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _gene(row: Row, name: str, numeric: bool) -> Cell:
     if name not in row.params:
-        return Cell("n/a", "", True)
+        return Cell("n/a", "", numeric)
     value = row.params[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return Cell(str(value), str(value))
-    return _number(float(value), show(value))
+    return _number(float(value), show(value)) if numeric else Cell(str(value), str(value))

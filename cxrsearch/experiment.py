@@ -38,7 +38,7 @@ from cxrsearch.prepare import (
     resolve_hardware,
 )
 from cxrsearch.progress import Progress
-from cxrsearch.projection import disk_need
+from cxrsearch.projection import disk_need, trials_at_once
 from cxrsearch.settings import Settings
 from cxrsearch.show.status import status
 from search.budget import Budget
@@ -198,6 +198,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         threads=max(1, int(settings.cpus_per_trial)),
         diseases=settings.diseases,
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+        memory_share=0.8 * min(1.0, settings.gpus_per_trial or 1 / trials_at_once(settings)),
     )
 
 

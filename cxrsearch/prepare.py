@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,10 +22,10 @@ from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.settings import PHANTOM, Settings
-from search.errors import did_you_mean
+from search.errors import SearchError, did_you_mean
 from search.space import SearchSpace
 
-Say = Callable[[str], None]
+T = TypeVar("T")
 Count = Callable[[int, int], None]
 
 
@@ -58,10 +58,16 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     Raises:
         InputError: naming every problem found.
     """
-    settings.check()
-    settings = resolve_hardware(settings.with_absolute_paths())
-    space, notes = load_space(settings)
-    dataset = load_data(settings)
+    settings = settings.with_absolute_paths()
+    problems: list[str] = []
+    _try(settings.check, problems)
+    hardware = _try(lambda: resolve_hardware(settings), problems)
+    found = _try(lambda: load_space(hardware or settings), problems)
+    # The data come last: reading them takes longest, and depends on none of the others.
+    dataset = _try(lambda: load_data(settings), problems)
+    if problems or hardware is None or found is None or dataset is None:
+        raise InputError(problems)
+    settings, (space, notes) = hardware, found
     frame = settings.frame or frame_for(space, dataset.source_side)
     cache = open_cache(dataset, frame, root=cache_root(settings), on_progress=on_progress)
     usable, bad_notes = leave_out_bad(dataset, cache)
@@ -79,6 +85,15 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     warnings, _ = judgeable(counts)
     notes = [*notes, *dataset.notes, *bad_notes, *splits.notes, *warnings]
     return Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
+
+
+def _try(check: Callable[[], T], problems: list[str]) -> T | None:
+    """What ``check`` returns, or None where it fails; what it complains of joins ``problems``."""
+    try:
+        return check()
+    except SearchError as error:
+        problems.extend(error.problems)
+        return None
 
 
 def resolve_hardware(settings: Settings) -> Settings:

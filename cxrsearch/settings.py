@@ -9,6 +9,7 @@ from typing import Any
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn.keep import parse_keep
 from search.budget import parse_duration
 from search.errors import did_you_mean
 
@@ -135,6 +136,10 @@ class Settings:
                 self.seconds  # noqa: B018 - parsing is the check
             except ValueError as error:
                 problems.append(f"--time-budget: {error}")
+        try:
+            parse_keep(self.keep_checkpoints)
+        except InputError as error:
+            problems += error.problems
         if problems:
             raise InputError(problems)
 

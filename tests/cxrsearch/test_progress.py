@@ -1,0 +1,60 @@
+import io
+from types import SimpleNamespace
+from typing import Any
+
+from optuna.trial import TrialState
+from rich.console import Console
+
+from cxrsearch.progress import Progress, clock
+
+
+def event(kind: str, number: int, **more: Any) -> SimpleNamespace:
+    return SimpleNamespace(kind=kind, number=number, **more)
+
+
+def ended(number: int, state: TrialState, value: float | None, **attrs: Any) -> SimpleNamespace:
+    trial = SimpleNamespace(
+        number=number, state=state, value=value, intermediate_values={}, params={},
+        user_attrs=attrs,
+    )  # fmt: skip
+    return event("end", number, trial=trial)
+
+
+def shown(*events: SimpleNamespace, target: int = 4) -> str:
+    text = io.StringIO()
+    with Progress(target, console=Console(file=text, width=200)) as progress:
+        for one in events:
+            progress(one)
+    return text.getvalue()
+
+
+def test_a_log_file_gets_one_line_a_finished_trial() -> None:
+    text = shown(
+        event("start", 0),
+        event("step", 0, step=SimpleNamespace(number=1)),
+        ended(0, TrialState.COMPLETE, 0.61),
+        ended(1, TrialState.PRUNED, 0.55, reason="halving"),
+        ended(2, TrialState.FAIL, None, reason="nan"),
+    )
+    lines = text.splitlines()
+    assert len(lines) == 3
+    assert "complete 0.6100 *" in lines[0]
+    assert "left" in lines[0]
+    assert "pruned (halving)" in lines[1]
+    assert "best 0.6100 (trial 0)" in lines[1]
+    assert "failed (nan)" in lines[2]
+
+
+def test_brackets_in_a_reason_are_not_markup() -> None:
+    assert "[red]" in shown(ended(0, TrialState.FAIL, None, reason="[red]boom"))
+
+
+def test_running_trials_are_named_with_their_epoch() -> None:
+    progress = Progress(4, console=Console(file=io.StringIO()))
+    progress(event("start", 7))
+    progress(event("step", 7, step=SimpleNamespace(number=3)))
+    assert "1 running: 7 (epoch 3)" in progress.summary()
+
+
+def test_clock() -> None:
+    assert [clock(s) for s in (5, 75, 7300)] == ["0:05", "1:15", "2:01:40"]

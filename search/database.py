@@ -1,4 +1,4 @@
-"""Where a study's history lies, and how it is made, opened and read.
+"""How a study's history is made, opened and read.
 
 The tables are Optuna's own (`optuna.storages.RDBStorage` makes them), so that
 optuna-dashboard and every Optuna tool open the same history. SQLite unless a URL names
@@ -8,12 +8,10 @@ another database.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,103 +20,14 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from .errors import StudyError
-from .files import replace_file, write_text
-
-HISTORY = "history.db"
-URL_FILE = "storage.url"
-STORAGE_VARIABLE = "SEARCH_STORAGE"
-"""Environment variable with a full storage URL, for passwords that no file should hold."""
+from .files import replace_file
+from .places import STORAGE_VARIABLE, Place, check_local
 
 BUSY_SECONDS = 60
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs"}
-    | {"afs", "9p", "orangefs", "pvfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"}
-    | {"fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.beegfs"}
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a history lies: a SQLite file (``path``) or another database (``url``).
-
-    Args:
-        path: the SQLite file, or ``None``.
-        url: the SQLAlchemy URL, or ``None``.
-        name: the Optuna study's name where it is known.
-    """
-
-    path: Path | None
-    url: str | None
-    name: str | None = None
-
-    def __str__(self) -> str:
-        return str(self.path) if self.url is None else without_password(self.url)
-
-
-def without_password(url: str) -> str:
-    """A storage URL as it may be written down: with its password left out."""
-    try:
-        parsed = sa.engine.make_url(url)
-    except (SQLAlchemyError, ValueError):
-        return url
-    return parsed.set(password=None).render_as_string(hide_password=False)
-
-
-def find_place(folder: Path, storage: str | None) -> Place:
-    """Where ``folder``'s history lies: as told, as the environment says, as remembered.
-
-    Raises:
-        StudyError: where ``storage`` is no SQLAlchemy URL.
-    """
-    remembered = None
-    name = None
-    file = folder / URL_FILE
-    if file.is_file():
-        lines = file.read_text(encoding="utf-8").splitlines()
-        remembered, name = (*lines, None, None)[:2]
-        remembered = os.environ.get(STORAGE_VARIABLE) or remembered
-    url = storage or remembered
-    if not url:
-        return Place(folder / HISTORY, None, None)
-    try:
-        parsed = sa.engine.make_url(url)
-    except (SQLAlchemyError, ValueError):
-        raise StudyError(
-            f"storage {url!r} is no database URL; write it like "
-            "postgresql+psycopg://user@host/database"
-        ) from None
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise StudyError(f"storage {url!r} names no file; a history in memory would be lost")
-        return Place(Path(parsed.database).absolute(), url, name)
-    return Place(None, url, name)
-
-
-def existing_place(folder: Path, storage: str | None) -> Place:
-    """Where the history of the study in ``folder`` lies.
-
-    Raises:
-        StudyError: where there is no study in ``folder``.
-    """
-    if not folder.is_dir():
-        raise StudyError(f"{folder}: there is no such study folder")
-    place = find_place(folder, storage)
-    if place.path is not None and not place.path.is_file():
-        raise StudyError(f"{folder}: holds no study ({place.path.name} is missing)")
-    if place.path is not None and place.path.stat().st_size == 0:
-        raise StudyError(f"{place.path}: is empty; restore it from a copy, or start a new study")
-    return place
-
-
-def remember(folder: Path, place: Place, name: str) -> None:
-    """Write a database's URL (without its password) and the study's name to the folder."""
-    if place.url is not None:
-        write_text(folder / URL_FILE, f"{without_password(place.url)}\n{name}\n")
-
 
 # Connections
 
@@ -187,9 +96,12 @@ def reading_engine(place: Place, immutable: bool = False) -> sa.Engine:
 
 @contextmanager
 def readable_errors(place: Place) -> Iterator[None]:
-    """Turn database errors into a `StudyError` with a sentence."""
+    """Turn database errors into a `StudyError` with a sentence and the place."""
     try:
         yield
+    except StudyError as error:
+        named = [p if p.startswith(f"{place}: ") else f"{place}: {p}" for p in error.problems]
+        raise StudyError(named) from error.__cause__
     except ModuleNotFoundError as error:
         raise StudyError(f"{place}: install the database's Python driver: {error}") from None
     except (DBAPIError, NoSuchModuleError, sqlite3.Error, StorageInternalError) as error:
@@ -214,49 +126,6 @@ def _explain(error: Exception) -> str:
     }
     hint = next((hint for key, hint in hints.items() if key in first.lower()), None)
     return f"{hint} ({first})" if hint else f"the history cannot be used ({first})"
-
-
-# File systems
-
-
-def file_system(path: Path, mounts: str | None = None) -> str | None:
-    """The type of the file system that ``path`` lies on (``"ext4"``, ``"nfs4"``).
-
-    ``None`` where the system does not say (no ``/proc``). ``mounts`` is the text of
-    ``/proc/self/mountinfo``, read when not given.
-    """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return None
-    resolved = path.resolve()
-    best: tuple[int, str] | None = None
-    for line in mounts.splitlines():
-        head, _, tail = line.partition(" - ")
-        fields, kind = head.split(), tail.split()
-        if len(fields) < 5 or not kind:
-            continue
-        point = Path(fields[4].encode().decode("unicode_escape"))
-        if resolved.is_relative_to(point) and (best is None or len(point.parts) >= best[0]):
-            best = (len(point.parts), kind[0])
-    return best[1] if best else None
-
-
-def check_local(path: Path) -> None:
-    """Refuse a SQLite history on a network file system.
-
-    Raises:
-        StudyError: with the way out. A write-ahead log needs shared memory between all
-            who open the file, which no network file system has.
-    """
-    kind = file_system(path)
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise StudyError(
-            f"{path}: a SQLite history does not work on a network file system ({kind}); choose a "
-            "folder on a local disk, or give a PostgreSQL database: "
-            "--storage postgresql+psycopg://user@host/database"
-        )
 
 
 # Making

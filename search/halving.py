@@ -19,6 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 class Halving:
     """A halving policy.
 
+    Trials of different lengths are compared at the same step, which favours the schedules
+    that are nearer to their end there: keep the range of epochs in a space narrow, or fix it.
+
     Args:
         grace: step of the first rung; no trial stops before it.
         reduction: a trial goes on if it is among the top ``1 / reduction`` at a rung; each

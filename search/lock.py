@@ -19,6 +19,8 @@ from .files import write_json
 
 LOCK = "driver.lock"
 DRIVER = "driver.json"
+CLOCK_STEP = 60.0
+"""Seconds by which a set clock may move a process's start; ids are not reused so soon."""
 
 
 class DriverLock:
@@ -109,7 +111,7 @@ def driver_alive(folder: Path) -> bool:
         return True
     try:
         process = psutil.Process(int(driver["pid"]))
-        same = abs(process.create_time() - float(driver["started"])) < 1.0
+        same = abs(process.create_time() - float(driver["started"])) < CLOCK_STEP
         return same and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.AccessDenied:
         return True

@@ -12,9 +12,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from .database import Place, existing_place, readable_errors, reading_engine
+from .database import readable_errors, reading_engine
 from .errors import StudyError
 from .lock import driver_alive, is_driver
+from .places import Place, existing_place
 from .settings import StudyConfig, read_settings
 from .space import SearchSpace
 from .stored import Stored, load
@@ -141,11 +142,15 @@ def _read_sqlite(place: Place, folder: Path) -> Stored:
                 return stored
     try:
         return _read(place, folder.name)
-    except StudyError:
+    except StudyError as error:
         # Closing a copied file in the driver itself would drop its SQLite locks.
-        if is_driver(folder) or not log.exists():
+        if is_driver(folder):
             raise
-    return _read_copy(place, folder.name)
+        first = error
+    try:
+        return _read_copy(place, folder.name)
+    except StudyError:
+        raise first from None
 
 
 def _read_copy(place: Place, hint: str) -> Stored:

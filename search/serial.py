@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from .budget import Budget, Clock
+from .errors import StudyError
 from .events import Event, OnEvent
 from .objective import Objective, Outcome, Step, Task, drive
 from .study import Study
@@ -46,7 +48,8 @@ def run_serial(
             tell(Event("start", task.number, task, worker=WORKER))
             _run(study, objective, task, clock, tell)
     finally:
-        clock.save()
+        with suppress(StudyError):  # it would hide what ended the run
+            clock.save()
 
 
 def _enough(study: Study, budget: Budget) -> bool:
@@ -84,7 +87,8 @@ def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnE
                 return
     except (KeyboardInterrupt, SystemExit):
         steps.close()
-        study.span(number, WORKER, start, time.time())
+        with suppress(StudyError):
+            study.span(number, WORKER, start, time.time())
         raise
     finally:
         steps.close()

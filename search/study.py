@@ -8,25 +8,22 @@ and what to do next follows from the history alone.
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from . import database
+from . import database, places
+from .asking import birth_attrs, build_sampler, complete
 from .errors import StudyError
 from .halving import goes_on, value_at
 from .lock import DriverLock, locked
 from .objective import Outcome, Step, Task
 from .plain import plain
 from .record import StudyRecord, best_trial, count_states, read_study
-from .seeds import derive
 from .settings import ENGINE_ATTRS, MARK, RESERVED, SEED, SPACE, StudyConfig, read_settings
 from .space import SearchSpace
 from .storage import DriverStorage
@@ -35,20 +32,6 @@ __all__ = ["Study", "StudyConfig", "StudyRecord", "build_sampler", "read_study"]
 
 TRIALS = "trials"
 DETAIL_LENGTH = 4000
-
-
-def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
-    """The study's sampler, made anew for every ask."""
-    from . import samplers
-
-    return samplers.build(
-        config.sampler,
-        # The sampler mixes the trial's number in; some need different trials' points to match.
-        seed=config.seed,
-        distributions=space.distributions(),
-        options=config.sampler_options,
-        n_trials=config.n_trials,
-    )
 
 
 class Study:
@@ -89,21 +72,21 @@ class Study:
         except OSError as error:
             raise StudyError(f"{folder}: cannot be made: {error.strerror or error}") from None
         with locked(folder) as lock:
-            if (folder / database.HISTORY).exists() or (folder / database.URL_FILE).exists():
+            if (folder / places.HISTORY).exists() or (folder / places.URL_FILE).exists():
                 raise StudyError(
                     f"{folder}: holds a study already; resume or extend it, or choose another "
                     "folder"
                 )
-            place = database.find_place(folder, storage)
+            place = places.find_place(folder, storage)
             attrs = {MARK: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed}
             try:
                 database.create(place, config.name, attrs)
-                database.remember(folder, place, config.name)
+                places.remember(folder, place, config.name)
             except OSError as error:
                 raise StudyError(
                     f"{folder}: the history cannot be written: {error.strerror or error}"
                 ) from None
-            place = database.Place(place.path, place.url, config.name)
+            place = places.Place(place.path, place.url, config.name)
             return cls(folder, space, config, DriverStorage(place), lock)
 
     @classmethod
@@ -114,7 +97,9 @@ class Study:
             StudyError: where there is none, where it cannot be read, or where another
                 driver is alive.
         """
-        place = database.existing_place(folder, storage)
+        place = places.existing_place(folder, storage)
+        if place.path is not None:
+            places.check_local(place.path)
         with locked(folder) as lock:
             store = DriverStorage(place, hint=folder.name)
             try:
@@ -132,12 +117,7 @@ class Study:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager
@@ -153,11 +133,11 @@ class Study:
         with self.batch():
             number = len(self._storage.trials)
             template = optuna.trial.create_trial(
-                state=TrialState.RUNNING, user_attrs=self._birth(number)
+                state=TrialState.RUNNING, user_attrs=birth_attrs(self.config, self.space, number)
             )
             template.datetime_start = datetime.datetime.now()
             self._storage.create_new_trial(self._storage.study_id, template)
-            self._complete(number)
+            complete(self._storage, self.config, self.space, number)
         return self._task(number)
 
     def unfinished(self) -> list[Task]:
@@ -175,17 +155,22 @@ class Study:
         for number in left:
             with self.batch():
                 attempt = int(self._trial(number).user_attrs.get("attempt", 0)) + 1
-                for key, value in self._birth(number).items():
+                for key, value in birth_attrs(self.config, self.space, number).items():
                     if key not in self._trial(number).user_attrs:
                         self._set_attr(number, key, value)
                 self._set_attr(number, "attempt", attempt)
                 if "params" not in self._trial(number).user_attrs:
-                    self._complete(number)
+                    complete(self._storage, self.config, self.space, number)
             tasks.append(self._task(number))
         return tasks
 
-    def retry(self, number: int) -> Task | None:
-        """The same trial once more after its worker died, or ``None``: it has failed now."""
+    def retry(self, number: int, detail: str = "") -> Task | None:
+        """The same trial once more after its worker died, or ``None``: it has failed now.
+
+        Args:
+            number: the trial.
+            detail: what is known about the death, kept where it was the last one.
+        """
         trial = self._trial(number)
         if trial.state.is_finished():
             return None
@@ -193,37 +178,11 @@ class Study:
         with self.batch():
             self._set_attr(number, "deaths", deaths)
             if deaths > self.config.retries:
-                detail = f"its worker died {deaths} times"
-                self.tell(number, Outcome.failed("killed", detail))
+                text = f"its worker died {deaths} times" + (f"; {detail}" if detail else "")
+                self.tell(number, Outcome.failed("killed", text))
                 return None
             self._set_attr(number, "attempt", int(trial.user_attrs.get("attempt", 0)) + 1)
         return self._task(number)
-
-    def _birth(self, number: int) -> dict[str, Any]:
-        attrs: dict[str, Any] = {
-            "seed": derive(self.config.seed, "trial", number),
-            "generation": number // self.config.population,
-            "attempt": 0,
-            "started": round(time.time(), 3),
-        }
-        if number < len(self.space.points):
-            attrs["point"] = self.space.points[number].name
-        return attrs
-
-    def _complete(self, number: int) -> None:
-        """Give a running trial its parameters."""
-        trial_id = self._trial(number)._trial_id
-        if number < len(self.space.points):
-            fixed = dict(self.space.points[number].params)
-            self._storage.set_trial_system_attr(trial_id, "fixed_params", fixed)
-        study = optuna.Study(
-            self._storage.name,
-            self._storage,
-            sampler=build_sampler(self.config, self.space),
-            pruner=optuna.pruners.NopPruner(),
-        )
-        params = self.space.suggest(optuna.trial.Trial(study, trial_id))
-        self._set_attr(number, "params", params)
 
     def _task(self, number: int) -> Task:
         attrs = self._trial(number).user_attrs
@@ -318,7 +277,7 @@ class Study:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The study's attribute ``key``."""
-        return self._storage.get_study_user_attrs(0).get(key, default)
+        return self._storage.get_study_user_attr(key, default)
 
     def set(self, key: str, value: Any) -> None:
         """Store an attribute of the study."""

@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from search import record
-from search.database import HISTORY
 from search.errors import StudyError
 from search.lock import DRIVER, driver_alive
 from search.objective import Outcome, Step
+from search.places import HISTORY
 from search.space import SearchSpace
 from search.study import Study, StudyConfig, read_study
 

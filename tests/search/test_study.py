@@ -12,14 +12,15 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search import database
+from search import database, places
+from search.asking import build_sampler
 from search.errors import StudyError
 from search.halving import Halving
 from search.lock import DRIVER
 from search.objective import Outcome, Step
 from search.plain import plain
 from search.space import SearchSpace
-from search.study import Study, StudyConfig, build_sampler
+from search.study import Study, StudyConfig
 
 SPACE = {
     "name": "small",
@@ -50,7 +51,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 def plain_optuna(folder: Path) -> optuna.Study:
-    url = f"sqlite:///{folder / database.HISTORY}"
+    url = f"sqlite:///{folder / places.HISTORY}"
     return optuna.load_study(study_name="small", storage=url)
 
 
@@ -129,7 +130,7 @@ def test_an_ask_that_fails_leaves_nothing(study: Study, monkeypatch: Any) -> Non
 
     told(study, 0.5)
     with monkeypatch.context() as patched:
-        patched.setattr("search.study.build_sampler", broken)
+        patched.setattr("search.asking.build_sampler", broken)
         with pytest.raises(RuntimeError, match="no sampler"):
             study.ask()
     assert len(study.trials()) == len(plain_optuna(study.folder).trials) == 1
@@ -396,7 +397,7 @@ def test_no_study_says_so(tmp_path: Path) -> None:
 
 def test_a_damaged_configuration_says_so(study: Study) -> None:
     study.close()
-    connection = sqlite3.connect(study.folder / database.HISTORY)
+    connection = sqlite3.connect(study.folder / places.HISTORY)
     connection.execute("update study_user_attributes set value_json='{}' where key='space'")
     connection.commit()
     connection.close()
@@ -423,14 +424,14 @@ broken line
 
 
 def test_file_systems_are_told_apart(tmp_path: Path) -> None:
-    assert database.file_system(Path("/home/x"), MOUNTS) == "ext4"
-    assert database.file_system(Path("/net/results"), MOUNTS) == "nfs4"
-    assert database.file_system(Path("/net/my disk/results"), MOUNTS) == "xfs"
-    assert database.file_system(tmp_path, "") is None
+    assert places.file_system(Path("/home/x"), MOUNTS) == "ext4"
+    assert places.file_system(Path("/net/results"), MOUNTS) == "nfs4"
+    assert places.file_system(Path("/net/my disk/results"), MOUNTS) == "xfs"
+    assert places.file_system(tmp_path, "") is None
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(database, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(places, "file_system", lambda path: "nfs4")
     with pytest.raises(StudyError, match=r"network file system \(nfs4\).*postgresql"):
         Study.create(tmp_path / "s", space(), config())
 
@@ -443,7 +444,7 @@ def test_another_sqlite_file_by_url(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with Study.create(tmp_path / name, space(), config(name=name), storage=url) as study:
             study.ask()
-            assert not (study.folder / database.HISTORY).exists()
+            assert not (study.folder / places.HISTORY).exists()
     with Study.open(tmp_path / "two") as study:
         assert study.config.name == "two"
         assert len(study.trials()) == 1
@@ -456,11 +457,11 @@ def test_a_password_is_not_written(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(database, "create", lambda *args: None)
     with pytest.raises(StudyError):  # nobody answers there
         Study.create(tmp_path / "s", space(), config(), storage=url)
-    text = (tmp_path / "s" / database.URL_FILE).read_text()
+    text = (tmp_path / "s" / places.URL_FILE).read_text()
     assert "secret" not in text
     assert text.startswith("postgresql://me@host/db")
-    monkeypatch.setenv(database.STORAGE_VARIABLE, url)
-    place = database.find_place(tmp_path / "s", None)
+    monkeypatch.setenv(places.STORAGE_VARIABLE, url)
+    place = places.find_place(tmp_path / "s", None)
     assert (place.url, place.name) == (url, "small")
     assert "secret" not in str(place)
 

@@ -1,0 +1,61 @@
+"""What a new trial is given: its seed, its labels and its parameters."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from .plain import plain
+from .seeds import derive
+from .settings import StudyConfig
+from .space import SearchSpace
+from .storage import DriverStorage
+
+
+def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
+    """The study's sampler, made anew for every ask."""
+    from . import samplers
+
+    return samplers.build(
+        config.sampler,
+        # The sampler mixes the trial's number in; some need different trials' points to match.
+        seed=config.seed,
+        distributions=space.distributions(),
+        options=config.sampler_options,
+        n_trials=config.n_trials,
+    )
+
+
+def birth_attrs(config: StudyConfig, space: SearchSpace, number: int) -> dict[str, Any]:
+    """The user attributes that trial ``number`` is made with."""
+    attrs: dict[str, Any] = {
+        "seed": derive(config.seed, "trial", number),
+        "generation": number // config.population,
+        "attempt": 0,
+        "started": round(time.time(), 3),
+    }
+    if number < len(space.points):
+        attrs["point"] = space.points[number].name
+    return attrs
+
+
+def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, number: int) -> None:
+    """Give a running trial its parameters, those that it has already excepted.
+
+    The first trials are the known-good points; genes that a point does not name, and all
+    later trials, are the sampler's.
+    """
+    trial_id = storage.trials[number]._trial_id
+    if number < len(space.points):
+        storage.set_trial_system_attr(trial_id, "fixed_params", dict(space.points[number].params))
+    study = optuna.Study(
+        storage.name,
+        storage,
+        sampler=build_sampler(config, space),
+        pruner=optuna.pruners.NopPruner(),
+    )
+    params = space.suggest(optuna.trial.Trial(study, trial_id))
+    storage.set_trial_user_attr(trial_id, "params", plain(params))

@@ -12,7 +12,7 @@ from search import lineage
 from search.lineage import Ancestor, OperatorCount
 
 from .rows import Row, best_row
-from .theme import BEST, QUIET, STYLES, faded, figure, hover, show, text
+from .theme import BEST, QUIET, STYLES, counted, faded, figure, hover, show, text
 
 
 class Change(NamedTuple):
@@ -129,7 +129,8 @@ def ancestry_figure(numbers: Ancestry) -> go.Figure:
             x=step.row.number, y=step.row.value, text=f"#{step.row.number}", showarrow=False,
             yshift=15, font={"size": 11},
         )  # fmt: skip
-    fig.update_xaxes(title_text="trial", tickformat="d")
+    shown = [*numbers.others, *numbers.ancestors]
+    fig.update_xaxes(title_text="trial", **counted(r.number for r in shown))
     fig.update_yaxes(title_text="mean AUROC (validation)")
     return fig
 

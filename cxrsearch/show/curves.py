@@ -8,7 +8,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from .rows import Row, best_row
-from .theme import BEST, STYLES, figure, hover
+from .theme import BEST, STYLES, counted, figure, hover
 from .view import Epoch
 
 MOST = 300
@@ -88,6 +88,6 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )
         named.add(name)
-    fig.update_xaxes(title_text="epoch", tickformat="d")
+    fig.update_xaxes(title_text="epoch", **counted(x for c in curves for x in c.epochs))
     fig.update_yaxes(title_text=title)
     return fig

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from .clock import Clock, unit_of
 from .rows import STATES, Interval, Row
-from .theme import BEST, STYLES, faded, figure, hover
+from .theme import BEST, STYLES, counted, faded, figure, hover
 
 AXES = ("trial", "generation", "time")
 
@@ -108,6 +108,7 @@ def history_figure(numbers: History) -> go.Figure:
                 text=[hover(dot.row) for dot in dots],
                 name=state,
                 mode="markers",
+                cliponaxis=False,
                 marker={
                     "color": style.colour,
                     "symbol": style.symbol,
@@ -123,7 +124,7 @@ def history_figure(numbers: History) -> go.Figure:
             text="without a value", showarrow=False, font={"size": 11},
         )  # fmt: skip
     title = f"{numbers.unit} of search" if numbers.by == "time" else numbers.unit
-    whole: dict[str, Any] = {} if numbers.by == "time" else {"tickformat": "d"}
+    whole = {} if numbers.by == "time" else counted(dot.x for dot in numbers.dots)
     fig.update_xaxes(title_text=title, rangemode="tozero", **whole)
     fig.update_yaxes(title_text="mean AUROC (validation)")
     return fig

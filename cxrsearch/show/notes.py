@@ -58,7 +58,7 @@ def headline(view: View, now: float) -> list[Fact]:
     target = view.record.attrs.get("target_trials")
     total = len(view.rows)
     facts.append(Fact("Trials", f"{total} of {target}" if target else str(total), _states(view)))
-    spent = sum(r.seconds or 0.0 for r in view.rows)
+    spent = sum(_spent(r, now) for r in view.rows)
     pause = f", pauses of {duration(clock.paused)} left out" if clock.paused else ""
     facts.append(
         Fact(
@@ -70,6 +70,14 @@ def headline(view: View, now: float) -> list[Fact]:
     seen = sum(r.images_seen for r in view.rows)
     facts.append(Fact("Images seen in training", f"{seen:,}" if seen else "–"))
     return facts
+
+
+def _spent(row: Row, now: float) -> float:
+    """Seconds of work on a trial; for one that runs, what it has run since its last span too."""
+    done = row.seconds or 0.0
+    if row.state != "running" or row.start is None:
+        return done
+    return done + max(0.0, now - max([row.start, *(span.end for span in row.spans)]))
 
 
 def _best_fact(best: Row | None, complete: int) -> Fact:

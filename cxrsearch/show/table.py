@@ -34,7 +34,7 @@ class Table(NamedTuple):
     fixed: dict[str, Any]
 
 
-HEAD = ("trial", "state", "AUROC", "95% interval", "epochs", "time", "generation")
+HEAD = ("trial", "state", "AUROC", "95% interval", "epochs run", "time", "generation")
 TAIL = ("origin", "reason")
 
 

@@ -9,7 +9,7 @@ the data; they stand out on white and on near-black, and differ for colour-blind
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -90,6 +90,7 @@ def figure(height: int, **layout: Any) -> go.Figure:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
+        "showlegend": True,
         "legend": {
             "orientation": "h",
             "x": 0,
@@ -99,6 +100,13 @@ def figure(height: int, **layout: Any) -> go.Figure:
         },
     }
     return go.Figure(layout=base | layout)
+
+
+def counted(values: Iterable[float]) -> dict[str, Any]:
+    """Settings of an axis that counts: no tick twice where there are only a few ``values``."""
+    found = list(values)
+    few = not found or max(found) - min(found) < 10
+    return {"tickformat": "d", "dtick": 1} if few else {"tickformat": "d"}
 
 
 def faded(colour: str, alpha: float) -> str:

@@ -12,7 +12,8 @@ from .clock import Clock, duration, unit_of
 from .rows import STATES, Row
 from .theme import STYLES, figure, hover, text
 
-UNKNOWN = "now running"
+UNKNOWN = "now: trial "
+"""Start of the row of a trial that runs, whose worker is known only once it ends."""
 
 
 class Bar(NamedTuple):
@@ -45,18 +46,20 @@ def schedule(rows: Sequence[Row], now: float | None = None) -> Schedule:
         spans = [(s.worker, s.start, s.end) for s in item.spans]
         if item.state == "running" and item.start is not None:
             since = max([item.start, *(s.end for s in item.spans)])
-            spans.append((UNKNOWN, since, max(since, now)))
+            spans.append((f"{UNKNOWN}{item.number}", since, max(since, now)))
         for worker, start, end in spans:
             begin = clock(start)
             bars.append(
                 Bar(worker, item, begin / length, (clock(end) - begin) / length, end - start)
             )
-    workers = sorted({bar.worker for bar in bars}, key=lambda w: (w == UNKNOWN, _natural(w)))
+    workers = sorted(
+        {bar.worker for bar in bars}, key=lambda w: (w.startswith(UNKNOWN), _natural(w))
+    )
     total = clock.total / length or 1.0
     busy = {
         worker: min(1.0, sum(b.length for b in bars if b.worker == worker) / total)
         for worker in workers
-        if worker != UNKNOWN
+        if not worker.startswith(UNKNOWN)
     }
     return Schedule(unit, workers, bars, busy, clock.paused)
 

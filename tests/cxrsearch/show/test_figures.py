@@ -228,8 +228,8 @@ def test_schedule_has_a_bar_for_every_span_and_one_for_what_runs(make: SimpleNam
         make.trial(1, "running", attrs={"spans": [], "started": start + 100}),
     ]  # fmt: skip
     found = schedule(rows_of(trials, alive=True), now=start + 200)
-    assert found.workers == ["worker 9", "worker 10", "now running"]
-    assert [(b.worker, b.seconds) for b in found.bars][-1] == ("now running", 100)
+    assert found.workers == ["worker 9", "worker 10", "now: trial 1"]
+    assert [(b.worker, b.seconds) for b in found.bars][-1] == ("now: trial 1", 100)
     assert found.busy == {"worker 9": pytest.approx(0.25), "worker 10": pytest.approx(0.5)}
 
 

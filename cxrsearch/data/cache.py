@@ -102,7 +102,7 @@ def open_cache(
     key = hashlib.sha256(json.dumps([FORMAT, frame, rows, stamps]).encode()).hexdigest()[:16]
     shelf = Path(root if root is not None else default_cache_root()).absolute()
     plan = Plan(shelf / f"v{FORMAT}-{frame}px" / key, frame, rows, stamps)
-    if not (plan.folder / STATE).exists():
+    if not _is_complete(plan):
         _build_alone(plan, dataset, workers or _cpus(), on_progress or (lambda done, total: None))
     return load_cache(plan.folder)
 
@@ -145,6 +145,14 @@ def _build_alone(plan: Plan, dataset: Dataset, workers: int, on_progress: Progre
             lock.release()
     except OSError as error:
         raise InputError(no_space(plan, error) or _not_writable(plan, error)) from error
+
+
+def _is_complete(plan: Plan) -> bool:
+    """Before any lock is taken: a finished cache may lie in a folder for reading only."""
+    try:
+        return (plan.folder / STATE).exists()
+    except OSError as error:
+        raise InputError(_not_writable(plan, error)) from None
 
 
 def _count_done(plan: Plan) -> int:

@@ -205,4 +205,4 @@ def _luma(data: Any) -> np.ndarray:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return str(error).partition("\n")[0].rstrip(":") or type(error).__name__

@@ -63,7 +63,11 @@ def find_images(folder: Path) -> Found:
                         pending.append(f"{below}{entry.name}/")
         except OSError as error:
             refused.append(f"{folder / below} ({error.strerror})")
-    notes = [f"{len(refused)} folders could not be read, such as {min(refused)}"] if refused else []
+    notes = (
+        [f"folders that could not be read: {len(refused)}, such as {min(refused)}"]
+        if refused
+        else []
+    )
     return Found(tuple(sorted(files)), tuple(notes))
 
 

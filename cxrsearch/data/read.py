@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,19 +121,29 @@ def read_test_list(path: Path) -> list[str]:
 
 def _check_places(folder: Path, labels: Path | None) -> None:
     """Collect what is wrong with the two paths before anything is read."""
-    problems = []
-    if not folder.exists():
-        problems.append(f"{folder}: no such folder")
-    elif not folder.is_dir():
-        problems.append(f"{folder}: a file, but a folder of images is wanted")
-    elif not os.access(folder, os.R_OK | os.X_OK):
-        problems.append(f"{folder}: not readable for you; check its permissions")
-    elif next(folder.iterdir(), None) is None:
-        problems.append(f"{folder}: the folder is empty")
-    if labels is not None and not Path(labels).is_file():
-        problems.append(f"{labels}: no such label table (a CSV file)")
-    if problems:
-        raise InputError(problems)
+    problems = [_folder_problem(folder), None if labels is None else _file_problem(Path(labels))]
+    if any(problems):
+        raise InputError([problem for problem in problems if problem])
+
+
+def _folder_problem(folder: Path) -> str | None:
+    try:
+        if not folder.exists():
+            return f"{folder}: no such folder"
+        if not folder.is_dir():
+            return f"{folder}: a file, but a folder of images is wanted"
+        if next(folder.iterdir(), None) is None:
+            return f"{folder}: the folder is empty"
+    except OSError as error:
+        return f"{folder}: cannot be read ({error.strerror}); check its permissions"
+    return None
+
+
+def _file_problem(labels: Path) -> str | None:
+    try:
+        return None if labels.is_file() else f"{labels}: no such label table (a CSV file)"
+    except OSError as error:
+        return f"{labels}: cannot be read ({error.strerror}); check its permissions"
 
 
 def _check_dicom(folder: Path, files: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from cxrsearch.errors import InputError
 
 pydicom = pytest.importorskip("pydicom")
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset  # noqa: E402
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    generate_uid,
+)
 
 
 def film() -> np.ndarray:
@@ -153,6 +160,24 @@ def test_a_colour_capture_becomes_grey(tmp_path: Path, reference: np.ndarray) ->
         PlanarConfiguration=0,
     )  # fmt: skip
     assert difference(path, reference) <= 1
+
+
+def test_a_jpeg_inside_is_unpacked_and_a_damaged_one_gives_a_reason(
+    tmp_path: Path, reference: np.ndarray
+) -> None:
+    path = make(tmp_path / "x.dcm", film(), 8, syntax=ImplicitVRLittleEndian)
+    stream = io.BytesIO()
+    Image.fromarray(film()).save(stream, "JPEG", quality=97)
+    for content in (stream.getvalue(), b"\xff\xd8 no more"):
+        data = pydicom.dcmread(path)
+        data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        data.PixelData = encapsulate([content])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(tmp_path / f"{len(content)}.dcm")
+    picture = read_image(tmp_path / f"{len(stream.getvalue())}.dcm", 48)
+    assert np.abs(picture.astype(int) - reference).mean() < 2
+    with pytest.raises(ImageError, match="cannot be unpacked"):
+        read_image(tmp_path / f"{len(content)}.dcm", 48)
 
 
 def test_an_empty_window_is_none(tmp_path: Path, reference: np.ndarray) -> None:

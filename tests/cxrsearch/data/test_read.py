@@ -178,6 +178,7 @@ def test_bad_places(tmp_path: Path) -> None:
     assert "no such folder" in found[0]
     assert "no such label table" in found[1]
     assert "a file, but a folder" in problems(tmp_path / "file.png")[0]
+    assert "cannot be read" in problems(tmp_path / ("x" * 300))[0]
     assert "the folder is empty" in problems(tmp_path / "empty")[0]
     assert "no label table" in problems(tmp_path)[0]
 

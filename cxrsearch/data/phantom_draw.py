@@ -13,7 +13,7 @@ from cxrsearch.data.phantom_film import Layers, draw_film, expose
 from cxrsearch.data.phantom_shapes import SHAPES
 from cxrsearch.data.phantom_signs import OVERLAYS
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raise it with every change that alters a picture, so that caches notice."""
 
 _PATIENT, _IMAGE, _SIGN = 11, 12, 100  # streams of random numbers under one seed
@@ -121,4 +121,4 @@ def _sign_rng(seed: int, patient: int, name: str) -> np.random.Generator:
 def _strength(seed: int, patient: int, disease: int, difficulty: float) -> float:
     """How plain a patient's sign is: about 1 is a textbook case."""
     severity = np.random.default_rng([seed, _SIGN + disease, patient, 1]).uniform(0.45, 1.15)
-    return float(severity * (1.35 - 0.85 * difficulty))
+    return float(severity * (1.35 - 0.75 * difficulty))

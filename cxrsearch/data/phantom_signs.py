@@ -87,9 +87,9 @@ def mass(scene: Scene, layers: Layers, rng: np.random.Generator, strength: float
 
 
 def nodule(scene: Scene, layers: Layers, rng: np.random.Generator, strength: float) -> None:
-    """Nodule: one to four bright round spots less than 30 mm across."""
-    radii = [rng.uniform(7, 14) for _ in range(int(rng.integers(1, 5)))]
-    _round_spots(scene, layers, rng, radii, 0.38 * strength)
+    """Nodule: one to five bright round spots less than 30 mm across."""
+    radii = [rng.uniform(8, 14.5) for _ in range(int(rng.integers(1, 6)))]
+    _round_spots(scene, layers, rng, radii, 0.46 * strength)
 
 
 def patchy(scene: Scene, layers: Layers, rng: np.random.Generator, strength: float) -> None:

@@ -14,8 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from .errors import did_you_mean
-from .space_values import coerce, is_scalar, limit_problem, number, same, show, whole
+from .space_values import coerce, is_scalar, limit_problem, near, number, same, show, whole
 
 KEYS = ("type", "low", "high", "step", "log", "choices", "when")
 Limits = Mapping[str, Any]
@@ -70,7 +69,7 @@ def unknown_keys(problems: Problems, where: str, given: Mapping[Any, Any], keys:
     """Note every key of ``given`` that is none of ``keys``."""
     for key in given:
         if key not in keys:
-            hint = did_you_mean(key, keys) or f"; one of {', '.join(keys)}"
+            hint = near(key, keys) or f"; one of {', '.join(keys)}"
             problems.add(where, f"unknown key {show(key)}{hint}")
 
 
@@ -187,7 +186,7 @@ def _kind(
     """``"int"`` or ``"float"``: as said, as the gene is known, or as the numbers are."""
     kind = entry.get("type")
     if kind is not None and kind not in ("int", "float"):
-        hint = did_you_mean(kind, ("int", "float"))
+        hint = near(kind, ("int", "float"))
         problems.add(name, f"type is {show(kind)}{hint or '; write int or float'}")
         return None
     if known == "int" and kind == "float":

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from .errors import did_you_mean
 from .space_genes import Gene, Limits, Problems, read_distribution, unknown_keys
-from .space_values import coerce, is_scalar, limit_problem, place, same, show
+from .space_values import coerce, is_scalar, limit_problem, near, place, same, show
 
 KEYS = ("name", "description", "genes", "fixed", "points")
 LONGEST_NAME = 100
@@ -111,7 +110,7 @@ def _name_problem(name: Any, known: Mapping[str, Limits] | None) -> str | None:
     if not _is_name(name):
         return f"is no name; write a text of 1 to {LONGEST_NAME} printable characters"
     if known is not None and name not in known:
-        return f"unknown gene{did_you_mean(name, known) or '; see the list of genes'}"
+        return f"unknown gene{near(name, known) or '; see the list of genes'}"
     return None
 
 
@@ -191,7 +190,7 @@ def _read_when(
                 problems.add(name, f"when {parent} is {show(value)}; give a plain value")
             when[parent] = tuple(place_like(fixed[parent], v) for v in values if v not in bad)
         elif parent not in broken:
-            hint = did_you_mean(parent, [*genes, *fixed]) or "; it is neither a gene nor fixed"
+            hint = near(parent, [*genes, *fixed]) or "; it is neither a gene nor fixed"
             problems.add(name, f"when names {show(parent)}, which is unknown{hint}")
     return when
 
@@ -283,7 +282,7 @@ def _read_params(
             if not same(place_like(parts.fixed[name], value), parts.fixed[name]):
                 problems.add(where, f"{name} is fixed to {show(parts.fixed[name])}; leave it out")
         else:
-            hint = did_you_mean(name, parts.genes) or "; leave it out, or make it a gene"
+            hint = near(name, parts.genes) or "; leave it out, or make it a gene"
             problems.add(where, f"{show(name)} is no gene of this space{hint}")
     existing: dict[str, Any] = {}
     for name, gene in parts.genes.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from optuna.distributions import (
@@ -19,6 +19,9 @@ from .errors import did_you_mean
 
 LARGEST_INT = 2**53
 """Optuna stores every parameter as a double; whole numbers are exact up to here."""
+
+LARGEST_STORED = 2**63
+"""Databases hold no larger whole numbers."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SIZE = re.compile(r"\d{1,6}(\s*x\s*\d{1,6})?", re.IGNORECASE)
@@ -34,7 +37,10 @@ def show(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, str) and len(value) <= 60 and value.isprintable() and value.strip():
         return value
-    return _shown.repr(value)
+    try:
+        return _shown.repr(value)
+    except ValueError:  # Python refuses to spell out whole numbers of thousands of digits
+        return "a number too long to show"
 
 
 def same(a: Any, b: Any) -> bool:
@@ -42,11 +48,18 @@ def same(a: Any, b: Any) -> bool:
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
+def near(name: Any, known: Iterable[str]) -> str:
+    """`did_you_mean`, for names that may be anything."""
+    return did_you_mean(name, known) if isinstance(name, str) else ""
+
+
 def is_scalar(value: Any) -> TypeGuard[bool | int | float | str | None]:
     """Whether Optuna can store ``value`` as a choice."""
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, bool | int | str)
+    if isinstance(value, int):
+        return abs(value) < LARGEST_STORED
+    return value is None or isinstance(value, str)
 
 
 def number(value: Any) -> int | float | None:
@@ -98,7 +111,7 @@ def limit_problem(value: Any, limits: Mapping[str, Any] | None) -> str | None:
         allowed = list(limits["choices"])
         if any(same(value, choice) for choice in allowed):
             return None
-        hint = did_you_mean(value, map(str, allowed))
+        hint = near(value, map(str, allowed))
         return f"{show(value)} is none of {', '.join(map(show, allowed))}{hint or _on_off(value)}"
     if limits.get("text"):
         return None if isinstance(value, str) else f"{show(value)} is no text{_on_off(value)}"
@@ -119,8 +132,9 @@ def _on_off(value: Any) -> str:
 
 
 def _size_problem(value: Any, limits: Mapping[str, Any]) -> str | None:
-    text = str(value)
-    if isinstance(value, bool | float) or value is None or not _SIZE.fullmatch(text.strip()):
+    huge = isinstance(value, int) and abs(value) > LARGEST_INT
+    text = "" if huge or isinstance(value, bool | float) else str(value)
+    if not _SIZE.fullmatch(text.strip()):
         return f"{show(value)} is no size; write a side (224) or HEIGHTxWIDTH (600x800)"
     problems = (_range_problem(int(side), limits) for side in text.lower().split("x"))
     return next((problem for problem in problems if problem), None)

@@ -257,6 +257,36 @@ def test_limits_of_known_genes_are_named(
     assert any(problem.startswith(message) for problem in found), found
 
 
+HUGE = int("f" * 5000, 16)
+
+
+@pytest.mark.parametrize("known", [None, KNOWN])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"genes": {"x": {"low": HUGE, "high": 1}}},
+        {"genes": {"x": {HUGE: 1, "low": 0, "high": 1}}},
+        {"genes": {HUGE: {"low": 0, "high": 1}}},
+        {"genes": {"crop": {"choices": [HUGE, 224]}}},
+        {"genes": {"model": {"choices": [HUGE, "vgg16"]}}},
+        {"genes": {"x": {"low": 0, "high": 1, "when": {HUGE: HUGE}}}},
+        {"genes": {"x": {"low": 0, "high": 1}}, "fixed": {"epochs": HUGE}},
+        {"genes": {"x": {"low": 0, "high": 1}}, "points": [{"name": "p", "params": {"x": HUGE}}]},
+        {"genes": {"x": {"type": HUGE, "low": 0, "high": 1}}},
+    ],
+)
+def test_numbers_of_thousands_of_digits_are_refused(data: Any, known: Any) -> None:
+    with pytest.raises(SpaceError, match=r"x\.yaml: "):
+        SearchSpace.from_dict(data, "x.yaml", known)
+
+
+def test_data_that_holds_itself_is_refused(load: Callable[..., SearchSpace]) -> None:
+    for text in ("&a [*a]", "&a {genes: *a}", "genes: {x: &a {low: 0, high: 1, when: *a}}"):
+        assert problems(load, text)
+    knot = "genes: {x: {low: 0, high: 1}}\nfixed: {f: [1]}\npoints: [{name: p, params: {x: 0, f: &a [*a]}}]"
+    assert problems(load, knot)
+
+
 def test_all_problems_come_at_once(load: Callable[..., SearchSpace]) -> None:
     text = "nam: x\ngenes: {a: {low: 2, high: 1}, b: {choices: []}, c: {low: 0, high: 1, when: {z: 1}}}"
     assert len(problems(load, text)) == 4

@@ -79,7 +79,7 @@ def optuna(study: str | None, dry_run: bool, **given: Any) -> None:
 
 
 def _search(settings: Any, study: str | None, dry_run: bool) -> None:
-    from cxrsearch.experiment import new_folder, start
+    from cxrsearch.experiment import check_room, new_folder, start
     from cxrsearch.prepare import prepare
     from cxrsearch.terminal import cache_progress, describe, describe_projection
 
@@ -87,6 +87,7 @@ def _search(settings: Any, study: str | None, dry_run: bool) -> None:
     with cache_progress() as on_progress:
         prepared = prepare(settings, on_progress)
     click.echo(describe(prepared))
+    check_room(prepared, folder)
     if dry_run:
         click.echo(describe_projection(prepared))
         return

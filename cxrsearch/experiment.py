@@ -102,13 +102,22 @@ def search(
     """
     path = new_folder(settings, folder)
     prepared = prepare(settings)
+    check_room(prepared, path)
     return start(prepared, path, progress)
+
+
+def check_room(prepared: Prepared, folder: Path) -> None:
+    """Refuse where the study's checkpoints would not fit on the disk of ``folder``.
+
+    Raises:
+        InputError: naming what is needed and what is free.
+    """
+    check_disk(folder, disk_need(prepared.space, prepared.settings))
 
 
 def start(prepared: Prepared, folder: Path, progress: Progress | None = None) -> Path:
     """Write the study folder of ``prepared`` and run its search."""
     settings = prepared.settings
-    check_disk(folder, disk_need(prepared.space, settings))
     folder.mkdir(parents=True, exist_ok=True)
     prepared.splits.save(folder / "splits.json")
     for left in folder.glob("history.db*"):  # of a start that was killed before its first trial

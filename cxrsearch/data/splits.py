@@ -286,10 +286,11 @@ def _listed(
         )
     both = sorted(set(patients[listed]) & set(patients[~listed]))
     if both:
-        examples = ", ".join(map(repr, both[:5]))
+        examples = ", ".join(repr(str(patient)) for patient in both[:5])
         raise InputError(
-            f"test list: {len(both):,} patients in two parts, with images both on the list and "
-            f"off it, such as {examples}; list all images of a patient or none"
+            f"test list: {len(both):,} patient{'s' * (len(both) > 1)} in two parts, with "
+            f"images both on the list and off it, such as {examples}; list all images of a "
+            "patient or none"
         )
     if not unknown:
         return listed, ()

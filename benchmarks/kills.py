@@ -1,0 +1,344 @@
+"""Kill a search again and again, resume it, and see that nothing is lost or done twice.
+
+    python benchmarks/kills.py --runner serial --sampler all --kills 20 --seed 0
+    python benchmarks/kills.py --runner ray --target driver --kills 20
+    python benchmarks/kills.py --runner ray --target worker --kills 20
+
+``kill -9`` of the driver, or of a worker, at moments drawn from ``--seed``, and at every
+point of `kills_search.POINTS`. After every kill of a driver the search is resumed. Checked:
+
+- no finished trial is lost, changed or run again, and none is left running at the end;
+- a step is run again only if its checkpoint had not been written, and every trial goes on
+  from its last checkpoint;
+- each trial's value is the one that its parameters and its seed give;
+- with the serial runner: the history equals that of an uninterrupted run.
+
+Prints a table, and exits with 1 if anything was violated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kills_search
+from optuna.trial import FrozenTrial
+
+from search.samplers import REPLAYABLE, WHY_NOT
+from search.study import read_study
+
+IGNORED = {"attempt", "spans", "started", "deaths"}
+"""Trial attributes that tell of the kills themselves."""
+
+PATIENCE = 120.0
+
+
+@dataclass
+class Result:
+    """What one row of the table counts."""
+
+    name: str
+    kills: int = 0
+    searches: int = 0
+    trials: int = 0
+    redone: int = 0
+    violations: list[str] = field(default_factory=list)
+    compared: int = 0
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """All that a trial's history should say whatever was killed, by trial."""
+    return [fate(trial) for trial in read_study(folder / "study").trials]
+
+
+def fate(trial: FrozenTrial) -> dict[str, Any]:
+    """One trial's history."""
+    attrs = {k: v for k, v in trial.user_attrs.items() if k not in IGNORED}
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "values": trial.values,
+        "params": trial.params,
+        "steps": trial.intermediate_values,
+        "attrs": attrs,
+        "system": trial.system_attrs,
+    }
+
+
+def finished(folder: Path) -> dict[int, dict[str, Any]]:
+    """The trials that have ended; none while there is no study yet."""
+    if not (folder / "study" / "history.db").exists():
+        return {}
+    done = ("COMPLETE", "PRUNED", "FAIL")
+    return {t["number"]: t for t in history(folder) if t["state"] in done}
+
+
+def ledger(folder: Path) -> Iterator[tuple[str, int, int, int, int]]:
+    """What the objective did: (run or saved, trial, step, attempt, process)."""
+    file = folder / kills_search.LEDGER
+    for line in file.read_text().splitlines() if file.exists() else ():
+        what, number, step, attempt, process = json.loads(line)
+        yield what, number, step, attempt, process
+
+
+def check_ledger(folder: Path, kills: int, result: Result) -> None:
+    """Steps done again, and trials that did not go on where they were."""
+    saved: dict[int, int] = {}
+    runs: dict[tuple[int, int], int] = {}
+    for what, number, step, _, _ in ledger(folder):
+        if what == "saved":
+            saved[number] = step
+            continue
+        runs[number, step] = runs.get((number, step), 0) + 1
+        last = saved.get(number, 0)
+        # Killed between the rename and this note, a step is saved without a note.
+        if step not in (last + 1, last + 2):
+            result.violations.append(f"trial {number} ran step {step} after step {last} was saved")
+    again = sum(count - 1 for count in runs.values())
+    result.redone += again
+    if again > kills * 2:
+        result.violations.append(f"{again} steps were run again after {kills} kills")
+
+
+def check_end(folder: Path, trials: int, result: Result) -> None:
+    """States and values of a search that has come to its end."""
+    found = history(folder)
+    result.trials += len(found)
+    if len(found) != trials:
+        result.violations.append(f"{len(found)} trials instead of {trials}")
+    for trial in found:
+        number, state = trial["number"], trial["state"]
+        if state not in ("COMPLETE", "PRUNED"):
+            result.violations.append(f"trial {number} is {state} at the end")
+        params, seed = trial["attrs"]["params"], trial["attrs"]["seed"]
+        for step, value in trial["steps"].items():
+            if value != kills_search.value_of(params, seed, step):
+                result.violations.append(f"trial {number}: a wrong value at step {step}")
+        if state == "COMPLETE" and len(trial["steps"]) != kills_search.STEPS:
+            result.violations.append(f"trial {number}: reports of some steps are missing")
+
+
+def check_kept(before: dict[int, Any], folder: Path, result: Result) -> dict[int, Any]:
+    """Whether what had ended before is there still, as it was; what has ended by now."""
+    now = finished(folder)
+    for number, trial in before.items():
+        if now.get(number) != trial:
+            result.violations.append(f"trial {number} had ended and is not what it was")
+    return now
+
+
+class Killed:
+    """One search, its process, and how to start it again."""
+
+    def __init__(self, options: argparse.Namespace, sampler: str, folder: Path) -> None:
+        script = Path(__file__).with_name("kills_search.py")
+        words = [folder, options.runner, sampler, options.seed, options.trials, options.step]
+        self.command = [sys.executable, str(script), *map(str, words)]
+        self.folder = folder
+        self.log = folder.with_suffix(".log")
+
+    @contextmanager
+    def process(self, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The search, started or resumed, once it has begun; ended on leaving."""
+        with self.log.open("ab") as log:
+            start = log.tell()
+            process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, env={**os.environ, **environment}
+            )
+        try:
+            limit = time.monotonic() + PATIENCE
+            while process.poll() is None and time.monotonic() < limit:
+                if kills_search.GO.encode() in self.log.read_bytes()[start:]:
+                    break
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def finish(self, result: Result, **environment: str) -> None:
+        """Run to the end, or to the point at which the environment says it dies."""
+        with self.process(**environment) as process:
+            status = process.wait(timeout=PATIENCE)
+        if status != -signal.SIGKILL or not environment:
+            self.judge(status, result)
+
+    def judge(self, status: int, result: Result) -> None:
+        """Only a killed search may end with anything but 0."""
+        if status != 0:
+            tail = self.log.read_text(errors="replace").splitlines()[-3:]
+            result.violations.append(f"exit status {status}: {' / '.join(tail)}")
+
+
+def kill_driver(search: Killed, draw: random.Random, span: float, result: Result) -> bool:
+    """Start or resume the search and kill its driver; False: it came to its end before."""
+    with search.process() as process:
+        end = time.monotonic() + draw.uniform(0, span)
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        if process.poll() is not None:
+            search.judge(process.returncode, result)
+            return False
+        process.kill()
+    result.kills += 1
+    if "ray" in search.command:
+        time.sleep(1.0)  # its workers end themselves when they miss it
+    return True
+
+
+def kill_workers(
+    search: Killed, draw: random.Random, span: float, left: int, result: Result
+) -> None:
+    """Run the search to its end, killing up to ``left`` of its workers."""
+    killed = 0
+    gone: set[int] = set()
+    with search.process() as process:
+        limit = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < limit:
+            time.sleep(draw.uniform(0.02, span))
+            alive = [p for *_, p in list(ledger(search.folder))[-4:] if p not in gone]
+            if alive and killed < left and process.poll() is None:
+                worker = draw.choice(alive)
+                gone.add(worker)
+                try:
+                    os.kill(worker, signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass
+        search.judge(process.wait(timeout=PATIENCE), result)
+    result.kills += killed
+
+
+def at_random(options: argparse.Namespace, sampler: str, scratch: Path) -> Result:
+    """Kills at moments drawn from the seed."""
+    result = Result(f"{options.runner}, {options.target}, {sampler}, at random")
+    draw = random.Random(f"{options.seed} {sampler}")
+    reference = uninterrupted(options, sampler, scratch, result)
+    while result.kills < options.kills and not result.violations:
+        folder = scratch / f"{sampler}-random-{result.searches}"
+        folder.mkdir()
+        search = Killed(options, sampler, folder)
+        before: dict[int, Any] = {}
+        kills = result.kills
+        if options.target == "worker":
+            kill_workers(search, draw, options.span, options.kills - kills, result)
+        else:
+            while result.kills < options.kills and kill_driver(search, draw, options.span, result):
+                before = check_kept(before, folder, result)
+            search.finish(result)
+        check_kept(before, folder, result)
+        close(options, folder, result.kills - kills, reference, result)
+    return result
+
+
+def at_points(options: argparse.Namespace, sampler: str, scratch: Path) -> Result:
+    """One kill at each point, at an occurrence drawn from the seed."""
+    result = Result(f"{options.runner}, points, {sampler}")
+    draw = random.Random(f"{options.seed} {sampler} points")
+    reference = uninterrupted(options, sampler, scratch, result)
+    for point in kills_search.POINTS:
+        folder = scratch / f"{sampler}-{point}"
+        folder.mkdir()
+        search = Killed(options, sampler, folder)
+        where = f"{point}:{draw.randint(1, 4)}"
+        search.finish(result, **{kills_search.KILL_AT: where})
+        if not (folder / f"died-{point}").exists():
+            result.violations.append(f"never came to {where}")
+        result.kills += 1
+        before = check_kept({}, folder, result)
+        search.finish(result)
+        check_kept(before, folder, result)
+        close(options, folder, 1, reference, result)
+    return result
+
+
+def uninterrupted(
+    options: argparse.Namespace, sampler: str, scratch: Path, result: Result
+) -> list[dict[str, Any]] | None:
+    """The history of the same search that nobody kills, where it must be the same."""
+    if options.runner != "serial":
+        return None
+    folder = scratch / f"{sampler}-reference"
+    if not folder.exists():
+        folder.mkdir()
+        Killed(options, sampler, folder).finish(result)
+    return history(folder)
+
+
+def close(
+    options: argparse.Namespace,
+    folder: Path,
+    kills: int,
+    reference: list[dict[str, Any]] | None,
+    result: Result,
+) -> None:
+    """Check a search that has come to its end."""
+    result.searches += 1
+    check_end(folder, options.trials, result)
+    check_ledger(folder, kills, result)
+    if reference is not None and kills:
+        result.compared += 1
+        if history(folder) != reference:
+            result.violations.append("the history differs from the uninterrupted one")
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runner", choices=["serial", "ray"], default="serial")
+    parser.add_argument("--target", choices=["driver", "worker"], default="driver")
+    parser.add_argument("--sampler", default="genetic", help="a name, or all")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--step", type=float, default=0.05, help="seconds a step takes")
+    parser.add_argument("--span", type=float, help="a kill comes within so many seconds")
+    parser.add_argument("--no-points", action="store_true", help="kills at random only")
+    options = parser.parse_args()
+    if options.target == "worker" and options.runner == "serial":
+        parser.error("the serial runner has no workers; add --runner ray")
+    if options.span is None:
+        by_runner = 12.0 if options.runner == "ray" else 1.2
+        options.span = 1.0 if options.target == "worker" else by_runner
+    return options
+
+
+def main() -> int:
+    """Kill, check, print; 1 if anything was violated."""
+    options = parse()
+    samplers = sorted(REPLAYABLE) if options.sampler == "all" else [options.sampler]
+    print(f"seed {options.seed}; {options.trials} trials of {kills_search.STEPS} steps a search")
+    for name, why in WHY_NOT.items():
+        print(f"{name} does not claim an exact resume: {why}")
+    bad = False
+    print(f"{'':44}{'kills':>6}{'searches':>9}{'trials':>7}{'redone':>7}{'equal':>7}  violations")
+    with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
+        for sampler in samplers:
+            ways = [at_random] if options.no_points or options.target == "worker" else []
+            for way in ways or [at_random, at_points]:
+                row = way(options, sampler, Path(scratch))
+                equal = str(row.compared) if options.runner == "serial" else "-"
+                print(
+                    f"{row.name:44}{row.kills:6}{row.searches:9}{row.trials:7}{row.redone:7}"
+                    f"{equal:>7}  {len(row.violations)}"
+                )
+                for violation in row.violations:
+                    print(f"    {violation}")
+                bad = bad or bool(row.violations)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""What every runner means: the same study comes out of each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from search.budget import Budget
+from search.events import Event
+from search.files import write_json
+from search.halving import Halving
+from search.objective import Outcome, Step, Steps, Task, TrialError
+from search.serial import run_serial
+from search.space import SearchSpace
+from search.study import Study, StudyConfig
+
+Run = Callable[..., Any]
+SPACE = {
+    "name": "tiny",
+    "genes": {"x": {"low": 0.0, "high": 1.0}, "kind": {"choices": ["a", "b"]}},
+    "fixed": {"steps": 3},
+    "points": [{"name": "low", "params": {"x": 0.125, "kind": "a"}}],
+}
+
+
+class Line:
+    """A trial's value climbs to ``x``. Keeps a checkpoint and a log of the steps it ran."""
+
+    def __init__(self, seconds: float = 0.0, fates: dict[int, str] | None = None) -> None:
+        self.seconds = seconds
+        self.fates = fates or {}
+
+    def __call__(self, task: Task) -> Steps:
+        fate = self.fates.get(task.number, "")
+        try:
+            yield from self._steps(task, fate)
+        finally:
+            note(task, "closed")
+        if fate == "infinite":
+            return Outcome(float("inf"))
+        return Outcome(task.params["x"], attrs={"epochs_run": 3})
+
+    def _steps(self, task: Task, fate: str) -> Iterator[Step]:
+        file = task.folder / "checkpoint.json"
+        done = json.loads(file.read_text()) if file.exists() else 0
+        for number in range(1, 4):
+            if number > done:
+                time.sleep(self.seconds)
+                write_json(file, number)
+                note(task, f"step {number}")
+            if number == 2:
+                fail(fate)
+            value = float("nan") if fate == "nan" else task.params["x"] * number / 3
+            yield Step(number, value, {"epochs_run": number}, last=number == 3)
+
+
+def note(task: Task, text: str) -> None:
+    task.folder.mkdir(parents=True, exist_ok=True)
+    with (task.folder / "log").open("a") as log:
+        log.write(f"{text}\n")
+
+
+def fail(fate: str) -> None:
+    if fate == "crash":
+        raise RuntimeError("a wire came loose")
+    if fate == "memory":
+        raise MemoryError("no room")
+    if fate == "bad data":
+        raise TrialError("bad data", "the labels are gone")
+
+
+@pytest.fixture(params=["serial", pytest.param("ray", marks=pytest.mark.ray)])
+def run(request: pytest.FixtureRequest) -> Run:
+    if request.param == "serial":
+        return run_serial
+    request.getfixturevalue("ray_session")
+    from ray import cloudpickle
+
+    from search.tune import Resources, run_tune
+
+    # Workers cannot import a test module by its name.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    def run_on_ray(
+        study: Study, objective: Any, budget: Budget, on_event: Any = None, workers: int = 1
+    ) -> None:
+        run_tune(study, objective, budget, Resources(concurrent=workers), on_event)
+
+    return run_on_ray
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    with make(tmp_path) as made:
+        yield made
+
+
+def make(folder: Path, **changes: Any) -> Study:
+    settings: dict[str, Any] = {"name": "tiny", "sampler": "random", "seed": 5, **changes}
+    space = SearchSpace.from_dict(SPACE, "tiny.yaml")
+    return Study.create(folder / "study", space, StudyConfig(**settings))
+
+
+def log_of(study: Study, number: int) -> list[str]:
+    return (study.folder / "trials" / str(number) / "log").read_text().splitlines()
+
+
+def test_every_trial_of_the_budget_is_run_once(run: Run, study: Study) -> None:
+    events: list[Event] = []
+    run(study, Line(), Budget(trials=4), events.append)
+    trials = study.trials()
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 4
+    for trial in trials:
+        x = trial.params["x"]
+        assert trial.value == x
+        assert trial.intermediate_values == {n: x * n / 3 for n in (1, 2, 3)}
+        assert trial.user_attrs["epochs_run"] == 3
+        ((worker, start, end),) = trial.user_attrs["spans"]
+        assert worker
+        assert start <= end
+        assert log_of(study, trial.number) == ["step 1", "step 2", "step 3", "closed"]
+    assert trials[0].params == {"x": 0.125, "kind": "a"}
+    for number in range(4):
+        mine = [e for e in events if e.number == number]
+        assert [e.kind for e in mine] == ["start", "step", "step", "step", "end"]
+        assert [e.step.number for e in mine if e.step] == [1, 2, 3]
+        assert mine[-1].trial == trials[number]
+        assert all(e.task.number == number and e.worker for e in mine)
+
+
+def test_the_budget_is_the_studys_total(run: Run, study: Study) -> None:
+    run(study, Line(), Budget(trials=2))
+    before = study.trials()
+    run(study, Line(), Budget(trials=3))
+    assert study.trials()[:2] == before
+    assert [len(log_of(study, n)) for n in range(3)] == [4, 4, 4]
+    run(study, Line(), Budget(trials=3))
+    assert len(study.trials()) == 3
+
+
+def test_each_way_to_fail_is_told_apart(run: Run, study: Study) -> None:
+    fates = {0: "crash", 1: "memory", 2: "bad data", 3: "nan", 4: "infinite"}
+    run(study, Line(fates=fates), Budget(trials=6))
+    trials = study.trials()
+    assert [t.user_attrs.get("reason") for t in trials] == [
+        "crash", "out of memory", "bad data", "nan", "nan", None,
+    ]  # fmt: skip
+    assert [t.state.name for t in trials] == ["FAIL"] * 5 + ["COMPLETE"]
+    assert "a wire came loose" in trials[0].user_attrs["detail"]
+    assert trials[2].user_attrs["detail"] == "the labels are gone"
+    assert trials[0].intermediate_values == {1: pytest.approx(trials[0].params["x"] / 3)}
+    assert all(t.user_attrs.get("deaths") is None for t in trials)
+    assert all("closed" in log_of(study, t.number) for t in trials)
+
+
+def test_the_study_stops_trials_and_what_they_held_is_freed(run: Run, tmp_path: Path) -> None:
+    events: list[Event] = []
+    with make(tmp_path, halving=Halving(grace=1, reduction=2, min_peers=2)) as study:
+        run(study, Line(), Budget(trials=6), events.append)
+        trials = study.trials()
+        stopped = [t for t in trials if t.state == TrialState.PRUNED]
+        assert 0 < len(stopped) < 6
+        assert {t.state.name for t in trials} == {"COMPLETE", "PRUNED"}
+        for trial in stopped:
+            last = max(trial.intermediate_values)
+            assert last < 3
+            assert trial.value == trial.intermediate_values[last]
+            assert trial.user_attrs["reason"] == f"stopped early after step {last}"
+            assert len(trial.user_attrs["spans"]) == 1
+            steps = [f"step {n}" for n in range(1, last + 1)]
+            assert log_of(study, trial.number) == [*steps, "closed"]
+            assert [e.kind for e in events if e.number == trial.number][-1] == "end"
+
+
+def test_when_the_time_is_up_trials_stay_to_be_gone_on_with(run: Run, tmp_path: Path) -> None:
+    with make(tmp_path) as study:
+        run(study, Line(0.05), Budget(trials=400, seconds=0.9))
+        counts = study.counts()
+        left = [t.number for t in study.trials() if not t.state.is_finished()]
+        assert counts["failed"] == counts["pruned"] == 0
+        assert len(study.trials()) < 400
+        assert study.get("elapsed") >= 0.9
+    events: list[Event] = []
+    with Study.open(tmp_path / "study") as study:
+        total = len(study.trials()) + 1
+        run(study, Line(), Budget(trials=total, seconds=1e9), events.append)
+        assert study.counts()["complete"] == total
+        for number in range(total):
+            ran = [line for line in log_of(study, number) if line != "closed"]
+            assert ran == ["step 1", "step 2", "step 3"]
+    assert [e.number for e in events if e.kind == "retry"] == sorted(left)
+    assert next(e.kind for e in events if e.number == total - 1) == "start"
+
+
+def test_no_time_left_means_that_nothing_begins(run: Run, study: Study) -> None:
+    events: list[Event] = []
+    run(study, Line(), Budget(trials=3, seconds=0.0), events.append)
+    assert study.trials() == []
+    assert events == []
+
+
+def test_trials_left_running_go_first_and_from_their_checkpoint(run: Run, tmp_path: Path) -> None:
+    with make(tmp_path) as study:
+        for saved, reported in ((2, 2), (2, 1), (0, 0)):
+            task = study.ask()
+            if saved:
+                write_json(task.folder / "checkpoint.json", saved)
+            for number in range(1, reported + 1):
+                study.report(task.number, Step(number, task.params["x"] * number / 3))
+    events: list[Event] = []
+    with Study.open(tmp_path / "study") as study:
+        run(study, Line(), Budget(trials=4), events.append)
+        trials = study.trials()
+        assert [t.state.name for t in trials] == ["COMPLETE"] * 4
+        assert [t.user_attrs["attempt"] for t in trials] == [1, 1, 1, 0]
+        assert all(len(t.intermediate_values) == 3 for t in trials)
+        assert [len(log_of(study, n)) for n in range(4)] == [2, 2, 4, 4]
+    kinds = {e.number: e.kind for e in reversed(events)}
+    assert kinds == {0: "retry", 1: "retry", 2: "retry", 3: "start"}
+
+
+def test_a_generation_waits_for_the_one_before(run: Run, tmp_path: Path) -> None:
+    options = {"scheme": "generational", "population_size": 3}
+    several = {} if run is run_serial else {"workers": 2}
+    events: list[Event] = []
+    with make(tmp_path, sampler="genetic", sampler_options=options) as study:
+        run(study, Line(), Budget(trials=6), events.append, **several)
+        assert study.counts()["complete"] == 6
+    ended = 0
+    for event in events:
+        ended += event.kind == "end"
+        if event.kind == "start" and event.number >= 3:
+            assert ended >= 3
+
+
+def test_what_a_listener_raises_ends_the_run(run: Run, study: Study) -> None:
+    class OurError(Exception):
+        pass
+
+    def listen(event: Event) -> None:
+        if event.kind == "end":
+            raise OurError("no paper left")
+
+    with pytest.raises(OurError, match="no paper left"):
+        run(study, Line(), Budget(trials=9), listen)
+    assert len(study.trials()) < 9

@@ -1,0 +1,320 @@
+"""What only the Ray runner has: workers that die, resources, Ctrl-C, no litter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.budget import Budget
+from search.errors import StudyError
+from search.events import Event
+from search.files import write_json
+from search.objective import Outcome, Step, Steps, Task
+from search.space import SearchSpace
+from search.study import Study, StudyConfig
+
+pytest.importorskip("ray")
+
+from ray import cloudpickle
+
+from search.tune import Resources, detect_cpus, run_tune
+from search.tune_cluster import slots
+from search.tune_driver import Driver
+from search.tune_worker import Report, unsendable
+
+# Workers cannot import a test module by its name.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+SPACE = {"name": "tiny", "genes": {"x": {"low": 0.0, "high": 1.0}}}
+ONE = Resources(concurrent=1)
+
+
+class Mortal:
+    """Two steps a trial; some trials kill their worker after the first, so many times."""
+
+    def __init__(self, deaths: dict[int, int] | None = None) -> None:
+        self.deaths = deaths or {}
+
+    def __call__(self, task: Task) -> Steps:
+        file = task.folder / "checkpoint.json"
+        done = json.loads(file.read_text()) if file.exists() else 0
+        for number in (1, 2):
+            if number > done:
+                write_json(file, number)
+                with (task.folder / "log").open("a") as log:
+                    log.write(f"{number}\n")
+            yield Step(number, task.params["x"], {"threads": os.environ["OMP_NUM_THREADS"]})
+            if number == 1 and task.attempt < self.deaths.get(task.number, 0):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return Outcome(task.params["x"], attrs={"cwd": str(Path.cwd())})
+
+
+class Unloadable:
+    """Arrives at a worker as an exception."""
+
+    def __reduce__(self) -> Any:
+        return (broken, ())
+
+
+class Locked:
+    """Cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def broken() -> None:
+    raise ImportError("no module named 'left_at_home'")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    config = StudyConfig("tiny", "random", 5, retries=1)
+    space = SearchSpace.from_dict(SPACE, "tiny.yaml")
+    with Study.create(tmp_path / "study", space, config) as made:
+        yield made
+
+
+@pytest.mark.ray
+def test_a_trial_whose_worker_dies_goes_on_and_fails_when_it_dies_too_often(
+    study: Study, ray_session: None
+) -> None:
+    events: list[Event] = []
+    usage = run_tune(study, Mortal({0: 1, 1: 9}), Budget(trials=3), ONE, events.append)
+    first, second, third = study.trials()
+    assert [t.state.name for t in (first, second, third)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert first.user_attrs["attempt"] == 1
+    workers = [worker for worker, *_ in first.user_attrs["spans"]]
+    assert len(set(workers)) == 2
+    log = (study.folder / "trials" / "0" / "log").read_text()
+    assert log == "1\n2\n"
+    assert [e.kind for e in events if e.number == 0] == [
+        "start", "step", "retry", "step", "step", "end",
+    ]  # fmt: skip
+    assert second.user_attrs["reason"] == "killed"
+    assert "worker died 2 times" in second.user_attrs["detail"]
+    assert "SYSTEM_ERROR" in second.user_attrs["detail"]
+    assert usage.lost == 3
+
+
+@pytest.mark.ray
+def test_workers_are_kept_and_nothing_is_asked_for_early(
+    study: Study, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    here = Path.cwd()
+    usage = run_tune(study, Mortal(), Budget(trials=6))
+    assert usage.started == 6
+    assert usage.lost == usage.ahead == 0
+    assert 1 <= len(usage.workers) <= 2
+    attrs = [t.user_attrs for t in study.trials()]
+    assert {a["threads"] for a in attrs} == {"1"}
+    assert {a["cwd"] for a in attrs} == {str(here)} == {str(Path.cwd())}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.ray
+def test_ctrl_c_ends_the_run_and_leaves_its_trials_running(study: Study, ray_session: None) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(event: Event) -> None:
+        if event.kind == "step":
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tune(study, Mortal(), Budget(trials=9), ONE, press)
+    assert signal.getsignal(signal.SIGINT) is before
+    (trial,) = study.trials()
+    assert trial.state.name == "RUNNING"
+    assert len(trial.user_attrs["spans"]) == 1
+    assert study.get("elapsed") > 0
+
+
+@pytest.mark.ray
+def test_what_cannot_be_loaded_or_sent_is_said_before_trials_are_spent(
+    study: Study, ray_session: None
+) -> None:
+    with pytest.raises(StudyError, match="left_at_home"):
+        run_tune(study, Unloadable(), Budget(trials=9), ONE)  # type: ignore[arg-type]
+    assert study.counts()["failed"] == 0
+    with pytest.raises(StudyError, match="cannot be sent"):
+        run_tune(study, Locked(), Budget(trials=9), ONE)  # type: ignore[arg-type]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (Resources(gpus=1), "--gpus-per-trial 1: Ray sees no GPU"),
+        (Resources(cpus=64), "--cpus-per-trial 64: the machine has 2 CPUs"),
+    ],
+)
+def test_what_the_machine_lacks_is_refused_before_anything_starts(
+    study: Study, ray_session: None, resources: Resources, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        run_tune(study, Mortal(), Budget(trials=1), resources)
+    assert study.trials() == []
+
+
+def test_resources_that_make_no_sense_are_refused_together() -> None:
+    with pytest.raises(StudyError) as caught:
+        Resources(cpus=0, gpus=1.5, concurrent=0)
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("node", "cpus", "gpus", "fit"),
+    [
+        ({"CPU": 8.0}, 1, 0, 8),
+        ({"CPU": 8.0}, 3, 0, 2),
+        ({"CPU": 1.0}, 0.1, 0, 10),
+        ({"CPU": 8.0}, 1, 0.5, 0),
+        ({"CPU": 8.0, "GPU": 2.0}, 1, 0.5, 4),
+        ({"CPU": 8.0, "GPU": 2.0}, 1, 1 / 3, 6),
+        ({"CPU": 8.0, "GPU": 2.0}, 1, 0.6, 2),
+        ({"CPU": 8.0, "GPU": 4.0}, 1, 2, 2),
+        ({"CPU": 2.0, "GPU": 4.0}, 1, 1, 2),
+    ],
+)
+def test_how_many_trials_fit_on_a_node(
+    node: dict[str, float], cpus: float, gpus: float, fit: int
+) -> None:
+    assert slots(node, Resources(cpus=cpus, gpus=gpus)) == fit
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 99),
+        ({"sys/fs/cgroup/cpu.max": "max 100000"}, 99),
+        ({"sys/fs/cgroup/cpu.max": "150000 100000"}, 1),
+        ({"sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        (
+            {"proc/self/cgroup": "0::/a/b", "sys/fs/cgroup/a/cpu.max": "300000 100000"},
+            3,
+        ),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            4,
+        ),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            99,
+        ),
+    ],
+)
+def test_a_containers_quota_counts_as_cores(
+    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(99)), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert detect_cpus(tmp_path) == cores
+
+
+def test_attributes_that_are_not_json_are_told() -> None:
+    assert unsendable({"a": [1, None]}) == ""
+    assert "not JSON" in unsendable({"a": object()})
+
+
+def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: Study) -> None:
+    driver = Driver(study, Budget(trials=5), lambda: 2)
+    assert driver.next_task("a").number == 0  # type: ignore[union-attr]
+    assert driver.next_task("b").number == 1  # type: ignore[union-attr]
+    assert driver.next_task("c") is None
+    assert driver.idle
+    driver.began("a", "host:1")
+    assert not driver.idle
+    driver.lost("a", "gone")
+    driver.put_back("b")
+    assert [driver.next_task(k).number for k in ("d", "e")] == [1, 0]  # type: ignore[union-attr]
+    outcome = Outcome(0.5)
+    for key, number in (("d", 1), ("e", 0)):
+        driver.began(key, "host:2")
+        assert not driver.report(key, Report(number, "host:2", 1.0, 2.0, outcome=outcome))
+    assert not driver.report("e", Report(0, "host:2", 1.0, 2.0, outcome=outcome))
+    assert study.counts()["complete"] == 2
+    assert not driver.done
+
+
+def test_the_driver_counts_what_is_asked_for_ahead_of_a_worker(study: Study) -> None:
+    driver = Driver(study, Budget(trials=9), lambda: 1, ahead=2)
+    tasks = [driver.next_task(key) for key in "abcd"]
+    assert [task is not None for task in tasks] == [True, True, True, False]
+    assert driver.usage.ahead == 2
+
+
+ALONE = """
+    import os, sys, time
+    from contextlib import suppress
+    from pathlib import Path
+    import psutil
+    from search.budget import Budget
+    from search.objective import Outcome, Step
+    from search.space import SearchSpace
+    from search.study import Study, StudyConfig
+    from search.tune import run_tune
+
+    space = SearchSpace.from_dict({"name": "tiny", "genes": {"x": {"low": 0.0, "high": 1.0}}}, "")
+    outside = set()
+
+    def objective(task):
+        print("a worker's chatter")
+        yield Step(1, task.params["x"], last=True)
+        return Outcome(task.params["x"])
+
+    def listen(event):
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                for link in process.net_connections("inet"):
+                    if link.status == "LISTEN":
+                        outside.add(link.laddr.ip.removeprefix("::ffff:"))
+
+    with Study.create(Path("study"), space, StudyConfig("tiny", "random", 1)) as study:
+        run_tune(study, objective, Budget(trials=2), on_event=listen)
+        assert study.counts()["complete"] == 2
+    assert outside == {"127.0.0.1"}, outside
+    deadline = time.time() + 20
+    while psutil.Process().children() and time.time() < deadline:
+        time.sleep(0.1)
+    assert not psutil.Process().children(), psutil.Process().children()
+"""
+
+
+@pytest.mark.ray
+def test_a_ray_of_its_own_is_silent_local_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    (work / "run.py").write_text(textwrap.dedent(ALONE))
+    with tempfile.TemporaryDirectory(prefix="t-") as scratch:  # short, for Ray's sockets
+        done = subprocess.run(
+            [sys.executable, "run.py"], cwd=work, capture_output=True, text=True, timeout=180,
+            env={**os.environ, "HOME": str(home), "TMPDIR": scratch},
+        )  # fmt: skip
+        left = [path.name for path in Path(scratch).iterdir()]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == done.stderr == ""
+    assert {p.name for p in work.iterdir()} <= {"run.py", "study", "__pycache__"}
+    assert not (home / "ray_results").exists()
+    assert left == []

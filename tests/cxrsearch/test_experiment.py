@@ -1,0 +1,110 @@
+"""A study folder: what it holds, and going on with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cxrsearch.errors import InputError
+from cxrsearch.experiment import Settings, new_folder, resume, search, status
+from search.record import read_study
+
+
+def test_a_study_folder_holds_what_repeats_the_search(finished_study: Path) -> None:
+    record = yaml.safe_load((finished_study / "study.yaml").read_text())
+    splits = json.loads((finished_study / "splits.json").read_text())
+    assert record["settings"]["seed"] == 1
+    assert record["splits"]["fingerprint"] == splits["fingerprint"]
+    assert record["versions"]["torch"]
+    trials = read_study(finished_study).trials
+    assert {t.user_attrs["split"] for t in trials} == {splits["fingerprint"]}
+    for trial in trials:
+        folder = finished_study / "trials" / str(trial.number)
+        assert (folder / "val.npz").exists()
+        assert (folder / "best.safetensors").exists()
+        assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_the_same_seed_gives_the_same_history(
+    finished_study: Path, xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
+    )
+    again = search(settings, tmp_path / "again")
+    pairs = zip(read_study(finished_study).trials, read_study(again).trials, strict=True)
+    for first, second in pairs:
+        assert first.params == second.params
+        assert first.value == second.value
+        assert first.intermediate_values == second.intermediate_values
+
+
+def test_a_study_stopped_by_ctrl_c_goes_on_to_the_same_end(
+    finished_study: Path, xrays: Path, tiny_space: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from cxrsearch.progress import Progress
+
+    seen = []
+
+    def stop_at_the_second_start(self: Progress, event: object) -> None:
+        seen.append(event)
+        if len([e for e in seen if getattr(e, "kind", "") == "start"]) == 2:
+            raise KeyboardInterrupt
+
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
+    )
+    folder = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "__call__", stop_at_the_second_start)
+        with pytest.raises(KeyboardInterrupt):
+            search(settings, folder)
+    assert status(folder)["trials"] == {
+        "complete": 1, "pruned": 0, "failed": 0, "running": 0, "interrupted": 1, "total": 2,
+    }  # fmt: skip
+    resume(folder)
+    ended = read_study(folder).trials
+    whole = read_study(finished_study).trials
+    assert [(t.params, t.value) for t in ended] == [(t.params, t.value) for t in whole]
+
+
+def test_splits_that_were_edited_are_refused(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    splits = json.loads((folder / "splits.json").read_text())
+    splits["train"].append(splits["test"].pop())
+    (folder / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(InputError, match=r"splits\.json"):
+        resume(folder)
+
+
+def test_a_damaged_study_yaml_is_refused(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    for text in ("settings: [", "- 1", "", "\x00"):
+        (folder / "study.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"study\.yaml"):
+            resume(folder)
+
+
+def test_a_folder_that_a_kill_left_before_the_first_trial_is_taken_again(
+    xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "half"
+    folder.mkdir()
+    (folder / "splits.json").write_text("{}")
+    (folder / "history.db").write_text("")
+    assert new_folder(Settings(), folder) == folder
+    settings = Settings(data=str(xrays), space=str(tiny_space), trials=1, runner="serial")
+    assert status(search(settings, folder))["trials"]["complete"] == 1
+
+
+def test_someone_elses_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear")
+    with pytest.raises(InputError, match="not empty"):
+        new_folder(Settings(), tmp_path)

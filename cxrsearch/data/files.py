@@ -90,10 +90,8 @@ def match_images(names: Sequence[str], files: Sequence[str]) -> Match:
     Raises:
         InputError: where two names of the table lead to one file.
     """
-    lookup: dict[str, list[str]] = defaultdict(list)
-    for file in files:
-        lookup[stem(file.rpartition("/")[2])].append(file)
-    candidates = {name: fitting for name in names if (fitting := _fitting(name, lookup))}
+    lookup = by_stem(files)
+    candidates = {name: found for name in names if (found := fitting(name, lookup))}
     serves = Counter(
         folder for fitting in candidates.values() for folder in {_folder(file) for file in fitting}
     )
@@ -122,9 +120,22 @@ def _rank(file: str, serves: Mapping[str, int]) -> tuple[int, int, int, str]:
     return -serves[_folder(file)], file.count("/"), SUFFIXES.index(suffix), file
 
 
-def _fitting(name: str, lookup: Mapping[str, Sequence[str]]) -> list[str]:
+def by_stem(files: Iterable[str]) -> dict[str, list[str]]:
+    """``files``, paths with ``/``, by base name without suffix: where `fitting` looks."""
+    lookup: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        lookup[stem(file.rpartition("/")[2])].append(file)
+    return lookup
+
+
+def plain_path(name: str) -> str:
+    """A name out of a table as a path below some folder: ``a/b.png``."""
+    return name.replace("\\", "/").removeprefix("./").strip("/")
+
+
+def fitting(name: str, lookup: Mapping[str, Sequence[str]]) -> list[str]:
     """The files that ``name`` may mean: those that have its suffix, else of any suffix."""
-    plain = name.replace("\\", "/").removeprefix("./").strip("/")
+    plain = plain_path(name)
     bare = stem(plain)
     same = [file for file in lookup.get(bare.rpartition("/")[2], ()) if _ends(stem(file), bare)]
     return [file for file in same if _ends(file, plain)] or same

@@ -15,8 +15,9 @@ from cxrsearch.errors import InputError
 from search.files import write_json
 
 from .dataset import Dataset
-from .files import shorten, stem
+from .files import shorten
 from .splits_count import PARTS, disease_counts, judgeable
+from .splits_list import listed_rows
 from .splits_stratify import generator, per_patient, stratify
 
 __all__ = ["PARTS", "Splits", "check_leakage", "disease_counts", "judgeable", "make_splits"]
@@ -128,7 +129,7 @@ def make_splits(
     marks, owners = np.asarray(labels)[order], np.asarray(patients).astype(str)[order]
     notes: tuple[str, ...] = ()
     if test_list is not None:
-        in_test, notes = _listed(images, owners, test_list)
+        in_test, notes = listed_rows(images, owners, test_list)
     elif test_share > 0:
         in_test = _draw(marks, owners, test_share, generator(seed, "test"), rest=2)
     else:
@@ -258,43 +259,3 @@ def _subset(
             )
         inside = [min(range(len(unique)), key=lambda patient: images[unique[patient]])]
     return np.isin(patients, unique[inside])
-
-
-def _listed(
-    names: np.ndarray, patients: np.ndarray, test_list: Sequence[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """``(n,)`` bool, the images on the list; and a note on names that the table lacks."""
-    known: dict[str, set[int]] = defaultdict(set)
-    for row, name in enumerate(names.tolist()):
-        base = name.replace("\\", "/").rpartition("/")[2]
-        for key in {name, base, stem(base)}:
-            known[key].add(row)
-    listed = np.zeros(len(names), bool)
-    unknown = []
-    for name in dict.fromkeys(test_list):
-        rows = next((known[key] for key in (name, stem(name)) if key in known), set())
-        if len(rows) == 1:
-            listed[list(rows)] = True
-        else:
-            unknown.append(name)
-    if not listed.any():
-        raise InputError(
-            f"test list: none of its {len(unknown):,} names is in the data, such as "
-            f"{unknown[0]!r}; one image name a line is expected"
-            if unknown
-            else "test list: no names in it; one image name a line is expected"
-        )
-    both = sorted(set(patients[listed]) & set(patients[~listed]))
-    if both:
-        examples = ", ".join(repr(str(patient)) for patient in both[:5])
-        raise InputError(
-            f"test list: {len(both):,} patient{'s' * (len(both) > 1)} in two parts, with "
-            f"images both on the list and off it, such as {examples}; list all images of a "
-            "patient or none"
-        )
-    if not unknown:
-        return listed, ()
-    return listed, (
-        f"test list: {len(unknown):,} of its names are not in the data and are ignored, such as "
-        f"{unknown[0]!r}",
-    )

@@ -131,6 +131,22 @@ def test_a_test_list_decides_the_test_part() -> None:
     folders = [f"images/{name}" for name in names]
     moved = make_splits(folders, labels, patients, seed=0, test_list=listed)
     assert moved.test == tuple(f"images/{name}" for name in sorted(listed))
+    paths = [f"./images/{name}" for name in listed]
+    assert make_splits(names, labels, patients, seed=0, test_list=paths).test == splits.test
+
+
+def test_a_listed_name_that_fits_two_images_is_refused() -> None:
+    names, labels, patients = population(30)
+    names = [f"a/{names[0]}", f"b/{names[0]}", *names[2:]]
+    with pytest.raises(InputError, match="fits 2 images") as caught:
+        make_splits(names, labels, patients, seed=0, test_list=[names[0][2:], names[5]])
+    assert f"such as {names[0]!r}" in str(caught.value)
+    listed = make_splits(names, labels, [str(i) for i in range(len(names))], seed=0,
+                         test_list=[names[0]])  # fmt: skip
+    assert listed.test == (names[0],)
+    whole = [name for name, patient in zip(names, patients, strict=True) if patient == "5"]
+    other = make_splits(names, labels, patients, seed=0, test_list=[f"c/{names[0][2:]}", *whole])
+    assert "1 of its names" in other.notes[0]
 
 
 def test_a_patient_on_and_off_the_list_is_refused() -> None:

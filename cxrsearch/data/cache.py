@@ -131,7 +131,7 @@ def load_cache(path: Path) -> Cache:
 def _build_alone(plan: Plan, dataset: Dataset, workers: int, on_progress: Progress) -> None:
     """Build under a lock; where another process holds it, wait and show its progress."""
     try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
+        plan.lock.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(plan.lock)
         while not lock.is_locked:
             try:
@@ -139,6 +139,7 @@ def _build_alone(plan: Plan, dataset: Dataset, workers: int, on_progress: Progre
             except Timeout:
                 on_progress(_count_done(plan), len(plan.names))
         try:
+            plan.folder.mkdir(exist_ok=True)  # only now nobody removes it as unfinished
             if not (plan.folder / STATE).exists():
                 build(plan, dataset.source, workers, on_progress)
         finally:

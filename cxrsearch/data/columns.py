@@ -85,10 +85,14 @@ def _missing_labels(path: Path, header: Sequence[str], diseases: Sequence[int | 
     if len(missing) == len(DISEASES):
         return (
             f"{path}: no 'Finding Labels' column{did_you_mean('Finding Labels', header)} and no "
-            f"disease columns; the columns are {_listed(header)}"
+            f"disease columns; the columns are {_listed(header)}; name one 'Finding Labels', or "
+            "add a column of 0 and 1 for each of NIH's 14 diseases"
         )
     hints = "; ".join(f"{disease!r}{did_you_mean(disease, header)}" for disease in missing)
-    return f"{path}: {len(missing)} of the 14 disease columns missing: {hints}"
+    return (
+        f"{path}: {len(missing)} of the 14 disease columns missing: {hints}; "
+        "add them, with 0 and 1 in every row"
+    )
 
 
 def _listed(header: Sequence[str]) -> str:

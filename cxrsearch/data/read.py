@@ -46,16 +46,17 @@ class FolderSource:
         return read_image(self.path(name), size)
 
     def stamp(self, name: str) -> str:
-        """Size, time of the last change, permissions; for DICOM also the decoders there are.
+        """Size and times of the last change; for DICOM also the decoders there are.
 
-        The last two decide whether a file can be read at all: mended, they show as a change.
+        The second time, of the inode, is the system's own: tools that put a file's old time
+        back cannot set it, and it also moves when permissions are mended.
         """
         path = self.path(name)
         try:
             status = path.stat()
         except OSError as error:
             return f"unreadable: {error.strerror}"
-        stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_mode & 0o777:o}"
+        stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
         return f"{stamp}-{dicom_decoders()}" if is_dicom(path.name) else stamp
 
 

@@ -63,13 +63,16 @@ def read_rows(
         InputError: as `read_lines`, and with the lines that are no CSV.
     """
     lines = _head(path) if header_only else read_lines(path)
-    separator = max(",;\t", key=lines[0].count)
+    first = next((line for line in lines if line.strip()), "")
+    separator = max(",;\t", key=first.count)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
-        header = next(reader, [])
+        header = next((row for row in reader if any(cell.strip() for cell in row)), [])
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+    while header and not header[-1].strip():  # a comma at the end of every line
+        header.pop()
     if header_only:
         return header, []
     if not rows:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -148,6 +150,14 @@ def test_without_patients_each_image_is_its_own_and_a_note_says_so(tmp_path: Pat
     assert "too good" in data.notes[0]
 
 
+def test_empty_lines_and_cells_around_a_table_say_nothing(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text = "\r\n" + HEADER.replace("\n", ",,\r\n") + "a.png,Mass,1\r\n\r\n"
+    (tmp_path / "Data_Entry_2017.csv").write_bytes(text.encode())
+    data = read_dataset(tmp_path)
+    assert (data.names, data.patients.tolist(), data.extra) == (("a.png",), ["1"], {})
+
+
 def test_gzip_semicolons_and_a_byte_order_mark(tmp_path: Path) -> None:
     text = "\ufeff" + HEADER.replace(",", ";") + "a.png;Mass;1\r\n\r\n"
     (tmp_path / "Data_Entry_2017_v2020.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -283,6 +293,11 @@ def test_the_stamp_follows_the_file(tmp_path: Path) -> None:
     assert data.source.stamp("a.png") == before
     Image.new("L", (13, 10)).save(tmp_path / "a.png")
     assert data.source.stamp("a.png") != before
+    kept, old = (tmp_path / "a.png").stat(), data.source.stamp("a.png")
+    time.sleep(0.02)  # the clock that stamps files ticks every few milliseconds
+    (tmp_path / "a.png").write_bytes(b"x" * kept.st_size)
+    os.utime(tmp_path / "a.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert data.source.stamp("a.png") != old, "same size, and the old time put back"
     (tmp_path / "a.png").unlink()
     assert "unreadable" in data.source.stamp("a.png")
 

@@ -28,6 +28,12 @@ WEIGHT_BYTES = {
 COPIES_RUNNING = 5
 """Copies of the weights a running trial keeps on disk: live, best, two moments, one in writing."""
 
+LONG_SECONDS = 5.0
+"""Steps that have taken so long are not timed again."""
+
+CPU_PIXELS = 32 * 64 * 64
+"""Pixels of a timed batch on a CPU at the most."""
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -134,8 +140,11 @@ def _time_step(recipe: Recipe, settings: Settings, steps: int) -> float:
         device = pick_device("auto" if settings.gpus_per_trial else "cpu")
         model = build_model(recipe).to(device).train()
         optimizer = build_optimizer(model, recipe)
-        batch = min(recipe.batch_size, 32)
-        images = torch.rand(batch, 1, *size_of(recipe.input_size), device=device)
+        size = size_of(recipe.input_size)
+        # On a CPU a step's time grows with its pixels, so a few large images tell enough.
+        fits = recipe.batch_size if device.type == "cuda" else CPU_PIXELS // math.prod(size)
+        batch = max(2, min(recipe.batch_size, fits))
+        images = torch.rand(batch, 1, *size, device=device)
         times = []
         for _ in range(steps):
             begin = time.perf_counter()
@@ -145,6 +154,8 @@ def _time_step(recipe: Recipe, settings: Settings, steps: int) -> float:
             if device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - begin)
+            if sum(times) > LONG_SECONDS:
+                break
         return statistics.median(times) * recipe.batch_size / batch
     finally:
         torch.set_num_threads(threads)

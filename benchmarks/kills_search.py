@@ -58,7 +58,7 @@ def value_of(params: dict[str, Any], seed: int, step: int) -> float:
     hill = 0.9 - 0.05 * abs(math.log10(params["lr"]) + 3) - 0.01 * abs(params["depth"] - 4)
     hill += 0.1 - params["dropout"] if params["model"] == "large" else 0.0
     noise = derive(seed, step) / 2**31 - 0.5
-    return hill * (1 - math.exp(-step)) + 0.02 * noise
+    return float(hill * (1 - math.exp(-step)) + 0.02 * noise)
 
 
 class Ledgered:

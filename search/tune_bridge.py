@@ -133,7 +133,7 @@ class Bridge:
         if self.driver.waiting(trial.trial_id) and "creation task" in message:
             raise StudyError(
                 "a worker cannot load what it should run, so no trial could:\n"
-                + last_lines(message)
+                + last_lines(message, 3)
             )
         actor, name = self._workers.pop(self._running.pop(trial.trial_id, ""), (None, ""))
         if actor is not None:
@@ -164,7 +164,7 @@ def read_message(trial: Trial) -> str:
 
 def last_lines(text: str, lines: int = 12) -> str:
     """The end of a long message, where the cause stands."""
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+    return "\n".join([line for line in text.splitlines() if line.strip(" ^~")][-lines:])
 
 
 def keep_workers(controller: Any, trial: Trial, number: int) -> None:

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 from .dicom import dicom_size, is_dicom, read_dicom
 from .errors import ImageError
 
-__all__ = ["ImageError", "image_size", "read_image"]
+__all__ = ["ImageError", "image_size", "read_image", "thumbnail"]
 
 MAX_PIXELS = 100_000_000
 """An image with more is refused before it is decoded (a chest X-ray has 4 to 20 million)."""
@@ -58,6 +58,28 @@ def image_size(path: Path) -> tuple[int, int]:
         return dicom_size(path)
     with _open(path) as image:
         return image.size
+
+
+def thumbnail(path: Path, side: int) -> np.ndarray | None:
+    """A PNG or JPEG in colour, its longer side at most ``side``: (h, w, 3) uint8.
+
+    None for what has no colours by its format: grey pictures and DICOM.
+
+    Raises:
+        ImageError: where the file cannot be read or is no image.
+    """
+    if _kind(path) == "dicom":
+        return None
+    with _open(path) as image:
+        if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
+            return None
+        try:
+            image.draft("RGB", (side, side))
+            colours = image.convert("RGBA" if "transparency" in image.info else "RGB")
+            colours.thumbnail((side, side), Image.Resampling.BOX)
+            return np.asarray(colours.convert("RGB"))
+        except (*_NOT_DECODED, MemoryError) as error:
+            raise ImageError(f"truncated or damaged: {_reason(error)}") from None
 
 
 def _kind(path: Path) -> str:

@@ -18,7 +18,10 @@ from cxrsearch.learn.recipe import size_of
 BF16_CAPABILITY = (8, 0)
 """From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
 
-_OOM_PHRASES = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_OOM_PHRASES = (
+    "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
+    "status_alloc_failed",  # cuBLAS and cuDNN, for their work space
+)  # fmt: skip
 _HEADROOM = 1.5  # gradients of activations and work space, over what autograd keeps
 _CGROUP = Path("/sys/fs/cgroup")
 

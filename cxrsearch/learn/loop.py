@@ -66,6 +66,11 @@ class Learner:
                 model, recipe.input_size, recipe.batch_size, device, memory_share
             ),
         )
+        if micro is None and self.smallest > 1 and self.micro < recipe.batch_size:
+            self.notes += (
+                f"memory allows {self.micro} of {recipe.batch_size} images at once: batch "
+                "normalisation is over those",
+            )
         self.model: nn.Module = model.to(device)
         self.pixels = Pixels(data, data.train, recipe, device)
         labels = data.labels[data.train]

@@ -41,6 +41,8 @@ def check_out(folder: Path) -> None:
     Raises:
         InputError: where it exists with something in it, or is a file.
     """
+    if folder.name in ("", ".."):  # a folder cannot be put in place of itself
+        raise InputError(f"--out {folder}: name a new folder in it, such as {folder / 'model'}")
     if folder.is_file():
         raise InputError(f"--out {folder}: that is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):

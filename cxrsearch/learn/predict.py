@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from cxrsearch.data.dicom import dicom_problem, is_dicom
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import find_images
-from cxrsearch.data.images import image_size, read_image
+from cxrsearch.data.images import image_size, read_image, thumbnail
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.model_folder import LoadedModel
@@ -33,8 +31,11 @@ from search.files import write_text
 LONGEST = 2.0
 """Longer side over shorter side at most: a chest X-ray is nearly square."""
 
-ENLARGED = 2.0
+ENLARGED = 3.0
 """How much an image may be enlarged at most to fill what the network sees."""
+
+SMALLEST = 32
+"""Shorter side below which no picture is a chest X-ray that anything could be told from."""
 
 COLOURED, COLOUR_SHARE = 32, 0.1
 """An image is coloured where channels differ by more levels than this, in more of its area."""
@@ -123,11 +124,11 @@ def image_names(files: Sequence[str]) -> tuple[str, ...]:
 def smallest_side(model: LoadedModel) -> int:
     """Shorter side in pixels that an image needs for ``model``.
 
-    Its window, enlarged by at most `ENLARGED`, must fill what the network sees. A model
-    whose own images were smaller than that takes images as small as those.
+    Its window, enlarged by at most `ENLARGED`, must fill what the network sees, and it has
+    `SMALLEST` or more. A model whose own images were smaller takes images as small as those.
     """
     sides = zip(size_of(model.recipe.crop), size_of(model.recipe.input_size), strict=True)
-    needed = max(seen * FRAME / window for window, seen in sides) / ENLARGED
+    needed = max(SMALLEST, *(seen * FRAME / window / ENLARGED for window, seen in sides))
     own = model.card["pixels"].get("source_side")
     return int(min(needed, own if isinstance(own, int | float) else needed))
 
@@ -156,21 +157,15 @@ def misfit(path: Path, smallest: int) -> str | None:
 
 
 def coloured_share(path: Path) -> float:
-    """Share of the pixels whose colour channels differ clearly; 0 for grey formats and DICOM."""
-    try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            if file.read(132)[128:] == b"DICM":
-                return 0.0
-            image = Image.open(path, formats=("PNG", "JPEG"))
-            with image:
-                if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I"):
-                    return 0.0
-                image.draft("RGB", (256, 256))
-                image.thumbnail((256, 256), Image.Resampling.BOX)
-                pixels = np.asarray(image.convert("RGB"), np.int16)
-    except (OSError, ValueError, SyntaxError):  # read_image will say what is wrong
+    """Share of the pixels whose colour channels differ clearly; 0 for grey formats and DICOM.
+
+    Raises:
+        ImageError: where it cannot be read at all.
+    """
+    colours = thumbnail(path, 256)
+    if colours is None:
         return 0.0
+    pixels = colours.astype(np.int16)
     return float(np.mean(pixels.max(axis=2) - pixels.min(axis=2) > COLOURED))
 
 

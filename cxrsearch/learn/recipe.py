@@ -78,10 +78,17 @@ class Recipe:
     contrast: float = _gene(0.0, "contrast factor 1 - c to 1 + c", low=0.0, high=0.9)
 
     train_seed: float = _gene(
-        1.0, "share of the training images drawn each epoch", above=0.0, high=1.0
+        1.0,
+        "share of the training images drawn each epoch, without replacement; at 1 all are, and "
+        "balance and ratios say nothing",
+        above=0.0,
+        high=1.0,
     )
     balance: float = _gene(
-        0.0, "0: draw as the data is; 1: every disease equally likely", low=0.0, high=1.0
+        0.0,
+        "0: draw as the data is; 1: every disease equally likely (train_seed below 1)",
+        low=0.0,
+        high=1.0,
     )
     ratios: tuple[float, ...] = field(
         default=(1.0,) * len(RATIO_NAMES),
@@ -130,6 +137,6 @@ def gene_limits() -> dict[str, dict[str, Any]]:
     for name in RATIO_NAMES:
         limits[RATIO_PREFIX + name] = {
             "default": 1.0, "type": "float", "above": 0.0, "high": 100.0,
-            "help": f"draw weight of images with {name.replace('_', ' ')}",
+            "help": f"draw weight of images with {name.replace('_', ' ')} (train_seed below 1)",
         }  # fmt: skip
     return limits

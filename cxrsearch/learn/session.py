@@ -4,6 +4,10 @@ A `Session` owns the learner and a small book of plain values. Work is handed to
 function; where memory runs out in the middle, the session goes back to its checkpoint (or
 to the start), halves the micro-batch and does the work again. So an out-of-memory error
 leaves no half-taken step behind, and the effective batch stays what the recipe says.
+
+One thing the micro-batch does decide: training-mode batch normalisation is over the images
+that go through the network together, as wherever gradients are accumulated. So its size is
+in the notes where it is not the whole batch, and in the checkpoint, for a resumed run to keep.
 """
 
 from __future__ import annotations

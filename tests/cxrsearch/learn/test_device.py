@@ -123,6 +123,9 @@ def test_kinds_of_out_of_memory_are_known() -> None:
     assert devices.is_out_of_memory(
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
     )
+    assert devices.is_out_of_memory(
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    )
     assert not devices.is_out_of_memory(RuntimeError("shapes do not match"))
     assert not devices.is_out_of_memory(ValueError("out of memory"))
 

@@ -82,6 +82,9 @@ def test_a_taken_folder_is_refused_and_an_empty_one_used(folder, recipe, meta, t
         save_model(folder, model, recipe, meta)
     with pytest.raises(InputError, match="is a file"):
         save_model(folder / "model.json", model, recipe, meta)
+    for place in (Path(), tmp_path / ".."):
+        with pytest.raises(InputError, match="name a new folder in it"):
+            save_model(place, model, recipe, meta)
     (tmp_path / "empty").mkdir()
     save_model(tmp_path / "empty", model, recipe, meta)
     assert load_model(tmp_path / "empty", "cpu").splits() is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_a_model_of_small_images_takes_small_images(recipe, tmp_path) -> None:
     save_model(tmp_path / "m", models.build_model(recipe), recipe, meta)
     draw(tmp_path / "in" / "tiny.png", (12, 12))
     assert predict_folder(load_model(tmp_path / "m", "cpu"), tmp_path / "in").left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "smallest"),
+    [(1024, 32, 32), (704, 96, 46), (768, 128, 56), (1024, 224, 74), ("600x800", "300x400", 170)],
+)
+def test_the_window_may_be_enlarged_three_times(model, crop, size, smallest) -> None:
+    wider = replace(model, recipe=replace(model.recipe, crop=crop, input_size=size))
+    assert predict.smallest_side(wider) == smallest
+
+
+def test_odd_files_leave_no_warning_behind(model, tmp_path, recwarn) -> None:
+    draw(tmp_path / "in" / "grey.png")
+    palette = Image.open(tmp_path / "in" / "grey.png").convert("P")
+    palette.save(tmp_path / "in" / "palette.png", transparency=bytes(range(256)))
+    assert predict_folder(model, tmp_path / "in").left_out == ()
+    assert not recwarn.list
 
 
 def test_folders_without_a_usable_image_are_input_errors(model, tmp_path) -> None:

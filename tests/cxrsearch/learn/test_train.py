@@ -278,6 +278,12 @@ def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
     assert "2 images" in caught.value.outcome.detail
 
 
+def test_a_batch_that_goes_through_in_parts_is_noted(study, recipe, monkeypatch) -> None:
+    monkeypatch.setattr(loop.devices, "free_memory", lambda _: 0)
+    learner = loop.Learner(recipe, study.data, seed=0, device=torch.device("cpu"))
+    assert any("2 of 5 images at once" in note for note in learner.notes)
+
+
 def test_gradients_add_up_over_micro_batches(study, recipe) -> None:
     recipe = replace(recipe, dropout=0.0, batch_size=8, freeze=1, momentum=0.0)
     weights = []

@@ -19,7 +19,6 @@ Prints a table, and exits with 1 if anything was violated.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -29,114 +28,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import kills_search
-from optuna.trial import FrozenTrial
+from kills_checks import Result, check_end, check_kept, check_ledger, history, ledger
 
 from search.samplers import REPLAYABLE, WHY_NOT
-from search.study import read_study
-
-IGNORED = {"attempt", "spans", "started", "deaths"}
-"""Trial attributes that tell of the kills themselves."""
 
 PATIENCE = 120.0
-
-
-@dataclass
-class Result:
-    """What one row of the table counts."""
-
-    name: str
-    kills: int = 0
-    searches: int = 0
-    trials: int = 0
-    redone: int = 0
-    violations: list[str] = field(default_factory=list)
-    compared: int = 0
-
-
-def history(folder: Path) -> list[dict[str, Any]]:
-    """All that a trial's history should say whatever was killed, by trial."""
-    return [fate(trial) for trial in read_study(folder / "study").trials]
-
-
-def fate(trial: FrozenTrial) -> dict[str, Any]:
-    """One trial's history."""
-    attrs = {k: v for k, v in trial.user_attrs.items() if k not in IGNORED}
-    return {
-        "number": trial.number,
-        "state": trial.state.name,
-        "values": trial.values,
-        "params": trial.params,
-        "steps": trial.intermediate_values,
-        "attrs": attrs,
-        "system": trial.system_attrs,
-    }
-
-
-def finished(folder: Path) -> dict[int, dict[str, Any]]:
-    """The trials that have ended; none while there is no study yet."""
-    if not (folder / "study" / "history.db").exists():
-        return {}
-    done = ("COMPLETE", "PRUNED", "FAIL")
-    return {t["number"]: t for t in history(folder) if t["state"] in done}
-
-
-def ledger(folder: Path) -> Iterator[tuple[str, int, int, int, int]]:
-    """What the objective did: (run or saved, trial, step, attempt, process)."""
-    file = folder / kills_search.LEDGER
-    for line in file.read_text().splitlines() if file.exists() else ():
-        what, number, step, attempt, process = json.loads(line)
-        yield what, number, step, attempt, process
-
-
-def check_ledger(folder: Path, kills: int, result: Result) -> None:
-    """Steps done again, and trials that did not go on where they were."""
-    saved: dict[int, int] = {}
-    runs: dict[tuple[int, int], int] = {}
-    for what, number, step, _, _ in ledger(folder):
-        if what == "saved":
-            saved[number] = step
-            continue
-        runs[number, step] = runs.get((number, step), 0) + 1
-        last = saved.get(number, 0)
-        # Killed between the rename and this note, a step is saved without a note.
-        if step not in (last + 1, last + 2):
-            result.violations.append(f"trial {number} ran step {step} after step {last} was saved")
-    again = sum(count - 1 for count in runs.values())
-    result.redone += again
-    if again > kills * 2:
-        result.violations.append(f"{again} steps were run again after {kills} kills")
-
-
-def check_end(folder: Path, trials: int, result: Result) -> None:
-    """States and values of a search that has come to its end."""
-    found = history(folder)
-    result.trials += len(found)
-    if len(found) != trials:
-        result.violations.append(f"{len(found)} trials instead of {trials}")
-    for trial in found:
-        number, state = trial["number"], trial["state"]
-        if state not in ("COMPLETE", "PRUNED"):
-            result.violations.append(f"trial {number} is {state} at the end")
-        params, seed = trial["attrs"]["params"], trial["attrs"]["seed"]
-        for step, value in trial["steps"].items():
-            if value != kills_search.value_of(params, seed, step):
-                result.violations.append(f"trial {number}: a wrong value at step {step}")
-        if state == "COMPLETE" and len(trial["steps"]) != kills_search.STEPS:
-            result.violations.append(f"trial {number}: reports of some steps are missing")
-
-
-def check_kept(before: dict[int, Any], folder: Path, result: Result) -> dict[int, Any]:
-    """Whether what had ended before is there still, as it was; what has ended by now."""
-    now = finished(folder)
-    for number, trial in before.items():
-        if now.get(number) != trial:
-            result.violations.append(f"trial {number} had ended and is not what it was")
-    return now
 
 
 class Killed:
@@ -248,7 +148,7 @@ def at_points(options: argparse.Namespace, sampler: str, scratch: Path) -> Resul
     result = Result(f"{options.runner}, points, {sampler}")
     draw = random.Random(f"{options.seed} {sampler} points")
     reference = uninterrupted(options, sampler, scratch, result)
-    for point in kills_search.POINTS:
+    for point in options.point:
         folder = scratch / f"{sampler}-{point}"
         folder.mkdir()
         search = Killed(options, sampler, folder)
@@ -305,10 +205,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--step", type=float, default=0.05, help="seconds a step takes")
     parser.add_argument("--span", type=float, help="a kill comes within so many seconds")
-    parser.add_argument("--no-points", action="store_true", help="kills at random only")
+    parser.add_argument(
+        "--point", action="append", choices=[*kills_search.POINTS, "none"],
+        help="kill at this point only (again for several); none: at random only",
+    )  # fmt: skip
     options = parser.parse_args()
     if options.target == "worker" and options.runner == "serial":
         parser.error("the serial runner has no workers; add --runner ray")
+    if options.point is None:
+        options.point = list(kills_search.POINTS)
+    if "none" in options.point or options.target == "worker":
+        options.point = []
     if options.span is None:
         by_runner = 12.0 if options.runner == "ray" else 1.2
         options.span = 1.0 if options.target == "worker" else by_runner
@@ -326,8 +233,7 @@ def main() -> int:
     print(f"{'':44}{'kills':>6}{'searches':>9}{'trials':>7}{'redone':>7}{'equal':>7}  violations")
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
         for sampler in samplers:
-            ways = [at_random] if options.no_points or options.target == "worker" else []
-            for way in ways or [at_random, at_points]:
+            for way in [at_random, at_points] if options.point else [at_random]:
                 row = way(options, sampler, Path(scratch))
                 equal = str(row.compared) if options.runner == "serial" else "-"
                 print(

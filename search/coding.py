@@ -42,6 +42,20 @@ def levels(dist: BaseDistribution) -> int | None:
     raise TypeError(f"{type(dist).__name__} is not a distribution of floats, ints or choices")
 
 
+def values_of(dist: BaseDistribution) -> list[Any]:
+    """All values of a ``dist`` that is not continuous, in order.
+
+    Raises:
+        ValueError: it is continuous.
+    """
+    count = levels(dist)
+    if count is None:
+        raise ValueError(f"the values of {dist} cannot be counted")
+    if isinstance(dist, IntDistribution):
+        return list(range(dist.low, dist.high + 1, dist.step))
+    return [from_unit(dist, (k + 0.5) / count) for k in range(count)]
+
+
 def to_unit(dist: BaseDistribution, value: Any) -> float:
     """Where ``value`` lies in ``dist``, from 0 to 1.
 

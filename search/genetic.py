@@ -14,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit
-from .genetic_history import CARRIED, History, design, fit, union
+from .genetic_history import CARRIED, History, carried_of, design, fit, union, visible
 from .genetic_operators import Individual, Operators
 from .seeds import derive
 
@@ -54,7 +54,7 @@ class GeneticSampler(BaseSampler):
     count by the step they reached and their best value up to it (`search.halving.credit`),
     below every complete one; failed ones are never parents, and their neighbourhood is
     avoided. No combination of the genes that matter is tried twice, as long as there is a
-    new one to find.
+    new one to find; in a space of up to 10,000 combinations it is found for certain.
 
     Two user attributes are written with every trial: ``lineage`` (parents, operator,
     changed genes; see `search.lineage`) and ``carried`` (the value of every gene, also of
@@ -106,7 +106,7 @@ class GeneticSampler(BaseSampler):
                 "mutation_rate and mutation_strength must be above 0, got "
                 f"{mutation_rate} and {mutation_strength}"
             )
-        self.seed = secrets.randbelow(2**31) if seed is None else seed
+        self.seed = secrets.randbelow(2**31) if seed is None else int(seed)
         self.population_size = population_size
         self.scheme = scheme
         self._space = None if space is None else dict(space)
@@ -138,8 +138,7 @@ class GeneticSampler(BaseSampler):
             raise ValueError(
                 f"GeneticSampler has one objective, the study has {len(study.directions)}"
             )
-        trials = study.get_trials(deepcopy=False)
-        return union((t for t in trials if t.number != trial.number), self._space)
+        return union(visible(study.get_trials(deepcopy=False), trial.number), self._space)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -170,9 +169,9 @@ class GeneticSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """A gene met for the first time, or one whose range has changed since."""
-        stored = study._storage.get_trial(trial._trial_id).user_attrs.get(CARRIED, {})
-        if param_name in stored:
-            return fit(param_distribution, stored[param_name])
+        carried = carried_of(study._storage.get_trial(trial._trial_id))
+        if param_name in carried:
+            return fit(param_distribution, carried[param_name])
         space = {param_name: param_distribution}
         return design(self.seed, trial.number, self.population_size, space)[param_name]
 
@@ -235,8 +234,8 @@ class GeneticSampler(BaseSampler):
             values = {n: from_unit(dist, rng.random()) for n, dist in space.items()}
             values.update(fixed)
             if not history.is_tried(values):
-                break
-        return _Child(values, "random")
+                return _Child(values, "random")
+        return _Child(history.untried(fixed, rng) or values, "random")
 
 
 def _distance(parent: Individual, numbers: list[float], classes: list[int]) -> float:

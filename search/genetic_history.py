@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -13,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .coding import from_unit, to_unit
+from .coding import from_unit, levels, to_unit, values_of
 from .genetic_operators import Credit, Individual, Layout
 from .halving import credit
 from .seeds import derive
@@ -22,10 +24,26 @@ CARRIED = "carried"
 """User attribute: the value of every gene the sampler proposed, expressed or not."""
 
 
+SMALL = 10_000
+"""Combinations of genes up to which a space is searched for one that was not tried."""
+
+
 def params_of(trial: FrozenTrial) -> Mapping[str, Any]:
     """The trial's parameters, or those it will have if it still waits (a known-good point)."""
     fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
     return trial.params or fixed
+
+
+def carried_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What `CARRIED` holds; nothing where another program wrote something else there."""
+    found = trial.user_attrs.get(CARRIED)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def visible(trials: Iterable[FrozenTrial], number: int) -> list[FrozenTrial]:
+    """The trials that trial ``number`` may know of, by number: finished, or asked for before."""
+    known = (t for t in trials if t.state.is_finished() or t.number < number)
+    return sorted((t for t in known if t.number != number), key=lambda t: t.number)
 
 
 def union(
@@ -56,10 +74,12 @@ def merit(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float] 
 
 
 def is_bad(trial: FrozenTrial) -> bool:
-    """Whether the trial failed or met NaN: its neighbourhood is better avoided."""
-    return trial.state == TrialState.FAIL or any(
-        math.isnan(v) for v in trial.intermediate_values.values()
-    )
+    """Whether the trial failed or met NaN: its neighbourhood is better avoided.
+
+    A trial that got over a NaN and completed is as good as its value.
+    """
+    met_nan = any(math.isnan(v) for v in trial.intermediate_values.values())
+    return trial.state == TrialState.FAIL or (met_nan and trial.state != TrialState.COMPLETE)
 
 
 def design(
@@ -89,14 +109,15 @@ class History:
         layout: every gene seen or given.
         ranked: (credit, trial), best first; among equals the newest first, so that the
             population drifts over plateaus instead of standing still.
-        tried: parameters of all trials finished, and of those unfinished with lower numbers.
+        tried: by the genes that took part, their values in all trials finished, and in those
+            unfinished with lower numbers.
         bad: parameters of the trials that failed.
     """
 
     seed: int
     layout: Layout
     ranked: Sequence[tuple[tuple[float, float], FrozenTrial]]
-    tried: Sequence[Mapping[str, Any]]
+    tried: Mapping[tuple[str, ...], AbstractSet[tuple[str, ...]]]
     bad: Sequence[Mapping[str, Any]]
 
     @classmethod
@@ -119,24 +140,24 @@ class History:
             given: genes known beforehand.
             parents_below: only trials with lower numbers may be parents.
         """
-        visible = [
-            t for t in trials if t.number != number and (t.state.is_finished() or t.number < number)
-        ]
-        visible.sort(key=lambda t: t.number)
+        known = visible(trials, number)
+        space = union(known, given)
         ranked, bad = [], []
-        for trial in visible:
+        tried: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+        for trial in known:
+            params = {n: v for n, v in params_of(trial).items() if n in space}
+            if params:
+                names = tuple(sorted(params))
+                tried.setdefault(names, set()).add(tuple(_key(params[n]) for n in names))
             if not trial.state.is_finished():
                 continue
             worth = None if is_bad(trial) else merit(trial, direction)
             if worth is None:
-                bad += [trial.params] if is_bad(trial) else []
+                bad += [params] if params and is_bad(trial) else []
             elif parents_below is None or trial.number < parents_below:
                 ranked.append((worth, trial))
         ranked.sort(key=lambda pair: (pair[0], pair[1].number), reverse=True)
-        space = union(visible, given)
-        tried = [{n: v for n, v in params_of(t).items() if n in space} for t in visible]
-        bad = [{n: v for n, v in params.items() if n in space} for params in bad]
-        return cls(seed, Layout(space), ranked, [t for t in tried if t], [b for b in bad if b])
+        return cls(seed, Layout(space), ranked, tried, bad)
 
     def population(self, size: int) -> list[Individual]:
         """The best ``size`` individuals so far, best first."""
@@ -144,7 +165,7 @@ class History:
 
     def _individual(self, trial: FrozenTrial, worth: tuple[float, float]) -> Individual:
         space = self.layout.space
-        known = {**trial.user_attrs.get(CARRIED, {}), **trial.params}
+        known = {**carried_of(trial), **trial.params}
         values = {}
         for name, dist in space.items():
             rng = Random(derive(self.seed, "fill", name, trial.number))
@@ -161,7 +182,22 @@ class History:
         An objective that is given a trial's values for all the genes the trial expressed
         goes the same way through every condition, so these genes decide alone.
         """
-        return any(all(_equal(values[n], v) for n, v in params.items()) for params in self.tried)
+        return any(
+            tuple(_key(values[n]) for n in names) in seen for names, seen in self.tried.items()
+        )
+
+    def untried(self, fixed: Mapping[str, Any], rng: Random) -> dict[str, Any] | None:
+        """A combination with ``fixed`` that was not tried, by trying all of a small space.
+
+        None where there is none, or where the space is not small.
+        """
+        space = {n: d for n, d in self.layout.space.items() if n not in fixed}
+        counts = [levels(dist) for dist in space.values()]
+        if math.prod(SMALL + 1 if c is None else c for c in counts) > SMALL:
+            return None
+        orders = [rng.sample(found, len(found)) for found in map(values_of, space.values())]
+        found = ({**dict(zip(space, c, strict=True)), **fixed} for c in product(*orders))
+        return next((values for values in found if not self.is_tried(values)), None)
 
     def is_near_bad(self, values: Mapping[str, Any], radius: float) -> bool:
         """Whether some failed trial lies within ``radius`` of ``values`` in each of its genes."""
@@ -178,17 +214,16 @@ def fit(dist: BaseDistribution, value: Any) -> Any:
         if dist._contains(dist.to_internal_repr(value)):
             return value
         return from_unit(dist, to_unit(dist, value))
-    except (ValueError, TypeError):  # another kind of gene under the same name
+    except (ValueError, TypeError, OverflowError):  # another kind of gene under the same name
         return from_unit(dist, 0.5)
 
 
-def _equal(one: Any, two: Any) -> bool:
-    if isinstance(one, float) and isinstance(two, float):
-        return math.isclose(one, two, rel_tol=1e-9)
-    return bool(one == two)
+def _key(value: Any) -> str:
+    """The same text for values that are the same to an objective: rounding noise is not."""
+    return f"{value + 0.0:.9g}" if isinstance(value, float) else repr(value)
 
 
 def _near(dist: BaseDistribution, one: Any, two: Any, radius: float) -> bool:
     if isinstance(dist, CategoricalDistribution):
-        return _equal(one, two)
+        return bool(one == two)
     return abs(to_unit(dist, one) - to_unit(dist, fit(dist, two))) < radius

@@ -138,6 +138,12 @@ def test_the_default_seed_differs_between_samplers_and_stays_within_one() -> Non
     assert studies[0].trials[-1].params == studies[1].trials[-1].params
 
 
+def test_a_seed_may_be_numpy_s() -> None:
+    assert best(sphere, GeneticSampler(seed=np.int64(1)), 3) == best(
+        sphere, GeneticSampler(seed=1), 3
+    )
+
+
 def test_python_and_numpy_global_generators_are_left_alone() -> None:
     random.seed(5)
     np.random.seed(5)
@@ -253,10 +259,37 @@ def test_failed_nan_and_silent_trials_are_never_parents() -> None:
     assert all(read.is_tried({"x": x}) for x in (0.1, 0.2, 0.3, 0.4, 0.5))
 
 
+def test_a_trial_that_got_over_a_nan_and_completed_may_be_a_parent() -> None:
+    steps = {1: math.nan, 2: 0.4}
+    read = history(
+        [trial_of(0, {"x": 0.1}, TrialState.COMPLETE, value=0.4, intermediate_values=steps)], 9
+    )
+    assert [t.number for _, t in read.ranked] == [0]
+    assert not read.bad
+
+
 def test_unfinished_trials_with_higher_numbers_are_not_seen() -> None:
     running = trial_of(5, {"x": 0.5}, TrialState.RUNNING)
     assert history([running], 6).is_tried({"x": 0.5})
     assert not history([running], 4).tried
+    study = optuna.create_study()
+    study.add_trials([running])
+    sampler = GeneticSampler(seed=1)
+    early, late = trial_of(0, {}, TrialState.RUNNING), trial_of(9, {}, TrialState.RUNNING)
+    early.number = -1  # asked before the study's first
+    assert sampler.infer_relative_search_space(study, early) == {}
+    assert set(sampler.infer_relative_search_space(study, late)) == {"x"}
+
+
+@pytest.mark.parametrize("carried", [None, "x", 5, [1], {"x": 10**400}, {"x": [1]}, {"other": 1}])
+def test_an_attribute_of_another_program_does_no_harm(carried: Any) -> None:
+    study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=1))
+    for n in range(12):
+        trial = trial_of(n, {"x": n / 20}, TrialState.COMPLETE, value=n)
+        trial.user_attrs = {"carried": carried, "lineage": carried}
+        study.add_trial(trial)
+    study.optimize(recipe, n_trials=3)
+    assert len(study.trials) == 15
 
 
 def test_a_trial_repeats_another_if_the_genes_that_mattered_are_equal() -> None:
@@ -284,11 +317,23 @@ def test_no_combination_is_tried_twice_until_all_are() -> None:
         value = float(trial.suggest_int("n", 1, 4))
         return value + (trial.suggest_int("m", 0, 2) if kind == "b" else 0)
 
-    study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=4))
-    study.optimize(objective, n_trials=24)  # 4 + 4 + 4 * 3 = 20 combinations
-    seen = [str(sorted(t.params.items())) for t in study.trials]
-    assert len(set(seen[:20])) >= 19
-    assert len(set(seen)) == 20
+    for seed in range(5):
+        study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=seed))
+        study.optimize(objective, n_trials=24)  # 4 + 4 + 4 * 3 = 20 combinations
+        seen = [str(sorted(t.params.items())) for t in study.trials]
+        assert len(set(seen[:20])) == len(set(seen)) == 20
+
+
+def test_the_last_new_combination_of_a_hundred_is_found() -> None:
+    def objective(trial: Any) -> float:
+        log = trial.suggest_int("log", 1, 5, log=True)
+        return log * trial.suggest_float("step", 0, 0.9, step=0.1) + trial.suggest_int(
+            "n", 2, 4, step=2
+        )
+
+    study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=1))
+    study.optimize(objective, n_trials=100)
+    assert len({tuple(sorted(t.params.items())) for t in study.trials}) == 100
 
 
 def test_a_switched_condition_inherits_what_was_carried() -> None:

@@ -80,7 +80,8 @@ def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
     found = find_images(folder)
     if not found.files:
         raise InputError(
-            f"{folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or .dicom)"
+            f"{folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or .dicom); give "
+            "the folder that holds them"
         )
     match = match_images(table.images, found.files)
     rows = [row for row, name in enumerate(table.images) if name in match.files]
@@ -122,19 +123,20 @@ def read_test_list(path: Path) -> list[str]:
 
 def _check_places(folder: Path, labels: Path | None) -> None:
     """Collect what is wrong with the two paths before anything is read."""
-    problems = [_folder_problem(folder), None if labels is None else _file_problem(Path(labels))]
+    problems = [folder_problem(folder), None if labels is None else _file_problem(Path(labels))]
     if any(problems):
         raise InputError([problem for problem in problems if problem])
 
 
-def _folder_problem(folder: Path) -> str | None:
+def folder_problem(folder: Path) -> str | None:
+    """Why no images can lie in ``folder``, or None."""
     try:
         if not folder.exists():
-            return f"{folder}: no such folder"
+            return f"{folder}: no such folder; check its name"
         if not folder.is_dir():
-            return f"{folder}: a file, but a folder of images is wanted"
+            return f"{folder}: a file, but a folder of images is wanted; give the one it lies in"
         if next(folder.iterdir(), None) is None:
-            return f"{folder}: the folder is empty"
+            return f"{folder}: the folder is empty; give one that holds images"
     except OSError as error:
         return f"{folder}: cannot be read ({error.strerror}); check its permissions"
     return None
@@ -142,7 +144,7 @@ def _folder_problem(folder: Path) -> str | None:
 
 def _file_problem(labels: Path) -> str | None:
     try:
-        return None if labels.is_file() else f"{labels}: no such label table (a CSV file)"
+        return None if labels.is_file() else f"{labels}: no such label table; name a CSV file"
     except OSError as error:
         return f"{labels}: cannot be read ({error.strerror}); check its permissions"
 

@@ -26,15 +26,18 @@ def read_lines(path: Path) -> list[str]:
             data = gzip.decompress(data)
         text = data.decode("utf-8-sig")
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError(f"{path}: a damaged or truncated gzip file") from None
+        raise InputError(
+            f"{path}: a damaged or truncated gzip file; restore it from a copy"
+        ) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        why = error.strerror or error
+        raise InputError(f"{path}: cannot be read ({why}); check its place and rights") from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: not UTF-8 text (byte {error.start:,}); save it as CSV in UTF-8"
         ) from None
     if not text.strip():
-        raise InputError(f"{path}: the file is empty")
+        raise InputError(f"{path}: the file is empty; restore it, or name another one")
     if "\0" in text:
         raise InputError(f"{path}: not a text file; save it as CSV in UTF-8")
     # Not splitlines: it also breaks at marks that may stand inside a cell.
@@ -76,7 +79,7 @@ def read_rows(
     if header_only:
         return header, []
     if not rows:
-        raise InputError(f"{path}: a header, but no rows")
+        raise InputError(f"{path}: a header, but no rows; write one row an image")
     short = [
         f"{path}, line {line}: {len(row)} cells where the header has {len(header)}"
         for line, row in rows

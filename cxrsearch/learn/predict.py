@@ -22,6 +22,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import find_images
 from cxrsearch.data.images import image_size, read_image, thumbnail
+from cxrsearch.data.read import folder_problem
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.model_folder import LoadedModel
@@ -99,10 +100,8 @@ def predict_folder(
 
 def _files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Image files below ``folder``, as sorted paths, and notes."""
-    if not folder.exists():
-        raise InputError(f"{folder}: no such folder")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: a file, but a folder of images is wanted")
+    if problem := folder_problem(folder):
+        raise InputError(problem)
     files, notes = find_images(folder)
     if not files:
         raise InputError(

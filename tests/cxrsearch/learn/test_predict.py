@@ -117,6 +117,9 @@ def test_folders_without_a_usable_image_are_input_errors(model, tmp_path) -> Non
     with pytest.raises(InputError, match="a folder of images is wanted"):
         predict_folder(model, tmp_path / "file")
     (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="the folder is empty"):
+        predict_folder(model, tmp_path / "empty")
+    (tmp_path / "empty" / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="no images anywhere"):
         predict_folder(model, tmp_path / "empty")
     draw(tmp_path / "bad" / "tiny.png", (5, 5))

@@ -83,7 +83,8 @@ def test_grey_saved_as_rgb_with_a_small_coloured_mark_is_an_x_ray(model, tmp_pat
     found = predict_folder(model, tmp_path / "in")
     assert found.left_out == ()
     scores = dict(zip(found.names, found.scores, strict=True))
-    assert np.array_equal(scores["grey.png"], scores["rgb.png"])
+    # Another place in the batch may round the last bit in another way.
+    assert np.allclose(scores["grey.png"], scores["rgb.png"], rtol=0, atol=1e-6)
 
 
 def test_a_model_of_small_images_takes_small_images(recipe, tmp_path) -> None:

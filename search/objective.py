@@ -109,7 +109,7 @@ def drive(objective: Objective, task: Task) -> Steps:
                     return Outcome.failed("nan", f"the value of step {step.number} is {step.value}")
                 yield step
         except StopIteration as stop:
-            outcome: Outcome = stop.value
+            return _checked(stop.value)
         finally:
             steps.close()
     except TrialError as error:
@@ -118,6 +118,11 @@ def drive(objective: Objective, task: Task) -> Steps:
         return Outcome.failed("out of memory", str(error))
     except Exception:
         return Outcome.failed("crash", traceback.format_exc(limit=-4))
+
+
+def _checked(outcome: object) -> Outcome:
+    if not isinstance(outcome, Outcome):
+        return Outcome.failed("crash", f"the objective returned {outcome!r}, not an Outcome")
     if outcome.reason is None and (outcome.value is None or not math.isfinite(outcome.value)):
         return Outcome.failed("nan", f"the trial's final value is {outcome.value}")
     return outcome

@@ -1,8 +1,8 @@
 """Who descends from whom, by which operator, and how the population changed.
 
 Pure functions over finished trials; numbers only. `GeneticSampler` stores each trial's
-parents, operator and changed genes as the user attribute ``lineage``; trials without it (a
-known-good point, or another sampler's) stand alone.
+parents, operator and changed genes as the user attribute ``lineage``; trials without it
+(another sampler's) stand alone, and so do known-good points.
 """
 
 from __future__ import annotations
@@ -95,15 +95,21 @@ def record(
     trials: Mapping[int, FrozenTrial],
     direction: StudyDirection = StudyDirection.MAXIMIZE,
 ) -> Ancestor:
-    """The family record of ``trial``; parents that are not in ``trials`` are left out."""
-    stored = trial.user_attrs.get("lineage") or {}
-    known = [p for p in stored.get("parents", []) if p in trials and p < trial.number]
-    parents = tuple(dict.fromkeys(known))
-    if "operator" in stored:
-        operator = str(stored["operator"])
-    else:
-        is_point = bool(trial.user_attrs.get(POINT) or trial.system_attrs.get("fixed_params"))
-        operator = POINT if is_point else ""
+    """The family record of ``trial``; parents that are not in ``trials`` are left out.
+
+    A study may come from elsewhere: whatever is no lineage counts for none.
+    """
+    stored = trial.user_attrs.get("lineage")
+    stored = stored if isinstance(stored, Mapping) else {}
+    listed = stored.get("parents")
+    known = [p for p in listed if type(p) is int] if isinstance(listed, list) else []
+    parents = tuple(dict.fromkeys(p for p in known if p in trials and p < trial.number))
+    operator = stored.get("operator")
+    given = bool(trial.system_attrs.get("fixed_params"))
+    if trial.user_attrs.get(POINT) or (given and not parents):
+        operator = POINT
+    elif not isinstance(operator, str):
+        operator = ""
     changed = {}
     if parents:
         before, after = trials[parents[0]].params, trial.params

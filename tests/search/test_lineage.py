@@ -89,6 +89,39 @@ def test_parents_that_cannot_be_are_left_out() -> None:
     assert ancestors(odd, 0)[0].parents == ()
 
 
+@pytest.mark.parametrize(
+    "lineage",
+    [
+        [1],
+        "mutation",
+        5,
+        {"parents": None, "operator": None},
+        {"parents": 3, "operator": ["mutation"]},
+        {"parents": [[0], {}, "0", True, 0.0, None, -1]},
+        {"parents": {"0": 0}},
+    ],
+)
+def test_what_another_program_wrote_is_nobody_s_lineage(lineage: Any) -> None:
+    odd = [trial(n, {"lr": n / 9}, n / 9, operator="", lineage=lineage) for n in range(3)]
+    assert [(a.parents, a.operator) for a in ancestors(odd, 2)] == [((), "")]
+    assert [a.number for a in line(odd, 2)] == [2]
+    assert operators(odd) == []
+    assert len(generations(odd, 2)) == 2
+
+
+def test_a_known_good_point_is_one_also_in_a_genetic_search() -> None:
+    sampler = GeneticSampler(seed=1, population_size=4)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial({"lr": 0.5})
+    study.optimize(lambda t: t.suggest_float("lr", 0, 1) + t.suggest_float("drop", 0, 1), 6)
+    study.enqueue_trial({"lr": 0.5})
+    study.optimize(lambda t: t.suggest_float("lr", 0, 1) + t.suggest_float("drop", 0, 1), 1)
+    found = [ancestors(study.trials, n)[-1] for n in (0, 1, 6)]
+    assert [a.operator for a in found[:2]] == ["point", "initial"]
+    assert found[2].parents, "a child of which one gene was given"
+    assert found[2].operator not in ("point", "initial")
+
+
 def test_operators_count_what_they_brought() -> None:
     counts = {c.operator: c for c in operators(FAMILY)}
     assert (counts["mutation"].trials, counts["mutation"].finished) == (2, 1)

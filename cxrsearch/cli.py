@@ -79,8 +79,9 @@ def optuna(study: str | None, dry_run: bool, **given: Any) -> None:
 
 
 def _search(settings: Any, study: str | None, dry_run: bool) -> None:
-    from cxrsearch.experiment import check_room, new_folder, start
+    from cxrsearch.experiment import check_room, start
     from cxrsearch.prepare import prepare
+    from cxrsearch.study_folder import new_folder
     from cxrsearch.terminal import cache_progress, describe, describe_projection
 
     folder = new_folder(settings, study)
@@ -152,7 +153,7 @@ def status(study: Path, as_json: bool) -> None:
 @click.option("--serve", is_flag=True, help="Serve it on this machine and keep it up to date.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
-    """Write the search's history as one HTML page that works offline."""
+    """Write the search's history as one offline HTML page."""
     from cxrsearch.show.dashboard import dashboard as write
 
     if serve:
@@ -173,7 +174,11 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
 @click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
 @click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
 def train(study: Path, out: Path, trial: int | None) -> None:
-    """Retrain the best recipe on train + validation, for the winner's best number of epochs."""
+    """Retrain the best recipe into a model that predicts.
+
+    On train + validation, for the winner's best number of epochs: no validation part is left to
+    choose an epoch by.
+    """
     from cxrsearch.winner import train_winner
 
     for step in train_winner(study, out, trial):
@@ -238,7 +243,7 @@ def export(study: Path, out: Path | None) -> None:
 @cli.command(epilog=_example("cxrsearch spaces", "cxrsearch spaces report"))
 @click.argument("name", required=False)
 def spaces(name: str | None) -> None:
-    """List the shipped search spaces, or explain one (a name or a file)."""
+    """List the search spaces, or explain one (a name or a file)."""
     from cxrsearch.terminal import explain_space, list_spaces
 
     click.echo(explain_space(name) if name else list_spaces())

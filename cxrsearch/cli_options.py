@@ -72,7 +72,7 @@ _RESUME = [
     click.option("--gpus-per-trial", type=float, help="As before unless given."),
     click.option("--concurrent", type=int, help="As before unless given."),
     click.option("--address", metavar="HOST:PORT", help="As before unless given."),
-    click.option("--time-budget", metavar="TIME", help="A new wall-clock limit for all runs."),
+    click.option("--time-budget", metavar="TIME", help="Wall-clock limit from now on."),
     click.option("--storage", metavar="URL", help="The history's URL, where it has a password."),
     click.option("--data", metavar="DIR", help="Where the same data lie now, if they moved."),
     click.option("--cache", metavar="DIR", help="As before unless given."),

@@ -56,7 +56,7 @@ class Progress:
         elif event.kind == "step":
             self.running[event.number] = event.step.number
         elif event.kind == "retry":
-            self._line(f"trial {event.number} lost its worker and goes on from its checkpoint")
+            self._line(f"trial {event.number} goes on from its last finished epoch")
         elif event.kind == "end":
             self.running.pop(event.number, None)
             self.finished += 1

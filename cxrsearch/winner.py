@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.data.cache import open_cache
 from cxrsearch.errors import InputError
-from cxrsearch.experiment import load_study, read_study_yaml, trial_config
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import Progress, train_final
 from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, check_out, load_model
@@ -19,6 +18,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.prepare import cache_root, load_data
 from cxrsearch.settings import PHANTOM, Settings
+from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
 from search.record import StudyRecord, read_study
 
 Count = Callable[[int, int], None]

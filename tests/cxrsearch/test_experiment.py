@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from cxrsearch.errors import InputError
-from cxrsearch.experiment import Settings, new_folder, resume, search, status
+from cxrsearch.experiment import Settings, resume, search, status
+from cxrsearch.study_folder import new_folder
 from search.record import read_study
 
 
@@ -108,3 +109,25 @@ def test_someone_elses_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(InputError, match="not empty"):
         new_folder(Settings(), tmp_path)
+
+
+def test_resuming_a_finished_study_says_how_to_go_on(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    with pytest.raises(InputError, match="cxrsearch extend"):
+        resume(folder)
+
+
+def test_a_used_up_time_budget_is_said_and_can_be_renewed(
+    xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), time_budget="1s", trials=200, runner="serial"
+    )
+    folder = search(settings, tmp_path / "study")
+    before = status(folder)["trials"]
+    assert before["interrupted"] + before["complete"] < 200
+    with pytest.raises(InputError, match="time budget is used up"):
+        resume(folder)
+    resume(folder, time_budget="3s")
+    assert status(folder)["trials"]["complete"] > before["complete"]

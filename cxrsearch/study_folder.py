@@ -1,0 +1,162 @@
+"""A study's folder: where it may be made, what study.yaml says, and reading it back."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxrsearch import __version__
+from cxrsearch.data.cache import open_cache
+from cxrsearch.data.splits import Splits, check_leakage
+from cxrsearch.errors import InputError
+from cxrsearch.learn.trial import TrialConfig
+from cxrsearch.prepare import (
+    Prepared,
+    cache_root,
+    leave_out_bad,
+    load_data,
+    resolve_hardware,
+)
+from cxrsearch.projection import trials_at_once
+from cxrsearch.settings import Settings
+from search.record import read_study
+
+
+def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
+    """The folder of a new study: as given, or ``results/<name>-<time>``.
+
+    Raises:
+        InputError: where a study is there already.
+    """
+    if folder is None:
+        name = "ga" if settings.sampler == "genetic" else settings.sampler
+        return Path("results") / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    path = Path(folder)
+    if path.is_file():
+        raise InputError(f"--study {path}: that is a file; name a folder")
+    if (path / "study.yaml").exists():
+        raise InputError(
+            f"--study {path}: a study exists already{_difference(path, settings)}; go on with "
+            f"`cxrsearch resume {path}` or `cxrsearch extend {path} --trials 50`, or name another"
+        )
+    if path.is_dir() and any(path.iterdir()) and not _abandoned(path):
+        raise InputError(
+            f"--study {path}: the folder is not empty and holds no study; name another"
+        )
+    return path
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether ``path`` holds only what a search writes before its study exists."""
+    ours = ("splits.json", "labels.npz", "history.db", "driver.", "storage.url", ".")
+    return all(p.name.startswith(ours) for p in path.iterdir())
+
+
+def _difference(path: Path, settings: Settings) -> str:
+    old = read_study_yaml(path)["settings"]
+    fresh = settings.with_absolute_paths().to_dict()
+    changed = [
+        f"{key} {old.get(key)!r}, not {fresh[key]!r}"
+        for key in ("data", "labels", "space", "sampler", "objective", "seed")
+        if old.get(key) != fresh[key] and not (key == "space" and fresh[key] is None)
+    ]
+    return f", made with {'; '.join(changed)}" if changed else ""
+
+
+def study_yaml(prepared: Prepared) -> str:
+    """The text of study.yaml: all that a reader needs to repeat the search."""
+    libraries = ("torch", "torchvision", "optuna", "ray", "deap", "numpy")
+    record = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": prepared.settings.to_dict(),
+        "data": {
+            "source": prepared.dataset.label,
+            "fingerprint": prepared.dataset.fingerprint,
+            "images": len(prepared.dataset.names),
+            "unlabelled": len(prepared.dataset.unlabelled),
+            "frame": prepared.cache.frame,
+            "left_out": dict(prepared.cache.bad),
+        },
+        "splits": {
+            "fingerprint": prepared.splits.fingerprint,
+            "counts": {part: dict(c) for part, c in prepared.counts.items()},
+        },
+        "space": prepared.space.to_dict(),
+        "notes": list(prepared.notes),
+        "versions": {"cxrsearch": __version__, "python": platform.python_version()}
+        | {name: metadata.version(name) for name in libraries},
+    }
+    return yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
+
+
+def read_study_yaml(folder: Path) -> dict[str, Any]:
+    """What study.yaml of ``folder`` says.
+
+    Raises:
+        InputError: where there is none, or it cannot be read.
+    """
+    path = folder / "study.yaml"
+    if not path.is_file():
+        raise InputError(f"{folder}: no study here (no study.yaml); see what is in results/")
+    try:
+        record = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+        raise InputError(f"{path}: not a study.yaml; restore it from a copy")
+    return record
+
+
+def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:
+    """A study's settings and data, as they were when it was made.
+
+    Args:
+        folder: the study's folder.
+        changes: settings to override; those that are None stay.
+
+    Raises:
+        InputError: where images, labels or splits are no longer those of the study.
+    """
+    record = read_study_yaml(folder)
+    given = {key: value for key, value in changes.items() if value is not None}
+    settings = replace(Settings.from_dict(record["settings"]), **given)
+    settings.check()
+    settings = resolve_hardware(settings.with_absolute_paths())
+    dataset = load_data(settings)
+    cache = open_cache(dataset, record["data"]["frame"], root=cache_root(settings))
+    usable, notes = leave_out_bad(dataset, cache)
+    if usable.fingerprint != record["data"]["fingerprint"]:
+        raise InputError(
+            f"{settings.data}: images or labels are not those that {folder} was made with "
+            f"({len(usable.names)} images, then {record['data']['images']}); restore them, or "
+            "start a new study"
+        )
+    splits = Splits.load(folder / "splits.json")
+    if splits.fingerprint != record["splits"]["fingerprint"]:
+        raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
+    space = read_study(folder, settings.storage).space
+    counts = record["splits"]["counts"]
+    return settings, Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
+
+
+def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
+    """What workers need to train on what ``prepared`` holds."""
+    settings = prepared.settings
+    return TrialConfig(
+        cache=prepared.cache,
+        splits_path=(folder / "splits.json").resolve(),
+        labels_path=(folder / "labels.npz").resolve(),
+        split_fingerprint=prepared.splits.fingerprint,
+        device="auto" if settings.gpus_per_trial else "cpu",
+        threads=max(1, int(settings.cpus_per_trial)),
+        diseases=settings.diseases,
+        weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+        memory_share=0.8 * min(1.0, settings.gpus_per_trial or 1 / trials_at_once(settings)),
+    )

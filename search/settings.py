@@ -26,6 +26,15 @@ ENGINE_ATTRS = frozenset(
 POPULATION = 10
 """Trials a generation where the sampler's options name no ``population_size``."""
 
+_KINDS: dict[str, Any] = {
+    "name": str,
+    "sampler": str,
+    "seed": int,
+    "sampler_options": Mapping,
+    "retries": int,
+    "n_trials": int | None,
+}
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -67,10 +76,16 @@ class StudyConfig:
             StudyError: where it did not.
         """
         try:
-            halving = data.get("halving")
-            return cls(**{**data, "halving": Halving(**halving) if halving else None})
-        except (TypeError, ValueError) as error:
+            halving = data["halving"]
+            config = cls(**{**data, "halving": Halving(**halving) if halving else None})
+            for key, kind in _KINDS.items():
+                if not isinstance(value := getattr(config, key), kind):
+                    raise TypeError(f"{key} is {value!r}")
+            if config.population < 1:
+                raise ValueError(f"population_size is {config.population}")
+        except (TypeError, ValueError, KeyError) as error:
             raise StudyError(f"the study's configuration cannot be read: {error}") from None
+        return config
 
 
 def read_settings(attrs: Mapping[str, Any], where: str) -> tuple[StudyConfig, SearchSpace]:

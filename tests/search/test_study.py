@@ -19,6 +19,7 @@ from search.halving import Halving
 from search.lock import DRIVER
 from search.objective import Outcome, Step
 from search.plain import plain
+from search.settings import read_settings
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
 
@@ -403,6 +404,29 @@ def test_a_damaged_configuration_says_so(study: Study) -> None:
     connection.close()
     with pytest.raises(StudyError, match="genes: is missing"):
         Study.open(study.folder)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        [],
+        "x",
+        None,
+        {"name": "small"},
+        {"sampler": ["random"]},
+        {"seed": [1]},
+        {"sampler_options": 5},
+        {"sampler_options": {"population_size": "x"}},
+        {"sampler_options": {"population_size": -1}},
+        {"halving": {"grace": 0}},
+        {"colour": 1},
+    ],
+)
+def test_settings_that_cannot_be_say_so(engine: Any) -> None:
+    if isinstance(engine, dict) and "name" not in engine:
+        engine = {**config().to_dict(), **engine}
+    with pytest.raises(StudyError, match="here: the study's configuration cannot be read: "):
+        read_settings({"engine": engine, "space": SPACE}, "here")
 
 
 def test_a_full_disk_says_so(study: Study) -> None:

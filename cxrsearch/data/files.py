@@ -40,13 +40,17 @@ class Match:
 
 
 def find_images(folder: Path) -> Found:
-    """All image files below ``folder``, hidden ones aside; symbolic links are followed."""
+    """All image files below ``folder``, hidden ones aside; symbolic links are followed.
+
+    A folder that can be reached in several ways is listed once, by its own path if it has one.
+    """
     files: list[str] = []
     refused: list[str] = []
     seen: set[tuple[int, int]] = set()
-    pending = [""]
-    while pending:
-        below = pending.pop()
+    pending: list[str] = [""]
+    linked: list[str] = []
+    while pending or linked:
+        below = (pending or linked).pop()
         try:
             here = (folder / below).stat()
             if (here.st_dev, here.st_ino) in seen:  # a link that leads back up
@@ -60,7 +64,7 @@ def find_images(folder: Path) -> Found:
                     if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
                         files.append(below + entry.name)
                     elif entry.is_dir():
-                        pending.append(f"{below}{entry.name}/")
+                        (linked if entry.is_symlink() else pending).append(f"{below}{entry.name}/")
         except OSError as error:
             refused.append(f"{folder / below} ({error.strerror})")
     notes = (

@@ -35,7 +35,12 @@ class Recipe:
     )
     init: str = _gene("none", "starting weights: none, imagenet, or a weights file", text=True)
     freeze: int = _gene(0, "first blocks of the network that are not trained", low=0, high=5)
-    dropout: float = _gene(0.0, "dropout before the last layer", low=0.0, high=0.95)
+    dropout: float = _gene(
+        0.0,
+        "dropout before the last layer (vgg16's full head: between its layers)",
+        low=0.0,
+        high=0.95,
+    )
 
     epochs: int = _gene(10, "epochs at most", low=1, high=1000)
     patience: int = _gene(0, "stop after so many epochs without a better one; 0: never", low=0)

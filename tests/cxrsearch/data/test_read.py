@@ -308,6 +308,14 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path: Path) -> None:
     assert read_dataset(tmp_path).unlabelled == ()
 
 
+def test_a_folder_goes_by_its_own_name_not_by_that_of_a_link(tmp_path: Path) -> None:
+    nih(tmp_path, ["m/a.png,Mass,1"], ["m/a.png", "m/b.png"])
+    for link in ("a", "z", "0", "y"):
+        (tmp_path / link).symlink_to(tmp_path / "m", target_is_directory=True)
+    data = read_dataset(tmp_path)
+    assert (data.names, data.unlabelled) == (("m/a.png",), ("m/b.png",))
+
+
 def test_a_test_list(tmp_path: Path) -> None:
     path = tmp_path / "test_list.txt"
     path.write_text("a.png\r\nb.png\n\n a.png \n")

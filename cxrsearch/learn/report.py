@@ -68,4 +68,6 @@ def undefined_notes(values: np.ndarray, columns: Sequence[int]) -> list[str]:
     names = [DISEASES[column] for column in columns if math.isnan(values[column])]
     if not names:
         return []
-    return [f"no AUROC, left out of the mean, for want of positives or of others: {', '.join(names)}"]
+    return [
+        f"no AUROC, left out of the mean, for want of positives or negatives: {', '.join(names)}"
+    ]

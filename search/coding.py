@@ -76,6 +76,8 @@ def to_unit(dist: BaseDistribution, value: Any) -> float:
         return 0.5
     if dist.log:
         low, high = _log_ends(dist)
+        if low == high:  # neighbouring numbers may have one logarithm
+            return 0.0 if number == dist.low else 1.0
         return min(max((math.log(number) - low) / (high - low), 0.0), 1.0)
     if isinstance(dist, FloatDistribution) and dist.step is None:
         return (number - dist.low) / (dist.high - dist.low)
@@ -132,6 +134,8 @@ def _float(dist: FloatDistribution, unit: float) -> float:
         value = dist.high if unit else dist.low
     elif dist.log:
         low, high = _log_ends(dist)
+        if low == high:
+            return dist.low if unit < 0.5 else dist.high
         value = float(f"{math.exp(low + unit * (high - low)):.{DIGITS}g}")
     else:
         value = _tidy(dist.low + unit * (dist.high - dist.low), dist.high - dist.low)

@@ -105,6 +105,19 @@ def test_nan_is_refused(dist: BaseDistribution) -> None:
         to_unit(dist, math.nan)
 
 
+@pytest.mark.parametrize(
+    "dist",
+    [
+        FloatDistribution(10.0, 10.000000000000004, log=True),
+        FloatDistribution(9.999999999999998, 10.000000000000002, log=True),
+    ],
+)
+def test_ends_too_near_for_logarithms_are_still_two(dist: FloatDistribution) -> None:
+    assert math.log(dist.low) == math.log(dist.high)
+    assert [to_unit(dist, from_unit(dist, u)) for u in (0.0, 0.3, 0.7, 1.0)] == [0, 0, 1, 1]
+    assert (from_unit(dist, 0.3), from_unit(dist, 0.7)) == (dist.low, dist.high)
+
+
 def test_an_unknown_choice_is_refused() -> None:
     with pytest.raises(ValueError, match="'c' not in"):
         to_unit(CategoricalDistribution(["a", "b"]), "c")

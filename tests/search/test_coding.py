@@ -105,14 +105,8 @@ def test_nan_is_refused(dist: BaseDistribution) -> None:
         to_unit(dist, math.nan)
 
 
-@pytest.mark.parametrize(
-    "dist",
-    [
-        FloatDistribution(10.0, 10.000000000000004, log=True),
-        FloatDistribution(9.999999999999998, 10.000000000000002, log=True),
-    ],
-)
-def test_ends_too_near_for_logarithms_are_still_two(dist: FloatDistribution) -> None:
+def test_ends_too_near_for_logarithms_are_still_two() -> None:
+    dist = FloatDistribution(10.0, 10.000000000000004, log=True)
     assert math.log(dist.low) == math.log(dist.high)
     assert [to_unit(dist, from_unit(dist, u)) for u in (0.0, 0.3, 0.7, 1.0)] == [0, 0, 1, 1]
     assert (from_unit(dist, 0.3), from_unit(dist, 0.7)) == (dist.low, dist.high)

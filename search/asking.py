@@ -45,8 +45,7 @@ def birth_attrs(config: StudyConfig, space: SearchSpace, number: int) -> dict[st
 def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, number: int) -> None:
     """Give a running trial its parameters, those that it has already excepted.
 
-    The first trials are the known-good points; genes that a point does not name, and all
-    later trials, are the sampler's.
+    The first trials are the known-good points, all later ones are the sampler's.
     """
     trial_id = storage.trials[number]._trial_id
     if number < len(space.points):

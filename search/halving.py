@@ -72,10 +72,9 @@ def default_halving(max_epochs: int) -> Halving | None:
     The first rung comes after a third of the longest trial's epochs, never before the
     second epoch, and half of the trials go on at each. The usual "first epoch, best third"
     is not safe: on measured training curves of image classifiers only 41% of the trials
-    that ended in the top tenth survived such a cut after one epoch, and 66% after ten. A
-    rung of two or more epochs past the warm-up and a cut at the median keep the winner in;
-    what is lost in savings is at most the epochs between rungs. Fewer than six trials at a
-    rung are too few to call a median.
+    that ended in the top tenth survived such a cut after one epoch, and 66% after ten. So
+    the cut comes late and takes the worse half only, which saves less and loses the winner
+    less often. Fewer than six trials at a rung are too few to call a median.
     """
     if max_epochs < 3:
         return None

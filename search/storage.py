@@ -25,10 +25,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from .mirror import Mirror
-from .places import without_password
 from .writes import Write, new_id, utc
-
-__all__ = ["DriverStorage", "without_password"]
 
 
 class DriverStorage(Mirror, BaseStorage):

@@ -19,14 +19,10 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.keep import keep_best, parse_keep
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.trial import TrialConfig, TrialObjective, save_labels
-from cxrsearch.prepare import (
-    Prepared,
-    check_disk,
-    gene_values,
-    prepare,
-)
+from cxrsearch.prepare import Prepared, check_disk, prepare
 from cxrsearch.progress import Progress
 from cxrsearch.projection import disk_need
+from cxrsearch.search_space import gene_values
 from cxrsearch.settings import Settings
 from cxrsearch.show.status import status
 from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config

@@ -19,8 +19,9 @@ from rich.table import Table
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.recipe import RATIO_PREFIX, gene_limits
-from cxrsearch.prepare import Prepared, shipped_spaces, space_path
+from cxrsearch.prepare import Prepared
 from cxrsearch.projection import Projection, project
+from cxrsearch.search_space import shipped_spaces, space_path
 from search.space import SearchSpace
 
 WIDTH = 100

@@ -11,7 +11,8 @@ import torch
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import gene_limits
-from cxrsearch.prepare import frame_for, prepare, shipped_spaces, without_missing_weights
+from cxrsearch.prepare import prepare
+from cxrsearch.search_space import frame_for, idle_genes, shipped_spaces, without_missing_weights
 from cxrsearch.settings import Settings
 from search.space import SearchSpace
 
@@ -86,6 +87,13 @@ class TestMissingWeights:
         space = space_of(LR, fixed={"init": "imagenet"})
         with pytest.raises(InputError, match="no starting weights are left"):
             without_missing_weights(space, self.settings(tmp_path))
+
+
+def test_draw_weights_that_cannot_act_are_noted() -> None:
+    weights = LR | {"balance": {"low": 0.0, "high": 1.0}}
+    assert "balance" in idle_genes(space_of(weights))[0]
+    assert idle_genes(space_of(weights, fixed={"train_seed": 0.5})) == []
+    assert idle_genes(space_of(LR)) == []
 
 
 def test_no_patient_is_in_two_parts_and_the_counts_add_up(xrays: Path, tiny_space: Path) -> None:

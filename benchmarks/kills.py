@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import kills_search
-from kills_checks import Result, check_end, check_kept, check_ledger, history, ledger
+from kills_checks import Result, check_end, check_kept, check_ledger, differences, history, ledger
 
 from search.samplers import REPLAYABLE, WHY_NOT
 
@@ -190,8 +190,7 @@ def close(
     check_ledger(folder, kills, result)
     if reference is not None and kills:
         result.compared += 1
-        if history(folder) != reference:
-            result.violations.append("the history differs from the uninterrupted one")
+        result.violations += differences(history(folder), reference)
 
 
 def parse() -> argparse.Namespace:

@@ -57,6 +57,15 @@ def finished(folder: Path) -> dict[int, dict[str, Any]]:
     return {t["number"]: t for t in history(folder) if t["state"] in done}
 
 
+def differences(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[str]:
+    """Where a history first differs from the one that nobody interrupted."""
+    for mine, other in zip(found, wanted, strict=False):
+        for key in mine:
+            if mine[key] != other[key]:
+                return [f"trial {mine['number']}: {key} {mine[key]}, uninterrupted {other[key]}"]
+    return [] if len(found) == len(wanted) else [f"{len(found)} trials, not {len(wanted)}"]
+
+
 def ledger(folder: Path) -> Iterator[tuple[str, int, int, int, int]]:
     """What the objective did: (run or saved, trial, step, attempt, process)."""
     file = folder / kills_search.LEDGER

@@ -79,7 +79,7 @@ class Ledgered:
         file = task.folder / CHECKPOINT
         values = json.loads(file.read_text()) if file.exists() else []
         for step, value in enumerate(values, 1):
-            yield Step(step, value, last=step == STEPS)
+            yield self._said(step, value)
         while len(values) < STEPS:
             step = len(values) + 1
             self._note("run", task, step)
@@ -88,8 +88,12 @@ class Ledgered:
             files.write_json(file, values)
             self._note("saved", task, step)
             at("saved")
-            yield Step(step, values[-1], {"steps_seen": step}, last=step == STEPS)
+            yield self._said(step, values[-1])
         return Outcome(value=max(values), attrs={"total": len(values)})
+
+    @staticmethod
+    def _said(step: int, value: float) -> Step:
+        return Step(step, value, {"steps_seen": step}, last=step == STEPS)
 
     def _note(self, what: str, task: Task, step: int) -> None:
         line = json.dumps([what, task.number, step, task.attempt, os.getpid()])

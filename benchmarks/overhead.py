@@ -99,7 +99,7 @@ def plain_tune(trials: int, reuse: bool) -> float:
     """
     from ray import tune
 
-    from search.tune_quiet import quiet
+    from search.tune.quiet import quiet
 
     class Nothing(tune.Trainable):  # type: ignore[misc]
         def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -126,8 +126,8 @@ def plain_tune(trials: int, reuse: bool) -> float:
 
 def plain(options: argparse.Namespace) -> tuple[float, float]:
     """Plain Tune without and with kept workers."""
-    from search.tune_cluster import connected
-    from search.tune_quiet import quiet
+    from search.tune.cluster import connected
+    from search.tune.quiet import quiet
 
     with quiet(), connected(Resources()):
         return plain_tune(options.plain, reuse=False), plain_tune(options.trials, reuse=True)

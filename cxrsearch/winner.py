@@ -95,7 +95,7 @@ def train_winner(
             meta=meta,
             splits=folder / "splits.json",
             device=config.device,
-            threads=None,  # one training has the machine for itself
+            threads=config.threads,
             weights_dir=config.weights_dir,
         )
     )

@@ -20,8 +20,8 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 def ray_session() -> Iterator[None]:
     """A Ray of two CPUs on this machine; `run_tune` uses it and leaves it running."""
     ray = pytest.importorskip("ray")
-    from search.tune_cluster import OBJECT_STORE_BYTES, loopback
-    from search.tune_quiet import quiet
+    from search.tune.cluster import OBJECT_STORE_BYTES, loopback
+    from search.tune.quiet import quiet
 
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
     try:

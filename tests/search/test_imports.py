@@ -10,11 +10,7 @@ import search
 
 PACKAGE = Path(search.__file__).parent
 ABSENT = ("torch", "plotly", "ray", "cxrsearch")
-MODULES = sorted(
-    f"search.{path.stem}"
-    for path in PACKAGE.glob("*.py")
-    if path.stem != "__init__" and path.stem.split("_")[0] != "tune"
-)
+MODULES = sorted(f"search.{path.stem}" for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 PROGRAM = """
 import importlib, sys
@@ -38,8 +34,6 @@ def test_search_names_none_of_them_in_an_import() -> None:
     import ast
 
     for path in PACKAGE.glob("*.py"):
-        if path.stem.split("_")[0] == "tune":
-            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:

@@ -251,3 +251,18 @@ def test_what_a_listener_raises_ends_the_run(run: Run, study: Study) -> None:
     with pytest.raises(OurError, match="no paper left"):
         run(study, Line(), Budget(trials=9), listen)
     assert len(study.trials()) < 9
+
+
+def attributed(task: Task) -> Steps:
+    """Attributes as numerical libraries give them."""
+    import numpy as np
+
+    yield Step(1, np.float32(0.5), {"seen": np.int64(3), "share": (np.float32(0.25),)}, last=True)
+    return Outcome(0.5, attrs={"curve": np.arange(2), "unknown": float("nan")})
+
+
+def test_attributes_are_stored_as_json_has_them(run: Run, study: Study) -> None:
+    run(study, attributed, Budget(trials=1))
+    attrs = study.trials()[0].user_attrs
+    assert study.counts()["complete"] == 1
+    assert [attrs[k] for k in ("seen", "share", "curve", "unknown")] == [3, [0.25], [0, 1], None]

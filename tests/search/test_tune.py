@@ -29,9 +29,9 @@ pytest.importorskip("ray")
 from ray import cloudpickle
 
 from search.tune import Resources, detect_cpus, run_tune
-from search.tune_cluster import slots
-from search.tune_driver import Driver
-from search.tune_worker import Report, unsendable
+from search.tune.cluster import slots
+from search.tune.driver import Driver
+from search.tune.worker import Report
 
 # Workers cannot import a test module by its name.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -230,11 +230,6 @@ def test_a_containers_quota_counts_as_cores(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     assert detect_cpus(tmp_path) == cores
-
-
-def test_attributes_that_are_not_json_are_told() -> None:
-    assert unsendable({"a": [1, None]}) == ""
-    assert "not JSON" in unsendable({"a": object()})
 
 
 def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: Study) -> None:

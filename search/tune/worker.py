@@ -7,19 +7,19 @@ called again, reset or released what became of it.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import platform
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray import tune
 
-from .objective import Objective, Outcome, Step, Steps, Task, drive
+from ..objective import Objective, Outcome, Step, Steps, Task, drive
+from ..plain import plain
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -104,17 +104,16 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         return {REPORT: report}
 
     def _advance(self) -> Step | Outcome:
+        """The next step or the end, with attributes that need no library to be unpickled."""
         try:
             assert self._steps is not None, "a step of a trial that has ended"
             step = next(self._steps)
-            problem = unsendable(step.attrs)
+            return step._replace(value=float(step.value), attrs=plain(step.attrs))
         except StopIteration as stop:
             outcome: Outcome = stop.value
-            problem = unsendable(outcome.attrs)
-            return Outcome.failed("crash", problem) if problem else outcome
+            return replace(outcome, attrs=plain(outcome.attrs))
         except Exception:
             return Outcome.failed("crash", traceback.format_exc(limit=-4))
-        return Outcome.failed("crash", problem) if problem else step
 
     def _report(self, step: Step | None = None, outcome: Outcome | None = None) -> Report:
         number = self._task.number
@@ -135,12 +134,3 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     def name(self) -> str:
         """This worker's name."""
         return worker_name()
-
-
-def unsendable(attrs: Mapping[str, Any]) -> str:
-    """Why ``attrs`` cannot go into the history, or an empty string."""
-    try:
-        json.dumps(dict(attrs))
-    except (TypeError, ValueError) as error:
-        return f"the trial's attributes are not JSON: {error}"
-    return ""

@@ -15,7 +15,7 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 
-from .errors import StudyError
+from ..errors import StudyError
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Ray's shared memory here. Only the objective goes through it, and that is small."""

@@ -15,12 +15,12 @@ from typing import Literal
 
 from optuna.trial import FrozenTrial
 
-from .budget import Budget, Clock
-from .events import Event, OnEvent
-from .objective import Outcome, Step, Task
-from .serial import stopped
-from .study import Study, build_sampler
-from .tune_worker import Report
+from ..budget import Budget, Clock
+from ..events import Event, OnEvent
+from ..objective import Outcome, Step, Task
+from ..serial import stopped
+from ..study import Study, build_sampler
+from .worker import Report
 
 
 @dataclass

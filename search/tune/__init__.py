@@ -17,16 +17,16 @@ from typing import Any
 import ray
 from ray import tune
 
-from .budget import Budget
-from .errors import StudyError
-from .events import OnEvent
-from .objective import Objective
-from .study import Study
-from .tune_bridge import Bridge, Halt, StudyCallback, StudyScheduler, StudySearcher
-from .tune_cluster import Cluster, Resources, connected, detect_cpus
-from .tune_driver import Driver, Usage
-from .tune_quiet import interrupts, quiet
-from .tune_worker import TrialWorker, thread_environment
+from ..budget import Budget
+from ..errors import StudyError
+from ..events import OnEvent
+from ..objective import Objective
+from ..study import Study
+from .bridge import Bridge, Halt, StudyCallback, StudyScheduler, StudySearcher
+from .cluster import Cluster, Resources, connected, detect_cpus
+from .driver import Driver, Usage
+from .quiet import interrupts, quiet
+from .worker import TrialWorker, thread_environment
 
 __all__ = ["Resources", "Usage", "detect_cpus", "run_tune"]
 

@@ -1,4 +1,4 @@
-"""Tune's callbacks, translated into calls of `search.tune_driver.Driver`.
+"""Tune's callbacks, translated into calls of `search.tune.driver.Driver`.
 
 Tune swallows, wraps or logs what its callbacks raise, each in another way. So the first
 error is kept here, and raised again at the one place where Tune lets it pass: between two
@@ -20,10 +20,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from .errors import StudyError
-from .tune_cluster import Cluster
-from .tune_driver import Driver
-from .tune_worker import REPORT
+from ..errors import StudyError
+from .cluster import Cluster
+from .driver import Driver
+from .worker import REPORT
 
 PATIENCE_OWN = 180.0
 PATIENCE_SHARED = 1800.0

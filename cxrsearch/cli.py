@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__
-from cxrsearch.cli_options import genetic_options, resume_options, search_options, settings_from
+from cxrsearch import __version__, cli_options
 from search.errors import SearchError
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
@@ -46,12 +45,12 @@ def cli() -> None:
         "cxrsearch ga --data my-xrays --generations 20 --dry-run",
     )
 )
-@search_options(genetic_options)
+@cli_options.search_options(cli_options.genetic_options)
 def ga(study: str | None, dry_run: bool, **given: Any) -> None:
     """Search with the genetic algorithm."""
     if given["generations"] is None and given["trials"] is None and not given["time_budget"]:
         given["generations"] = 5
-    _search(settings_from(given, sampler="genetic"), study, dry_run)
+    _search(cli_options.settings_from(given, sampler="genetic"), study, dry_run)
 
 
 @cli.command(
@@ -60,7 +59,7 @@ def ga(study: str | None, dry_run: bool, **given: Any) -> None:
         "cxrsearch optuna --trials 50 --sampler gp --space full",
     )
 )
-@search_options(
+@cli_options.search_options(
     [
         click.option("--trials", type=int, help="Trials in all. [default: 50]"),
         click.option(
@@ -75,7 +74,7 @@ def optuna(study: str | None, dry_run: bool, **given: Any) -> None:
     """Search with one of Optuna's samplers."""
     if given["trials"] is None and not given["time_budget"]:
         given["trials"] = 50
-    _search(settings_from(given), study, dry_run)
+    _search(cli_options.settings_from(given), study, dry_run)
 
 
 def _search(settings: Any, study: str | None, dry_run: bool) -> None:
@@ -110,7 +109,7 @@ def _run_to_the_end(run: Any, folder: Path) -> None:
 
 @cli.command(epilog=_example("cxrsearch resume results/first"))
 @STUDY
-@resume_options
+@cli_options.resume_options
 def resume(study: Path, **changes: Any) -> None:
     """Go on with a study that was stopped, or killed."""
     from cxrsearch.experiment import resume as go_on
@@ -121,7 +120,7 @@ def resume(study: Path, **changes: Any) -> None:
 @cli.command(epilog=_example("cxrsearch extend results/first --trials 50"))
 @STUDY
 @click.option("--trials", type=int, required=True, help="Trials to add.")
-@resume_options
+@cli_options.resume_options
 def extend(study: Path, trials: int, **changes: Any) -> None:
     """Add trials to a study."""
     from cxrsearch.experiment import extend as add
@@ -173,7 +172,8 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
 @STUDY
 @click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
 @click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
-def train(study: Path, out: Path, trial: int | None) -> None:
+@cli_options.moved_options
+def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
     """Retrain the best recipe into a model that predicts.
 
     On train + validation, for the winner's best number of epochs: no validation part is left to
@@ -181,7 +181,7 @@ def train(study: Path, out: Path, trial: int | None) -> None:
     """
     from cxrsearch.winner import train_winner
 
-    for step in train_winner(study, out, trial):
+    for step in train_winner(study, out, trial, **moved):
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
     click.echo(
         f"model: {out}\nnext: cxrsearch evaluate {out}   or   cxrsearch predict {out} "

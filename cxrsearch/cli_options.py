@@ -74,7 +74,11 @@ _RESUME = [
     click.option("--address", metavar="HOST:PORT", help="As before unless given."),
     click.option("--time-budget", metavar="TIME", help="Wall-clock limit from now on."),
     click.option("--storage", metavar="URL", help="The history's URL, where it has a password."),
+]  # fmt: skip
+
+_MOVED = [
     click.option("--data", metavar="DIR", help="Where the same data lie now, if they moved."),
+    click.option("--labels", metavar="FILE", help="Where their label table lies now."),
     click.option("--cache", metavar="DIR", help="As before unless given."),
 ]  # fmt: skip
 
@@ -107,7 +111,12 @@ def search_options(first: list[Any]) -> Callable[[Command], Command]:
 
 def resume_options(command: Command) -> Command:
     """What may change when a study goes on."""
-    return options(_RESUME)(command)
+    return options(_RESUME, _MOVED)(command)
+
+
+def moved_options(command: Command) -> Command:
+    """Where a study's data lie, if they moved."""
+    return options(_MOVED)(command)
 
 
 def settings_from(given: dict[str, Any], **fixed: Any) -> Settings:

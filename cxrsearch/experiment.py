@@ -65,18 +65,22 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
     prepared.splits.save(folder / "splits.json")
     for left in folder.glob("history.db*"):  # of a start that was killed before its first trial
         left.unlink()
-    data = prepared.dataset
-    save_labels(folder / "labels.npz", data.names, data.labels, data.patients)
+    _write_labels(prepared, folder)
     study = Study.create(folder, prepared.space, _study_config(prepared, folder), settings.storage)
     try:
         study.set("target_trials", settings.target_trials)
-        study.set("data_fingerprint", data.fingerprint)
+        study.set("data_fingerprint", prepared.dataset.fingerprint)
         study.set("split_fingerprint", prepared.splits.fingerprint)
         write_text(folder / "study.yaml", study_yaml(prepared))
         run(study, settings, trial_config(folder, prepared), progress, settings.seconds)
     finally:
         study.close()
     return folder
+
+
+def _write_labels(prepared: Prepared, folder: Path) -> None:
+    data = prepared.dataset
+    save_labels(folder / "labels.npz", data.names, data.labels, data.patients)
 
 
 def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
@@ -174,6 +178,7 @@ def resume(folder: str | Path, *, more: int = 0, **changes: Any) -> Path:
         if changes.get("time_budget"):
             seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(changes["time_budget"])
         _check_something_is_left(study, seconds)
+        _write_labels(prepared, path)  # the same again, lest a damaged file fails every trial
         run(study, settings, trial_config(path, prepared), seconds=seconds)
     finally:
         study.close()

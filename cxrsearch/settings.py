@@ -16,6 +16,7 @@ from search.errors import did_you_mean
 PHANTOM = "phantom"
 RUNNERS = ("ray", "serial")
 SCHEMES = ("steady", "generational")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Settings:
     def diseases(self) -> tuple[str, ...]:
         """The diseases that the objective averages over."""
         _, _, names = self.objective.partition(":")
-        return tuple(n.strip() for n in names.split(",")) if names else DISEASES
+        return tuple(dict.fromkeys(n.strip() for n in names.split(","))) if names else DISEASES
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as study.yaml keeps them.
@@ -120,15 +121,29 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """The inverse of `to_dict`; unknown keys of a newer version are an error."""
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        """The inverse of `to_dict`; unknown keys of a newer version are an error.
+
+        Raises:
+            InputError: where a key is unknown, or a value of another kind than it should be.
+        """
+        kinds = {f.name: str(f.type) for f in fields(cls)}
+        unknown = sorted(str(key) for key in values if key not in kinds)
         if unknown:
             raise InputError(f"study.yaml: unknown settings {', '.join(unknown)}; newer version?")
+        problems = [
+            f"study.yaml: {key} is {value!r}, not {kinds[key]}; restore it from a copy"
+            for key, value in values.items()
+            if type(value).__name__ not in _names_of(kinds[key])
+        ]
+        if problems:
+            raise InputError(problems)
         return cls(**values)
 
     def check(self) -> None:
         """Raise one `InputError` that names everything that cannot work."""
         problems = [*_number_problems(self), *_choice_problems(self), *_objective_problems(self)]
+        if self.labels and self.data == PHANTOM:
+            problems.append(f"--labels {self.labels}: name the folder of its images with --data")
         if self.target_trials is None and self.time_budget is None:
             problems.append("no budget: give --generations, --trials or --time-budget")
         if self.time_budget is not None:
@@ -142,6 +157,12 @@ class Settings:
             problems += error.problems
         if problems:
             raise InputError(problems)
+
+
+def _names_of(kind: str) -> list[str]:
+    """The names of the types that a value of a field's ``kind`` may have."""
+    names = kind.replace("None", "NoneType").split(" | ")
+    return [*names, "int"] if "float" in names else names
 
 
 def _number_problems(settings: Settings) -> list[str]:
@@ -164,7 +185,7 @@ def _number_problems(settings: Settings) -> list[str]:
     for name, (low, high) in limits.items():
         value = getattr(settings, name)
         if value is not None and not low <= value <= high:
-            bound = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+            bound = f"at least {low:,}" if high == float("inf") else f"from {low:,} to {high:,}"
             problems.append(f"--{name.replace('_', '-')} {value}: must be {bound}")
     return problems
 
@@ -176,6 +197,7 @@ def _choice_problems(settings: Settings) -> list[str]:
         "sampler": tuple(SAMPLERS),
         "runner": RUNNERS,
         "scheme": SCHEMES,
+        "device": DEVICES,
     }
     return [
         f"--{name} {getattr(settings, name)}: one of {', '.join(allowed)}"
@@ -186,8 +208,8 @@ def _choice_problems(settings: Settings) -> list[str]:
 
 
 def _objective_problems(settings: Settings) -> list[str]:
-    measure = settings.objective.partition(":")[0]
-    if measure != "auroc":
+    measure, colon, names = settings.objective.partition(":")
+    if measure != "auroc" or bool(colon) != bool(names.strip()):
         return [
             f"--objective {settings.objective}: write auroc, or auroc:Mass,Nodule for some diseases"
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,14 +33,17 @@ def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
     """The folder of a new study: as given, or ``results/<name>-<time>``.
 
     Raises:
-        InputError: where a study is there already.
+        InputError: where a study is there already, or none can be written.
     """
     if folder is None:
         name = "ga" if settings.sampler == "genetic" else settings.sampler
-        return Path("results") / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+        folder = Path("results") / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     path = Path(folder)
-    if path.is_file():
-        raise InputError(f"--study {path}: that is a file; name a folder")
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise InputError(f"--study {path}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--study {path}: {there} cannot be written to; name another")
     if (path / "study.yaml").exists():
         raise InputError(
             f"--study {path}: a study exists already{_difference(path, settings)}; go on with "
@@ -108,9 +112,23 @@ def read_study_yaml(folder: Path) -> dict[str, Any]:
         record = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
-    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+    if not _is_whole(record):
         raise InputError(f"{path}: not a study.yaml; restore it from a copy")
-    return record
+    return dict(record)
+
+
+def _is_whole(record: Any) -> bool:
+    """Whether ``record`` holds all that going on with a study takes."""
+    wanted: dict[str, dict[str, type]] = {
+        "settings": {},
+        "data": {"frame": int, "fingerprint": str, "images": int},
+        "splits": {"fingerprint": str, "counts": dict},
+    }
+    return isinstance(record, dict) and all(
+        isinstance(part := record.get(name), dict)
+        and all(isinstance(part.get(key), kind) for key, kind in kinds.items())
+        for name, kinds in wanted.items()
+    )
 
 
 def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:

@@ -49,7 +49,7 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
 
 
 def train_winner(
-    folder: Path, out: Path, number: int | None = None
+    folder: Path, out: Path, number: int | None = None, **moved: Any
 ) -> Generator[Progress, None, Path]:
     """Retrain a trial's recipe on train + validation, for its best number of epochs.
 
@@ -57,6 +57,7 @@ def train_winner(
         folder: the study.
         out: the model folder to write.
         number: the trial; the best one by default.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
 
     Yields:
         how far it is, after each epoch.
@@ -67,7 +68,7 @@ def train_winner(
     check_out(out)
     record = read_study(folder)
     trial = chosen_trial(record, number)
-    settings, prepared = load_study(folder)
+    settings, prepared = load_study(folder, **moved)
     config = trial_config(folder, prepared)
     attrs = trial.user_attrs
     complete = record.counts()["complete"]
@@ -144,7 +145,9 @@ def _data_settings(
     if data is None:
         if from_study is None:
             raise InputError(f"{model}: its study is not here; name the data with --data")
-        return from_study
+        if labels is None:
+            return from_study
+        data = from_study.data
     if data == PHANTOM and from_study is not None and from_study.data == PHANTOM:
         return from_study
     asked = Settings(data=data, labels=labels).with_absolute_paths()

@@ -61,6 +61,9 @@ def test_a_study_goes_from_search_to_predictions(
     test = json.loads(run("status", study, "--json")[1])["best"]["test"]
     assert test["mean"] == json.loads(out)["mean"]
 
+    code, _, err = run("evaluate", model, "--labels", tmp_path / "gone.csv")
+    assert (code, "gone.csv" in err) == (2, True)
+
     table = tmp_path / "out.csv"
     assert run("predict", model, xrays / "images", "--out", table)[0] == 0
     rows = list(csv.reader(table.open()))
@@ -139,6 +142,7 @@ def test_phantom_writes_files_that_a_search_can_read(run: Run, tmp_path: Path) -
         (["ga", "--data", "{data}", "--keep-checkpoints", "few"], "best:N"),
         (["ga", "--data", "{data}", "--objective", "f1"], "--objective f1"),
         (["ga", "--data", "{data}", "--study", "{study}"], "exists already"),
+        (["ga", "--data", "{data}", "--study", "{data}/Data_Entry_2017.csv/x"], "is a file"),
         (["optuna", "--sampler", "tpee"], "did you mean 'tpe'"),
         (["optuna", "--wings", "2"], "--wings"),
         (["resume", "nowhere"], "no study"),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cxrsearch.errors import InputError
-from cxrsearch.experiment import Settings, resume, search, status
+from cxrsearch.experiment import Settings, extend, resume, search, status
 from cxrsearch.study_folder import new_folder
 from search.record import read_study
 
@@ -87,7 +87,11 @@ def test_splits_that_were_edited_are_refused(finished_study: Path, tmp_path: Pat
 def test_a_damaged_study_yaml_is_refused(finished_study: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(finished_study, folder)
-    for text in ("settings: [", "- 1", "", "\x00"):
+    whole = (folder / "study.yaml").read_text()
+    cut = whole[: whole.index("\nsplits:")]
+    odd = whole.replace("frame: 32", "frame: wide"), whole.replace("trials: 3", "trials: many")
+    for text in ("settings: [", "- 1", "", "\x00", cut, *odd):
+        assert text != whole
         (folder / "study.yaml").write_text(text)
         with pytest.raises(InputError, match=r"study\.yaml"):
             resume(folder)
@@ -116,6 +120,14 @@ def test_resuming_a_finished_study_says_how_to_go_on(finished_study: Path, tmp_p
     shutil.copytree(finished_study, folder)
     with pytest.raises(InputError, match="cxrsearch extend"):
         resume(folder)
+
+
+def test_a_damaged_label_file_of_a_study_is_made_anew(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    (folder / "labels.npz").write_bytes(b"no")
+    extend(folder, 1)
+    assert status(folder)["trials"]["complete"] == 4
 
 
 def test_a_used_up_time_budget_is_said_and_can_be_renewed(

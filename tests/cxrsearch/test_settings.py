@@ -50,3 +50,21 @@ def test_paths_become_absolute_and_the_phantom_stays(monkeypatch: pytest.MonkeyP
 def test_an_objective_over_some_diseases() -> None:
     assert Settings(objective="auroc:Mass, Nodule").diseases == ("Mass", "Nodule")
     assert len(Settings().diseases) == 14
+    assert Settings(objective="auroc:Mass,Mass").diseases == ("Mass",)
+
+
+def test_odd_choices_are_refused_rather_than_ignored() -> None:
+    for odd in (
+        {"device": "gpu"},
+        {"objective": "auroc:"},
+        {"labels": "table.csv"},
+        {"test_share": float("nan")},
+    ):
+        with pytest.raises(InputError, match=f"--{next(iter(odd)).replace('_', '-')}"):
+            Settings(trials=1, **odd).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", [{"trials": "many"}, {"seed": None}, {"frame": True}])
+def test_stored_settings_of_another_kind_are_refused(odd: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(odd))):
+        Settings.from_dict(Settings(trials=4).to_dict() | odd)

@@ -17,14 +17,6 @@ from cxrsearch.prepare import Prepared
 from cxrsearch.settings import Settings
 from search.space import SearchSpace
 
-WEIGHT_BYTES = {
-    ("densenet121", "full"): 28e6,
-    ("densenet121", "pooled"): 28e6,
-    ("vgg16", "pooled"): 59e6,
-    ("vgg16", "full"): 537e6,
-}
-"""Float32 weights of each model with 14 logits."""
-
 COPIES_RUNNING = 5
 """Copies of the weights a running trial keeps on disk: live, best, two moments, one in writing."""
 
@@ -61,9 +53,21 @@ def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[R
     return [Recipe.from_params({**space.fixed, **space.decode(unit)}) for unit in units]
 
 
+def weight_bytes(model: str, vgg_head: str) -> int:
+    """Bytes of a model's weights with 14 logits."""
+    import torch
+
+    from cxrsearch.learn.models import build_model
+
+    with torch.device("meta"):  # shapes only: costs no memory
+        state = build_model(Recipe(model=model, vgg_head=vgg_head)).state_dict()
+    return sum(tensor.nbytes for tensor in state.values())
+
+
 def disk_need(space: SearchSpace, settings: Settings) -> int:
     """Bytes of checkpoints at the most, for the largest model in the space."""
-    largest = max(WEIGHT_BYTES[r.model, r.vgg_head] for r in sample_recipes(space))
+    kinds = {(r.model, r.vgg_head) for r in sample_recipes(space)}
+    largest = max(weight_bytes(*kind) for kind in kinds)
     keep = parse_keep(settings.keep_checkpoints)
     target = settings.target_trials or 100
     kept = target if keep == "all" else 0 if keep == "none" else min(int(keep), target)

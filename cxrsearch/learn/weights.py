@@ -21,12 +21,6 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.stem import fold
 from cxrsearch.learn.vision import models as vision_models
 
-IMAGENET = {
-    "densenet121": ("DenseNet121_Weights", "IMAGENET1K_V1"),
-    "vgg16": ("VGG16_Weights", "IMAGENET1K_V1"),
-}
-"""torchvision's name of the weights that ``init: imagenet`` means, for each network."""
-
 HEAD = "classifier."
 """Keys of the layers that turn features into logits; these alone need not fit."""
 
@@ -36,8 +30,7 @@ _OLD_DENSE_KEY = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
 
 def imagenet_url(model: str) -> str:
     """Where torchvision publishes the ImageNet weights of ``model``."""
-    enum, name = IMAGENET[model]
-    return str(getattr(vision_models, enum)[name].url)
+    return str(vision_models.get_model_weights(model)["IMAGENET1K_V1"].url)
 
 
 def find_weights(init: str, model: str, weights_dir: Path | None = None) -> Path:

@@ -19,6 +19,9 @@ from cxrsearch.learn.vision import models as vision_models
 
 DENSE = Recipe(model="densenet121")
 POOLED = Recipe(model="vgg16", vgg_head="pooled")
+EVERY = pytest.mark.parametrize(
+    "recipe", [Recipe(model=name, vgg_head="pooled") for name in MODELS], ids=list(MODELS)
+)
 
 
 def three_channels(grey: torch.Tensor) -> torch.Tensor:
@@ -173,7 +176,7 @@ def test_every_allowed_model_has_a_builder() -> None:
     assert set(MODELS) == set(gene_limits()["model"]["choices"])
 
 
-@pytest.mark.parametrize("recipe", [DENSE, POOLED], ids=["densenet121", "vgg16"])
+@EVERY
 def test_smallest_images_train_in_channels_last(recipe: Recipe) -> None:
     model = build_model(recipe)
     assert model.training
@@ -206,7 +209,7 @@ def test_dropout_acts_before_the_last_layer_in_training_only() -> None:
         assert torch.equal(model(grey), model(grey))
 
 
-@pytest.mark.parametrize("recipe", [DENSE, POOLED], ids=["densenet121", "vgg16"])
+@EVERY
 @pytest.mark.parametrize("freeze", [0, 1, 3, 5])
 def test_frozen_blocks_do_not_change(recipe: Recipe, freeze: int) -> None:
     torch.manual_seed(0)

@@ -291,6 +291,7 @@ def _system_error(error: OSError) -> None:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         sys.exit(0)
-    place = f"{error.filename}: " if error.filename else ""
+    name = error.filename2 or error.filename  # of a file that cannot be renamed, the wanted name
+    place = f"{name}: " if name else ""
     click.echo(f"error: {place}{error.strerror or error}", err=True)
     sys.exit(2)

@@ -38,8 +38,9 @@ class DashboardServer(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
+            other = port + 1 if 1024 <= port < 65535 else 8766  # lower ones are the system's
             raise InputError(
-                f"--port {port}: cannot be had ({error.strerror}); name another, such as {port + 1}"
+                f"--port {port}: cannot be had ({error.strerror}); name another, such as {other}"
             ) from error
 
     @property

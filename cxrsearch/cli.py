@@ -193,14 +193,15 @@ def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
 @click.argument("model", type=FOLDER)
 @click.option("--data", help="Data to judge on. [default: those it was trained on]")
 @click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
+@click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def evaluate(model: Path, data: str | None, labels: str | None, as_json: bool) -> None:
+def evaluate(model: Path, as_json: bool, **where: Any) -> None:
     """AUROC with patient-level intervals on the test part. Every look is counted."""
     from cxrsearch.terminal import cache_progress, describe_evaluation
     from cxrsearch.winner import evaluate_model_folder
 
     with cache_progress() as on_progress:
-        result = evaluate_model_folder(model, data, labels, on_progress)
+        result = evaluate_model_folder(model, on_progress=on_progress, **where)
     click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
 
 

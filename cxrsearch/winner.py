@@ -107,6 +107,7 @@ def evaluate_model_folder(
     data: str | None = None,
     labels: str | None = None,
     on_progress: Count | None = None,
+    study: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
 
@@ -115,6 +116,7 @@ def evaluate_model_folder(
         data: folder of X-rays, or ``phantom``; None: the data of the model's study.
         labels: label table, where it lies elsewhere.
         on_progress: called while images are decoded.
+        study: the model's study, where it was moved.
 
     Returns:
         as `cxrsearch.learn.evaluate.evaluate_model`, with ``looks``: how many there were.
@@ -123,18 +125,26 @@ def evaluate_model_folder(
         InputError: where model or data cannot be used.
     """
     loaded = load_model(model)
-    study = _study_of(loaded)
+    study = _study_of(loaded, study)
     settings = _data_settings(model, study, data, labels)
     dataset = load_data(settings)
     cache = open_cache(dataset, loaded.frame, root=cache_root(settings), on_progress=on_progress)
     result = evaluate_model(loaded, dataset, cache)
+    if study is None and result["part"] == "test":
+        result["notes"].append(f"its study is not here, so this look is counted in {model} alone")
     return {**result, "looks": record_look(study, model, result)}
 
 
-def _study_of(model: LoadedModel) -> Path | None:
-    """The model's study, where it still is."""
-    path = model.card["study"].get("path")
-    return Path(path) if path and (Path(path) / "study.yaml").is_file() else None
+def _study_of(model: LoadedModel, given: Path | None) -> Path | None:
+    """The model's study: as given, or where it was when the model was made, if it still is."""
+    path = given or Path(model.card["study"].get("path") or "")
+    if given is None and not (path / "study.yaml").is_file():
+        return None
+    if read_study_yaml(path)["splits"]["fingerprint"] == model.card["data"]["split_fingerprint"]:
+        return path
+    if given is not None:
+        raise InputError(f"--study {path}: {model.folder} was not made from it; name its own study")
+    return None
 
 
 def _data_settings(
@@ -144,7 +154,9 @@ def _data_settings(
     from_study = Settings.from_dict(read_study_yaml(study)["settings"]) if study else None
     if data is None:
         if from_study is None:
-            raise InputError(f"{model}: its study is not here; name the data with --data")
+            raise InputError(
+                f"{model}: its study is not where it was; name it with --study, or data with --data"
+            )
         if labels is None:
             return from_study
         data = from_study.data

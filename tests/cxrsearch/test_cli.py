@@ -64,6 +64,13 @@ def test_a_study_goes_from_search_to_predictions(
     code, _, err = run("evaluate", model, "--labels", tmp_path / "gone.csv")
     assert (code, "gone.csv" in err) == (2, True)
 
+    moved = study.rename(tmp_path / "moved")
+    code, _, err = run("evaluate", model)
+    assert (code, "--study" in err) == (2, True)
+    assert "counted in" in run("evaluate", model, "--data", xrays)[1]
+    code, out, _ = run("evaluate", model, "--study", moved)
+    assert (code, "look number 3" in out) == (0, True)
+
     table = tmp_path / "out.csv"
     assert run("predict", model, xrays / "images", "--out", table)[0] == 0
     rows = list(csv.reader(table.open()))

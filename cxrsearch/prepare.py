@@ -61,6 +61,7 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     _try(settings.check, problems)
     hardware = _try(lambda: resolve_hardware(settings), problems)
     found = _try(lambda: load_space(hardware or settings), problems)
+    listed = _try(lambda: _test_names(settings), problems)
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = _try(lambda: load_data(settings), problems)
     if problems or hardware is None or found is None or dataset is None:
@@ -76,13 +77,22 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
         seed=settings.seed,
         test_share=settings.test_share,
         val_share=settings.val_share,
-        test_list=read_test_list(Path(settings.test_list)) if settings.test_list else None,
+        test_list=listed,
         val_seed=settings.val_seed,
     )
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
-    warnings, _ = judgeable(counts)
+    warnings, undefined = judgeable(counts)
+    if set(settings.diseases) <= set(undefined):
+        raise InputError(
+            f"--objective {settings.objective}: none of its diseases can be judged on the "
+            f"{counts['val']['images']} validation images; choose others, or give more data"
+        )
     notes = [*notes, *idle_genes(space), *dataset.notes, *bad_notes, *splits.notes, *warnings]
     return Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
+
+
+def _test_names(settings: Settings) -> list[str] | None:
+    return list(read_test_list(Path(settings.test_list))) if settings.test_list else None
 
 
 def _try(check: Callable[[], T], problems: list[str]) -> T | None:
@@ -105,7 +115,11 @@ def resolve_hardware(settings: Settings) -> Settings:
     gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
     asked = settings.gpus_per_trial
     problems = []
-    if asked and not gpus and not settings.address:
+    if asked and settings.device == "cpu":
+        problems.append(f"--gpus-per-trial {asked:g} with --device cpu: leave one of them out")
+    elif asked == 0 and settings.device.startswith("cuda"):
+        problems.append(f"--gpus-per-trial 0 with --device {settings.device}: leave one out")
+    elif asked and not gpus and not settings.address:
         problems.append(
             f"--gpus-per-trial {asked:g}: no GPU is visible here; leave it out to train on the "
             "CPU, or name a cluster that has some with --address"

@@ -170,7 +170,7 @@ def _number_problems(settings: Settings) -> list[str]:
         "test_share": (0.01, 0.9),
         "val_share": (0.01, 0.9),
         "val_seed": (1, float("inf")),
-        "phantom_images": (50, 1_000_000),
+        "phantom_images": (50, 50_000),
         "phantom_difficulty": (0.0, 1.0),
         "population": (2, 10_000),
         "trials": (1, 1_000_000),

@@ -171,7 +171,8 @@ def _joined(resources: Resources) -> Iterator[Cluster]:
     except Exception as error:
         raise StudyError(
             f"--address {resources.address}: no Ray cluster answers there ({_first_line(error)}); "
-            "start one with `ray start --head`, or leave --address out to run on this machine"
+            "start one with `ray start --head`, set RAY_AUTH_MODE=token where it asks for a token, "
+            "or leave --address out to run on this machine"
         ) from error
     try:
         cluster = Cluster(resources, own=False)

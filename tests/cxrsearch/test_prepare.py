@@ -11,7 +11,7 @@ import torch
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import gene_limits
-from cxrsearch.prepare import prepare
+from cxrsearch.prepare import prepare, resolve_hardware
 from cxrsearch.search_space import frame_for, idle_genes, shipped_spaces, without_missing_weights
 from cxrsearch.settings import Settings
 from search.space import SearchSpace
@@ -120,3 +120,20 @@ def test_a_label_without_its_image_is_one_note(
     assert len(notes) == 1
     assert "3" in notes[0]
     assert len(found.dataset.names) == 77
+
+
+def test_an_objective_that_cannot_be_judged_is_refused(
+    xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(xrays, data)
+    table = data / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace("Hernia", "Edema"))
+    settings = Settings(data=str(data), space=str(tiny_space), trials=1, objective="auroc:Hernia")
+    with pytest.raises(InputError, match="none of its diseases can be judged"):
+        prepare(settings)
+
+
+def test_gpus_and_the_cpu_device_contradict_each_other() -> None:
+    with pytest.raises(InputError, match="leave one of them out"):
+        resolve_hardware(Settings(trials=1, device="cpu", gpus_per_trial=1.0))

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.learn.recipe import RATIO_PREFIX, gene_limits
 from cxrsearch.prepare import Prepared
 from cxrsearch.projection import Projection, project
@@ -85,7 +85,7 @@ def counts_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
     table.add_column("", justify="left")
     for part in PARTS:
         table.add_column(part, justify="right")
-    for row in ("images", "patients", *DISEASES):
+    for row in ("images", "patients", *DISEASES, NO_FINDING):
         table.add_row(row, *(str(counts[part].get(row, 0)) for part in PARTS))
     return table
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cxrsearch.errors import InputError
 
-from .diseases import DISEASES
+from .diseases import DISEASES, NO_FINDING
 
 PARTS = ("train", "val", "test", "val_seed")
 IMAGES, PATIENTS = "images", "patients"
@@ -44,8 +44,8 @@ def disease_counts(
         patients: ``(n,)``; without them patients are not counted.
 
     Returns:
-        part -> disease -> images that carry it; under ``images`` and ``patients`` the part's
-        totals.
+        part -> disease (or "No Finding") -> images that carry it; under ``images`` and
+        ``patients`` the part's totals.
     """
     rows = {name: row for row, name in enumerate(names)}
     marks = np.asarray(labels)
@@ -56,7 +56,8 @@ def disease_counts(
         if patients is not None:
             counts[PATIENTS] = len({str(patients[row]) for row in inside})
         positives = marks[inside].sum(axis=0).tolist()
-        table[part] = {**counts, **dict(zip(DISEASES, map(int, positives), strict=True))}
+        counts |= zip(DISEASES, map(int, positives), strict=True)
+        table[part] = {**counts, NO_FINDING: int((marks[inside].sum(axis=1) == 0).sum())}
     return table
 
 

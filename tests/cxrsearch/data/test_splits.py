@@ -281,3 +281,13 @@ def test_real_patients_are_split_in_proportion() -> None:
         assert abs(counts["test"][disease] - 0.2 * total) <= 4
         assert abs(counts["val"][disease] - 0.16 * total) <= 4
     assert judgeable(counts) == ([], [])
+
+
+def test_images_without_a_finding_are_counted_too() -> None:
+    labels = np.zeros((4, 14), np.uint8)
+    labels[0, 2] = labels[0, 5] = labels[1, 2] = 1
+    names = ("a", "b", "c", "d")
+    splits = Splits(train=("a", "c", "d"), val=("b",), test=(), val_seed=("b",), seed=0)
+    counts = disease_counts(splits, names, labels)
+    assert [counts[part]["No Finding"] for part in ("train", "val")] == [2, 0]
+    assert counts["train"]["Effusion"] == 1

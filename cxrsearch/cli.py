@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cxrsearch import __version__, cli_options
+from cxrsearch.errors import quoted
 from search.errors import SearchError
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
@@ -91,7 +92,7 @@ def _search(settings: Any, study: str | None, dry_run: bool) -> None:
     if dry_run:
         click.echo(describe_projection(prepared))
         return
-    click.echo(f"study: {folder}   (watch it: cxrsearch dashboard {folder})")
+    click.echo(f"study: {folder}   (watch it: cxrsearch dashboard {quoted(folder)})")
     _run_to_the_end(lambda: start(prepared, folder), folder)
 
 
@@ -101,10 +102,10 @@ def _run_to_the_end(run: Any, folder: Path) -> None:
     try:
         run()
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; nothing is lost. Go on with: cxrsearch resume {folder}", err=True)
+        click.echo(f"\nstopped; go on with: cxrsearch resume {quoted(folder)}", err=True)
         raise
     click.echo(status_text(status(folder)))
-    click.echo(f"next: cxrsearch train {folder} --out MODEL_DIR")
+    click.echo(f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR")
 
 
 @cli.command(epilog=_example("cxrsearch resume results/first"))
@@ -183,10 +184,9 @@ def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
 
     for step in train_winner(study, out, trial, **moved):
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
-    click.echo(
-        f"model: {out}\nnext: cxrsearch evaluate {out}   or   cxrsearch predict {out} "
-        "IMAGE_DIR --out predictions.csv"
-    )
+    model = quoted(out)
+    click.echo(f"model: {out}\nnext: cxrsearch evaluate {model}")
+    click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
 
 
 @cli.command(epilog=_example("cxrsearch evaluate model --data my-xrays"))

@@ -15,7 +15,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.keep import keep_best, parse_keep
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.trial import TrialConfig, TrialObjective, save_labels
@@ -195,12 +195,12 @@ def _check_something_is_left(study: Study, seconds: float | None) -> None:
     if seconds is not None and float(study.get(ELAPSED, 0.0)) >= seconds:
         raise InputError(
             f"{study.folder}: its time budget is used up; give more with --time-budget 2h, or add "
-            f"trials with `cxrsearch extend {study.folder} --trials 50`"
+            f"trials with `cxrsearch extend {quoted(study.folder)} --trials 50`"
         )
     if target is not None and not counts["interrupted"] and sum(counts.values()) >= target:
         raise InputError(
             f"{study.folder}: all {target} trials are done; add some with "
-            f"`cxrsearch extend {study.folder} --trials 50`"
+            f"`cxrsearch extend {quoted(study.folder)} --trials 50`"
         )
 
 

@@ -15,7 +15,7 @@ import yaml
 from cxrsearch import __version__
 from cxrsearch.data.cache import open_cache
 from cxrsearch.data.splits import Splits, check_leakage
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.trial import TrialConfig
 from cxrsearch.prepare import (
     Prepared,
@@ -47,7 +47,8 @@ def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
     if (path / "study.yaml").exists():
         raise InputError(
             f"--study {path}: a study exists already{_difference(path, settings)}; go on with "
-            f"`cxrsearch resume {path}` or `cxrsearch extend {path} --trials 50`, or name another"
+            f"`cxrsearch resume {quoted(path)}` or `cxrsearch extend {quoted(path)} --trials 50`, "
+            "or name another"
         )
     if path.is_dir() and any(path.iterdir()) and not _abandoned(path):
         raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.data.cache import open_cache
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import Progress, train_final
 from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, check_out, load_model
@@ -38,7 +38,7 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     if not 0 <= number < len(record.trials):
         raise InputError(
             f"--trial {number}: the study has trials 0 to {len(record.trials) - 1}; "
-            f"`cxrsearch status {record.folder}` names the best"
+            f"`cxrsearch status {quoted(record.folder)}` names the best"
         )
     trial = record.trials[number]
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.user_attrs.get(

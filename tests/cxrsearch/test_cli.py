@@ -257,3 +257,10 @@ def test_a_taken_port_is_said(finished_study: Path, run: Run) -> None:
         code, _, err = run("dashboard", finished_study, "--serve", "--port", port)
     assert code == 2
     assert f"--port {port}" in err
+
+
+def test_commands_in_messages_can_be_pasted(finished_study: Path, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "my study"
+    shutil.copytree(finished_study, folder)
+    _, _, err = run("resume", folder)
+    assert f"cxrsearch extend '{folder}' --trials 50" in err

@@ -29,6 +29,7 @@ from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_con
 from search.budget import ELAPSED, Budget, parse_duration
 from search.files import write_text
 from search.halving import default_halving
+from search.lock import driver_alive
 from search.study import Study, StudyConfig
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
@@ -40,7 +41,7 @@ def search(
     """Run a whole search in a new study folder and return the folder.
 
     Raises:
-        InputError: before anything is written, where something cannot work.
+        InputError: before the study is made, where something cannot work.
         KeyboardInterrupt: after a clean stop; `resume` goes on.
     """
     path = new_folder(settings, folder)
@@ -59,9 +60,16 @@ def check_room(prepared: Prepared, folder: Path) -> None:
 
 
 def start(prepared: Prepared, folder: Path, progress: Progress | None = None) -> Path:
-    """Write the study folder of ``prepared`` and run its search."""
+    """Write the study folder of ``prepared`` and run its search.
+
+    Raises:
+        InputError: where a study is in ``folder``, or another search is about to make one.
+    """
     settings = prepared.settings
+    new_folder(settings, folder)  # again: another search may have taken it while data were read
     folder.mkdir(parents=True, exist_ok=True)
+    if driver_alive(folder):
+        raise InputError(f"--study {folder}: another search is starting there; name another folder")
     prepared.splits.save(folder / "splits.json")
     for left in folder.glob("history.db*"):  # of a start that was killed before its first trial
         left.unlink()

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from cxrsearch.errors import InputError
-from cxrsearch.experiment import Settings, extend, resume, search, status
+from cxrsearch.experiment import Settings, extend, resume, search, start, status
+from cxrsearch.prepare import prepare
 from cxrsearch.study_folder import new_folder
 from search.record import read_study
+from search.study import Study
 
 
 def test_a_study_folder_holds_what_repeats_the_search(finished_study: Path) -> None:
@@ -143,3 +145,27 @@ def test_a_used_up_time_budget_is_said_and_can_be_renewed(
         resume(folder)
     resume(folder, time_budget="3s")
     assert status(folder)["trials"]["complete"] > before["complete"]
+
+
+def test_of_two_searches_for_one_folder_the_second_deletes_nothing(
+    finished_study: Path, xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    """Both looked before either had made its study, so the first look is not enough."""
+    settings = Settings(data=str(xrays), space=str(tiny_space), trials=1, runner="serial")
+    prepared = prepare(settings)
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    before = (folder / "history.db").read_bytes()
+    with pytest.raises(InputError, match="exists already"):
+        start(prepared, folder)
+    assert (folder / "history.db").read_bytes() == before
+
+    (folder / "study.yaml").unlink()
+    shutil.rmtree(folder / "trials")
+    study = Study.open(folder)
+    try:
+        with pytest.raises(InputError, match="another search is starting"):
+            start(prepared, folder)
+    finally:
+        study.close()
+    assert len(read_study(folder).trials) == 3

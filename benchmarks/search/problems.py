@@ -1,0 +1,212 @@
+"""The problems that samplers are compared on: what may be asked, and what it scores.
+
+Every problem is maximised. An evaluation has two scores: the *observed* one, which the
+sampler is told and by which the best configuration is chosen, and the *true* one, which
+judges that choice. Half of the problems are for tuning, the other half for judging only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from search.coding import from_unit
+
+Params = Mapping[str, Any]
+Scores = tuple[float, float]
+
+DATA = Path(
+    os.environ.get("HPO_BENCHMARKS", Path(__file__).parents[3] / "shared" / "hpo-benchmarks")
+).resolve()
+"""Where ``lcbench/`` (the ONNX surrogate) and ``hpobench-nn/`` (the tables) lie."""
+
+TUNE_TASKS = ("3945", "126025", "146212", "167152", "167181", "168329", "168908", "189865")
+JUDGE_TASKS = ("7593", "126026", "167104", "167161", "167185", "168330", "168910", "189873")
+"""LCBench tasks by OpenML number; the other 18 are looked at by nobody."""
+TUNE_TABLES = ("kc1",)
+JUDGE_TABLES = ("credit_g", "vehicle")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem.
+
+    Args:
+        name: unique among all problems.
+        distributions: the genes by name, parents before the genes that depend on them.
+        score: ``(active params, generator) -> (observed, true)``.
+        best: the highest true score there is, or the highest found by a long search.
+        typical: the median true score of random configurations. Regret is measured from
+            ``best`` in units of ``best - typical``.
+        conditions: ``gene -> (parent, values of the parent that switch it on)``.
+        noisy: whether two evaluations of one configuration may differ.
+    """
+
+    name: str
+    distributions: Mapping[str, BaseDistribution]
+    score: Callable[[Params, np.random.Generator], Scores]
+    best: float
+    typical: float
+    conditions: Mapping[str, tuple[str, tuple[Any, ...]]] = field(default_factory=dict)
+    noisy: bool = False
+
+    def active(self, params: Params) -> dict[str, Any]:
+        """The genes of ``params`` that are switched on."""
+        found: dict[str, Any] = {}
+        for name in self.distributions:
+            parent, values = self.conditions.get(name, (None, ()))
+            if parent is None or found.get(parent) in values:
+                found[name] = params[name]
+        return found
+
+    def evaluate(self, params: Params, rng: np.random.Generator) -> Scores:
+        """(observed, true) score; ``params`` may hold genes that are switched off."""
+        return self.score(self.active(params), rng)
+
+    def regret(self, true: float) -> float:
+        """Normalised regret: 0 at the best score, 1 at that of a typical random configuration."""
+        return (self.best - true) / (self.best - self.typical)
+
+    def random(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A configuration drawn uniformly, all genes."""
+        return {name: from_unit(dist, rng.random()) for name, dist in self.distributions.items()}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training run of LCBench.
+
+    Args:
+        seconds: since its start at the end of each epoch, shape (epochs,).
+        validation: balanced accuracy in percent after each epoch, shape (epochs,).
+        test: the same on the test part, shape (epochs,).
+    """
+
+    seconds: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+LCBENCH: dict[str, BaseDistribution] = {
+    "batch_size": IntDistribution(16, 512, log=True),
+    "learning_rate": FloatDistribution(1e-4, 0.1, log=True),
+    "momentum": FloatDistribution(0.1, 0.99),
+    "weight_decay": FloatDistribution(1e-5, 0.1),
+    "num_layers": IntDistribution(1, 5),
+    "max_units": IntDistribution(64, 1024, log=True),
+    "max_dropout": FloatDistribution(0.0, 1.0),
+}
+"""The genes of LCBench, in the order in which its surrogate takes them after the epoch."""
+EPOCHS = 52
+
+
+@cache
+def _session() -> tuple[Any, dict[str, int]]:
+    import onnxruntime
+
+    folder = DATA / "lcbench"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+    return session, json.loads((folder / "encoding.json").read_text())["OpenML_task_id"]
+
+
+def lcbench_outputs(task: str, configurations: list[Params], epochs: list[int]) -> np.ndarray:
+    """The surrogate's outputs, shape (configurations, epochs, 6), see DESIGN for the columns."""
+    session, codes = _session()
+    rows = [
+        [e, *(float(params[name]) for name in LCBENCH)] for params in configurations for e in epochs
+    ]
+    inputs = {
+        "x_cat": np.full((len(rows), 1), codes[task], np.int32),
+        "x_cont": np.asarray(rows, np.float32),
+    }
+    found = np.asarray(session.run(None, inputs)[0], np.float64)
+    return found.reshape(len(configurations), len(epochs), 6)
+
+
+def lcbench_curve(task: str, params: Params) -> Curve:
+    """All 52 epochs of one configuration. ``seconds`` never falls."""
+    out = lcbench_outputs(task, [params], list(range(1, EPOCHS + 1)))[0]
+    return Curve(np.maximum.accumulate(np.maximum(out[:, 0], 1e-3)), out[:, 3], out[:, 5])
+
+
+def _lcbench(task: str) -> Problem:
+    def score(params: Params, rng: np.random.Generator) -> Scores:
+        out = lcbench_outputs(task, [params], [EPOCHS])[0, 0]
+        return float(out[3]), float(out[5])
+
+    name = f"lcbench-{task}"
+    best, typical = _reference(name)
+    return Problem(name, LCBENCH, score, best, typical)
+
+
+@cache
+def _table(name: str) -> tuple[dict[str, list[float]], np.ndarray]:
+    folder = DATA / "hpobench-nn"
+    space = json.loads((folder / "space.json").read_text())["search_space"]
+    return space, np.load(folder / f"{name}.npz")["values"].astype(np.float64)
+
+
+def _hpobench(table: str) -> Problem:
+    space, values = _table(table)
+    means = values.mean(axis=-1)
+
+    def score(params: Params, rng: np.random.Generator) -> Scores:
+        place = tuple(params[name] for name in space)
+        return float(values[place][rng.integers(values.shape[-1])]), float(means[place])
+
+    # Numbers on a grid: the index is the gene, so that every sampler sees an ordered one.
+    genes = {name: IntDistribution(0, len(levels) - 1) for name, levels in space.items()}
+    return Problem(
+        f"hpobench-{table}",
+        genes,
+        score,
+        float(means.max()),
+        float(np.median(means)),
+        noisy=True,
+    )
+
+
+REFERENCE = Path(__file__).with_name("reference.json")
+"""Best and typical true scores of the LCBench tasks; made by `reference.py`."""
+
+
+@cache
+def _references() -> dict[str, list[float]]:
+    found: dict[str, list[float]] = json.loads(REFERENCE.read_text())
+    return found
+
+
+def _reference(name: str) -> tuple[float, float]:
+    best, typical = _references()[name]
+    return best, typical
+
+
+def half(which: str) -> dict[str, Callable[[], Problem]]:
+    """The problems of a half, ``"tune"`` or ``"judge"``: name -> a function that makes it."""
+    from .synthetic import JUDGE, TUNE, make
+
+    tasks, tables, drawn = {
+        "tune": (TUNE_TASKS, TUNE_TABLES, TUNE),
+        "judge": (JUDGE_TASKS, JUDGE_TABLES, JUDGE),
+    }[which]
+    found: dict[str, Callable[[], Problem]] = {}
+    found |= {f"lcbench-{task}": (lambda t=task: _lcbench(t)) for task in tasks}
+    found |= {f"hpobench-{table}": (lambda t=table: _hpobench(t)) for table in tables}
+    found |= {name: (lambda n=name: make(n)) for name in drawn}
+    return found
+
+
+@cache
+def problem(name: str) -> Problem:
+    """The problem of this name, of either half."""
+    return {**half("tune"), **half("judge")}[name]()

@@ -1,0 +1,1 @@
+"""Samplers compared over problems and seeds: `python -m benchmarks.search --help`."""

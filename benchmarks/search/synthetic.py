@@ -220,7 +220,7 @@ def make(name: str) -> Problem:
         own = {f"{prefix}g{i}{kind}": _gene(kind, rng) for i, kind in enumerate(recipe.genes)}
         genes |= own
         if several:
-            conditions |= {gene: ("model", (model,)) for gene in own}
+            conditions |= dict.fromkeys(own, ("model", (model,)))
         parts[model] = _Part(base, {**shared, **own}, recipe, rng)
         floors[model] = 0.0 if k == good else float(rng.uniform(0.02, 0.2))
     scale = dict.fromkeys(models, 1.0)

@@ -1,0 +1,232 @@
+"""What a sampler has to offer to be compared, and the ones that are: a name each.
+
+A contender is asked for a configuration and told its observed score, one at a time; scores
+are maximised. The peers of other libraries are in the package `peers`, over the same
+interface; this module holds our own sampler and Optuna's.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+import search
+from search.genetic import GeneticSampler
+
+from .problems import Problem
+
+
+class Contender(Protocol):
+    """One run of a sampler on one problem."""
+
+    def ask(self) -> tuple[Any, dict[str, Any]]:
+        """``(key, params)``: the configuration to try next.
+
+        ``params`` holds at least the active genes, with values inside the problem's
+        distributions. ``key`` is handed back to `tell` and means something to the
+        contender only.
+        """
+
+    def tell(self, key: Any, params: dict[str, Any], observed: float) -> None:
+        """The observed score of what was asked for, the higher the better; always finite."""
+
+    def close(self) -> None:
+        """Give back what the run held: a process, a temporary folder. Called once, at the end."""
+
+
+Make = Callable[[Problem, int, int], Contender]
+"""``make(problem, seed, n_trials)`` starts a run that will be asked ``n_trials`` times."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sampler that can be compared.
+
+    Args:
+        make: starts a run; called once a cell, in a worker process.
+        version: of the library, or of our own sources; called once a run of the harness, so
+            it may start another interpreter. Cells of another version are shown as stale.
+        slow: too slow to ask for 200 trials of every cell: runs with 100 and fewer seeds.
+        note: settings that are not the library's defaults, and why; one sentence.
+        missing: the reason why it can't run here and the way out, or ``""``.
+    """
+
+    make: Make
+    version: Callable[[], str]
+    slow: bool = False
+    note: str = ""
+    missing: Callable[[], str] = lambda: ""
+
+
+class OptunaContender:
+    """Any Optuna sampler in a plain in-memory study, defined by run: parents before children."""
+
+    def __init__(self, problem: Problem, sampler: BaseSampler) -> None:
+        self._problem = problem
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+
+    def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
+        """A trial whose active genes were suggested."""
+        trial = self._study.ask()
+        params: dict[str, Any] = {}
+        for name, dist in self._problem.distributions.items():
+            parent, values = self._problem.conditions.get(name, (None, ()))
+            if parent is None or params.get(parent) in values:
+                params[name] = trial._suggest(name, dist)
+        return trial, params
+
+    def tell(self, key: optuna.Trial, params: dict[str, Any], observed: float) -> None:
+        """Completes the trial."""
+        self._study.tell(key, observed)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _optuna(build: Callable[[Problem, int], BaseSampler]) -> Make:
+    def make(problem: Problem, seed: int, n_trials: int) -> Contender:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        return OptunaContender(problem, build(problem, seed))
+
+    return make
+
+
+def _optuna_version() -> str:
+    return f"optuna {optuna.__version__}"
+
+
+def fingerprint() -> str:
+    """Names the code of `GeneticSampler` and of everything in `search` that it imports.
+
+    Taken from the syntax trees without docstrings, so that comments don't make cells stale.
+    """
+    found = hashlib.sha256()
+    for path in _sources("genetic"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+        found.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
+    return found.hexdigest()[:12]
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _sources(start: str) -> Iterable[Path]:
+    """The files of `search` that its module ``start`` imports, itself included, by name."""
+    folder = Path(search.__file__).parent
+    found: dict[str, Path] = {}
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        path = folder / f"{name}.py"
+        if name in found or not path.exists():
+            continue
+        found[name] = path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                waiting += [node.module] if node.module else [alias.name for alias in node.names]
+    return [found[name] for name in sorted(found)]
+
+
+def _own(options: dict[str, Any] | None = None) -> Entry:
+    options = options or {}
+    return Entry(
+        _optuna(lambda problem, seed: GeneticSampler(seed=seed, **options)),
+        lambda: f"sources {fingerprint()}, {_optuna_version()}",
+        note="" if not options else "not the defaults: an ablation",
+    )
+
+
+def _of_optuna(
+    build: Callable[[Problem, int], BaseSampler], note: str = "", slow: bool = False
+) -> Entry:
+    return Entry(_optuna(build), _optuna_version, slow, note)
+
+
+OWN: dict[str, Entry] = {
+    "genetic": _own(),
+    "tpe": _of_optuna(lambda p, seed: TPESampler(seed=seed)),
+    "tpe-group": _of_optuna(
+        lambda p, seed: TPESampler(seed=seed, multivariate=True, group=True),
+        "group=True, as its documentation advises for conditional spaces",
+    ),
+    "tpe-v4": _of_optuna(
+        lambda p, seed: TPESampler(seed=seed, multivariate=False, group=False, constant_liar=False),
+        "the defaults of Optuna 4: each gene by itself",
+    ),
+    # Not with_margin=True: it fails on spaces whose genes come and go.
+    "cmaes": _of_optuna(lambda p, seed: CmaEsSampler(seed=seed)),
+    "gp": _of_optuna(
+        lambda p, seed: GPSampler(seed=seed, deterministic_objective=not p.noisy),
+        "told whether the problem is noisy, as its documentation advises",
+        slow=True,
+    ),
+    "nsga2": _of_optuna(lambda p, seed: NSGAIISampler(seed=seed)),
+    "qmc": _of_optuna(
+        lambda p, seed: QMCSampler(seed=seed, scramble=True), "scrambled, so that seeds differ"
+    ),
+    "random": _of_optuna(lambda p, seed: RandomSampler(seed=seed)),
+}
+
+
+@cache
+def registry() -> dict[str, Entry]:
+    """Every sampler by name: our own, Optuna's and the peers."""
+    from .peers import ENTRIES
+
+    return {**OWN, **ENTRIES}
+
+
+def entry(name: str) -> Entry:
+    """The sampler ``name``; ``genetic:population_size=20,scheme=generational`` is a variant.
+
+    Raises:
+        ValueError: there is no such sampler, or the options are malformed.
+    """
+    plain, colon, rest = name.partition(":")
+    if not colon:
+        if name not in registry():
+            raise ValueError(f"unknown sampler {name!r}; there are {', '.join(registry())}")
+        return registry()[name]
+    if plain != "genetic":
+        raise ValueError(f"only genetic takes options, got {name!r}")
+    options: dict[str, Any] = {}
+    for part in rest.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or not key or not value:
+            raise ValueError(f"options are key=value, key=value: got {part!r} in {name!r}")
+        options[key] = _literal(value)
+    made = _own(options)
+    GeneticSampler(seed=0, **options)
+    return made
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

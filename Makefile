@@ -1,10 +1,11 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo test lint bench bench-search bench-judge format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_BENCH := $(VENV)/.ready-bench
 DEMO := results/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
@@ -12,6 +13,8 @@ help:
 	@echo "make test    install, then lint and all tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   the measurements behind the claims (minutes)"
+	@echo "make bench-search   samplers compared on the tuning problems (hours; FAST=1: minutes)"
+	@echo "make bench-judge    the same on the judging problems; every look is logged"
 
 # The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
 $(READY): pyproject.toml constraints.txt
@@ -48,10 +51,21 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	$(BIN)/python benchmarks/metrics.py
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/kills.py
-	$(BIN)/python benchmarks/phantom_learnable.py
+	$(BIN)/python -m benchmarks.metrics
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.kills
+	$(BIN)/python -m benchmarks.phantom_learnable
+
+$(READY_BENCH): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+# Both go on where they stopped; another --seeds or --samplers adds to what there is.
+bench-search: $(READY_BENCH)
+	$(BIN)/python -m benchmarks.search run --half tune $(if $(FAST),--fast) $(ARGS)
+
+bench-judge: $(READY_BENCH)
+	$(BIN)/python -m benchmarks.search run --half judge --fresh $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

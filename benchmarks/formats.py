@@ -1,6 +1,6 @@
 """How far a picture read from another format is from its 8-bit PNG, in grey levels.
 
-    python benchmarks/formats.py --images FOLDER_OF_8_BIT_GREY_PNGS
+    python -m benchmarks.formats --images FOLDER_OF_8_BIT_GREY_PNGS
 
 Writes each image as 16-bit PNG, RGB, grey + alpha, JPEG and DICOM (12 and 16 bits, both photometric
 interpretations, with and without a window), reads all of them at the same side, and prints the

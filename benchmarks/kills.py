@@ -1,8 +1,8 @@
 """Kill a search again and again, resume it, and see that nothing is lost or done twice.
 
-    python benchmarks/kills.py --runner serial --sampler all --kills 20 --seed 0
-    python benchmarks/kills.py --runner ray --target driver --kills 20
-    python benchmarks/kills.py --runner ray --target worker --kills 20
+    python -m benchmarks.kills --runner serial --sampler all --kills 20 --seed 0
+    python -m benchmarks.kills --runner ray --target driver --kills 20
+    python -m benchmarks.kills --runner ray --target worker --kills 20
 
 ``kill -9`` of the driver, or of a worker, at moments drawn from ``--seed``, and at every
 point of `kills_search.POINTS`. After every kill of a driver the search is resumed. Checked:
@@ -31,21 +31,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import kills_search
-from kills_checks import Result, check_end, check_kept, check_ledger, differences, history, ledger
-
 from search.samplers import REPLAYABLE, WHY_NOT
 
+from . import kills_search
+from .kills_checks import Result, check_end, check_kept, check_ledger, differences, history, ledger
+
 PATIENCE = 120.0
+ROOT = Path(__file__).parents[1]
 
 
 class Killed:
     """One search, its process, and how to start it again."""
 
     def __init__(self, options: argparse.Namespace, sampler: str, folder: Path) -> None:
-        script = Path(__file__).with_name("kills_search.py")
         words = [folder, options.runner, sampler, options.seed, options.trials, options.step]
-        self.command = [sys.executable, str(script), *map(str, words)]
+        self.command = [sys.executable, "-m", "benchmarks.kills_search", *map(str, words)]
         self.folder = folder
         self.log = folder.with_suffix(".log")
 
@@ -55,7 +55,7 @@ class Killed:
         with self.log.open("ab") as log:
             start = log.tell()
             process = subprocess.Popen(
-                self.command, stdout=log, stderr=log, env={**os.environ, **environment}
+                self.command, stdout=log, stderr=log, env={**os.environ, **environment}, cwd=ROOT
             )
         try:
             limit = time.monotonic() + PATIENCE

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import kills_search
 from optuna.trial import FrozenTrial
 
 from search.study import read_study
+
+from . import kills_search
 
 IGNORED = {"attempt", "spans", "started", "deaths"}
 """Trial attributes that tell of the kills themselves."""

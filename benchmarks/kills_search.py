@@ -1,6 +1,6 @@
 """The small search that `kills.py` kills: a child process, and the points it can die at.
 
-Run by `kills.py`; by hand: ``python benchmarks/kills_search.py FOLDER serial genetic 0 8``.
+Run by `kills.py`; by hand: ``python -m benchmarks.kills_search FOLDER serial genetic 0 8``.
 Its objective is arithmetic, checkpoints every step through `search.files`, and keeps a
 ledger of what it did, so that the parent can tell what was done twice.
 """

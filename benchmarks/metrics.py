@@ -1,6 +1,6 @@
 """AUROC of 14 diseases: this project's against scikit-learn's, side by side.
 
-    python benchmarks/metrics.py [LOGITS.npz] [--repeats 15]
+    python -m benchmarks.metrics [LOGITS.npz] [--repeats 15]
 
 Prints the median time of each on the same scores in the same run, their ratio, and the
 largest difference. Without a file it makes 12,607 x 14 scores up. A file holds ``labels``

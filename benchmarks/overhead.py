@@ -1,7 +1,7 @@
 """What a trial costs besides its training: no-op trials on Ray, serially, and on plain Tune.
 
-    python benchmarks/overhead.py
-    python benchmarks/overhead.py --trials 100 --sampler genetic --sampler random --workers 2
+    python -m benchmarks.overhead
+    python -m benchmarks.overhead --trials 100 --sampler genetic --sampler random --workers 2
 
 A space of 20 genes, five reports a trial, history on disk. Seconds a trial are wall-clock
 time from the first start of a trial to the last end, over the trials, so that Ray's own

@@ -1,6 +1,6 @@
 """Is the phantom learnable, and not trivial? A small reference network says.
 
-    OMP_NUM_THREADS=1 python benchmarks/phantom_learnable.py
+    OMP_NUM_THREADS=1 python -m benchmarks.phantom_learnable
 
 Prints, for patients that the network has not seen,
 1. the AUROC of each of the 14 signs at difficulty 0, 0.5 (the default) and 1;

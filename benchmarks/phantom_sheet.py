@@ -1,6 +1,6 @@
 """Draw a contact sheet of the phantom: one row a disease, normal chests first.
 
-python benchmarks/phantom_sheet.py --out sheet.png [--side 192] [--columns 6] [--difficulty 0.5]
+python -m benchmarks.phantom_sheet --out sheet.png [--side 192] [--columns 6] [--difficulty 0.5]
 """
 
 from __future__ import annotations

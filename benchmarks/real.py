@@ -1,6 +1,6 @@
 """A genetic search, TPE and random search on the same real X-rays, judged on the test part.
 
-    python benchmarks/real.py --data my-xrays --out scratch/real
+    python -m benchmarks.real --data my-xrays --out scratch/real
 
 Runs each as a user would (Ray, early stopping on), retrains the winner, evaluates it once on the
 test part, and prints a table: the best validation score, the test score with its interval, and both

@@ -1,0 +1,187 @@
+"""Compare samplers: ``python -m benchmarks.search run --fast``; see ``--help``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+from fnmatch import fnmatch
+from pathlib import Path
+
+import click
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import track
+
+from . import cells, judged, running
+from . import report as reporting
+from .contenders import Entry, entry, registry
+from .problems import half as half_of
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parents[1] / "results"
+SLOW_TRIALS = 100
+FAST_SEEDS, FAST_TRIALS, FAST_PROBLEMS = 2, 50, 4
+
+console = Console() if Console().is_terminal else Console(width=130)
+
+
+@click.group()
+def main() -> None:
+    """Samplers compared over problems and seeds."""
+
+
+def _seeds(text: str) -> list[int]:
+    first, dash, last = text.partition("-")
+    try:
+        return list(range(int(first), int(last if dash else first) + 1))
+    except ValueError:
+        raise click.BadParameter(f"expected FIRST-LAST, as 0-19, got {text!r}") from None
+
+
+def _folder(half: str, fast: bool, out: Path | None) -> Path:
+    return out or HERE / "cells" / (f"{half}-fast" if fast else half)
+
+
+HALF = click.option(
+    "--half", type=click.Choice(["tune", "judge"]), default="tune", show_default=True
+)
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the cells [cells/HALF beside this]."
+)
+FAST = click.option(
+    "--fast", is_flag=True, help="A few minutes: 2 seeds, 4 problems, 50 trials, no slow samplers."
+)
+
+
+@main.command()
+@HALF
+@OUT
+@FAST
+@click.option("--samplers", help="Names with commas, genetic:key=value allowed [all].")
+@click.option("--problems", default="*", help="A pattern of problem names.")
+@click.option("--seeds", default="0-19", show_default=True)
+@click.option("--slow-seeds", default=10, show_default=True, help="Seeds of the slow samplers.")
+@click.option("--trials", default=200, show_default=True)
+@click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
+@click.option("--fresh", is_flag=True, help="Run stale cells again, those of other versions.")
+def run(
+    half: str,
+    out: Path | None,
+    fast: bool,
+    samplers: str | None,
+    problems: str,
+    seeds: str,
+    slow_seeds: int,
+    trials: int,
+    jobs: int,
+    fresh: bool,
+) -> None:
+    """Run the cells that are missing, then report."""
+    folder = _folder(half, fast, out)
+    wanted = _samplers(samplers, fast)
+    _allowed(half, fast, wanted)
+    chosen = _present(wanted)
+    names = [name for name in half_of(half) if fnmatch(name, problems)]
+    if not names:
+        raise click.ClickException(
+            f"no problem of the half {half} matches {problems!r}: {', '.join(half_of(half))}"
+        )
+    seen = _seeds(seeds)
+    if fast:
+        names, seen, trials = names[:: max(1, len(names) // FAST_PROBLEMS)], seen[:FAST_SEEDS], 50
+    known = [(name, made.version(), made.slow) for name, made in chosen.items()]
+    plan = running.plan(known, names, seen, slow_seeds, trials, SLOW_TRIALS)
+    with ExitStack() as stack:
+        for name in chosen:
+            _lock(stack, cells.path_of(folder, name))
+        _run(folder, list(chosen), plan, jobs, fresh)
+    _report(folder, half, fast)
+
+
+@main.command()
+@HALF
+@OUT
+@FAST
+def report(half: str, out: Path | None, fast: bool) -> None:
+    """Tables, report.json and report.html from the cells there are."""
+    _allowed(half, fast, ())
+    _report(_folder(half, fast, out), half, fast)
+
+
+def _allowed(half: str, fast: bool, samplers: Iterable[str]) -> None:
+    if half == "judge":
+        if fast:
+            raise click.ClickException("--fast is for trying things: use it with --half tune")
+        try:
+            judged.refuse_variants(samplers)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _report(folder: Path, half: str, fast: bool) -> None:
+    target = RESULTS / f"samplers-{half}{'-fast' * fast}"
+    try:
+        figures = reporting.report(folder, target, console)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    if half == "judge":
+        judged.record(figures)
+        console.print(f"This look is on record in {judged.LOG}", highlight=False, soft_wrap=True)
+    console.print(f"Written: {target}", highlight=False, soft_wrap=True)
+
+
+def _samplers(text: str | None, fast: bool) -> dict[str, Entry]:
+    if text is None:
+        return {name: made for name, made in registry().items() if not (fast and made.slow)}
+    names, found = text.split(","), []
+    for part in names:
+        # The options of one sampler are separated by commas too.
+        if found and "=" in part and ":" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    try:
+        return {name: entry(name) for name in found}
+    except (ValueError, TypeError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _present(chosen: dict[str, Entry]) -> dict[str, Entry]:
+    reasons = {name: made.missing() for name, made in chosen.items()}
+    for name, reason in reasons.items():
+        if reason:
+            console.print(f"{name}: not run, {reason}", style="yellow", highlight=False)
+    return {name: made for name, made in chosen.items() if not reasons[name]}
+
+
+def _lock(stack: ExitStack, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(FileLock(path.with_suffix(".lock"), timeout=0))
+    except Timeout:
+        raise click.ClickException(f"another run is writing {path}") from None
+
+
+def _run(folder: Path, names: list[str], plan: list[running.Job], jobs: int, fresh: bool) -> None:
+    files = {name: cells.path_of(folder, name) for name in names}
+    for path in files.values():
+        cells.tidy(path)
+    left, stale = running.todo(
+        plan, {name: cells.read(path) for name, path in files.items()}, fresh
+    )
+    if stale:
+        console.print(f"{stale} cells are of other versions; --fresh runs them again")
+    failures: dict[str, list[str]] = {}
+    ended = running.run_all(left, jobs, lambda cell: cells.append(files[cell.sampler], cell))
+    for job, reason in track(ended, "Cells", total=len(left), console=console):
+        if reason:
+            failures.setdefault(job.sampler, []).append(f"{job.problem}, seed {job.seed}: {reason}")
+    for path in files.values():
+        cells.tidy(path)
+    for name, reasons in failures.items():
+        console.print(f"{name}: {len(reasons)} cells failed; {reasons[0]}", style="red")
+
+
+if __name__ == "__main__":
+    main()

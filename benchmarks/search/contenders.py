@@ -196,7 +196,7 @@ OWN: dict[str, Entry] = {
 @cache
 def registry() -> dict[str, Entry]:
     """Every sampler by name: our own, Optuna's and the peers."""
-    from .peers import ENTRIES
+    from .peers.entries import ENTRIES
 
     return {**OWN, **ENTRIES}
 

@@ -1,0 +1,88 @@
+"""The peers by name, over the interface of `benchmarks.search.contenders`."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import distributions, version
+from importlib.util import find_spec
+from typing import Any
+
+from ..contenders import Contender, Entry
+from ..problems import Problem
+from . import describe, pipe
+from .genes import Params, Peer
+
+
+class PeerContender:
+    """A peer over the harness's interface."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def ask(self) -> tuple[Any, Params]:
+        """What the peer proposes; genes that are switched off may be in it."""
+        return self._peer.ask()
+
+    def tell(self, key: Any, params: Params, observed: float) -> None:
+        """The peer is told by the key alone."""
+        self._peer.tell(key, observed)
+
+    def close(self) -> None:
+        """Ends the child process, where there is one."""
+        if isinstance(self._peer, pipe.PipedPeer):
+            self._peer.close()
+
+
+def _here(module: str, kind: str, library: str, note: str) -> Entry:
+    """A peer whose library lives beside the project."""
+
+    def make(problem: Problem, seed: int, n_trials: int) -> Contender:
+        peers = importlib.import_module(f"{__package__}.{module}")
+        return PeerContender(getattr(peers, kind)(describe.task(problem, seed, n_trials)))
+
+    def missing() -> str:
+        return "" if find_spec(library) else f"{library} is not installed: run make bench-peers"
+
+    return Entry(make, lambda: f"{library} {version(library)}", note=note, missing=missing)
+
+
+def _apart(name: str, environment: str, library: str, note: str, slow: bool = False) -> Entry:
+    """A peer whose library lives in an environment of its own."""
+
+    def make(problem: Problem, seed: int, n_trials: int) -> Contender:
+        task = describe.task(problem, seed, n_trials)
+        return PeerContender(pipe.PipedPeer(environment, name, task))
+
+    return Entry(
+        make,
+        lambda: f"{library} {_version(environment, library)}",
+        slow=slow,
+        note=note,
+        missing=lambda: pipe.missing(environment),
+    )
+
+
+def _version(environment: str, library: str) -> str:
+    folders = (pipe.ENVIRONMENTS / environment).glob("lib/python*/site-packages")
+    found = distributions(name=library, path=[str(folder) for folder in folders])
+    return next((each.version for each in found), "not installed")
+
+
+ENTRIES: dict[str, Entry] = {
+    "deap": _here("deap_peer", "MuPlusLambda", "deap", "eaMuPlusLambda, population 20, unit cube"),
+    "pymoo-ga": _here("pymoo_peer", "PymooGA", "pymoo", "MixedVariableGA, population 10"),
+    "pymoo-de": _here(
+        "pymoo_peer",
+        "PymooDE",
+        "pymoo",
+        "the documentation's settings but population 20: 100 would be one random sample",
+    ),
+    "nevergrad-ngopt": _here("nevergrad_peer", "NGOpt", "nevergrad", "models as nested choices"),
+    "nevergrad-de": _here(
+        "nevergrad_peer", "TwoPointsDE", "nevergrad", "TwoPointsDE, models as nested choices"
+    ),
+    "nevergrad-oneplusone": _here(
+        "nevergrad_peer", "OnePlusOne", "nevergrad", "models as nested choices"
+    ),
+}
+"""The peers by name."""

@@ -1,6 +1,6 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-search bench-judge format clean
+.PHONY: help demo test lint bench bench-search bench-judge bench-workers format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   the measurements behind the claims (minutes)"
 	@echo "make bench-search   samplers compared on the tuning problems (hours; FAST=1: minutes)"
 	@echo "make bench-judge    the same on the judging problems; every look is logged"
+	@echo "make bench-workers  workers on a simulated clock, and the cost of an ask (FAST=1: minutes)"
 
 # The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
 $(READY): pyproject.toml constraints.txt
@@ -66,6 +67,10 @@ bench-search: $(READY_BENCH)
 
 bench-judge: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search run --half judge --fresh $(ARGS)
+
+bench-workers: $(READY_BENCH)
+	$(BIN)/python -m benchmarks.search.cost
+	$(BIN)/python -m benchmarks.search.workers $(if $(FAST),--fast) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

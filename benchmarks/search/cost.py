@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import os
 import statistics
 import sys
@@ -32,7 +31,7 @@ from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
 from search.coding import from_unit
-from search.files import write_text
+from search.files import write_json
 from search.genetic import GeneticSampler
 from search.objective import Outcome
 from search.samplers import options_of
@@ -289,9 +288,8 @@ def main() -> int:
             rows.append(row)
             print(f"{place} {row.sampler} at {row.trials}: {1e3 * row.median:.1f} ms", flush=True)
     print(table(rows))
-    options.out.mkdir(parents=True, exist_ok=True)
     found = [{**asdict(row), "median": row.median} for row in rows]
-    write_text(options.out / "cost.json", json.dumps(found, indent=1))
+    write_json(options.out / "cost.json", found)
     broken = over_limit(rows)
     print("\n".join(broken) if broken else "all limits kept")
     return 1 if broken else 0

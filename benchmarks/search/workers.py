@@ -285,7 +285,6 @@ def main() -> int:
     results = run_all(cells(options), options.jobs)
     figures = workers_report.figures(results)
     print(workers_report.text(figures))
-    options.out.mkdir(parents=True, exist_ok=True)
     runs = [asdict(result) for result in results]
     write_json(options.out / "workers.json", workers_report.plain({**figures, "runs": runs}))
     page = workers_report.page(options.out / "workers.html", figures)

@@ -93,7 +93,7 @@ def test_no_time_at_all_has_no_utilisation() -> None:
 def cell(**changes: Any) -> workers.Cell:
     settings = {
         "sampler": "genetic", "problem": "models-two", "times": "lognormal", "workers": 4,
-        "seed": 1, "trials": 60,
+        "seed": 1, "trials": 30,
     }  # fmt: skip
     return workers.Cell(**{**settings, **changes})
 

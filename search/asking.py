@@ -29,6 +29,17 @@ def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
     )
 
 
+def check_sampler(config: StudyConfig) -> None:
+    """Refuse a sampler that does not take the study's number of objectives.
+
+    Raises:
+        SearchError: naming those that do.
+    """
+    from . import samplers
+
+    samplers.check_objectives(config.sampler, len(config.directions))
+
+
 def birth_attrs(config: StudyConfig, space: SearchSpace, number: int) -> dict[str, Any]:
     """The user attributes that trial ``number`` is made with."""
     attrs: dict[str, Any] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from .files import replace_file
 from .places import STORAGE_VARIABLE, Place, check_local
 
 BUSY_SECONDS = 60
+METRICS = "study:metric_names"
 
 # Connections
 
@@ -131,8 +132,16 @@ def _explain(error: Exception) -> str:
 # Making
 
 
-def create(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
+def create(
+    place: Place,
+    name: str,
+    attrs: Mapping[str, Any],
+    directions: Sequence[str] = ("maximize",),
+    metrics: Sequence[str] = (),
+) -> None:
     """Make an empty history for the study ``name`` with the user attributes ``attrs``.
+
+    ``directions`` and ``metrics`` are as in `search.settings.StudyConfig`.
 
     A SQLite history is made under a temporary name and renamed when whole; elsewhere the
     study and its attributes are one transaction. So a kill leaves all of it or nothing.
@@ -142,7 +151,7 @@ def create(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
     """
     if place.path is None or place.path.exists():
         with readable_errors(place):
-            _create_in(place, name, attrs)
+            _create_in(place, name, attrs, directions, metrics)
         return
     check_local(place.path.parent)
     place.path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,11 +160,17 @@ def create(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
     new = Place(place.path.with_name(f".{place.path.name}.new"), None)
     assert new.path is not None
     with readable_errors(place):
-        _create_in(new, name, attrs)
+        _create_in(new, name, attrs, directions, metrics)
     replace_file(new.path, place.path)
 
 
-def _create_in(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
+def _create_in(
+    place: Place,
+    name: str,
+    attrs: Mapping[str, Any],
+    directions: Sequence[str],
+    metrics: Sequence[str],
+) -> None:
     options: dict[str, Any] = {"poolclass": NullPool}
     if place.path is not None:
         options["creator"] = _sqlite_writer(place.path)
@@ -179,10 +194,19 @@ def _create_in(place: Place, name: str, attrs: Mapping[str, Any]) -> None:
             ).inserted_primary_key
             assert key is not None
             connection.execute(
-                sa.insert(models.StudyDirectionModel).values(
-                    direction=StudyDirection.MAXIMIZE, study_id=key[0], objective=0
-                )
+                sa.insert(models.StudyDirectionModel),
+                [
+                    {"direction": StudyDirection[d.upper()], "study_id": key[0], "objective": i}
+                    for i, d in enumerate(directions)
+                ],
             )
+            if metrics:
+                # Optuna's own place for them (`Study.set_metric_names`): its plots read it.
+                connection.execute(
+                    sa.insert(models.StudySystemAttributeModel).values(
+                        study_id=key[0], key=METRICS, value_json=json.dumps(list(metrics))
+                    )
+                )
             connection.execute(
                 sa.insert(models.StudyUserAttributeModel),
                 [

@@ -9,7 +9,7 @@ here is pure, so a resumed search decides what the interrupted one would have de
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
@@ -83,39 +83,88 @@ def default_halving(max_epochs: int) -> Halving | None:
     return Halving(grace=max(2, math.ceil(max_epochs / 3)), reduction=2, min_peers=6)
 
 
+OTHERS = "others"
+"""Trial attribute: what a trial's further objectives are expected to be, by its latest step."""
+
+
 def value_at(values: Mapping[int, float], step: int) -> float | None:
     """The best finite value reported up to ``step``, or ``None``."""
     seen = [v for s, v in values.items() if s <= step and math.isfinite(v)]
     return max(seen, default=None)
 
 
-def peers_at(trials: Iterable[FrozenTrial], number: int, rung: int) -> list[float]:
-    """Values at ``rung`` of the trials, other than ``number``, that have reached it."""
+def peers_at(
+    trials: Iterable[FrozenTrial],
+    number: int,
+    rung: int,
+    rival: Callable[[FrozenTrial], bool] = lambda peer: True,
+) -> list[float]:
+    """Values at ``rung`` of the trials, other than ``number``, that have reached it.
+
+    Those that are no ``rival`` count among them, at minus infinity: never as better.
+    """
     found = []
     for trial in trials:
         values = trial.intermediate_values
         if trial.number != number and values and max(values) >= rung:
             value = value_at(values, rung)
             if value is not None:
-                found.append(value)
+                found.append(value if rival(trial) else -math.inf)
     return found
 
 
-def goes_on(halving: Halving | None, trials: Sequence[FrozenTrial], number: int, step: int) -> bool:
+def _others(trial: FrozenTrial) -> Sequence[float]:
+    """A trial's further objectives: final where it is complete, else as it expects them."""
+    if trial.state == TrialState.COMPLETE:
+        return (trial.values or [])[1:]
+    found = trial.user_attrs.get(OTHERS)
+    return found if isinstance(found, list) else []
+
+
+def rivalry(trial: FrozenTrial, directions: Sequence[str]) -> Callable[[FrozenTrial], bool]:
+    """Whether a peer is at least as good as ``trial`` in every objective but the first.
+
+    Where either says nothing about its further objectives, the first one decides alone.
+    """
+    own, signs = _others(trial), [1 if d == "maximize" else -1 for d in directions[1:]]
+
+    def rival(peer: FrozenTrial) -> bool:
+        theirs = _others(peer)
+        if not len(own) == len(theirs) == len(signs):
+            return True
+        return all(s * a >= s * b for s, a, b in zip(signs, theirs, own, strict=True))
+
+    return rival
+
+
+def goes_on(
+    halving: Halving | None,
+    trials: Sequence[FrozenTrial],
+    number: int,
+    step: int,
+    directions: Sequence[str] = ("maximize",),
+) -> bool:
     """Whether trial ``number`` goes on after ``step``, by the history in ``trials`` alone.
 
     A trial that skips steps is judged at the rungs it has passed since its previous one.
+
+    With several objectives a trial stops where too many peers dominate it, as far as can be
+    said by then: they are better at the rung and expected to be no worse in any other
+    objective. The number of those who dominate is the rank of Fonseca and Fleming, "Genetic
+    Algorithms for Multiobjective Optimization" (ICGA 1993). So a recipe that is cheap is not
+    stopped for a score that only dearer ones surpass.
     """
     trial = next((t for t in trials if t.number == number), None)
     if halving is None or trial is None:
         return True
     before = max((s for s in trial.intermediate_values if s < step), default=0)
+    rival = rivalry(trial, directions)
     for rung in halving.rungs(step):
         value = value_at(trial.intermediate_values, rung)
         if (
             rung > before
             and value is not None
-            and not halving.keep(value, peers_at(trials, number, rung))
+            and not halving.keep(value, peers_at(trials, number, rung, rival))
         ):
             return False
     return True
@@ -125,14 +174,15 @@ def credit(trial: FrozenTrial) -> tuple[float, float] | None:
     """What ``trial`` is worth to a sampler: ``(steps reached, value)``, compared in order.
 
     A complete trial has reached infinity, so it stands above every stopped one; among the
-    stopped, who came further is worth more. ``None`` for failed trials, for values that
-    are not finite, and for trials that have reported nothing yet.
+    stopped, who came further is worth more. Of several objectives the first counts. ``None``
+    for failed trials, for values that are not finite, and for trials that have reported
+    nothing yet.
     """
     if trial.state == TrialState.FAIL:
         return None
     if trial.state == TrialState.COMPLETE:
-        value = trial.value
-        return (math.inf, value) if value is not None and math.isfinite(value) else None
+        value = trial.values[0] if trial.values else math.nan
+        return (math.inf, value) if math.isfinite(value) else None
     reached = max(trial.intermediate_values, default=0)
     best = value_at(trial.intermediate_values, reached)
     return None if best is None else (float(reached), best)

@@ -95,6 +95,7 @@ class Mirror:
                 self._stored.name,
                 dict(self._stored.user_attrs),
                 dict(self._stored.system_attrs),
+                self._stored.directions,
                 list(self._stored.trials),
             )
             self._depth = 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -49,22 +49,30 @@ class Step(NamedTuple):
         value: the objective's estimate after this step; more is better.
         attrs: user attributes to store with the trial, JSON-able.
         last: no further step will come, so stopping here would save nothing.
+        others: where there are several objectives, what the others are expected to be at the
+            trial's end, in order; empty where nothing is known. See `search.halving.goes_on`.
     """
 
     number: int
     value: float
     attrs: Mapping[str, Any] = {}
     last: bool = False
+    others: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: with a value, or failed for a reason out of `REASONS`."""
+    """How a trial ended: with a value, or failed for a reason out of `REASONS`.
+
+    Where the study has several objectives, ``value`` is the first one's and ``others`` are the
+    others', in order.
+    """
 
     value: float | None = None
     reason: str | None = None
     detail: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[float, ...] = ()
 
     @classmethod
     def failed(cls, reason: str, detail: str = "") -> Outcome:
@@ -123,6 +131,23 @@ def drive(objective: Objective, task: Task) -> Steps:
 def _checked(outcome: object) -> Outcome:
     if not isinstance(outcome, Outcome):
         return Outcome.failed("crash", f"the objective returned {outcome!r}, not an Outcome")
-    if outcome.reason is None and (outcome.value is None or not math.isfinite(outcome.value)):
-        return Outcome.failed("nan", f"the trial's final value is {outcome.value}")
+    return settled(outcome)
+
+
+def settled(outcome: Outcome, objectives: int | None = None) -> Outcome:
+    """``outcome``, or a failed one where its values are missing or not finite.
+
+    Args:
+        outcome: as an objective returned it.
+        objectives: how many values it should have, where that is known.
+    """
+    if outcome.reason is not None:
+        return outcome
+    values = (outcome.value, *outcome.others)
+    bad = [value for value in values if value is None or not math.isfinite(value)]
+    if bad:
+        return replace(outcome, reason="nan", detail=f"the trial's final value is {bad[0]}")
+    if objectives is not None and len(values) != objectives:
+        detail = f"the trial has {len(values)} values, the study has {objectives} objectives"
+        return replace(outcome, reason="crash", detail=detail)
     return outcome

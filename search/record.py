@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .database import readable_errors, reading_engine
 from .errors import StudyError
 from .lock import driver_alive, is_driver
+from .pareto import front
 from .places import Place, existing_place
 from .settings import StudyConfig, read_settings
 from .space import SearchSpace
@@ -37,8 +38,16 @@ def count_states(trials: Sequence[FrozenTrial], running: Collection[int]) -> dic
     return counts
 
 
-def best_trial(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The complete trial with the highest finite value; of equals the first."""
+def best_trial(
+    trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)
+) -> FrozenTrial | None:
+    """The complete trial with the highest finite value; of equals the first.
+
+    Of several objectives the first decides; among its equals, the others do: the trial is the
+    first of `search.pareto.front`.
+    """
+    if len(directions) > 1:
+        return next(iter(front(trials, directions)), None)
     complete = [
         (t.value, -t.number, t)
         for t in trials
@@ -77,8 +86,12 @@ class StudyRecord:
         return count_states(self.trials, running)
 
     def best(self) -> FrozenTrial | None:
-        """The complete trial with the highest value; of equals the first."""
-        return best_trial(self.trials)
+        """The complete trial with the highest first value; see `best_trial`."""
+        return best_trial(self.trials, self.config.directions)
+
+    def front(self) -> list[FrozenTrial]:
+        """The complete trials that none dominates, the best in the first objective first."""
+        return front(self.trials, self.config.directions)
 
 
 def read_study(folder: Path, storage: str | None = None) -> StudyRecord:

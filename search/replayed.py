@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from .seeds import derive
 
@@ -103,3 +104,37 @@ class GaussianProcessSampler(GPSampler):
             if key.startswith("gp:relative_params"):
                 study._storage.set_trial_system_attr(trial._trial_id, key, "")
         return super().sample_relative(study, trial, search_space)
+
+
+class TreeSampler(TPESampler):
+    """Optuna's TPE that takes pruned trials in a study of several objectives too.
+
+    Optuna's own ranks them by their last report in the study's one direction, which a study of
+    several objectives does not have: it raises. Here they lose their reports for the look, so
+    that all of them rank alike, below every complete trial.
+    """
+
+    def _sample(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if len(study.directions) > 1:
+            study = _without_reports(study)
+        return super()._sample(study, trial, search_space)
+
+
+def _without_reports(study: Study) -> Study:
+    view = copy.copy(study)
+
+    def trials(*args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        return [_bare(t) for t in study._get_trials(*args, **kwargs)]
+
+    view._get_trials = trials  # type: ignore[method-assign]
+    return view
+
+
+def _bare(trial: FrozenTrial) -> FrozenTrial:
+    if trial.state != TrialState.PRUNED:
+        return trial
+    bare = copy.copy(trial)
+    bare.intermediate_values = {}
+    return bare

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler
 
 from .cma import CmaSampler
 from .errors import SearchError, did_you_mean
 from .genetic import GeneticSampler
 from .quasi import QuasiRandomSampler, RandomSampler
-from .replayed import GaussianProcessSampler, Nsga2Sampler, ReplayedSampler
+from .replayed import GaussianProcessSampler, Nsga2Sampler, ReplayedSampler, TreeSampler
 
 Space = Mapping[str, BaseDistribution]
 Builder = Callable[..., BaseSampler]
@@ -65,7 +65,7 @@ def _tpe(
 ) -> BaseSampler:
     startup = _startup(n_trials) if n_startup_trials is None else n_startup_trials
     return ReplayedSampler(
-        lambda s: TPESampler(
+        lambda s: TreeSampler(
             seed=s,
             n_startup_trials=startup,
             n_ei_candidates=n_ei_candidates,
@@ -80,7 +80,7 @@ def _tpe(
 
 def _alone(startup: int) -> Callable[[int], BaseSampler]:
     """For genes that a sampler can't sample together with others: one-dimensional TPE."""
-    return lambda s: TPESampler(
+    return lambda s: TreeSampler(
         seed=s, n_startup_trials=startup, multivariate=False, constant_liar=True
     )
 
@@ -157,6 +157,9 @@ SAMPLERS: dict[str, Builder] = {
 }
 """Every sampler by its name: ``(seed, space, n_trials, *, options) -> sampler``."""
 
+SEVERAL: frozenset[str] = frozenset(SAMPLERS) - {"cmaes", "genetic"}
+"""Those that take several objectives."""
+
 REPLAYABLE: frozenset[str] = frozenset(SAMPLERS)
 """Those that give the same trial again when an ask is repeated on the same history."""
 
@@ -168,6 +171,19 @@ def options_of(name: str) -> dict[str, inspect.Parameter]:
     """The options of sampler ``name``, by name, with defaults and types."""
     parameters = inspect.signature(SAMPLERS[name], eval_str=True).parameters
     return {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def check_objectives(name: str, count: int) -> None:
+    """Refuse a sampler that cannot work with ``count`` objectives.
+
+    Raises:
+        SearchError: naming those that can.
+    """
+    if count > 1 and name in SAMPLERS and name not in SEVERAL:
+        able = ", ".join(known for known in SAMPLERS if known in SEVERAL)
+        raise SearchError(
+            f"sampler {name!r}: has one objective, the study has {count}; use one of {able}"
+        )
 
 
 def build(

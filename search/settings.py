@@ -19,7 +19,7 @@ RESERVED = frozenset({MARK, SPACE, SEED})
 
 ENGINE_ATTRS = frozenset(
     {"seed", "generation", "params", "point", "lineage", "reason", "detail", "attempt"}
-    | {"deaths", "spans", "started"}
+    | {"deaths", "spans", "started", "others"}
 )
 """Trial attributes that an objective cannot set."""
 
@@ -33,7 +33,11 @@ _KINDS: dict[str, Any] = {
     "sampler_options": Mapping,
     "retries": int,
     "n_trials": int | None,
+    "directions": tuple,
+    "metrics": tuple,
 }
+
+DIRECTIONS = ("maximize", "minimize")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class StudyConfig:
         retries: how often a trial whose worker died is started again.
         n_trials: the budget as it was when the study was made, where there was one; model-based
             samplers start earlier in a small one.
+        directions: ``maximize`` or ``minimize``, one for each objective. Steps report the first
+            objective, and more of it is better.
+        metrics: the objectives' names, one for each, or none.
     """
 
     name: str
@@ -58,6 +65,20 @@ class StudyConfig:
     halving: Halving | None = None
     retries: int = 2
     n_trials: int | None = None
+    directions: tuple[str, ...] = ("maximize",)
+    metrics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.directions[:1] != ("maximize",) or not set(self.directions) <= set(DIRECTIONS):
+            raise ValueError(
+                "directions must be maximize, then maximize or minimize for each further "
+                f"objective, got {self.directions}"
+            )
+        if self.metrics and len(self.metrics) != len(self.directions):
+            raise ValueError(
+                f"metrics must name each of the {len(self.directions)} objectives, got "
+                f"{self.metrics}"
+            )
 
     @property
     def population(self) -> int:
@@ -77,7 +98,8 @@ class StudyConfig:
         """
         try:
             halving = data["halving"]
-            config = cls(**{**data, "halving": Halving(**halving) if halving else None})
+            kept = {name: tuple(data[name]) for name in ("directions", "metrics") if name in data}
+            config = cls(**{**data, **kept, "halving": Halving(**halving) if halving else None})
             for key, kind in _KINDS.items():
                 if not isinstance(value := getattr(config, key), kind):
                     raise TypeError(f"{key} is {value!r}")

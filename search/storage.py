@@ -75,8 +75,8 @@ class DriverStorage(Mirror, BaseStorage):
         return self.name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """One value, and more is better."""
-        return [StudyDirection.MAXIMIZE]
+        """One for each objective."""
+        return list(self._stored.directions)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """A copy of the study's user attributes."""
@@ -95,7 +95,8 @@ class DriverStorage(Mirror, BaseStorage):
         return [
             FrozenStudy(
                 study_name=self.name,
-                direction=StudyDirection.MAXIMIZE,
+                direction=None,
+                directions=list(self._stored.directions),
                 user_attrs=self.get_study_user_attrs(self.study_id),
                 system_attrs=self.get_study_system_attrs(self.study_id),
                 study_id=self.study_id,

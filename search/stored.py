@@ -13,6 +13,7 @@ import optuna
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.storages._rdb import models
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from .errors import StudyError
@@ -27,6 +28,7 @@ class Stored:
     name: str
     user_attrs: dict[str, Any]
     system_attrs: dict[str, Any]
+    directions: list[StudyDirection]
     trials: list[FrozenTrial]
 
 
@@ -54,6 +56,7 @@ def load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
         found,
         _attributes(connection, models.StudyUserAttributeModel, study_id),
         _attributes(connection, models.StudySystemAttributeModel, study_id),
+        _directions(connection, study_id),
         _trials(connection, study_id),
     )
 
@@ -85,6 +88,14 @@ def _attributes(connection: sa.Connection, model: Any, study_id: int) -> dict[st
         sa.select(model.key, model.value_json).where(model.study_id == study_id)
     )
     return {key: json.loads(value) for key, value in rows}
+
+
+def _directions(connection: sa.Connection, study_id: int) -> list[StudyDirection]:
+    model = models.StudyDirectionModel
+    rows = connection.execute(
+        sa.select(model.direction).where(model.study_id == study_id).order_by(model.objective)
+    )
+    return [row[0] for row in rows]
 
 
 @functools.lru_cache(maxsize=4096)

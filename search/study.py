@@ -17,11 +17,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from . import database, places
-from .asking import birth_attrs, build_sampler, complete
+from .asking import birth_attrs, build_sampler, check_sampler, complete
 from .errors import StudyError
-from .halving import goes_on, value_at
+from .halving import OTHERS, goes_on, value_at
 from .lock import DriverLock, locked
-from .objective import Outcome, Step, Task
+from .objective import Outcome, Step, Task, settled
 from .plain import plain
 from .record import StudyRecord, best_trial, count_states, read_study
 from .settings import ENGINE_ATTRS, MARK, RESERVED, SEED, SPACE, StudyConfig, read_settings
@@ -65,8 +65,10 @@ class Study:
             storage: an SQLAlchemy URL; by default a SQLite file in the folder.
 
         Raises:
-            StudyError: where there is a study already, or where none can be made.
+            SearchError: where there is a study already, where none can be made, or where the
+                sampler cannot have so many objectives.
         """
+        check_sampler(config)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -80,7 +82,7 @@ class Study:
             place = places.find_place(folder, storage)
             attrs = {MARK: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed}
             try:
-                database.create(place, config.name, attrs)
+                database.create(place, config.name, attrs, config.directions, config.metrics)
                 places.remember(folder, place, config.name)
             except OSError as error:
                 raise StudyError(
@@ -209,9 +211,12 @@ class Study:
                 value = float(step.value)
                 self._storage.set_trial_intermediate_value(trial._trial_id, step.number, value)
                 self._set_attrs(number, step.attrs)
+                if step.others:
+                    self._set_attr(number, OTHERS, step.others)
         if step.last or step.number < max(known, default=0):
             return True
-        return goes_on(self.config.halving, self._storage.trials, number, step.number)
+        trials, directions = self._storage.trials, self.config.directions
+        return goes_on(self.config.halving, trials, number, step.number, directions)
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """End a trial: complete with its value, or failed for a reason.
@@ -221,43 +226,38 @@ class Study:
         trial = self._trial(number)
         if trial.state.is_finished():
             return
-        reason, detail = outcome.reason, outcome.detail
-        value = None if outcome.value is None else float(outcome.value)
-        if reason is None and (value is None or not abs(value) < float("inf")):
-            reason, detail = "nan", f"the trial's final value is {value}"
+        outcome = settled(outcome, len(self.config.directions))
         with self.batch():
             self._set_attrs(number, outcome.attrs)
-            if reason is None:
-                assert value is not None
-                self._end(trial, TrialState.COMPLETE, value)
+            if outcome.reason is None:
+                values = [float(v) for v in (outcome.value, *outcome.others) if v is not None]
+                self._end(trial, TrialState.COMPLETE, values)
                 return
-            self._set_attr(number, "reason", reason)
-            self._set_attr(number, "detail", detail[-DETAIL_LENGTH:])
+            self._set_attr(number, "reason", outcome.reason)
+            self._set_attr(number, "detail", outcome.detail[-DETAIL_LENGTH:])
             self._end(trial, TrialState.FAIL, None)
 
     def prune(self, number: int, reason: str) -> None:
-        """End a trial that was stopped early. Its value is the best that it reported."""
+        """End a trial that was stopped early. A single objective's value is its best report."""
         trial = self._trial(number)
         if trial.state.is_finished():
             return
-        values = trial.intermediate_values
+        seen = trial.intermediate_values
+        best = value_at(seen, max(seen, default=0))
+        values = [best] if best is not None and len(self.config.directions) == 1 else None
         with self.batch():
             self._set_attr(number, "reason", reason)
-            self._end(trial, TrialState.PRUNED, value_at(values, max(values, default=0)))
+            self._end(trial, TrialState.PRUNED, values)
 
     def span(self, number: int, worker: str, start: float, end: float) -> None:
         """Note that ``worker`` ran the trial from ``start`` to ``end`` (Unix seconds)."""
         trial = self._trial(number)
-        spans = [
-            *trial.user_attrs.get("spans", []),
-            [worker, round(start, 3), round(end, 3)],
-        ]
+        spans = [*trial.user_attrs.get("spans", []), [worker, round(start, 3), round(end, 3)]]
         self._storage.annotate(trial._trial_id, "spans", spans)
 
-    def _end(self, trial: FrozenTrial, state: TrialState, value: float | None) -> None:
+    def _end(self, trial: FrozenTrial, state: TrialState, values: list[float] | None) -> None:
         # Straight to the storage: `optuna.Study.tell` takes no value for a pruned trial (it
         # takes the last one, not the best), and would call back a sampler that is gone.
-        values = None if value is None else [value]
         self._storage.set_trial_state_values(trial._trial_id, state, values)
         self._active.discard(trial.number)
 
@@ -272,8 +272,8 @@ class Study:
         return count_states(self._storage.trials, self._active)
 
     def best(self) -> FrozenTrial | None:
-        """The complete trial with the highest value; of equals the first."""
-        return best_trial(self._storage.trials)
+        """The complete trial with the highest first value; see `search.record.best_trial`."""
+        return best_trial(self._storage.trials, self.config.directions)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The study's attribute ``key``."""

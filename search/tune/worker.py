@@ -108,7 +108,8 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         try:
             assert self._steps is not None, "a step of a trial that has ended"
             step = next(self._steps)
-            return step._replace(value=float(step.value), attrs=plain(step.attrs))
+            others = tuple(float(value) for value in step.others)
+            return step._replace(value=float(step.value), attrs=plain(step.attrs), others=others)
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return replace(outcome, attrs=plain(outcome.attrs))

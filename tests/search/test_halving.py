@@ -14,12 +14,14 @@ def trial(
     steps: dict[int, float],
     state: TrialState = TrialState.RUNNING,
     value: float | None = None,
+    others: list[float] | None = None,
 ) -> FrozenTrial:
     now = datetime.datetime(2026, 1, 1)
     return FrozenTrial(
         number=number, state=state, value=value, datetime_start=now,
         datetime_complete=now if state.is_finished() else None, params={}, distributions={},
-        user_attrs={}, system_attrs={}, intermediate_values=steps, trial_id=number,
+        user_attrs={} if others is None else {"others": others}, system_attrs={},
+        intermediate_values=steps, trial_id=number,
     )  # fmt: skip
 
 
@@ -102,3 +104,17 @@ def test_credit_orders_by_the_rung_reached_and_then_by_value() -> None:
     assert credit(trial(3, {1: 0.9}, TrialState.FAIL)) is None
     assert credit(trial(4, {})) is None
     assert credit(trial(5, {1: math.nan})) is None
+
+
+def test_a_cheap_trial_is_not_stopped_by_dearer_ones() -> None:
+    """Better at the rung counts only where no further objective is expected to be worse."""
+    peers = [trial(n, {1: 0.9}, others=[100.0]) for n in range(5)]
+    cheap, dear, unknown = (
+        trial(5, {1: 0.5}, others=[10.0]), trial(5, {1: 0.5}, others=[100.0]), trial(5, {1: 0.5}),
+    )  # fmt: skip
+    both = ("maximize", "minimize")
+    policy = Halving(1, 2, 2)
+    assert goes_on(policy, [*peers, cheap], 5, 1, both)
+    assert not goes_on(policy, [*peers, dear], 5, 1, both)
+    assert not goes_on(policy, [*peers, unknown], 5, 1, both)
+    assert not goes_on(policy, [*peers, cheap], 5, 1)

@@ -19,6 +19,7 @@ from .contenders import Entry, entry, registry
 from .problems import half as half_of
 
 HERE = Path(__file__).parent
+TITLES = {"tune": "Samplers on the tuning problems", "judge": "Samplers on the judging problems"}
 RESULTS = HERE.parents[1] / "results"
 SLOW_TRIALS = 100
 FAST_SEEDS, FAST_TRIALS, FAST_PROBLEMS = 2, 50, 4
@@ -96,17 +97,18 @@ def run(
         for name in chosen:
             _lock(stack, cells.path_of(folder, name))
         _run(folder, list(chosen), plan, jobs, fresh)
-    _report(folder, half, fast)
+    _report(folder, half, fast, False)
 
 
 @main.command()
 @HALF
 @OUT
 @FAST
-def report(half: str, out: Path | None, fast: bool) -> None:
+@click.option("--by-problem", is_flag=True, help="Mean regrets of each problem too.")
+def report(half: str, out: Path | None, fast: bool, by_problem: bool) -> None:
     """Tables, report.json and report.html from the cells there are."""
     _allowed(half, fast, ())
-    _report(_folder(half, fast, out), half, fast)
+    _report(_folder(half, fast, out), half, fast, by_problem)
 
 
 def _allowed(half: str, fast: bool, samplers: Iterable[str]) -> None:
@@ -119,10 +121,10 @@ def _allowed(half: str, fast: bool, samplers: Iterable[str]) -> None:
             raise click.ClickException(str(error)) from None
 
 
-def _report(folder: Path, half: str, fast: bool) -> None:
+def _report(folder: Path, half: str, fast: bool, by_problem: bool) -> None:
     target = RESULTS / f"samplers-{half}{'-fast' * fast}"
     try:
-        figures = reporting.report(folder, target, console)
+        figures = reporting.report(folder, target, console, TITLES[half], by_problem)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     if half == "judge":

@@ -86,6 +86,18 @@ def standing(part: Shared) -> dict[str, Any]:
     }
 
 
+def by_problem(part: Shared) -> dict[str, dict[str, float]]:
+    """Mean regret over the seeds: problem -> sampler -> regret."""
+    if not part.keys:
+        return {}
+    names = sorted({key[0] for key in part.keys})
+    rows = stats.means_by_problem(part.regret, part.problems)
+    return {
+        name: dict(zip(part.samplers, row.tolist(), strict=True))
+        for name, row in zip(names, rows, strict=True)
+    }
+
+
 def against(cells: Cells, budget: int) -> dict[str, Any]:
     """Our sampler against each other one, on the cells that the two share.
 
@@ -214,6 +226,7 @@ def compare(cells: Cells, stale: Mapping[str, int]) -> dict[str, Any]:
         },
         "all": {str(b): standing(shared(cells, list(cells), b)) for b in budgets},
         "fast": {str(b): standing(shared(cells, fast, b)) for b in budgets},
+        "problems": {str(b): by_problem(shared(cells, list(cells), b)) for b in budgets},
         "against": {str(b): against(cells, b) for b in budgets},
         "to_random": to_random(cells),
         "ask_tell": costs(cells),

@@ -8,11 +8,10 @@ interface; this module holds our own sampler and Optuna's.
 from __future__ import annotations
 
 import ast
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import optuna
@@ -26,9 +25,9 @@ from optuna.samplers import (
     TPESampler,
 )
 
-import search
 from search.genetic import GeneticSampler
 
+from .fingerprint import fingerprint
 from .problems import Problem
 
 
@@ -111,52 +110,16 @@ def _optuna_version() -> str:
     return f"optuna {optuna.__version__}"
 
 
-def fingerprint() -> str:
-    """Names the code of `GeneticSampler` and of everything in `search` that it imports.
-
-    Taken from the syntax trees without docstrings, so that comments don't make cells stale.
-    """
-    found = hashlib.sha256()
-    for path in _sources("genetic"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list):
-                node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
-        found.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
-    return found.hexdigest()[:12]
-
-
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
-def _sources(start: str) -> Iterable[Path]:
-    """The files of `search` that its module ``start`` imports, itself included, by name."""
-    folder = Path(search.__file__).parent
-    found: dict[str, Path] = {}
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        path = folder / f"{name}.py"
-        if name in found or not path.exists():
-            continue
-        found[name] = path
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                waiting += [node.module] if node.module else [alias.name for alias in node.names]
-    return [found[name] for name in sorted(found)]
+def _own_version() -> str:
+    code = fingerprint("genetic", "GeneticSampler")
+    return f"code {code}, {_optuna_version()}, scikit-learn {version('scikit-learn')}"
 
 
 def _own(options: dict[str, Any] | None = None) -> Entry:
     options = options or {}
     return Entry(
         _optuna(lambda problem, seed: GeneticSampler(seed=seed, **options)),
-        lambda: f"sources {fingerprint()}, {_optuna_version()}",
+        _own_version,
         note="" if not options else "not the defaults: an ablation",
     )
 

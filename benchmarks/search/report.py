@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from search.files import write_json
+from search.files import write_json, write_text
 
 from . import cells, running, tables
 from .compare import compare
 from .contenders import entry
+from .figures import html
 
 
 def stale_cells(found: Mapping[str, Mapping[cells.Key, cells.Cell]]) -> dict[str, int]:
@@ -34,8 +35,17 @@ def _version(name: str) -> str:
     return "" if made.missing() else made.version()
 
 
-def report(folder: Path, out: Path, console: Console) -> dict[str, Any]:
+def report(
+    folder: Path, out: Path, console: Console, title: str, problems: bool = False
+) -> dict[str, Any]:
     """Print the tables and write ``report.json`` and ``report.html`` into ``out``.
+
+    Args:
+        folder: of the cells.
+        out: where the report goes.
+        console: where the tables go.
+        title: of the page.
+        problems: whether to print mean regrets by problem too.
 
     Raises:
         ValueError: the folder holds no cell.
@@ -44,8 +54,9 @@ def report(folder: Path, out: Path, console: Console) -> dict[str, Any]:
     if not found:
         raise ValueError(f"no cells in {folder}; run some first")
     figures = compare(found, stale_cells(found))
-    tables.show(figures, console)
+    tables.show(figures, console, problems)
     write_json(out / "report.json", plain(figures))
+    write_text(out / "report.html", html(figures, title))
     return figures
 
 

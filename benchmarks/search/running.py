@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from threading import Thread
 from typing import Any
 from zlib import crc32
 
 import numpy as np
+import optuna
 
 from .cells import Cell, Key, improvements
 from .contenders import entry
@@ -154,7 +158,7 @@ def is_stale(cell: Cell, version: str) -> bool:
 
 
 def run_all(
-    jobs: Sequence[Job], workers: int, keep: Callable[[Cell], None]
+    jobs: Iterable[Job], workers: int, keep: Callable[[Cell], None]
 ) -> Iterator[tuple[Job, str]]:
     """Run ``jobs`` in ``workers`` processes and hand each cell to ``keep``.
 
@@ -164,36 +168,55 @@ def run_all(
     for name in THREADS:
         os.environ.setdefault(name, "1")
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _quiet) as pool:
-        waiting = iter(jobs)
-        running: dict[Future[Cell], Job] = {}
+    waiting = deque(jobs)
+    while waiting:
+        pool = ProcessPoolExecutor(workers, context, _prepare)
         try:
-            while True:
-                # Few at a time, so that an interrupt needn't wait for a queue.
-                for job in waiting:
-                    running[pool.submit(run_cell, job)] = job
-                    if len(running) >= 2 * workers:
-                        break
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), _kept(future, keep)
+            yield from _drain(pool, waiting, 2 * workers, keep)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # After an interrupt nobody waits for the cells that are under way.
+            for child in multiprocessing.active_children():
+                child.terminate()
+            pool.shutdown(cancel_futures=True)
+
+
+def _drain(
+    pool: ProcessPoolExecutor, waiting: deque[Job], most: int, keep: Callable[[Cell], None]
+) -> Iterator[tuple[Job, str]]:
+    """Run what waits, until all is done or a process of the pool died."""
+    running: dict[Future[Cell], Job] = {}
+    broken = False
+    while running or (waiting and not broken):
+        # Few at a time, so that an interrupt needn't wait for a queue.
+        while waiting and len(running) < most and not broken:
+            try:
+                running[pool.submit(run_cell, waiting[0])] = waiting[0]
+                waiting.popleft()
+            except BrokenExecutor:
+                broken = True
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            broken = broken or isinstance(future.exception(), BrokenExecutor)
+            yield running.pop(future), _kept(future, keep)
 
 
 def _kept(future: Future[Cell], keep: Callable[[Cell], None]) -> str:
-    try:
-        cell = future.result()
-    except Exception as error:  # any library's own; the other cells go on
+    error = future.exception()
+    if error is not None:  # any library's own; the other cells go on
         return f"{type(error).__name__}: {error}"
-    keep(cell)
+    keep(future.result())
     return ""
 
 
-def _quiet() -> None:
-    """In a worker: warnings of the libraries compared are for their users."""
-    import optuna
-
+def _prepare() -> None:
+    """In a worker: be quiet, leave interrupts to the parent, and end when it has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

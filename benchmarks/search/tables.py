@@ -1,51 +1,97 @@
-"""The comparison as tables for the terminal."""
+"""The comparison as tables and sentences, for the terminal and for the page alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from .compare import best_peer
 
+GROUPS = {"all": "all samplers", "fast": "the samplers that are fast to ask"}
 
-def interval(pair: tuple[float, float], digits: int = 3) -> str:
+
+class Grid(NamedTuple):
+    """A table: what it shows, and its rows of texts; the first column names, the rest count."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def interval(pair: Sequence[float], digits: int) -> str:
     """``0.10 to 0.20``."""
     return f"{pair[0]:.{digits}f} to {pair[1]:.{digits}f}"
 
 
-def count(value: float, most: int) -> str:
-    """A number of trials, ``more than 200`` where it was not reached."""
-    return f"more than {most}" if value == float("inf") else f"{value:g}"
+def standings(found: Mapping[str, Any]) -> Iterator[Grid]:
+    """Rank and regret at each budget, of each group that differs."""
+    for budget in found["all"]:
+        for group, who in GROUPS.items():
+            part = found[group][budget]
+            if part["cells"] and (group == "all" or part != found["all"][budget]):
+                yield _standing(f"{budget} trials, {who}", part)
 
 
-def show(found: Mapping[str, Any], console: Console) -> None:
-    """Print everything."""
-    for group in ("all", "fast"):
-        for budget, part in found[group].items():
-            if part["cells"] and (group == "all" or part != found["all"].get(budget)):
-                console.print(_standing(group, budget, part))
-    for budget, rows in found["against"].items():
-        if rows:
-            console.print(_against(budget, rows))
-            console.print(sentence(budget, rows), highlight=False)
-    if found["to_random"]["samplers"]:
-        console.print(_to_random(found["to_random"]))
-    console.print(_costs(found["ask_tell"]))
-    for name, row in found["samplers"].items():
-        if row["stale"]:
-            text = f"{name}: {row['stale']} of {row['cells']} cells are of other versions"
-            console.print(text, style="yellow", highlight=False)
+def _standing(what: str, part: Mapping[str, Any]) -> Grid:
+    title = (
+        f"{what}: {part['cells']} shared cells of {part['problems']} problems. Ranks over "
+        f"problems: Friedman p {part['friedman_p']:.2g}, critical difference "
+        f"{part['critical_difference']:.2f}"
+    )
+    rows = [
+        [
+            name,
+            f"{row['rank']:.2f}",
+            interval(row["rank_interval"], 2),
+            f"{part['problem_ranks'][name]:.2f}",
+            f"{row['regret']:.4f}",
+            interval(row["regret_interval"], 4),
+        ]
+        for name, row in part["samplers"].items()
+    ]
+    return Grid(title, ("sampler", "mean rank", "95%", "over problems", "regret", "95%"), rows)
+
+
+PAIRS = (
+    "sampler", "cells", "regret ratio", "95%", "win rate", "95%", "p regret", "p wins", "genetic",
+)  # fmt: skip
+
+
+def pairs(budget: str, rows: Mapping[str, Any]) -> Grid:
+    """Our sampler against each other one, the strongest first."""
+    found = [
+        [
+            name,
+            str(row["cells"]),
+            f"{row['ratio']:.2f}",
+            interval(row["ratio_interval"], 2),
+            f"{row['win_rate']:.2f}",
+            interval(row["win_interval"], 2),
+            f"{row['p_regret']:.2g}",
+            f"{row['p_win']:.2g}",
+            _verdict(row),
+        ]
+        for name, row in sorted(rows.items(), key=lambda item: -item[1]["ratio"])
+    ]
+    return Grid(f"{budget} trials, genetic against each on their shared cells", PAIRS, found)
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if row["beaten"] and row["beats"]:
+        return "both"
+    return "beaten" if row["beaten"] else "better" if row["beats"] else "level"
 
 
 def sentence(budget: str, rows: Mapping[str, Any]) -> str:
     """What the pairwise comparison comes to, in words."""
     beaten = [name for name, row in rows.items() if row["beaten"]]
     beats = [name for name, row in rows.items() if row["beats"]]
-    text = f"After {budget} trials genetic is beaten significantly by {_list(beaten)}"
-    text += f" and beats {_list(beats)}."
+    text = f"After {budget} trials genetic is beaten significantly by {listed(beaten)}"
+    text += f" and beats {listed(beats)}."
     best = best_peer(rows)
     if best is not None:
         row = rows[best]
@@ -56,95 +102,87 @@ def sentence(budget: str, rows: Mapping[str, Any]) -> str:
     return text
 
 
-def _list(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The names with commas; ``none``."""
     return ", ".join(names) or "none"
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for k, name in enumerate(columns):
-        table.add_column(name, justify="right" if k else "left", no_wrap=k > 0)
-    return table
-
-
-def _standing(group: str, budget: str, part: Mapping[str, Any]) -> Table:
-    who = {"all": "all samplers", "fast": "samplers that are fast to ask"}[group]
-    table = _table(
-        f"{budget} trials, {who}: {part['cells']} shared cells of {part['problems']} problems; "
-        f"Friedman p {part['friedman_p']:.2g}, critical difference of the ranks over problems "
-        f"{part['critical_difference']:.2f}",
-        "sampler",
-        "mean rank",
-        "95%",
-        "over problems",
-        "regret",
-        "95%",
+def to_random(found: Mapping[str, Any]) -> Grid:
+    """Trials until random's result is reached."""
+    title = (
+        "Trials to reach what random reaches after 200, median over runs, on "
+        f"{len(found['problems'])} problems where random still improves "
+        f"(left out: {listed(found['left_out'])})"
     )
-    for name, row in part["samplers"].items():
-        table.add_row(
-            name,
-            f"{row['rank']:.2f}",
-            interval(row["rank_interval"], 2),
-            f"{part['problem_ranks'][name]:.2f}",
-            f"{row['regret']:.4f}",
-            interval(row["regret_interval"], 4),
-        )
-    return table
-
-
-def _against(budget: str, rows: Mapping[str, Any]) -> Table:
-    table = _table(
-        f"{budget} trials, genetic against each on their shared cells",
-        "sampler",
-        "cells",
-        "regret ratio",
-        "95%",
-        "win rate",
-        "95%",
-        "p regret",
-        "p wins",
-        "genetic",
-    )
-    for name, row in sorted(rows.items(), key=lambda item: -item[1]["ratio"]):
-        verdict = "beaten" if row["beaten"] else "better" if row["beats"] else "level"
-        table.add_row(
-            name,
-            str(row["cells"]),
-            f"{row['ratio']:.2f}",
-            interval(row["ratio_interval"], 2),
-            f"{row['win_rate']:.2f}",
-            interval(row["win_interval"], 2),
-            f"{row['p_regret']:.2g}",
-            f"{row['p_win']:.2g}",
-            verdict if not (row["beaten"] and row["beats"]) else "mixed",
-        )
-    return table
-
-
-def _to_random(found: Mapping[str, Any]) -> Table:
-    table = _table(
-        f"Trials to reach random's result after 200, on {len(found['problems'])} problems where "
-        f"random still improves (left out: {_list(found['left_out'])})",
-        "sampler",
-        "median",
-        "of 200",
-        "never",
-        "runs",
-    )
+    rows = []
     for name, row in found["samplers"].items():
-        known = row["median"] != float("inf")
-        table.add_row(
+        known = math.isfinite(row["median"])
+        rows.append([
             name,
-            count(row["median"], row["trials"]),
+            f"{row['median']:g}" if known else f"more than {row['trials']}",
             f"1/{1 / row['fraction']:.1f}" if known else "",
             f"{row['never']:.0%}",
             str(row["runs"]),
-        )
-    return table
+        ])  # fmt: skip
+    return Grid(title, ("sampler", "trials", "of 200", "never", "runs"), rows)
 
 
-def _costs(found: Mapping[str, Any]) -> Table:
-    table = _table("Ask and tell, milliseconds a trial", "sampler", "median", "95th percentile")
-    for name, row in sorted(found.items(), key=lambda item: item[1]["median"]):
-        table.add_row(name, f"{row['median'] * 1e3:.2f}", f"{row['p95'] * 1e3:.2f}")
+def costs(found: Mapping[str, Any]) -> Grid:
+    """Ask and tell."""
+    rows = [
+        [name, f"{row['median'] * 1e3:.2f}", f"{row['p95'] * 1e3:.2f}"]
+        for name, row in sorted(found.items(), key=lambda item: item[1]["median"])
+    ]
+    return Grid(
+        "Ask and tell, milliseconds a trial", ("sampler", "median", "95th percentile"), rows
+    )
+
+
+def by_problem(budget: str, found: Mapping[str, Mapping[str, float]]) -> Grid:
+    """Mean regret of each problem, a column a sampler."""
+    names = list(next(iter(found.values()), {}))
+    rows = [[name, *(f"{row[n]:.4f}" for n in names)] for name, row in found.items()]
+    return Grid(f"{budget} trials, mean regret by problem", ("problem", *names), rows)
+
+
+def samplers(found: Mapping[str, Any]) -> Grid:
+    """What ran."""
+    rows = [
+        [
+            name,
+            str(row["cells"]),
+            str(row["trials"]),
+            "yes" if row["slow"] else "",
+            str(row["stale"] or ""),
+            "; ".join(row["versions"]),
+        ]
+        for name, row in found.items()
+    ]
+    return Grid("What ran", ("sampler", "cells", "trials", "slow", "stale cells", "version"), rows)
+
+
+def show(found: Mapping[str, Any], console: Console, problems: bool) -> None:
+    """Print everything; mean regrets by problem only if ``problems``."""
+    console.print(rich(samplers(found["samplers"])))
+    for grid in standings(found):
+        console.print(rich(grid))
+    for budget, part in found["problems"].items():
+        if problems and part:
+            console.print(rich(by_problem(budget, part)))
+    if found["to_random"]["samplers"]:
+        console.print(rich(to_random(found["to_random"])))
+    console.print(rich(costs(found["ask_tell"])))
+    for budget, rows in found["against"].items():
+        if rows:
+            console.print(rich(pairs(budget, rows)))
+            console.print(sentence(budget, rows), highlight=False)
+
+
+def rich(grid: Grid) -> Table:
+    """A grid for the terminal."""
+    table = Table(title=grid.title, title_justify="left")
+    for k, name in enumerate(grid.columns):
+        table.add_column(name, justify="right" if k else "left", no_wrap=k > 0)
+    for row in grid.rows:
+        table.add_row(*row)
     return table

@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from search.files import write_text
 
+HERE = Path(__file__).parent
 CONFIG: Mapping[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -70,9 +71,9 @@ def _figure_json(figure: go.Figure) -> Markup:
     return _harmless(figure.to_json())
 
 
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -82,12 +83,15 @@ def _environment() -> Environment:
     return environment
 
 
-def render(template: str, **values: Any) -> str:
-    """The page of ``template``, with Plotly once where ``sections`` holds a figure."""
+def render(template: str, folder: Path = HERE, **values: Any) -> str:
+    """The page of ``template``, with Plotly once where ``sections`` holds a figure.
+
+    Templates are looked for in ``folder``, then beside this module.
+    """
     panels = [panel for section in values.get("sections", ()) for panel in section.panels]
     drawn = any(panel.figure is not None for panel in panels)
     plotly = Markup(get_plotlyjs()) if drawn else None
-    page = _environment().get_template(template)
+    page = _environment(folder).get_template(template)
     return page.render(plotly=plotly, config=safe_json(dict(CONFIG)), **values)
 
 

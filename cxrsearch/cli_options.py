@@ -38,6 +38,9 @@ _SEARCH = [
                  help="Search space; `cxrsearch spaces` lists them. Default: quick, or report "
                  "where there is a GPU and real data."),
     click.option("--study", metavar="DIR", help="Study folder. [default: results/NAME-TIME]"),
+    click.option("--from", "from_studies", metavar="STUDY", multiple=True,
+                 help="Earlier study, on other data or another space, whose best trials are among "
+                 "the first that are tried here. May be repeated."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases."),
@@ -122,4 +125,5 @@ def moved_options(command: Command) -> Command:
 def settings_from(given: dict[str, Any], **fixed: Any) -> Settings:
     """`Settings` out of a command's options."""
     skip = ("study", "dry_run")
-    return Settings(**{k: v for k, v in given.items() if k not in skip} | fixed)
+    chosen = {k: v for k, v in given.items() if k not in skip} | fixed
+    return Settings(**chosen | {"from_studies": list(given["from_studies"])})

@@ -104,6 +104,7 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
         sampler_options=options,
         halving=default_halving(int(epochs)) if settings.early_stopping else None,
         n_trials=settings.target_trials,
+        prior=prepared.prior,
     )
 
 

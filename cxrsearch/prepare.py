@@ -17,11 +17,13 @@ import numpy as np
 from cxrsearch.data.cache import Cache, default_cache_root, open_cache
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
 from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
+from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
 from cxrsearch.search_space import frame_for, idle_genes, load_space
 from cxrsearch.settings import PHANTOM, Settings
 from search.errors import SearchError
 from search.space import SearchSpace
+from search.warm import Prior
 
 T = TypeVar("T")
 Count = Callable[[int, int], None]
@@ -39,6 +41,7 @@ class Prepared:
         splits: train, validation, test.
         counts: positives by part and disease.
         notes: what the user should know; printed, and stored in study.yaml.
+        prior: what earlier studies have to offer, where the search starts from some.
     """
 
     settings: Settings
@@ -48,6 +51,7 @@ class Prepared:
     splits: Splits
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
+    prior: Prior | None = None
 
 
 def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
@@ -61,6 +65,8 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     _try(settings.check, problems)
     hardware = _try(lambda: resolve_hardware(settings), problems)
     found = _try(lambda: load_space(hardware or settings), problems)
+    earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
+    prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
     listed = _try(lambda: _test_names(settings), problems)
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = _try(lambda: load_data(settings), problems)
@@ -87,8 +93,9 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
             f"--objective {settings.objective}: none of its diseases can be judged on the "
             f"{counts['val']['images']} validation images; choose others, or give more data"
         )
-    notes = [*notes, *idle_genes(space), *dataset.notes, *bad_notes, *splits.notes, *warnings]
-    return Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
+    notes = [*notes, *prior_notes(prior), *idle_genes(space)]
+    notes += [*dataset.notes, *bad_notes, *splits.notes, *warnings]
+    return Prepared(settings, usable, space, cache, splits, counts, tuple(notes), prior)
 
 
 def _test_names(settings: Settings) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Settings:
         sampler: name out of ``search.samplers.SAMPLERS``.
         population: the genetic sampler's population, and the length of a generation.
         scheme: ``steady`` or ``generational`` (with its barrier).
+        from_studies: folders of earlier studies that the search starts from.
         seed: everything random derives from it.
         trials: trials in all; None: ``generations`` times ``population``.
         generations: generations in all.
@@ -67,6 +68,7 @@ class Settings:
     sampler: str = "genetic"
     population: int = 10
     scheme: str = "steady"
+    from_studies: list[str] = field(default_factory=list)
     seed: int = 0
     trials: int | None = None
     generations: int | None = None
@@ -117,7 +119,8 @@ class Settings:
             for name in ("data", "labels", "test_list", "cache", "weights_dir")
             if (value := getattr(self, name)) and value != PHANTOM
         }
-        return replace(self, **paths)
+        earlier = [str(Path(folder).expanduser().resolve()) for folder in self.from_studies]
+        return replace(self, **paths, from_studies=earlier)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
@@ -161,7 +164,7 @@ class Settings:
 
 def _names_of(kind: str) -> list[str]:
     """The names of the types that a value of a field's ``kind`` may have."""
-    names = kind.replace("None", "NoneType").split(" | ")
+    names = [part.partition("[")[0] for part in kind.replace("None", "NoneType").split(" | ")]
     return [*names, "int"] if "float" in names else names
 
 

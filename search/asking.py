@@ -13,6 +13,7 @@ from .seeds import derive
 from .settings import StudyConfig
 from .space import SearchSpace
 from .storage import DriverStorage
+from .warm import PRIOR, Prior, index_of, proposal
 
 
 def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
@@ -56,11 +57,14 @@ def birth_attrs(config: StudyConfig, space: SearchSpace, number: int) -> dict[st
 def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, number: int) -> None:
     """Give a running trial its parameters, those that it has already excepted.
 
-    The first trials are the known-good points, all later ones are the sampler's.
+    The first trials are the known-good points. Of those after them some repeat what earlier
+    studies found, where there are any; all others are the sampler's.
     """
     trial_id = storage.trials[number]._trial_id
     if number < len(space.points):
         storage.set_trial_system_attr(trial_id, "fixed_params", dict(space.points[number].params))
+    elif config.prior is not None:
+        _repeat_earlier(storage, config.prior, number, len(space.points))
     study = optuna.Study(
         storage.name,
         storage,
@@ -69,3 +73,15 @@ def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, nu
     )
     params = space.suggest(optuna.trial.Trial(study, trial_id))
     storage.set_trial_user_attr(trial_id, "params", plain(params))
+
+
+def _repeat_earlier(storage: DriverStorage, prior: Prior, number: int, start: int) -> None:
+    """Fix the genes of trial ``number`` to those of a prior point, if it is to repeat one."""
+    trial = storage.trials[number]
+    index = index_of(trial, prior)
+    if index is None:
+        index = proposal(prior, storage.trials, number, start=start)
+    if index is not None:
+        storage.set_trial_user_attr(trial._trial_id, PRIOR, prior.mark(index))
+        params = dict(prior.points[index].params)
+        storage.set_trial_system_attr(trial._trial_id, "fixed_params", params)

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from .coding import to_unit
 from .genetic_history import fit, merit, union
+from .warm import PRIOR
 
 POINT = "point"
 """Operator of a known-good point."""
@@ -31,7 +32,7 @@ class Ancestor:
     Args:
         number: the trial.
         parents: their numbers, the one it resembles most first; all lower than ``number``.
-        operator: what made it: ``initial``, ``random``, ``point``, ``mutation``,
+        operator: what made it: ``initial``, ``random``, ``point``, ``prior``, ``mutation``,
             ``crossover``, ``crossover+mutation``, or an empty string where nobody knows.
         changed: gene -> (value in the first parent, value here), for the genes that took
             part in either trial; None where a gene took no part.
@@ -106,7 +107,9 @@ def record(
     parents = tuple(dict.fromkeys(p for p in known if p in trials and p < trial.number))
     operator = stored.get("operator")
     given = bool(trial.system_attrs.get("fixed_params"))
-    if trial.user_attrs.get(POINT) or (given and not parents):
+    if trial.user_attrs.get(PRIOR):
+        operator = PRIOR
+    elif trial.user_attrs.get(POINT) or (given and not parents):
         operator = POINT
     elif not isinstance(operator, str):
         operator = ""

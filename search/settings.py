@@ -9,6 +9,7 @@ from typing import Any
 from .errors import SpaceError, StudyError
 from .halving import Halving
 from .space import SearchSpace
+from .warm import Prior
 
 MARK = "engine"
 """The study attribute with the configuration; by it one of our studies is known."""
@@ -18,7 +19,7 @@ RESERVED = frozenset({MARK, SPACE, SEED})
 """Study attributes that only the making of a study writes."""
 
 ENGINE_ATTRS = frozenset(
-    {"seed", "generation", "params", "point", "lineage", "reason", "detail", "attempt"}
+    {"seed", "generation", "params", "point", "prior", "lineage", "reason", "detail", "attempt"}
     | {"deaths", "spans", "started", "others"}
 )
 """Trial attributes that an objective cannot set."""
@@ -35,6 +36,7 @@ _KINDS: dict[str, Any] = {
     "n_trials": int | None,
     "directions": tuple,
     "metrics": tuple,
+    "prior": Prior | None,
 }
 
 DIRECTIONS = ("maximize", "minimize")
@@ -56,6 +58,7 @@ class StudyConfig:
         directions: ``maximize`` or ``minimize``, one for each objective. Steps report the first
             objective, and more of it is better.
         metrics: the objectives' names, one for each, or none.
+        prior: what earlier studies have to offer, where the search starts warm.
     """
 
     name: str
@@ -67,6 +70,7 @@ class StudyConfig:
     n_trials: int | None = None
     directions: tuple[str, ...] = ("maximize",)
     metrics: tuple[str, ...] = ()
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         if self.directions[:1] != ("maximize",) or not set(self.directions) <= set(DIRECTIONS):
@@ -97,9 +101,13 @@ class StudyConfig:
             StudyError: where it did not.
         """
         try:
-            halving = data["halving"]
-            kept = {name: tuple(data[name]) for name in ("directions", "metrics") if name in data}
-            config = cls(**{**data, **kept, "halving": Halving(**halving) if halving else None})
+            halving, prior = data["halving"], data.get("prior")
+            made: dict[str, Any] = {
+                name: tuple(data[name]) for name in ("directions", "metrics") if name in data
+            }
+            made["halving"] = Halving(**halving) if halving else None
+            made["prior"] = Prior.from_dict(prior) if prior else None
+            config = cls(**{**data, **made})
             for key, kind in _KINDS.items():
                 if not isinstance(value := getattr(config, key), kind):
                     raise TypeError(f"{key} is {value!r}")

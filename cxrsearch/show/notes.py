@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from search.warm import Prior
+
 from .clock import Clock, duration
 from .rows import Interval, Row, count_states, mapping
 from .theme import score, show
@@ -138,6 +140,7 @@ def provenance(view: View) -> list[tuple[str, str]]:
         ("Last trial ended", moment(max(ends)) if ends else None),
         ("Study seed", config.seed),
         ("Sampler", _options(config.sampler, config.sampler_options)),
+        ("Started from", _earlier(config.prior)),
         ("Early stopping", "off" if halving is None else _halving(halving)),
         ("Retries after a lost worker", config.retries),
         ("Data", view.data_name),
@@ -163,6 +166,11 @@ def _halving(halving: Any) -> str:
         f"successive halving: the best 1 in {halving.reduction} go on, first after epoch "
         f"{halving.grace}, with {halving.min_peers} trials or more to compare with"
     )
+
+
+def _earlier(prior: Prior | None) -> str:
+    studies = prior.studies if prior else ()
+    return "; ".join(f"{s.name}, {s.trials} trials, fingerprint {s.fingerprint}" for s in studies)
 
 
 def _versions(view: View) -> str:

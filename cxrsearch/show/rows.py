@@ -38,7 +38,8 @@ class Row(NamedTuple):
 
     ``value`` is the final value of a complete trial and the best value so far of any
     other; ``seconds`` is the time that workers spent on it; ``origin`` says where its
-    parameters came from (a known-good point, or the operator that made them).
+    parameters came from (a known-good point, a trial of an earlier study, or the operator that
+    made them).
     """
 
     number: int
@@ -152,6 +153,8 @@ def _seconds(
 def _origin(attrs: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
     if attrs.get("point"):
         return f"point {attrs['point']}"
+    if prior := mapping(attrs.get("prior")):
+        return f"prior (trial {prior.get('trial')} of {prior.get('study')})"
     return str(lineage.get("operator") or "")
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from search.warm import index_of
 
 from .clock import Clock, duration
 from .rows import Row, count_states
@@ -29,7 +31,9 @@ def status(folder: str | Path) -> dict[str, Any]:
     (at the test part, in all), ``best`` (always an object; its values are None while no
     trial is complete): ``number``, ``value`` (validation, selected from ``selected_from``
     complete trials), ``interval``, ``params``, ``test`` (None until `evaluate` scored a model
-    of this trial: ``mean``, ``interval``, ``looks``).
+    of this trial: ``mean``, ``interval``, ``looks``); ``from`` (one entry for each earlier
+    study: ``study``, ``fingerprint``, and ``tried``, the trials that repeat one of its:
+    ``number``, ``trial`` there, ``value``).
 
     Raises:
         search.errors.StudyError: where there is no study in ``folder``.
@@ -52,7 +56,25 @@ def status_of(view: View, now: float | None = None) -> dict[str, Any]:
         "images_seen": sum(r.images_seen for r in view.rows),
         "looks": len(view.tested),
         "best": _best(view, view.best, trials["complete"]),
+        "from": _earlier(view),
     }
+
+
+def _earlier(view: View) -> list[dict[str, Any]]:
+    prior = view.record.config.prior
+    if prior is None:
+        return []
+    tried: dict[int, list[dict[str, Any]]] = {}
+    for trial, row in zip(view.record.trials, view.rows, strict=True):
+        index = index_of(trial, prior)
+        if index is not None:
+            point = prior.points[index]
+            entry = {"number": row.number, "trial": point.trial, "value": row.value}
+            tried.setdefault(point.study, []).append(entry)
+    return [
+        {"study": s.name, "fingerprint": s.fingerprint, "tried": tried.get(index, [])}
+        for index, s in enumerate(prior.studies)
+    ]
 
 
 def _best(view: View, best: Row | None, complete: int) -> dict[str, Any]:
@@ -98,12 +120,19 @@ def status_text(record: Mapping[str, Any]) -> str:
         f"trials: {trials['total']}{f' of {target}' if target else ''}"
         f"{f' ({states})' if states else ''}; {duration(record['elapsed'])} of search"
     )
+    _print_earlier(out, record["from"])
     _print_best(out, record["best"])
     if record["looks"]:
         out.print(f"looks at the test part: {record['looks']}")
     file = out.file
     assert isinstance(file, io.StringIO)
     return file.getvalue().rstrip("\n")
+
+
+def _print_earlier(out: Console, earlier: Sequence[Mapping[str, Any]]) -> None:
+    for source in earlier:
+        tried = ", ".join(f"trial {t['number']} (its {t['trial']})" for t in source["tried"])
+        out.print(f"from {escape(source['study'])}: {tried or 'none tried yet'}", soft_wrap=True)
 
 
 def _print_best(out: Console, best: Mapping[str, Any]) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from cxrsearch.errors import InputError
 from search.errors import SearchError
+from search.prior import Prior
 from search.record import StudyRecord, read_study
 from search.space import SearchSpace
-from search.warm import Prior, Source, learn
+from search.warm import Source, learn
 
 
 def read_earlier(folders: Sequence[str]) -> list[StudyRecord]:

@@ -22,8 +22,8 @@ from cxrsearch.errors import InputError
 from cxrsearch.search_space import frame_for, idle_genes, load_space
 from cxrsearch.settings import PHANTOM, Settings
 from search.errors import SearchError
+from search.prior import Prior
 from search.space import SearchSpace
-from search.warm import Prior
 
 T = TypeVar("T")
 Count = Callable[[int, int], None]

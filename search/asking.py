@@ -9,11 +9,12 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from .plain import plain
+from .prior import PRIOR, Prior, index_of
 from .seeds import derive
 from .settings import StudyConfig
 from .space import SearchSpace
 from .storage import DriverStorage
-from .warm import PRIOR, Prior, index_of, proposal
+from .warm import proposal
 
 
 def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:

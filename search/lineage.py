@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from .coding import to_unit
 from .genetic_history import fit, merit, union
-from .warm import PRIOR
+from .prior import PRIOR
 
 POINT = "point"
 """Operator of a known-good point."""

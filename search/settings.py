@@ -8,8 +8,8 @@ from typing import Any
 
 from .errors import SpaceError, StudyError
 from .halving import Halving
+from .prior import Prior
 from .space import SearchSpace
-from .warm import Prior
 
 MARK = "engine"
 """The study attribute with the configuration; by it one of our studies is known."""

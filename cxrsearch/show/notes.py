@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from search.warm import Prior
+from search.prior import Prior
 
 from .clock import Clock, duration
 from .rows import Interval, Row, count_states, mapping

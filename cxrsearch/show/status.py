@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from search.warm import index_of
+from search.prior import index_of
 
 from .clock import Clock, duration
 from .rows import Row, count_states

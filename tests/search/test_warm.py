@@ -19,21 +19,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search import lineage
 from search.errors import StudyError
 from search.objective import Outcome
+from search.prior import PRIOR, Prior, PriorPoint
 from search.record import read_study
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
-from search.warm import (
-    ENOUGH,
-    EVERY,
-    PATIENCE,
-    PER_STUDY,
-    PRIOR,
-    Prior,
-    PriorPoint,
-    Source,
-    learn,
-    proposal,
-)
+from search.warm import ENOUGH, EVERY, PATIENCE, PER_STUDY, Source, learn, proposal
 
 SPACE: dict[str, BaseDistribution] = {
     "model": CategoricalDistribution(["dense", "vgg"]),

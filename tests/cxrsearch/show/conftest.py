@@ -96,6 +96,7 @@ def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -
         population=10,
         halving=None,
         retries=2,
+        prior=None,
     )
     record: Any = SimpleNamespace(
         folder=given.pop("folder", Path("tiny")),

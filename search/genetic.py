@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -14,8 +14,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit
+from .conditions import conditions
 from .genetic_history import CARRIED, History, carried_of, design, fit, union, visible
-from .genetic_operators import Individual, Operators
+from .genetic_model import Features, Model
+from .genetic_offspring import Breeding, Candidate, offspring
+from .genetic_operators import Individual, Operators, distance
 from .seeds import derive
 
 LINEAGE = "lineage"
@@ -28,7 +31,7 @@ ATTEMPTS = 40
 class _Child:
     values: dict[str, Any]
     operator: str
-    parents: list[Individual] = field(default_factory=list)
+    parents: Sequence[Individual] = ()
 
     def lineage(self) -> dict[str, Any]:
         old = self.parents[0].values if self.parents else {}
@@ -74,6 +77,7 @@ class GeneticSampler(BaseSampler):
         mutation_rate: genes that a mutation changes on average, at least.
         mutation_strength: standard deviation of a numeric gene's first mutations in the unit
             interval. It shrinks with the square root of the number of finished trials.
+        surrogate: pre-select offspring by a Gaussian process over the finished trials.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -90,6 +94,7 @@ class GeneticSampler(BaseSampler):
         crossover_probability: float = 0.8,
         mutation_rate: float = 1.5,
         mutation_strength: float = 0.2,
+        surrogate: bool = True,
     ) -> None:
         if population_size < 2:
             raise ValueError(f"population_size must be at least 2, got {population_size}")
@@ -114,6 +119,7 @@ class GeneticSampler(BaseSampler):
         self._crossover = crossover_probability
         self._rate = mutation_rate
         self._strength = mutation_strength
+        self._surrogate = surrogate
 
     def generation(self, number: int) -> int:
         """The generation that trial ``number`` belongs to."""
@@ -191,10 +197,31 @@ class GeneticSampler(BaseSampler):
             if not space or not history.is_tried(first.values):
                 return first
         else:
-            bred = self._breed(history, rng, fixed)
+            bred = self._choose(history, rng, fixed) if self._surrogate else None
+            bred = bred or self._breed(history, rng, fixed)
             if bred is not None:
                 return bred
         return self._random(history, rng, fixed)
+
+    def _choose(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
+        """The most promising of many offspring, or None if all of them were tried before."""
+        seen = history.observations()
+        params = [t.params for t in history.finished.values()]
+        rules = conditions(params[-240:], history.layout.space)
+        features = Features(history.layout, rules)
+        model = Model(features, seen, history.place, history.pending())
+        best = sorted(model.expected, key=lambda n: (-model.expected[n], n))
+        population = [
+            history.individual(n, (model.expected[n], 0.0)) for n in best[: self.population_size]
+        ]
+        operators = Operators(history.layout, rng, self._tournament)
+        breeding = Breeding(self._crossover, self._rate)
+        for candidate in offspring(operators, population, model, breeding, rules):
+            values = operators.decode(candidate.numbers, candidate.classes, candidate.roots)
+            values.update(fixed)
+            if not history.is_tried(values):
+                return _Child(values, _operator(candidate, values), candidate.roots)
+        return None
 
     def _breed(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
         """A child that was not tried before, or None if the mutations found none."""
@@ -223,7 +250,7 @@ class GeneticSampler(BaseSampler):
         mutant = operators.mutate(numbers, classes, probability, min(strength * growth, 0.5))
         mutated = mutant != (numbers, classes)
         if crossed:
-            parents.sort(key=lambda p: _distance(p, *mutant))
+            parents.sort(key=lambda p: distance(p, *mutant))
         name = ("crossover+mutation" if mutated else "crossover") if crossed else "mutation"
         return _Child(operators.decode(*mutant, parents), name, parents)
 
@@ -238,7 +265,11 @@ class GeneticSampler(BaseSampler):
         return _Child(history.untried(fixed, rng) or values, "random")
 
 
-def _distance(parent: Individual, numbers: list[float], classes: list[int]) -> float:
-    """How far a child lies from ``parent``: a changed choice counts as a whole range."""
-    apart = sum(abs(a - b) for a, b in zip(parent.numbers, numbers, strict=True))
-    return apart + sum(a != b for a, b in zip(parent.classes, classes, strict=True))
+def _operator(candidate: Candidate, values: Mapping[str, Any]) -> str:
+    """Which operators a candidate's genes came by, in one generation or several."""
+    if not candidate.roots:
+        return "random"
+    new = any(all(v != r.values[n] for r in candidate.roots) for n, v in values.items())
+    if len(candidate.roots) == 1:
+        return "mutation"
+    return "crossover+mutation" if new else "crossover"

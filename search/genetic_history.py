@@ -16,6 +16,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from .coding import from_unit, levels, to_unit, values_of
+from .estimates import estimates
+from .genetic_model import Observation, Place
 from .genetic_operators import Credit, Individual, Layout
 from .halving import credit
 from .seeds import derive
@@ -24,6 +26,8 @@ CARRIED = "carried"
 """User attribute: the value of every gene the sampler proposed, expressed or not."""
 
 
+FAILURE = 0.0
+"""Doubt of a failed trial's value; it counts as the worst."""
 SMALL = 10_000
 """Combinations of genes up to which a space is searched for one that was not tried."""
 
@@ -112,6 +116,9 @@ class History:
         tried: by the genes that took part, their values in all trials finished, and in those
             unfinished with lower numbers.
         bad: parameters of the trials that failed.
+        finished: the trials that may be learnt from, by number, failed ones included.
+        running: the unfinished ones.
+        sign: 1 where the study maximises, else -1.
     """
 
     seed: int
@@ -119,6 +126,9 @@ class History:
     ranked: Sequence[tuple[tuple[float, float], FrozenTrial]]
     tried: Mapping[tuple[str, ...], AbstractSet[tuple[str, ...]]]
     bad: Sequence[Mapping[str, Any]]
+    finished: Mapping[int, FrozenTrial]
+    running: Sequence[FrozenTrial]
+    sign: float
 
     @classmethod
     def read(
@@ -143,6 +153,7 @@ class History:
         known = visible(trials, number)
         space = union(known, given)
         ranked, bad = [], []
+        finished, running = {}, []
         tried: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
         for trial in known:
             params = {n: v for n, v in params_of(trial).items() if n in space}
@@ -150,14 +161,46 @@ class History:
                 names = tuple(sorted(params))
                 tried.setdefault(names, set()).add(tuple(_key(params[n]) for n in names))
             if not trial.state.is_finished():
+                running += [trial] if params else []
                 continue
+            if parents_below is None or trial.number < parents_below:
+                finished[trial.number] = trial
             worth = None if is_bad(trial) else merit(trial, direction)
             if worth is None:
                 bad += [params] if params and is_bad(trial) else []
             elif parents_below is None or trial.number < parents_below:
                 ranked.append((worth, trial))
         ranked.sort(key=lambda pair: (pair[0], pair[1].number), reverse=True)
-        return cls(seed, Layout(space), ranked, tried, bad)
+        sign = -1.0 if direction == StudyDirection.MINIMIZE else 1.0
+        return cls(seed, Layout(space), ranked, tried, bad, finished, running, sign)
+
+    def observations(self) -> list[Observation]:
+        """What the finished trials came to, by number; stopped ones by estimate."""
+        guessed = estimates(self.finished.values(), self.sign > 0)
+        found = []
+        for number, trial in self.finished.items():
+            if is_bad(trial):
+                found += [Observation(number, math.nan, FAILURE)] if trial.params else []
+            elif trial.state == TrialState.COMPLETE:
+                found.append(Observation(number, self.sign * float(trial.value or 0.0), 0.0))
+            elif number in guessed:
+                value, doubt = guessed[number]
+                found.append(Observation(number, self.sign * value, doubt))
+        return found
+
+    def individual(self, number: int, worth: tuple[float, float] = (0.0, 0.0)) -> Individual:
+        """A finished trial as a parent."""
+        return self._individual(self.finished[number], worth)
+
+    def place(self, number: int) -> Place:
+        """The genes of a finished trial."""
+        one = self.individual(number)
+        return one.numbers, one.classes
+
+    def pending(self) -> list[Place]:
+        """The genes of the trials that are running."""
+        found = (self._individual(trial, (0.0, 0.0)) for trial in self.running)
+        return [(one.numbers, one.classes) for one in found]
 
     def population(self, size: int) -> list[Individual]:
         """The best ``size`` individuals so far, best first."""
@@ -165,16 +208,17 @@ class History:
 
     def _individual(self, trial: FrozenTrial, worth: tuple[float, float]) -> Individual:
         space = self.layout.space
-        known = {**carried_of(trial), **trial.params}
+        known = {**carried_of(trial), **params_of(trial)}
         values = {}
         for name, dist in space.items():
-            rng = Random(derive(self.seed, "fill", name, trial.number))
-            values[name] = (
-                fit(dist, known[name]) if name in known else from_unit(dist, rng.random())
-            )
+            if name in known:
+                values[name] = fit(dist, known[name])
+            else:
+                rng = Random(derive(self.seed, "fill", name, trial.number))
+                values[name] = from_unit(dist, rng.random())
         numbers, classes = self.layout.encode(values)
         expressed = frozenset(trial.params) & space.keys()
-        return Individual(trial.number, values, expressed, numbers, classes, Credit(worth))
+        return Individual(numbers, classes, expressed, Credit(worth), trial.number, values)
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
         """Whether an objective that meets ``values`` would repeat a trial.

@@ -9,10 +9,11 @@ own functions with a generator of its own in the place of the module ``random``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from deap import base
 from deap.tools import crossover, mutation, selection
@@ -33,17 +34,35 @@ class Layout:
 
     Args:
         space: every gene's distribution, by name, in the order used throughout.
+
+    Attributes:
+        numeric: names of the genes that are numbers.
+        classes: names of those that are choices.
+        least: the least step of each number that can matter: one level, 0 if continuous.
+        counts: how many choices each has.
     """
 
     space: Mapping[str, BaseDistribution]
     numeric: tuple[str, ...] = field(init=False)
     classes: tuple[str, ...] = field(init=False)
+    least: tuple[float, ...] = field(init=False)
+    counts: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         chosen = [n for n, d in self.space.items() if isinstance(d, CategoricalDistribution)]
         numeric = tuple(name for name in self.space if name not in set(chosen))
         object.__setattr__(self, "classes", tuple(chosen))
         object.__setattr__(self, "numeric", numeric)
+        steps = (levels(self.space[name]) for name in numeric)
+        object.__setattr__(self, "least", tuple(1.0 / n if n else 0.0 for n in steps))
+        object.__setattr__(self, "counts", tuple(levels(self.space[n]) or 1 for n in chosen))
+
+    def place(self, name: str, value: Any) -> float:
+        """Where one gene's value lies: a number's in [0, 1], a choice's index."""
+        dist = self.space[name]
+        if isinstance(dist, CategoricalDistribution):
+            return float(dist.to_internal_repr(value))
+        return to_unit(dist, value)
 
     def encode(self, values: Mapping[str, Any]) -> tuple[list[float], list[int]]:
         """Values of all genes as (numbers in [0, 1], indices of choices)."""
@@ -54,28 +73,40 @@ class Layout:
 
 
 @dataclass
-class Individual:
+class Genome:
     """One set of genes, as the operators see it.
 
     Args:
-        number: the trial that carries it.
-        values: value of every gene, expressed or only carried.
-        expressed: names of the genes that took part in the trial.
         numbers: numeric genes in [0, 1], in the layout's order.
         classes: choices by index, in the layout's order.
-        fitness: what the trial was worth.
+        expressed: names of the genes that take part.
+        fitness: what it is worth.
     """
 
-    number: int
-    values: dict[str, Any]
-    expressed: frozenset[str]
     numbers: list[float]
     classes: list[int]
+    expressed: AbstractSet[str]
     fitness: Credit
 
     def copy(self) -> tuple[list[float], list[int]]:
         """The genes again, to be varied."""
         return list(self.numbers), list(self.classes)
+
+
+@dataclass
+class Individual(Genome):
+    """A trial as a parent.
+
+    Args:
+        number: the trial.
+        values: value of every gene, expressed or only carried.
+    """
+
+    number: int
+    values: dict[str, Any]
+
+
+G = TypeVar("G", bound=Genome)
 
 
 def private(module: ModuleType, rng: random.Random) -> dict[str, Callable[..., Any]]:
@@ -110,16 +141,17 @@ class Operators:
         self._mutate = private(mutation, rng)
         self._select = private(selection, rng)
 
-    def parents(self, population: list[Individual], count: int) -> list[Individual]:
+    def parents(self, population: Sequence[G], count: int) -> list[G]:
         """``count`` different individuals out of ``population``, each the best of a tournament."""
-        chosen: list[Individual] = []
+        chosen: list[G] = []
+        left = list(population)
         for _ in range(min(count, len(population))):
-            left = [i for i in population if all(i is not c for c in chosen)]
-            size = min(self._tournament, len(left))
-            chosen += self._select["selTournament"](left, 1, size)
+            (best,) = self._select["selTournament"](left, 1, min(self._tournament, len(left)))
+            chosen.append(best)
+            left = [one for one in left if one is not best]
         return chosen
 
-    def mate(self, first: Individual, second: Individual) -> tuple[list[float], list[int]]:
+    def mate(self, first: Genome, second: Genome) -> tuple[list[float], list[int]]:
         """One child of two parents, as (numbers, classes).
 
         Half of the matings swap genes whole (uniform crossover), half blend the numeric
@@ -137,7 +169,7 @@ class Operators:
         return [reflect(u) for u in numbers], classes
 
     def _share(
-        self, first: Individual, second: Individual, one: list[Any], two: list[Any], names: Any
+        self, first: Genome, second: Genome, one: list[Any], two: list[Any], names: Any
     ) -> None:
         for i, name in enumerate(names):
             if name in first.expressed and name not in second.expressed:
@@ -157,24 +189,23 @@ class Operators:
             strength: standard deviation of the Gaussian step, in the unit interval; at
                 least one level for genes with few.
         """
-        space = self.layout.space
         numbers, drawn = list(numbers), list(classes)
         if numbers:
-            sigma = [max(strength, _one_level(space[n])) for n in self.layout.numeric]
+            sigma = [max(strength, least) for least in self.layout.least]
             self._mutate["mutGaussian"](numbers, 0.0, sigma, probability)
         if drawn:
             # mutUniformInt may draw what was there; drawing one fewer and stepping over the
             # present choice makes every mutation a change.
-            top = [max((levels(space[n]) or 1) - 2, 0) for n in self.layout.classes]
+            top = [max(count - 2, 0) for count in self.layout.counts]
             marked = [-1] * len(drawn)
             self._mutate["mutUniformInt"](marked, [0] * len(drawn), top, probability)
             for i, (new, old) in enumerate(zip(marked, classes, strict=True)):
-                if new >= 0 and (levels(space[self.layout.classes[i]]) or 1) > 1:
+                if new >= 0 and self.layout.counts[i] > 1:
                     drawn[i] = new + (new >= old)
         return [reflect(u) for u in numbers], drawn
 
     def decode(
-        self, numbers: list[float], classes: list[int], parents: list[Individual]
+        self, numbers: list[float], classes: list[int], parents: Sequence[Individual]
     ) -> dict[str, Any]:
         """The values of a child. What comes unchanged from a parent keeps its exact value."""
         values: dict[str, Any] = {}
@@ -190,9 +221,10 @@ class Operators:
         return {name: values[name] for name in self.layout.space}
 
 
-def _one_level(dist: BaseDistribution) -> float:
-    count = levels(dist)
-    return 0.0 if count is None else 1.0 / count
+def distance(one: Genome, numbers: Sequence[float], classes: Sequence[int]) -> float:
+    """How far genes lie from those of ``one``: another choice counts as a whole range."""
+    apart = sum(abs(a - b) for a, b in zip(one.numbers, numbers, strict=True))
+    return apart + sum(a != b for a, b in zip(one.classes, classes, strict=True))
 
 
 def reflect(unit: float) -> float:

@@ -1,0 +1,101 @@
+"""Which genes switch others on, learnt from the trials.
+
+An objective that is defined by its run says nowhere that ``dropout`` exists for one model
+only; that no trial of another model has it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from .coding import levels
+
+SWITCHES = 20
+"""A gene with more values than this switches nothing on."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``parent`` having one of ``values`` switches a gene on."""
+
+    parent: str
+    values: frozenset[Any]
+
+
+def conditions(
+    trials: Iterable[Mapping[str, Any]], space: Mapping[str, BaseDistribution]
+) -> dict[str, Condition]:
+    """The condition of each gene that only some of ``trials`` have.
+
+    A gene's parent is one that all trials with the gene have, and whose values tell those
+    with the gene from those without. Of several the simplest counts: that with the fewest
+    values, the first by name. A gene without such a parent counts as always on.
+
+    Args:
+        trials: parameters that took part in each trial.
+        space: the genes.
+
+    Returns:
+        by gene, parents before the genes that depend on them.
+    """
+    known = [{n: v for n, v in params.items() if n in space} for params in trials]
+    known = [params for params in known if params]
+    switches = [n for n, d in space.items() if 1 < (levels(d) or SWITCHES + 1) <= SWITCHES]
+    found = {}
+    for gene in space:
+        having = [params for params in known if gene in params]
+        if not having or len(having) == len(known):
+            continue
+        parent = _parent(gene, having, [p for p in known if gene not in p], switches)
+        if parent is not None:
+            found[gene] = parent
+    return _ordered(found)
+
+
+def _parent(
+    gene: str,
+    having: Sequence[Mapping[str, Any]],
+    lacking: Sequence[Mapping[str, Any]],
+    switches: Sequence[str],
+) -> Condition | None:
+    fitting = []
+    for name in switches:
+        if name == gene or any(name not in params for params in having):
+            continue
+        on = {params[name] for params in having}
+        if all(name not in params or params[name] not in on for params in lacking):
+            # A parent that is off in some trials explains less by itself.
+            unseen = sum(name not in params for params in lacking)
+            fitting.append((unseen, len(on), name, on))
+    if not fitting:
+        return None
+    _, _, name, values = min(fitting, key=lambda each: each[:3])
+    return Condition(name, frozenset(values))
+
+
+def _ordered(found: Mapping[str, Condition]) -> dict[str, Condition]:
+    """Parents first. A gene in a circle counts as always on."""
+    placed: dict[str, Condition] = {}
+    waiting = dict(found)
+    while waiting:
+        ready = [n for n, c in waiting.items() if c.parent not in waiting]
+        if not ready:
+            break
+        placed.update((name, waiting.pop(name)) for name in ready)
+    return placed
+
+
+def expressed(
+    values: Mapping[str, Any], rules: Mapping[str, Condition], names: Iterable[str]
+) -> AbstractSet[str]:
+    """The genes among ``names`` that ``values``, those of all genes, switch on."""
+    off: set[str] = set()
+    for gene, rule in rules.items():
+        if rule.parent in off or values[rule.parent] not in rule.values:
+            off.add(gene)
+    return frozenset(name for name in names if name not in off)

@@ -1,0 +1,162 @@
+"""Cells: run, kept, gone on with; and the noise that all samplers share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.search import cells, contenders, running
+from benchmarks.search.fingerprint import fingerprint
+from benchmarks.search.problems import problem
+
+WHERE = "ackley-noisy"
+
+
+def job(name: str = "random", seed: int = 0, trials: int = 12, version: str = "1") -> running.Job:
+    """A small one."""
+    return running.Job(name, version, False, WHERE, seed, trials)
+
+
+@pytest.fixture(scope="module")
+def cell() -> cells.Cell:
+    """A cell of random search."""
+    return running.run_cell(job())
+
+
+def test_a_cell_is_the_same_when_run_again(cell: cells.Cell) -> None:
+    again = running.run_cell(job())
+    assert (again.best, again.trials) == (cell.best, 12)
+    assert running.run_cell(job(seed=1)).best != cell.best
+
+
+def test_the_noise_depends_on_problem_seed_and_trial_only() -> None:
+    def draw(*place: object) -> float:
+        return float(running.noise(*place).normal())  # type: ignore[arg-type]
+
+    assert draw(WHERE, 0, 3) == draw(WHERE, 0, 3)
+    assert len({draw(*p) for p in [(WHERE, 0, 3), (WHERE, 0, 4), (WHERE, 1, 3), ("x", 0, 3)]}) == 4
+
+
+def test_every_sampler_meets_the_same_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: dict[str, list[float]] = {"random": [], "genetic": []}
+    this = problem(WHERE)
+
+    for name, seen in met.items():
+        plain = type(this).evaluate
+
+        def evaluate(self, params, rng, seen=seen, plain=plain):  # type: ignore[no-untyped-def]
+            observed, true = plain(self, params, rng)
+            seen.append(round(observed - true, 9))
+            return observed, true
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(this), "evaluate", evaluate)
+            running.run_cell(job(name))
+    assert met["random"] == met["genetic"]
+    assert len(set(met["random"])) == 12
+
+
+def test_a_torn_line_counts_as_none_and_is_run_again(tmp_path: Path, cell: cells.Cell) -> None:
+    path = cells.path_of(tmp_path, "random")
+    cells.append(path, cell)
+    with path.open("a") as file:
+        file.write(cell.line()[: len(cell.line()) // 2])
+    assert cells.read(path) == {cell.key: cell}
+    left, stale = running.todo([job(), job(seed=1)], {"random": cells.read(path)}, fresh=False)
+    assert (left, stale) == ([job(seed=1)], 0)
+    cells.tidy(path)
+    cells.append(path, running.run_cell(job(seed=1)))
+    assert sorted(cells.read(path)) == [(WHERE, 0), (WHERE, 1)]
+
+
+def test_the_last_cell_counts_and_tidying_keeps_only_it(tmp_path: Path, cell: cells.Cell) -> None:
+    path = cells.path_of(tmp_path, "genetic:tournament=2")
+    assert ":" not in path.name
+    newer = running.run_cell(job(trials=14))
+    cells.append(path, cell)
+    cells.append(path, newer)
+    cells.tidy(path)
+    assert [json.loads(line)["trials"] for line in path.read_text().splitlines()] == [14]
+
+
+def test_a_cell_with_too_few_trials_is_run_again(cell: cells.Cell) -> None:
+    done = {"random": {cell.key: cell}}
+    assert running.todo([job(trials=12)], done, fresh=False) == ([], 0)
+    assert running.todo([job(trials=13)], done, fresh=False) == ([job(trials=13)], 0)
+
+
+def test_a_cell_of_another_version_is_stale_and_run_again_when_asked(cell: cells.Cell) -> None:
+    done, newer = {"random": {cell.key: cell}}, job(version="2")
+    assert running.todo([newer], done, fresh=False) == ([], 1)
+    assert running.todo([newer], done, fresh=True) == ([newer], 0)
+    assert running.todo([job()], done, fresh=True) == ([], 0)
+
+
+def test_seeds_come_outermost_and_slow_samplers_have_fewer() -> None:
+    jobs = running.plan([("a", "", False), ("b", "", True)], ["p", "q"], [0, 1], 1, 200, 100)
+    assert [(j.seed, j.problem, j.sampler, j.trials) for j in jobs] == [
+        (0, "p", "a", 200), (0, "p", "b", 100), (0, "q", "a", 200), (0, "q", "b", 100),
+        (1, "p", "a", 200), (1, "q", "a", 200),
+    ]  # fmt: skip
+
+
+def test_a_value_outside_the_space_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = contenders.OptunaContender.ask
+
+    def ask(self: contenders.OptunaContender):  # type: ignore[no-untyped-def]
+        trial, params = real(self)
+        return trial, {**params, next(iter(params)): 1e9}
+
+    monkeypatch.setattr(contenders.OptunaContender, "ask", ask)
+    with pytest.raises(ValueError, match=f"is outside .* of {WHERE}"):
+        running.run_cell(job())
+
+
+def test_processes_run_cells_and_say_which_failed() -> None:
+    kept: list[cells.Cell] = []
+    ended = dict(running.run_all([job(), job("nonsense")], 1, kept.append))
+    assert [each.sampler for each in kept] == ["random"]
+    assert ended[job()] == ""
+    assert "unknown sampler 'nonsense'" in ended[job("nonsense")]
+
+
+def test_variants_of_genetic_take_its_options() -> None:
+    made = contenders.entry("genetic:population_size=4,scheme=generational")
+    contender = made.make(problem(WHERE), 0, 10)
+    assert isinstance(contender, contenders.OptunaContender)
+    assert contender._study.sampler.population_size == 4
+    with pytest.raises(TypeError, match="colour"):
+        contenders.entry("genetic:colour=3")
+    with pytest.raises(ValueError, match="only genetic takes options"):
+        contenders.entry("tpe:seed=3")
+    with pytest.raises(ValueError, match="key=value"):
+        contenders.entry("genetic:population_size")
+
+
+def test_inactive_genes_are_not_suggested() -> None:
+    this = problem("models-two")
+    contender = contenders.entry("random").make(this, 0, 30)
+    for _ in range(30):
+        key, params = contender.ask()
+        assert params == this.active(params)
+        contender.tell(key, params, 0.0)
+
+
+def test_the_fingerprint_follows_what_is_used(tmp_path: Path) -> None:
+    first = "from .b import helper\n\ndef used():\n    return helper(LIMIT)\n\nLIMIT = 3\n"
+    other = 'SCALE = 2\n\ndef helper(x):\n    """Text."""\n    return x * SCALE\n\nidle = 1\n'
+
+    def of(a: str, b: str) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        (folder / "a.py").write_text(a)
+        (folder / "b.py").write_text(b)
+        return fingerprint("a", "used", folder)
+
+    same = of(first, other)
+    assert of(first, other.replace("Text.", "Other text.") + "# comment\n") == same
+    assert of(first, other.replace("idle = 1", "idle = 2")) == same
+    assert of(first.replace("LIMIT = 3", "LIMIT = 4"), other) != same
+    assert of(first, other.replace("SCALE = 2", "SCALE = 5")) != same

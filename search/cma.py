@@ -15,7 +15,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit, levels, to_unit
-from .genetic_history import design, fit, merit
+from .genetic_history import design
+from .past import fit, merit
 from .seeds import derive
 
 CMA = "cma"

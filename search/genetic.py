@@ -15,10 +15,11 @@ from optuna.trial import FrozenTrial
 
 from .coding import from_unit
 from .conditions import conditions
-from .genetic_history import CARRIED, History, carried_of, design, fit, union, visible
-from .genetic_model import Features, Model
+from .genetic_history import CARRIED, History, carried_of, design
+from .genetic_model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
 from .genetic_offspring import Breeding, Candidate, offspring
 from .genetic_operators import Individual, Operators, distance
+from .past import fit, past_of
 from .seeds import derive
 
 LINEAGE = "lineage"
@@ -144,7 +145,10 @@ class GeneticSampler(BaseSampler):
             raise ValueError(
                 f"GeneticSampler has one objective, the study has {len(study.directions)}"
             )
-        return union(visible(study.get_trials(deepcopy=False), trial.number), self._space)
+        past = past_of(study)
+        with past.lock:
+            past.look(study.get_trials(deepcopy=False))
+            return past.genes(trial.number, self._space)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -153,15 +157,11 @@ class GeneticSampler(BaseSampler):
         below = None
         if self.scheme == "generational":
             below = self.generation(trial.number) * self.population_size
-        history = History.read(
-            study.get_trials(deepcopy=False),
-            trial.number,
-            study.direction,
-            self.seed,
-            search_space,
-            below,
-        )
-        child = self._child(history, trial)
+        past = past_of(study)
+        with past.lock:
+            past.look(study.get_trials(deepcopy=False))
+            history = History.of(past, trial.number, self.seed, search_space, below)
+            child = self._child(history, trial)
         storage, key = study._storage, trial._trial_id
         storage.set_trial_user_attr(key, LINEAGE, child.lineage())
         storage.set_trial_user_attr(key, CARRIED, child.values)
@@ -205,14 +205,20 @@ class GeneticSampler(BaseSampler):
 
     def _choose(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
         """The most promising of many offspring, or None if all of them were tried before."""
-        seen = history.observations()
-        params = [t.params for t in history.finished.values()]
-        rules = conditions(params[-240:], history.layout.space)
-        features = Features(history.layout, rules)
-        model = Model(features, seen, history.place, history.pending())
-        best = sorted(model.expected, key=lambda n: (-model.expected[n], n))
+        looked_at = history.chosen(LOOKED_AT)
+        rules = conditions((trial.params for trial in looked_at), history.layout.space)
+        early = history.chosen(FITTED_ON, milestone(len(history.learnt)))
+        model = Model(
+            Features(history.layout, rules),
+            history.observed(early),
+            history.observed([*looked_at, *history.failed[-FAILURES:]]),
+            [history.place(trial) for trial in history.running],
+        )
+        worth = [(model.expected[trial.number], trial) for trial in looked_at]
+        worth.sort(key=lambda pair: (-pair[0], pair[1].number))
         population = [
-            history.individual(n, (model.expected[n], 0.0)) for n in best[: self.population_size]
+            history.individual(trial, (expected, 0.0))
+            for expected, trial in worth[: self.population_size]
         ]
         operators = Operators(history.layout, rng, self._tournament)
         breeding = Breeding(self._crossover, self._rate)

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from random import Random
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .coding import from_unit, levels, to_unit, values_of
+from .coding import from_unit, levels, values_of
 from .estimates import estimates
 from .genetic_model import Observation, Place
 from .genetic_operators import Credit, Individual, Layout
-from .halving import credit
+from .past import Past, Tried, fit, is_bad, params_of, past, place
 from .seeds import derive
 
 CARRIED = "carried"
 """User attribute: the value of every gene the sampler proposed, expressed or not."""
 
 
-FAILURE = 0.0
-"""Doubt of a failed trial's value; it counts as the worst."""
 SMALL = 10_000
 """Combinations of genes up to which a space is searched for one that was not tried."""
-
-
-def params_of(trial: FrozenTrial) -> Mapping[str, Any]:
-    """The trial's parameters, or those it will have if it still waits (a known-good point)."""
-    fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return trial.params or fixed
 
 
 def carried_of(trial: FrozenTrial) -> dict[str, Any]:
     """What `CARRIED` holds; nothing where another program wrote something else there."""
     found = trial.user_attrs.get(CARRIED)
     return dict(found) if isinstance(found, Mapping) else {}
-
-
-def visible(trials: Iterable[FrozenTrial], number: int) -> list[FrozenTrial]:
-    """The trials that trial ``number`` may know of, by number: finished, or asked for before."""
-    known = (t for t in trials if t.state.is_finished() or t.number < number)
-    return sorted((t for t in known if t.number != number), key=lambda t: t.number)
 
 
 def union(
@@ -64,26 +48,6 @@ def union(
         seen.update(trial.distributions)
     seen.update(given or {})
     return {name: seen[name] for name in sorted(seen) if not seen[name].single()}
-
-
-def merit(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float] | None:
-    """`search.halving.credit`, with less counting as more where the study minimises."""
-    if direction == StudyDirection.MINIMIZE:
-        mirrored = copy.copy(trial)
-        if trial.values is not None:
-            mirrored.values = [-v for v in trial.values]
-        mirrored.intermediate_values = {s: -v for s, v in trial.intermediate_values.items()}
-        return credit(mirrored)
-    return credit(trial)
-
-
-def is_bad(trial: FrozenTrial) -> bool:
-    """Whether the trial failed or met NaN: its neighbourhood is better avoided.
-
-    A trial that got over a NaN and completed is as good as its value.
-    """
-    met_nan = any(math.isnan(v) for v in trial.intermediate_values.values())
-    return trial.state == TrialState.FAIL or (met_nan and trial.state != TrialState.COMPLETE)
 
 
 def design(
@@ -113,21 +77,24 @@ class History:
         layout: every gene seen or given.
         ranked: (credit, trial), best first; among equals the newest first, so that the
             population drifts over plateaus instead of standing still.
-        tried: by the genes that took part, their values in all trials finished, and in those
-            unfinished with lower numbers.
-        bad: parameters of the trials that failed.
-        finished: the trials that may be learnt from, by number, failed ones included.
-        running: the unfinished ones.
+        learnt: the trials of `ranked`, by number.
+        failed: those that failed, by number.
+        running: the unfinished ones with lower numbers.
+        tried: what the finished trials tried.
+        waiting: what the running ones are trying.
+        bad: where the trials that failed lie, by gene.
         sign: 1 where the study maximises, else -1.
     """
 
     seed: int
     layout: Layout
     ranked: Sequence[tuple[tuple[float, float], FrozenTrial]]
-    tried: Mapping[tuple[str, ...], AbstractSet[tuple[str, ...]]]
-    bad: Sequence[Mapping[str, Any]]
-    finished: Mapping[int, FrozenTrial]
+    learnt: Sequence[FrozenTrial]
+    failed: Sequence[FrozenTrial]
     running: Sequence[FrozenTrial]
+    tried: Tried
+    waiting: Tried
+    bad: Sequence[Mapping[str, Any]]
     sign: float
 
     @classmethod
@@ -140,7 +107,7 @@ class History:
         given: Mapping[str, BaseDistribution] | None,
         parents_below: int | None = None,
     ) -> History:
-        """The history as trial ``number`` may see it.
+        """The history as trial ``number`` may see it, from all trials of the study.
 
         Args:
             trials: all trials of the study.
@@ -150,63 +117,83 @@ class History:
             given: genes known beforehand.
             parents_below: only trials with lower numbers may be parents.
         """
-        known = visible(trials, number)
-        space = union(known, given)
-        ranked, bad = [], []
-        finished, running = {}, []
-        tried: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-        for trial in known:
-            params = {n: v for n, v in params_of(trial).items() if n in space}
-            if params:
-                names = tuple(sorted(params))
-                tried.setdefault(names, set()).add(tuple(_key(params[n]) for n in names))
-            if not trial.state.is_finished():
-                running += [trial] if params else []
-                continue
-            if parents_below is None or trial.number < parents_below:
-                finished[trial.number] = trial
-            worth = None if is_bad(trial) else merit(trial, direction)
-            if worth is None:
-                bad += [params] if params and is_bad(trial) else []
-            elif parents_below is None or trial.number < parents_below:
-                ranked.append((worth, trial))
-        ranked.sort(key=lambda pair: (pair[0], pair[1].number), reverse=True)
-        sign = -1.0 if direction == StudyDirection.MINIMIZE else 1.0
-        return cls(seed, Layout(space), ranked, tried, bad, finished, running, sign)
+        seen = past(trials, direction)
+        return cls.of(seen, number, seed, seen.genes(number, given), parents_below)
 
-    def observations(self) -> list[Observation]:
-        """What the finished trials came to, by number; stopped ones by estimate."""
-        guessed = estimates(self.finished.values(), self.sign > 0)
+    @classmethod
+    def of(
+        cls,
+        past: Past,
+        number: int,
+        seed: int,
+        space: Mapping[str, BaseDistribution],
+        parents_below: int | None = None,
+    ) -> History:
+        """The same from what is remembered of the study, for the genes of ``space``."""
+        past.sum_up(space)
+        running = [t for t in past.running if t.number < number]
+        waiting = Tried()
+        for trial in running:
+            waiting.add({n: v for n, v in params_of(trial).items() if n in space})
+        ranked, learnt, failed = past.ranked[::-1], past.learnt, past.failed
+        if parents_below is not None:
+            ranked = [pair for pair in ranked if pair[1].number < parents_below]
+            learnt = [trial for trial in learnt if trial.number < parents_below]
+            failed = [trial for trial in failed if trial.number < parents_below]
+        sign = -1.0 if past.direction == StudyDirection.MINIMIZE else 1.0
+        return cls(
+            seed,
+            Layout(space),
+            ranked,
+            learnt,
+            failed,
+            running,
+            past.tried,
+            waiting,
+            past.bad,
+            sign,
+        )
+
+    def chosen(self, limit: int, first: int | None = None) -> list[FrozenTrial]:
+        """At most ``limit`` of the first ``first`` learnt trials, by number.
+
+        Half of them are the best, the rest the latest.
+        """
+        trials = self.learnt if first is None else self.learnt[:first]
+        if len(trials) <= limit:
+            return list(trials)
+        last = trials[-1].number
+        ranked = (trial for _, trial in self.ranked if trial.number <= last)
+        best = list(islice(ranked, limit // 2))
+        numbers = {trial.number for trial in best}
+        rest = [t for t in trials[-limit:] if t.number not in numbers]
+        return sorted([*best, *rest[len(best) - limit :]], key=lambda t: t.number)
+
+    def observed(self, trials: Sequence[FrozenTrial]) -> list[Observation]:
+        """What finished trials came to; stopped ones by estimate, failed ones as NaN."""
+        guessed = estimates(trials, self.sign > 0)
         found = []
-        for number, trial in self.finished.items():
-            if is_bad(trial):
-                found += [Observation(number, math.nan, FAILURE)] if trial.params else []
-            elif trial.state == TrialState.COMPLETE:
-                found.append(Observation(number, self.sign * float(trial.value or 0.0), 0.0))
-            elif number in guessed:
-                value, doubt = guessed[number]
-                found.append(Observation(number, self.sign * value, doubt))
+        for trial in trials:
+            place, value, doubt = self.place(trial), math.nan, 0.0
+            if trial.state == TrialState.COMPLETE and trial.value is not None:
+                value = self.sign * trial.value
+            elif trial.number in guessed and not is_bad(trial):
+                value, doubt = guessed[trial.number]
+                value *= self.sign
+            found.append(Observation(trial.number, place, value, doubt))
         return found
-
-    def individual(self, number: int, worth: tuple[float, float] = (0.0, 0.0)) -> Individual:
-        """A finished trial as a parent."""
-        return self._individual(self.finished[number], worth)
-
-    def place(self, number: int) -> Place:
-        """The genes of a finished trial."""
-        one = self.individual(number)
-        return one.numbers, one.classes
-
-    def pending(self) -> list[Place]:
-        """The genes of the trials that are running."""
-        found = (self._individual(trial, (0.0, 0.0)) for trial in self.running)
-        return [(one.numbers, one.classes) for one in found]
 
     def population(self, size: int) -> list[Individual]:
         """The best ``size`` individuals so far, best first."""
-        return [self._individual(trial, worth) for worth, trial in self.ranked[:size]]
+        return [self.individual(trial, worth) for worth, trial in self.ranked[:size]]
 
-    def _individual(self, trial: FrozenTrial, worth: tuple[float, float]) -> Individual:
+    def place(self, trial: FrozenTrial) -> Place:
+        """The genes of a trial, finished or not."""
+        one = self.individual(trial)
+        return one.numbers, one.classes
+
+    def individual(self, trial: FrozenTrial, worth: tuple[float, float] = (0.0, 0.0)) -> Individual:
+        """A trial as a parent, worth what is given."""
         space = self.layout.space
         known = {**carried_of(trial), **params_of(trial)}
         values = {}
@@ -226,9 +213,7 @@ class History:
         An objective that is given a trial's values for all the genes the trial expressed
         goes the same way through every condition, so these genes decide alone.
         """
-        return any(
-            tuple(_key(values[n]) for n in names) in seen for names, seen in self.tried.items()
-        )
+        return values in self.tried or values in self.waiting
 
     def untried(self, fixed: Mapping[str, Any], rng: Random) -> dict[str, Any] | None:
         """A combination with ``fixed`` that was not tried, by trying all of a small space.
@@ -245,29 +230,14 @@ class History:
 
     def is_near_bad(self, values: Mapping[str, Any], radius: float) -> bool:
         """Whether some failed trial lies within ``radius`` of ``values`` in each of its genes."""
-        space = self.layout.space
-        return any(
-            all(_near(space[n], values[n], v, radius) for n, v in params.items())
-            for params in self.bad
-        )
+        if not self.bad:
+            return False
+        space, choices = self.layout.space, frozenset(self.layout.classes)
+        here = {name: place(space[name], value) for name, value in values.items() if name in space}
 
+        def near(name: str, there: Any) -> bool:
+            if name in choices:
+                return bool(here[name] == there)
+            return bool(abs(here[name] - there) < radius)
 
-def fit(dist: BaseDistribution, value: Any) -> Any:
-    """``value`` if ``dist`` contains it, else the nearest that it contains."""
-    try:
-        if dist._contains(dist.to_internal_repr(value)):
-            return value
-        return from_unit(dist, to_unit(dist, value))
-    except (ValueError, TypeError, OverflowError):  # another kind of gene under the same name
-        return from_unit(dist, 0.5)
-
-
-def _key(value: Any) -> str:
-    """The same text for values that are the same to an objective: rounding noise is not."""
-    return f"{value + 0.0:.9g}" if isinstance(value, float) else repr(value)
-
-
-def _near(dist: BaseDistribution, one: Any, two: Any, radius: float) -> bool:
-    if isinstance(dist, CategoricalDistribution):
-        return bool(one == two)
-    return abs(to_unit(dist, one) - to_unit(dist, fit(dist, two))) < radius
+        return any(all(near(n, there) for n, there in places.items()) for places in self.bad)

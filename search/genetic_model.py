@@ -9,7 +9,7 @@ running trials will come to, so that parallel workers don't propose the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ Place = tuple[Sequence[float], Sequence[int]]
 
 LOOKED_AT = 240
 """Trials that the surrogate is conditioned on: half of them the best, the rest the latest."""
+FAILURES = 40
+"""Failed trials beside them, the latest."""
 FITTED_ON = 120
 """The same, for its lengths, amplitude and noise."""
 GROWTH = 1.1
@@ -46,11 +48,13 @@ class Observation:
 
     Args:
         number: of the trial.
+        place: its genes.
         value: final or estimated, the higher the better; NaN for a failed trial.
         doubt: standard deviation of ``value`` beyond the noise of a complete trial.
     """
 
     number: int
+    place: Place
     value: float
     doubt: float
 
@@ -105,20 +109,6 @@ def snap(dist: Any, units: Array) -> Array:
     return (np.minimum((units * count).astype(np.int64), count - 1) + 0.5) / count
 
 
-def bounded(seen: Sequence[Observation], limit: int) -> list[Observation]:
-    """At most ``limit`` of ``seen``, by number: half of them the best, the rest the latest."""
-    if len(seen) <= limit:
-        return list(seen)
-    best = sorted(seen, key=lambda o: (-_worth(o.value), -o.number))[: limit // 2]
-    chosen = {o.number for o in best}
-    latest = [o for o in seen if o.number not in chosen][-(limit - len(best)) :]
-    return sorted([*best, *latest], key=lambda o: o.number)
-
-
-def _worth(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
-
-
 def milestone(count: int) -> int:
     """The last number of trials, up to ``count``, at which the lengths are fitted."""
     at = 2
@@ -162,27 +152,23 @@ class Model:
 
     Args:
         features: how genes become rows.
-        seen: finished trials by number, at least one with a value.
-        place: a trial's genes, by its number; called for those that are looked at.
+        early: finished trials with values to fit the lengths on, at least one.
+        seen: finished trials to expect values from, at least one with a value.
         running: genes of the trials that are running.
     """
 
     def __init__(
         self,
         features: Features,
+        early: Sequence[Observation],
         seen: Sequence[Observation],
-        place: Callable[[int], Place],
         running: Sequence[Place],
     ) -> None:
         self._features = features
-        self._place = place
-        ended = [o for o in seen if math.isfinite(o.value)]
-        theta = fitted(self._data(bounded(ended[: milestone(len(ended))], FITTED_ON)))
-        used = bounded(seen, LOOKED_AT)
-        process = GaussianProcess(self._data(used), theta)
+        process = GaussianProcess(self._data(seen), fitted(self._data(early)))
         mean, _ = process.predict(process.data.points)
-        self.expected = {o.number: float(m) for o, m in zip(used, mean, strict=True)}
-        """Expected standardised value of the trials looked at, by number."""
+        self.expected = {o.number: float(m) for o, m in zip(seen, mean, strict=True)}
+        """Expected standardised value of each trial seen, by number."""
         self._best = float(mean.max())
         self._process = process.believing(self.rows(running))
 
@@ -204,6 +190,4 @@ class Model:
     def _data(self, seen: Sequence[Observation]) -> Data:
         values, unit = scaled(np.array([o.value for o in seen]))
         doubt = np.array([min(o.doubt / unit, 2.0) ** 2 for o in seen])
-        return Data(
-            self.rows([self._place(o.number) for o in seen]), values, doubt, self._features.choice
-        )
+        return Data(self.rows([o.place for o in seen]), values, doubt, self._features.choice)

@@ -18,7 +18,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from .coding import to_unit
-from .genetic_history import fit, merit, union
+from .genetic_history import union
+from .past import fit, merit
 from .prior import PRIOR
 
 POINT = "point"

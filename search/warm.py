@@ -26,7 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from .coding import to_unit
-from .genetic_history import fit, merit, params_of, visible
+from .past import fit, merit, params_of, visible
 from .prior import EarlierStudy, Prior, PriorPoint, index_of
 
 PER_STUDY = 8

@@ -503,3 +503,17 @@ def test_a_region_of_failures_is_left() -> None:
     failed = [t.number for t in study.trials if t.state == TrialState.FAIL]
     assert sum(n >= 20 for n in failed) < 10
     assert study.best_value > 0.47
+
+
+def test_the_surrogate_looks_at_the_best_and_the_latest() -> None:
+    trials = []
+    for n in range(100):
+        made = create_trial(
+            value=-float(n), params={"x": n / 100}, distributions={"x": FloatDistribution(0, 1)}
+        )
+        made.number = n
+        trials.append(made)
+    history = History.read(trials, 100, optuna.study.StudyDirection.MAXIMIZE, 0, None)
+    assert [t.number for t in history.chosen(6)] == [0, 1, 2, 97, 98, 99]
+    assert [t.number for t in history.chosen(6, 50)] == [0, 1, 2, 47, 48, 49]
+    assert [t.number for t in history.chosen(6, 6)] == [0, 1, 2, 3, 4, 5]

@@ -14,8 +14,6 @@ from search.conditions import Condition
 from search.genetic_model import (
     FLOOR,
     Features,
-    Observation,
-    bounded,
     log_expected_improvement,
     milestone,
     scaled,
@@ -61,12 +59,6 @@ def test_milestones_lie_close_below_and_stay_until_the_next(count: int) -> None:
     at = milestone(count)
     assert at <= count <= max(at * 1.1 + 1, 3)
     assert milestone(at) == at
-
-
-def test_bounded_keeps_the_best_and_the_latest() -> None:
-    seen = [Observation(n, float(-n), 0.0) for n in range(100)]
-    assert [o.number for o in bounded(seen, 6)] == [0, 1, 2, 97, 98, 99]
-    assert bounded(seen[:6], 6) == seen[:6]
 
 
 def test_failures_and_disasters_count_as_the_floor() -> None:

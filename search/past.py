@@ -1,0 +1,237 @@
+"""What a study's finished trials add up to, so that an ask looks at the new ones only.
+
+A finished trial does not change, so nor does what it says. `Past` is a memo and no state:
+what it returns follows from the trials it is given alone, and where these are not those of
+the last time it begins again.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
+from threading import RLock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import BaseStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from .coding import from_unit, to_unit
+from .halving import credit
+
+Space = Mapping[str, BaseDistribution]
+Worth = tuple[float, float]
+Key = tuple[str, ...]
+
+
+def params_of(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The trial's parameters, or those it will have if it still waits (a known-good point)."""
+    fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return trial.params or fixed
+
+
+def visible(trials: Iterable[FrozenTrial], number: int) -> list[FrozenTrial]:
+    """The trials that trial ``number`` may know of, by number: finished, or asked for before."""
+    known = (t for t in trials if t.state.is_finished() or t.number < number)
+    return sorted((t for t in known if t.number != number), key=lambda t: t.number)
+
+
+def merit(trial: FrozenTrial, direction: StudyDirection) -> Worth | None:
+    """`search.halving.credit`, with less counting as more where the study minimises."""
+    if direction == StudyDirection.MINIMIZE:
+        mirrored = copy.copy(trial)
+        if trial.values is not None:
+            mirrored.values = [-v for v in trial.values]
+        mirrored.intermediate_values = {s: -v for s, v in trial.intermediate_values.items()}
+        return credit(mirrored)
+    return credit(trial)
+
+
+def is_bad(trial: FrozenTrial) -> bool:
+    """Whether the trial failed or met NaN: its neighbourhood is better avoided.
+
+    A trial that got over a NaN and completed is as good as its value.
+    """
+    met_nan = any(math.isnan(v) for v in trial.intermediate_values.values())
+    return trial.state == TrialState.FAIL or (met_nan and trial.state != TrialState.COMPLETE)
+
+
+def fit(dist: BaseDistribution, value: Any) -> Any:
+    """``value`` if ``dist`` contains it, else the nearest that it contains."""
+    try:
+        if dist._contains(dist.to_internal_repr(value)):
+            return value
+        return from_unit(dist, to_unit(dist, value))
+    except (ValueError, TypeError, OverflowError):  # another kind of gene under the same name
+        return from_unit(dist, 0.5)
+
+
+def place(dist: BaseDistribution, value: Any) -> Any:
+    """Where a value lies: a number in [0, 1], a choice itself."""
+    if isinstance(dist, CategoricalDistribution):
+        return value
+    return to_unit(dist, fit(dist, value))
+
+
+def key_of(value: Any) -> str:
+    """The same text for values that are the same to an objective: rounding noise is not."""
+    return f"{value + 0.0:.9g}" if isinstance(value, float) else repr(value)
+
+
+class Tried:
+    """Combinations of genes that were tried, by the genes that took part."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, set[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._seen)
+
+    def add(self, params: Mapping[str, Any]) -> None:
+        """Note ``params``; those of no gene are none."""
+        if params:
+            names = tuple(sorted(params))
+            self._seen.setdefault(names, set()).add(self._text(params, names))
+
+    def __contains__(self, values: Mapping[str, Any]) -> bool:
+        return any(self._text(values, names) in seen for names, seen in self._seen.items())
+
+    @staticmethod
+    def _text(values: Mapping[str, Any], names: Key) -> str:
+        # One text and not a tuple: its hash is computed once, a tuple's at every look.
+        return "\0".join([key_of(values[name]) for name in names])
+
+
+class Past:
+    """What the finished trials of one study add up to. See `past_of` and `Past.read`.
+
+    Attributes:
+        direction: the study's.
+        running: the trials that have not finished, in the order given.
+        ranked: (worth, trial), worst first; among equals the oldest first.
+        learnt: the trials of `ranked`, by number.
+        failed: those that failed, by number.
+        tried: what the finished trials tried.
+        bad: where the failed ones lie, by gene.
+    """
+
+    def __init__(self, direction: StudyDirection) -> None:
+        self.lock = RLock()
+        self.direction = direction
+        self._begin()
+
+    def _begin(self) -> None:
+        self._trials: list[FrozenTrial] = []
+        self._open: list[int] = []
+        self._finished: list[FrozenTrial] = []
+        self._latest: dict[str, tuple[int, BaseDistribution]] = {}
+        self.running: list[FrozenTrial] = []
+        self._sum_up({})
+
+    def _sum_up(self, space: Space) -> None:
+        self._space = dict(space)
+        self._summed = 0
+        self.ranked: list[tuple[Worth, FrozenTrial]] = []
+        self.learnt: list[FrozenTrial] = []
+        self.failed: list[FrozenTrial] = []
+        self.tried = Tried()
+        self.bad: list[dict[str, Any]] = []
+
+    def look(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take note of the trials that have finished since the last look.
+
+        Args:
+            trials: all of the study's; those that were there before in the same places.
+        """
+        known, new = self._trials, range(len(self._trials), len(trials))
+        changed = [i for i, (a, b) in enumerate(zip(trials, known, strict=False)) if a is not b]
+        was_open = set(self._open)
+        if len(trials) < len(known) or any(i not in was_open for i in changed):
+            # Not the trials of the last time, or as a storage without a cache returns them.
+            self._begin()
+            was_open, new = set(), range(len(trials))
+        self._open = []
+        for index in [*sorted(was_open), *new]:
+            trial = trials[index]
+            if trial.state.is_finished():
+                self._finished.append(trial)
+                for name, dist in trial.distributions.items():
+                    number, _ = self._latest.get(name, (-1, None))
+                    if trial.number > number:
+                        self._latest[name] = trial.number, dist
+            else:
+                self._open.append(index)
+        self._trials = list(trials)
+        self.running = [trials[index] for index in self._open]
+
+    def genes(self, number: int, given: Space | None) -> dict[str, BaseDistribution]:
+        """Every gene that trial ``number`` may know of, sorted by name.
+
+        Optuna's own inference keeps what all trials have in common, which loses the
+        conditional genes. The latest distribution counts where one changed; ``given`` counts
+        before anything seen. Genes that can take one value only are left out.
+        """
+        latest = dict(self._latest)
+        for trial in self.running:
+            if trial.number < number:
+                for name, dist in trial.distributions.items():
+                    if trial.number > latest.get(name, (-1, None))[0]:
+                        latest[name] = trial.number, dist
+        seen = {name: dist for name, (_, dist) in latest.items()} | dict(given or {})
+        return {name: seen[name] for name in sorted(seen) if not seen[name].single()}
+
+    def sum_up(self, space: Space) -> None:
+        """Bring `ranked`, `tried` and `bad` up to the last look, for the genes of ``space``."""
+        if self._space != space:
+            self._sum_up(space)
+        fresh = self._finished[self._summed :]
+        self._summed = len(self._finished)
+        ranked = []
+        for trial in fresh:
+            params = {n: v for n, v in params_of(trial).items() if n in space}
+            self.tried.add(params)
+            worth = None if is_bad(trial) else merit(trial, self.direction)
+            if worth is not None:
+                ranked.append((worth, trial))
+                insort(self.learnt, trial, key=_number)
+            elif params and is_bad(trial):
+                insort(self.failed, trial, key=_number)
+                self.bad.append({n: place(space[n], v) for n, v in params.items()})
+        if len(ranked) > 8:
+            self.ranked = sorted([*self.ranked, *ranked], key=_order)
+        else:
+            for pair in ranked:
+                insort(self.ranked, pair, key=_order)
+
+
+def _number(trial: FrozenTrial) -> int:
+    return trial.number
+
+
+def _order(pair: tuple[Worth, FrozenTrial]) -> tuple[Worth, int]:
+    return pair[0], pair[1].number
+
+
+_PASTS: WeakKeyDictionary[BaseStorage, dict[tuple[int, StudyDirection], Past]] = WeakKeyDictionary()
+_LOCK = RLock()
+
+
+def past_of(study: Study) -> Past:
+    """The memo of ``study``, whoever asks and however often its sampler is made anew.
+
+    It dies with the study's storage. Hold its lock from `Past.look` on.
+    """
+    with _LOCK:
+        mine = _PASTS.setdefault(study._storage, {})
+        return mine.setdefault((study._study_id, study.direction), Past(study.direction))
+
+
+def past(trials: Iterable[FrozenTrial], direction: StudyDirection) -> Past:
+    """What ``trials`` add up to, not remembered."""
+    made = Past(direction)
+    made.look(list(trials))
+    return made

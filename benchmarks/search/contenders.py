@@ -124,6 +124,37 @@ def _own(options: dict[str, Any] | None = None) -> Entry:
     )
 
 
+OPTUNA_SIDE = "ours-"
+"""Before the name of a sampler of `search.samplers`, as our runners make it."""
+
+
+def _offered(name: str, options: dict[str, Any]) -> Entry:
+    """A sampler of `search.samplers` with ``options``, made for the budget that it is asked for."""
+    from search.errors import SearchError
+    from search.samplers import build
+
+    def make(problem: Problem, seed: int, n_trials: int) -> Contender:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = build(
+            name,
+            seed=seed,
+            distributions=problem.distributions,
+            options=options,
+            n_trials=n_trials,
+        )
+        return OptunaContender(problem, sampler)
+
+    try:
+        build(name, seed=0, distributions={}, options=options)
+    except SearchError as error:
+        raise ValueError(str(error)) from None
+    return Entry(
+        make,
+        lambda: f"code {fingerprint('samplers', 'build')}, {_optuna_version()}",
+        note="as `cxrsearch optuna` offers it" + ", with other options" * bool(options),
+    )
+
+
 def _of_optuna(
     build: Callable[[Problem, int], BaseSampler], note: str = "", slow: bool = False
 ) -> Entry:
@@ -167,25 +198,35 @@ def registry() -> dict[str, Entry]:
 def entry(name: str) -> Entry:
     """The sampler ``name``; ``genetic:population_size=20,scheme=generational`` is a variant.
 
+    ``ours-tpe`` and its like are the samplers that ``cxrsearch optuna`` offers, with the settings
+    of `search.samplers`; they take options too, as ``ours-tpe:n_startup_trials=5``.
+
     Raises:
         ValueError: there is no such sampler, or the options are malformed.
     """
     plain, colon, rest = name.partition(":")
+    if plain.startswith(OPTUNA_SIDE):
+        return _offered(plain.removeprefix(OPTUNA_SIDE), _options(name, rest) if colon else {})
     if not colon:
         if name not in registry():
             raise ValueError(f"unknown sampler {name!r}; there are {', '.join(registry())}")
         return registry()[name]
     if plain != "genetic":
-        raise ValueError(f"only genetic takes options, got {name!r}")
+        raise ValueError(f"only genetic and {OPTUNA_SIDE}NAME take options, got {name!r}")
+    options = _options(name, rest)
+    made = _own(options)
+    GeneticSampler(seed=0, **options)
+    return made
+
+
+def _options(name: str, text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for part in rest.split(","):
+    for part in text.split(","):
         key, equals, value = part.partition("=")
         if not equals or not key or not value:
             raise ValueError(f"options are key=value, key=value: got {part!r} in {name!r}")
         options[key] = _literal(value)
-    made = _own(options)
-    GeneticSampler(seed=0, **options)
-    return made
+    return options
 
 
 def _literal(text: str) -> Any:

@@ -67,7 +67,7 @@ def ga(study: str | None, dry_run: bool, **given: Any) -> None:
             "--sampler",
             default="tpe",
             show_default=True,
-            help="tpe, gp, cmaes, nsga2, qmc, random or genetic.",
+            help="tpe, gp, cmaes, nsga2, qmc, random, genetic, or auto: what suits the search.",
         ),
     ]
 )

@@ -93,7 +93,7 @@ def _write_labels(prepared: Prepared, folder: Path) -> None:
 
 def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
     settings = prepared.settings
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(prepared.choice.options) if prepared.choice else {}
     if settings.sampler == "genetic":
         options = {"population_size": settings.population, "scheme": settings.scheme}
     epochs = max(gene_values(prepared.space, "epochs", Recipe.epochs))

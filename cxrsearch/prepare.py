@@ -21,6 +21,7 @@ from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
 from cxrsearch.search_space import frame_for, idle_genes, load_space
 from cxrsearch.settings import PHANTOM, Settings
+from search.choosing import AUTO, Choice, choose
 from search.errors import SearchError
 from search.prior import Prior
 from search.space import SearchSpace
@@ -34,7 +35,7 @@ class Prepared:
     """A search that may start.
 
     Args:
-        settings: as asked for, with ``space`` and ``gpus_per_trial`` resolved.
+        settings: as asked for, with ``space``, ``sampler`` and ``gpus_per_trial`` resolved.
         dataset: names, labels and patients of the images that can be read.
         space: the space with what cannot be had left out.
         cache: decoded images, side ``cache.frame``.
@@ -42,6 +43,7 @@ class Prepared:
         counts: positives by part and disease.
         notes: what the user should know; printed, and stored in study.yaml.
         prior: what earlier studies have to offer, where the search starts from some.
+        choice: the sampler that was chosen, where that was left to us.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Prepared:
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
     prior: Prior | None = None
+    choice: Choice | None = None
 
 
 def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
@@ -73,6 +76,9 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     if problems or hardware is None or found is None or dataset is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
+    if choice := resolve_sampler(settings, space):
+        settings = replace(settings, sampler=choice.sampler)
+        notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     frame = settings.frame or frame_for(space, dataset.source_side)
     cache = open_cache(dataset, frame, root=cache_root(settings), on_progress=on_progress)
     usable, bad_notes = leave_out_bad(dataset, cache)
@@ -95,7 +101,7 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
         )
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
     notes += [*dataset.notes, *bad_notes, *splits.notes, *warnings]
-    return Prepared(settings, usable, space, cache, splits, counts, tuple(notes), prior)
+    return Prepared(settings, usable, space, cache, splits, counts, tuple(notes), prior, choice)
 
 
 def _test_names(settings: Settings) -> list[str] | None:
@@ -140,6 +146,31 @@ def resolve_hardware(settings: Settings) -> Settings:
         settings,
         gpus_per_trial=asked if asked is not None else float(bool(gpus)),
         space=settings.space or default_space,
+    )
+
+
+def trials_at_once(settings: Settings) -> int:
+    """How many trials the machine has room for."""
+    import psutil
+    import torch
+
+    if settings.runner == "serial":
+        return 1
+    fits = int((psutil.cpu_count() or 1) / settings.cpus_per_trial)
+    if settings.gpus_per_trial:
+        fits = min(fits, int(torch.cuda.device_count() / settings.gpus_per_trial))
+    return max(1, min(fits, settings.concurrent or fits))
+
+
+def resolve_sampler(settings: Settings, space: SearchSpace) -> Choice | None:
+    """The sampler that ``--sampler auto`` comes to; None where one was named."""
+    if settings.sampler != AUTO:
+        return None
+    return choose(
+        settings.target_trials,
+        n_genes=len(space.genes),
+        n_conditional=sum(bool(gene.when) for gene in space.genes.values()),
+        workers=trials_at_once(settings),
     )
 
 

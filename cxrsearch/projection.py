@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrsearch.learn.keep import parse_keep
 from cxrsearch.learn.recipe import Recipe, size_of
-from cxrsearch.prepare import Prepared
+from cxrsearch.prepare import Prepared, trials_at_once
 from cxrsearch.settings import Settings
 from search.space import SearchSpace
 
@@ -100,19 +100,6 @@ def project(prepared: Prepared, steps: int = 3) -> Projection:
         disk_need(prepared.space, prepared.settings),
         {f"{model} {size[0]}x{size[1]}": value for (model, _, size), value in timed.items()},
     )
-
-
-def trials_at_once(settings: Settings) -> int:
-    """How many trials the machine has room for."""
-    import psutil
-    import torch
-
-    if settings.runner == "serial":
-        return 1
-    fits = int((psutil.cpu_count() or 1) / settings.cpus_per_trial)
-    if settings.gpus_per_trial:
-        fits = min(fits, int(torch.cuda.device_count() / settings.gpus_per_trial))
-    return max(1, min(fits, settings.concurrent or fits))
 
 
 def _trial_seconds(

@@ -33,7 +33,8 @@ class Settings:
         phantom_images: labelled phantom images to draw.
         phantom_difficulty: 0 (plain) to 1 (hard).
         space: name of a shipped space or path of a YAML file; None: by the hardware.
-        sampler: name out of ``search.samplers.SAMPLERS``.
+        sampler: name out of ``search.samplers.SAMPLERS``, or ``auto``: one that suits budget,
+            genes and workers (`search.choosing`).
         population: the genetic sampler's population, and the length of a generation.
         scheme: ``steady`` or ``generational`` (with its barrier).
         from_studies: folders of earlier studies that the search starts from.
@@ -194,10 +195,11 @@ def _number_problems(settings: Settings) -> list[str]:
 
 
 def _choice_problems(settings: Settings) -> list[str]:
+    from search.choosing import AUTO
     from search.samplers import SAMPLERS
 
     choices: dict[str, tuple[str, ...]] = {
-        "sampler": tuple(SAMPLERS),
+        "sampler": (*SAMPLERS, AUTO),
         "runner": RUNNERS,
         "scheme": SCHEMES,
         "device": DEVICES,

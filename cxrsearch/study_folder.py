@@ -23,9 +23,10 @@ from cxrsearch.prepare import (
     leave_out_bad,
     load_data,
     resolve_hardware,
+    trials_at_once,
 )
-from cxrsearch.projection import trials_at_once
 from cxrsearch.settings import Settings
+from search.choosing import AUTO
 from search.record import read_study
 
 
@@ -88,6 +89,7 @@ def study_yaml(prepared: Prepared) -> str:
             "frame": prepared.cache.frame,
             "left_out": dict(prepared.cache.bad),
         },
+        **_chosen(prepared),
         "splits": {
             "fingerprint": prepared.splits.fingerprint,
             "counts": {part: dict(c) for part, c in prepared.counts.items()},
@@ -98,6 +100,15 @@ def study_yaml(prepared: Prepared) -> str:
         | {name: metadata.version(name) for name in libraries},
     }
     return yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _chosen(prepared: Prepared) -> dict[str, Any]:
+    """How the sampler was chosen, where that was left to us."""
+    choice = prepared.choice
+    if choice is None:
+        return {}
+    found = {"name": choice.sampler, "options": dict(choice.options), "reason": choice.reason}
+    return {"sampler": {"asked": AUTO, **found}}
 
 
 def read_study_yaml(folder: Path) -> dict[str, Any]:

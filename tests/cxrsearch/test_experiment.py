@@ -169,3 +169,20 @@ def test_of_two_searches_for_one_folder_the_second_deletes_nothing(
     finally:
         study.close()
     assert len(read_study(folder).trials) == 3
+
+
+def test_a_sampler_chosen_by_us_is_named_with_its_reason_and_stays(
+    xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), sampler="auto", trials=1, runner="serial"
+    )
+    folder = search(settings, tmp_path / "auto")
+    record = yaml.safe_load((folder / "study.yaml").read_text())
+    assert record["sampler"] == {
+        "asked": "auto", "name": "gp", "options": {}, "reason": record["sampler"]["reason"],
+    }  # fmt: skip
+    assert record["settings"]["sampler"] == "gp"
+    assert any(note.startswith("sampler auto: gp; 1 trials of 4 genes") for note in record["notes"])
+    extend(folder, 1)
+    assert read_study(folder).config.sampler == "gp"

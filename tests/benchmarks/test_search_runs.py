@@ -135,6 +135,17 @@ def test_variants_of_genetic_take_its_options() -> None:
         contenders.entry("genetic:population_size")
 
 
+def test_the_samplers_that_we_offer_are_contenders_with_their_options() -> None:
+    this = problem("models-two")
+    contender = contenders.entry("ours-tpe:n_startup_trials=2").make(this, 0, 30)
+    for _ in range(3):
+        key, params = contender.ask()
+        contender.tell(key, params, this.evaluate(params, np.random.default_rng(0))[0])
+    contender.close()
+    with pytest.raises(ValueError, match="n_startup_trials"):
+        contenders.entry("ours-tpe:startup=2")
+
+
 def test_inactive_genes_are_not_suggested() -> None:
     this = problem("models-two")
     contender = contenders.entry("random").make(this, 0, 30)

@@ -21,6 +21,7 @@ from .genetic_offspring import Breeding, Candidate, offspring
 from .genetic_operators import Individual, Operators, distance
 from .past import fit, past_of
 from .seeds import derive
+from .surrogate import one_thread
 
 LINEAGE = "lineage"
 """User attribute: where a trial's genes come from; see `search.lineage`."""
@@ -197,7 +198,10 @@ class GeneticSampler(BaseSampler):
             if not space or not history.is_tried(first.values):
                 return first
         else:
-            bred = self._choose(history, rng, fixed) if self._surrogate else None
+            bred = None
+            if self._surrogate:
+                with one_thread():
+                    bred = self._choose(history, rng, fixed)
             bred = bred or self._breed(history, rng, fixed)
             if bred is not None:
                 return bred

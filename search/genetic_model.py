@@ -27,11 +27,11 @@ Indices = NDArray[np.int64]
 Place = tuple[Sequence[float], Sequence[int]]
 """Genes as (numbers in [0, 1], choices by index)."""
 
-LOOKED_AT = 240
+LOOKED_AT = 200
 """Trials that the surrogate is conditioned on: half of them the best, the rest the latest."""
 FAILURES = 40
 """Failed trials beside them, the latest."""
-FITTED_ON = 120
+FITTED_ON = 100
 """The same, for its lengths, amplitude and noise."""
 GROWTH = 1.1
 """The lengths are fitted anew when the number of trials has grown by this factor."""

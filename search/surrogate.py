@@ -12,13 +12,17 @@ Optimization Performs Great in High Dimensions", 2024).
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 Array = NDArray[np.float64]
 
@@ -34,6 +38,21 @@ STEPS = 30
 JITTER = 1e-6
 """Added to the variance of every value, so that the Cholesky factor exists."""
 ROOT5 = math.sqrt(5.0)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """A context in which linear algebra runs on one thread.
+
+    More gain nothing on matrices this small, lose much where other processes use the
+    cores, and round differently: the same history must give the same trial.
+    """
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,8 @@ def _cost(
     except np.linalg.LinAlgError:
         return 1e10, np.zeros_like(theta)
     weights = cho_solve((factor, True), values, check_finite=False)
-    inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+    half, _ = dpotri(factor, lower=1)
+    inverse = np.tril(half) + np.tril(half, -1).T
     rest = inverse - np.outer(weights, weights)
     gradient = np.empty_like(theta)
     by_gene = np.tensordot(apart, rest * shared, axes=([1, 2], [0, 1]))

@@ -1,11 +1,13 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-search bench-judge bench-workers format clean
+.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-peers format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
+PEERS := .venv-peers
+REQUIREMENTS := benchmarks/search/peers/requirements
 DEMO := results/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
@@ -15,6 +17,7 @@ help:
 	@echo "make bench   the measurements behind the claims (minutes)"
 	@echo "make bench-search   samplers compared on the tuning problems (hours; FAST=1: minutes)"
 	@echo "make bench-judge    the same on the judging problems; every look is logged"
+	@echo "make bench-peers    environments for the samplers of other libraries (several GB)"
 	@echo "make bench-workers  workers on a simulated clock, and the cost of an ask (FAST=1: minutes)"
 
 # The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
@@ -68,9 +71,23 @@ bench-search: $(READY_BENCH)
 bench-judge: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search run --half judge --fresh $(ARGS)
 
+# One environment a library, since they need other versions than the project; one alone:
+# make bench-peer-smac.
+bench-peers: $(READY_BENCH) $(patsubst $(REQUIREMENTS)/%.txt,bench-peer-%,$(wildcard $(REQUIREMENTS)/*.txt))
+
+bench-peer-%: $(PEERS)/%/.ready ;
+
+.PRECIOUS: $(PEERS)/%/.ready
+$(PEERS)/%/.ready: $(REQUIREMENTS)/%.txt | $(READY)
+	@echo "Installing into $(@D); this takes a few minutes once."
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 bench-workers: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search.cost
 	$(BIN)/python -m benchmarks.search.workers $(if $(FAST),--fast) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(PEERS) build *.egg-info

@@ -78,7 +78,7 @@ peers = pytest.mark.parametrize("name", sorted(ENTRIES))
 @peers
 def test_a_peer_moves_to_higher_scores_inside_the_space(name: str) -> None:
     # Enough for the slow ones, and for two generations of 20.
-    trials = 30 if ENTRIES[name].slow else 70
+    trials = 20 if ENTRIES[name].slow else 70
     up, down = asked(name, 1, trials), asked(name, 1, trials, sign=-1.0)
     for params in up + down:
         assert ("a_drop" in params) == (params["model"] == "a")
@@ -96,7 +96,7 @@ def test_a_peer_moves_to_higher_scores_inside_the_space(name: str) -> None:
 
 @peers
 def test_a_seed_fixes_what_a_peer_asks_for(name: str) -> None:
-    trials = 12 if ENTRIES[name].slow else 50
+    trials = 8 if ENTRIES[name].slow else 50
     first = asked(name, 3, trials)
     assert first == asked(name, 3, trials)
     assert first != asked(name, 4, trials)

@@ -84,5 +84,21 @@ ENTRIES: dict[str, Entry] = {
     "nevergrad-oneplusone": _here(
         "nevergrad_peer", "OnePlusOne", "nevergrad", "models as nested choices"
     ),
+    "smac": _apart(
+        "smac",
+        "smac",
+        "smac",
+        "every configuration runs once, as in its ask-and-tell example; told of noise",
+        slow=True,
+    ),
+    "dehb": _apart("dehb", "dehb", "DEHB", "its DE: with one fidelity there is no Hyperband"),
+    "ax": _apart("ax", "ax", "ax-platform", "the generation strategy that it chooses", slow=True),
+    "syne-rea": _apart(
+        "syne-rea",
+        "syne-tune",
+        "syne-tune",
+        "population 20, samples of 5: the default 100 would be one random sample",
+    ),
+    "syne-bo": _apart("syne-bo", "syne-tune", "syne-tune", "the baseline BOTorch", slow=True),
 }
 """The peers by name."""

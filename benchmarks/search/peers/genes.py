@@ -68,10 +68,24 @@ class Gene:
             return self.level(min(int(unit * count), count - 1))
         return self.fit(self.low + unit * (self.high - self.low))
 
+    def indexed(self) -> bool:
+        """Whether libraries are given a place among the levels, 0 first, and no value.
+
+        So for choices, which then can be of any type, and for levels of equal distance,
+        since most libraries know no steps.
+        """
+        return self.kind == "choice" or (self.step is not None and not self.log)
+
+    def last(self) -> int:
+        """The highest place of an indexed gene."""
+        return (self.levels() or 1) - 1
+
+    def take(self, found: Any) -> Any:
+        """The value for what a library gives: a place of an indexed gene, else a number."""
+        return self.level(int(found)) if self.indexed() else self.fit(found)
+
     def fit(self, value: Any) -> Any:
-        """A library's value as the problem takes it: rounded to a level, inside the range."""
-        if self.kind == "choice":
-            return value
+        """A number as the problem takes it: rounded to a level, inside the range."""
         inside = min(max(float(value), self.low), self.high)
         if self.step is None:
             return inside
@@ -110,11 +124,10 @@ class Task:
         """All genes at a point of the unit cube, shape (genes,)."""
         return {gene.name: gene.decode(float(u)) for gene, u in zip(self.genes, units, strict=True)}
 
-    def fit(self, values: Mapping[str, Any]) -> Params:
-        """A library's values as the problem takes them; genes that it left out stay out."""
-        return {
-            gene.name: gene.fit(values[gene.name]) for gene in self.genes if gene.name in values
-        }
+    def take(self, found: Mapping[str, Any]) -> Params:
+        """The values for what a library gives; genes that it left out stay out."""
+        here = [gene for gene in self.genes if gene.name in found]
+        return {gene.name: gene.take(found[gene.name]) for gene in here}
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""

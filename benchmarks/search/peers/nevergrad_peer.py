@@ -26,8 +26,8 @@ class _Nevergrad:
         """The next candidate."""
         candidate = self.optimiser.ask()
         found: Params = {}
-        _collect(self.task, candidate.value, found)
-        return candidate, self.task.fit(found)
+        _collect(candidate.value, found)
+        return candidate, self.task.take(found)
 
     def tell(self, handle: Any, score: float) -> None:
         """Nevergrad minimises."""
@@ -63,21 +63,21 @@ def _parameter(genes: Sequence[Gene], gene: Gene) -> Any:
         if any(below):
             # A choice between dictionaries is how Nevergrad writes a conditional space.
             return ng.p.Choice([ng.p.Tuple(k, _space(genes, b)) for k, b in enumerate(below)])
-        return ng.p.Choice(list(range(len(gene.choices))))
-    if gene.low == gene.high:
-        return ng.p.Constant(gene.low)
+        return ng.p.Choice(list(range(gene.last() + 1)))
+    if gene.levels() == 1 or gene.low == gene.high:
+        return ng.p.Constant(0 if gene.indexed() else gene.low)
+    if gene.indexed():
+        return ng.p.Scalar(lower=0, upper=gene.last()).set_integer_casting()
     kind = ng.p.Log if gene.log else ng.p.Scalar
     number = kind(lower=gene.low, upper=gene.high)
     return number.set_integer_casting() if gene.kind == "int" else number
 
 
-def _collect(task: Task, values: dict[str, Any], found: Params) -> None:
-    kinds = {gene.name: gene for gene in task.genes}
+def _collect(values: dict[str, Any], found: Params) -> None:
     for name, value in values.items():
-        gene = kinds[name]
         if isinstance(value, tuple):
             index, below = value
-            found[name] = gene.choices[index]
-            _collect(task, below, found)
+            found[name] = index
+            _collect(below, found)
         else:
-            found[name] = gene.choices[value] if gene.kind == "choice" else value
+            found[name] = value

@@ -53,11 +53,9 @@ class _Pymoo(Batches):
 
 def _variable(gene: Gene) -> Any:
     if gene.kind == "choice":
-        return Choice(options=list(range(len(gene.choices))))
-    if gene.kind == "int" and not gene.log:
-        count = gene.levels()
-        assert count is not None
-        return Integer(bounds=(0, count - 1))
+        return Choice(options=list(range(gene.last() + 1)))
+    if gene.indexed():
+        return Integer(bounds=(0, gene.last()))
     return Real(bounds=(0.0, 1.0))
 
 
@@ -71,12 +69,12 @@ class PymooGA(_Pymoo):
 
     def values(self, point: Any) -> Params:
         """The variables by name."""
-        found = {}
-        for gene in self.task.genes:
-            raw = point[gene.name]
-            whole = gene.kind == "choice" or (gene.kind == "int" and not gene.log)
-            found[gene.name] = gene.level(int(raw)) if whole else gene.decode(float(raw))
-        return found
+        return {
+            gene.name: gene.take(point[gene.name])
+            if gene.indexed()
+            else gene.decode(float(point[gene.name]))
+            for gene in self.task.genes
+        }
 
 
 class PymooDE(_Pymoo):

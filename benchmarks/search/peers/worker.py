@@ -18,7 +18,6 @@ PEERS = {
     "smac": ("smac_peer", "Smac"),
     "dehb": ("dehb_peer", "DehbDE"),
     "ax": ("ax_peer", "Ax"),
-    "hebo": ("hebo_peer", "Hebo"),
     "syne-rea": ("syne_peer", "RegularizedEvolution"),
     "syne-bo": ("syne_peer", "BayesianOptimization"),
 }

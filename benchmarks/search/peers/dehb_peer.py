@@ -1,0 +1,53 @@
+"""DEHB's differential evolution. With one fidelity there is no Hyperband around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dehb import DE
+from greenlet import greenlet
+
+from . import configspace
+from .genes import Params, Task
+
+
+class DehbDE:
+    """``dehb.DE``, population 20, with DEHB's own rates, stopped wherever it evaluates."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._loop = greenlet(self._run)
+        self._score: tuple[float, ...] = ()
+
+    def ask(self) -> tuple[Any, Params]:
+        """The next individual.
+
+        Raises:
+            RuntimeError: the last one has no score yet.
+        """
+        if self._loop and not self._score:
+            raise RuntimeError("DE waits for the score of the trial that it asked for last")
+        configuration = self._loop.switch(*self._score)
+        self._score = ()
+        return None, configspace.values(self.task, configuration)
+
+    def tell(self, handle: Any, score: float) -> None:
+        """DEHB minimises."""
+        self._score = (-score,)
+
+    def _run(self) -> None:
+        space = configspace.space(self.task)
+        method = DE(
+            cs=space,
+            f=self._evaluate,
+            dimensions=len(self.task.genes),
+            pop_size=20,
+            mutation_factor=0.5,
+            crossover_prob=0.5,
+            strategy="rand1_bin",
+            seed=self.task.seed,
+        )
+        method.run(generations=self.task.trials)
+
+    def _evaluate(self, configuration: Any, **_: Any) -> dict[str, float]:
+        return {"fitness": self._loop.parent.switch(configuration), "cost": 1.0}

@@ -43,7 +43,8 @@ _SEARCH = [
                  "the first that are tried here. May be repeated."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
     click.option("--objective", default="auroc", show_default=True,
-                 help="auroc, or auroc:Mass,Nodule for the mean over some diseases."),
+                 help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
+                 ",seconds (of training) or ,parameters (of the model) several at once."),
     click.option("--time-budget", metavar="TIME", help="Wall-clock limit: 8h, 90m, 1h30m."),
     click.option("--early-stopping/--no-early-stopping", default=True, show_default=True,
                  help="Stop weak trials by successive halving."),

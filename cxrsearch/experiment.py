@@ -9,11 +9,11 @@ From Python, a search is::
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.keep import keep_best, parse_keep
@@ -30,6 +30,7 @@ from search.budget import ELAPSED, Budget, parse_duration
 from search.files import write_text
 from search.halving import default_halving
 from search.lock import driver_alive
+from search.pareto import front, judged
 from search.study import Study, StudyConfig
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
@@ -105,6 +106,8 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
         halving=default_halving(int(epochs)) if settings.early_stopping else None,
         n_trials=settings.target_trials,
         prior=prepared.prior,
+        directions=settings.objectives.directions,
+        metrics=settings.objectives.measures,
     )
 
 
@@ -129,7 +132,7 @@ def run(
         target,
         None if seconds is None else seconds - float(study.get(ELAPSED, 0.0)),
         finished,
-        (best.value, best.number) if best is not None and best.value is not None else None,
+        (best.values[0], best.number) if best is not None else None,
     )
     keep = parse_keep(settings.keep_checkpoints)
     objective = TrialObjective(config)
@@ -139,7 +142,8 @@ def run(
         if event.kind == "end":
             trials = study.trials()
             running = {t.number for t in trials if not t.state.is_finished()}
-            keep_best(study.folder / "trials", ranking(trials), keep, running)
+            ranked = ranking(trials, study.config.directions)
+            keep_best(study.folder / "trials", ranked, keep, running)
 
     with view:
         if settings.runner == "serial":
@@ -158,10 +162,12 @@ def run(
             run_tune(study, objective, budget, resources, on_event)
 
 
-def ranking(trials: Iterable[FrozenTrial]) -> list[int]:
-    """Numbers of the complete trials, best first."""
-    complete = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
-    return [t.number for t in sorted(complete, key=lambda t: (-(t.value or 0.0), t.number))]
+def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)) -> list[int]:
+    """Numbers of the complete trials, best first; of several objectives by the Pareto front."""
+    complete = judged(trials, directions)
+    best = {t.number for t in front(complete, directions)}
+    complete.sort(key=lambda t: (t.number not in best, -t.values[0], t.number))
+    return [t.number for t in complete]
 
 
 def resume(folder: str | Path, *, more: int = 0, **changes: Any) -> Path:

@@ -72,10 +72,11 @@ class Progress:
 
     def _ending(self, trial: Any) -> str:
         state = trial.state.name.lower().replace("fail", "failed")
-        value = trial.value
+        value, *others = trial.values or (None,)
         if value is None and trial.intermediate_values:
             value = max(trial.intermediate_values.values())
         shown = "" if value is None or not math.isfinite(value) else f" {value:.4f}"
+        shown += "".join(f", {other:.4g}" for other in others)
         if state == "complete" and value is not None and (not self.best or value > self.best[0]):
             self.best = (value, trial.number)
             shown += " *"

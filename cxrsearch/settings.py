@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.keep import parse_keep
+from cxrsearch.objectives import Objectives, parse_objective
 from search.budget import parse_duration
-from search.errors import did_you_mean
+from search.errors import SearchError, did_you_mean
 
 PHANTOM = "phantom"
 RUNNERS = ("ray", "serial")
@@ -42,7 +42,8 @@ class Settings:
         trials: trials in all; None: ``generations`` times ``population``.
         generations: generations in all.
         time_budget: wall-clock limit such as ``8h`` or ``90m``.
-        objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some diseases.
+        objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some diseases; with
+            ``,seconds`` or ``,parameters`` behind it a search of several objectives.
         early_stopping: successive halving on or off.
         runner: ``ray`` or ``serial``.
         cpus_per_trial: CPU cores a trial.
@@ -101,10 +102,14 @@ class Settings:
         return None if self.time_budget is None else parse_duration(self.time_budget)
 
     @property
+    def objectives(self) -> Objectives:
+        """What is optimised."""
+        return parse_objective(self.objective)
+
+    @property
     def diseases(self) -> tuple[str, ...]:
         """The diseases that the objective averages over."""
-        _, _, names = self.objective.partition(":")
-        return tuple(dict.fromkeys(n.strip() for n in names.split(","))) if names else DISEASES
+        return self.objectives.diseases
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as study.yaml keeps them.
@@ -213,13 +218,10 @@ def _choice_problems(settings: Settings) -> list[str]:
 
 
 def _objective_problems(settings: Settings) -> list[str]:
-    measure, colon, names = settings.objective.partition(":")
-    if measure != "auroc" or bool(colon) != bool(names.strip()):
-        return [
-            f"--objective {settings.objective}: write auroc, or auroc:Mass,Nodule for some diseases"
-        ]
-    return [
-        f"--objective: unknown disease {name!r}{did_you_mean(name, DISEASES)}"
-        for name in settings.diseases
-        if name not in DISEASES
-    ]
+    from search.samplers import check_objectives
+
+    try:
+        check_objectives(settings.sampler, len(settings.objectives.measures))
+    except SearchError as error:
+        return error.problems
+    return []

@@ -187,6 +187,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         device="auto" if settings.gpus_per_trial else "cpu",
         threads=max(1, int(settings.cpus_per_trial)),
         diseases=settings.diseases,
+        measures=settings.objectives.measures[1:],
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
         memory_share=0.8 * min(1.0, settings.gpus_per_trial or 1 / trials_at_once(settings)),
     )

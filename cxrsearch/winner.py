@@ -27,6 +27,8 @@ Count = Callable[[int, int], None]
 def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     """The best trial of a study, or trial ``number``.
 
+    Of several objectives the best is the one on the Pareto front with the highest AUROC.
+
     Raises:
         InputError: where it is not there, or did not train to its end.
     """
@@ -81,7 +83,7 @@ def train_winner(
         trial=trial.number,
         diseases=settings.diseases,
         validation={
-            "value": trial.value,
+            "value": trial.values[0] if trial.values else None,
             "interval": attrs.get("interval"),
             "selected_from": complete if number is None else 1,
         },

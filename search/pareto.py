@@ -144,10 +144,15 @@ def judged(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[Fro
 
 
 def front(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
-    """The complete trials that none dominates, the best in the first objective first."""
+    """The complete trials that none dominates, the best in the first objective first.
+
+    Of equals in the first the second decides, and so on; of equals in all the number.
+    """
     complete = judged(trials, directions)
     if not complete:
         return []
     best = [complete[i] for i in fronts([t.values for t in complete], directions)[0]]
-    sign = -1.0 if directions[0] == "maximize" else 1.0
-    return sorted(best, key=lambda t: (sign * t.values[0], t.number))
+    signs = [-1.0 if d == "maximize" else 1.0 for d in directions]
+    return sorted(
+        best, key=lambda t: ([s * v for s, v in zip(signs, t.values, strict=True)], t.number)
+    )

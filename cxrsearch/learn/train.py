@@ -22,6 +22,7 @@ import torch
 
 from cxrsearch.learn import checkpoint
 from cxrsearch.learn.arrays import save_arrays
+from cxrsearch.learn.cost import costs, trainable
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.device import is_out_of_memory, pick_device
 from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
@@ -43,14 +44,16 @@ class Result:
     Args:
         value: mean AUROC over the objective's diseases, of the best epoch.
         attrs: ``auroc``, ``interval``, ``intervals``, ``best_epoch``, ``epochs_run``,
-            ``images_seen``, ``seconds``, ``exposure``, ``notes``, ``split``, ``device``;
-            JSON-able.
+            ``images_seen``, ``seconds``, ``parameters``, ``exposure``, ``notes``, ``split``,
+            ``device``; JSON-able.
         scores: (m, 14) float32 probabilities of the validation part.
+        others: the further objectives that were asked for.
     """
 
     value: float
     attrs: dict[str, Any]
     scores: np.ndarray
+    others: tuple[float, ...] = ()
 
 
 def train(
@@ -64,6 +67,7 @@ def train(
     weights_dir: Path | None = None,
     resamples: int = 1000,
     memory_share: float = 0.8,
+    measures: tuple[str, ...] = (),
 ) -> Generator[Step, None, Result]:
     """Train ``recipe``, or go on where ``folder``'s checkpoint left off.
 
@@ -81,6 +85,7 @@ def train(
         weights_dir: folder with pretrained weights.
         resamples: of the bootstrap.
         memory_share: share of the free memory that may be used.
+        measures: further objectives, ``seconds`` or ``parameters``.
 
     Yields:
         one `Step` an epoch, those that the checkpoint remembers first.
@@ -89,7 +94,7 @@ def train(
         TrialError: for ``nan``, ``out of memory`` and ``bad data``.
         InputError: where starting weights cannot be had.
     """
-    run = _Run(recipe, data, seed, folder, device, threads, weights_dir, memory_share)
+    run = _Run(recipe, data, seed, folder, device, threads, weights_dir, memory_share, measures)
     try:
         yield from run.remembered()
         while not run.finished:
@@ -116,8 +121,10 @@ class _Run:
         threads: int | None,
         weights_dir: Path | None,
         memory_share: float,
+        measures: tuple[str, ...],
     ) -> None:
         self.recipe, self.data, self.seed, self.folder = recipe, data, seed, folder
+        self.measures = measures
         self.session = Session(
             recipe,
             data,
@@ -164,6 +171,7 @@ class _Run:
                 "in the validation subset; use more data or another --seed"
             )  # fmt: skip
         self._count(exposure)
+        self.book["parameters"] = trainable(self.session.learner.model)
         if value > self.book["best_value"]:
             self._keep_best(number, value)
             self.book["best_scores"] = torch.from_numpy(scores)
@@ -235,12 +243,20 @@ class _Run:
             "epochs_run": number,
             "images_seen": self.book["drawn"] * number // len(self.book["curve"]),
             "seconds": round(sum(r["seconds"] for r in curve), 3),
+            "parameters": self.book.get("parameters"),
         }
         if number == 1:
             attrs |= {"split": self.data.split, "device": str(self.session.device)}
         if latest:
             attrs |= {"exposure": self.book["exposure"], "notes": self.session.notes}
-        return Step(number, record["value"], attrs, last=latest and self.finished)
+        last = latest and self.finished
+        others = self._costs(number, number if last else self.recipe.epochs)
+        return Step(number, record["value"], attrs, last, others)
+
+    def _costs(self, number: int, epochs: int) -> tuple[float, ...]:
+        """The further objectives by the first ``number`` epochs, for ``epochs`` of them."""
+        curve = self.book["curve"][:number]
+        return costs(self.measures, curve, epochs, self.book.get("parameters", 0))
 
     def result(self, resamples: int) -> Result:
         """Score the best epoch on the whole validation part."""
@@ -261,7 +277,8 @@ class _Run:
             **details,
             "notes": [*self.session.notes, *notes],
         }
-        return Result(value, attrs, scores)
+        epochs = len(self.book["curve"])
+        return Result(value, attrs, scores, self._costs(epochs, epochs))
 
     def _score_best(self) -> np.ndarray:
         weights, _ = checkpoint.load_tensors(self.folder / BEST)

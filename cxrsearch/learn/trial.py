@@ -36,6 +36,7 @@ class TrialConfig:
         device: ``auto``, ``cpu``, ``cuda``.
         threads: CPU threads a trial.
         diseases: those that the objective averages over.
+        measures: further objectives, by their names in `cxrsearch.objectives.MEASURES`.
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         resamples: of the bootstrap behind the intervals.
         memory_share: share of a device's free memory that one trial may use.
@@ -48,6 +49,7 @@ class TrialConfig:
     device: str = "auto"
     threads: int = 1
     diseases: tuple[str, ...] = field(default=DISEASES)
+    measures: tuple[str, ...] = ()
     weights_dir: Path | None = None
     resamples: int = 1000
     memory_share: float = 0.8
@@ -75,11 +77,12 @@ class TrialObjective:
                 weights_dir=config.weights_dir,
                 resamples=config.resamples,
                 memory_share=config.memory_share,
+                measures=config.measures,
             )
         except InputError as error:
             # Checked before the search began, so the data or files have changed since.
             raise TrialError("bad data", "; ".join(error.problems)) from error
-        return Outcome(value=result.value, attrs=result.attrs)
+        return Outcome(value=result.value, attrs=result.attrs, others=result.others)
 
 
 def load_trial_data(config: TrialConfig) -> TrainData:

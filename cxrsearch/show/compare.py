@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .clock import duration
+from .front import Field, Front, field, front, volumes
 from .rows import STATES, Row, count_states
 from .status import status_of
 from .view import View, read_view
@@ -40,6 +41,8 @@ class Compared(NamedTuple):
     looks: int
     selected_from: int
     seed: int
+    front: int | None = None
+    volume: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -61,10 +64,37 @@ def compare(folders: Sequence[Path]) -> Comparison:
 def compare_views(views: Sequence[View]) -> Comparison:
     """`compare` for studies that are already read."""
     names = unique_names(views)
-    return Comparison(
-        [_compared(view, name) for view, name in zip(views, names, strict=True)],
-        _warnings(views, names),
-    )
+    rows = [_compared(view, name) for view, name in zip(views, names, strict=True)]
+    if (shared := shared_field(views)) is not None:
+        rows = [
+            row._replace(front=len(found.on), volume=volume(found, shared))
+            for row, found in zip(rows, fronts_of(views), strict=True)
+        ]
+    return Comparison(rows, _warnings(views, names))
+
+
+def fronts_of(views: Sequence[View]) -> list[Front]:
+    """The Pareto front of each study."""
+    return [front(view.rows, view.goals) for view in views]
+
+
+def shared_field(views: Sequence[View]) -> Field | None:
+    """The field that all studies are measured in, where they have the same several objectives.
+
+    The box between the worst and the best value of each objective over all their trials, so that
+    their hypervolumes compare.
+    """
+    goals = views[0].goals if views else {}
+    complete = [r for view in views for r in view.rows if r.worth]
+    if len(goals) < 2 or not complete or any(view.goals != goals for view in views):
+        return None
+    return field(complete, goals)
+
+
+def volume(found: Front, shared: Field) -> float:
+    """The share of the field ``shared`` that a study's trials dominate."""
+    course = volumes(found.on, found.goals, shared)
+    return course[-1][1] if course else 0.0
 
 
 def unique_names(views: Sequence[View]) -> list[str]:
@@ -175,7 +205,17 @@ def lines(found: Comparison) -> list[tuple[str, list[str]]]:
         ("its AUROC, test", [_score(row.test, row.test_interval) for row in rows]),
         ("looks at the test part", [str(row.looks) for row in rows]),
         ("best trial", ["–" if row.best is None else str(row.best.number) for row in rows]),
+        *_front_lines(rows),
         *((f"  {gene}", [_gene(row, gene) for row in rows]) for gene in genes),
+    ]
+
+
+def _front_lines(rows: Sequence[Compared]) -> list[tuple[str, list[str]]]:
+    if all(row.volume is None for row in rows):
+        return []
+    return [
+        ("trials on the Pareto front", [str(row.front) for row in rows]),
+        ("hypervolume, of the box of all", [f"{row.volume or 0.0:.3f}" for row in rows]),
     ]
 
 

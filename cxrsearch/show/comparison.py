@@ -8,11 +8,20 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from .clock import Clock, unit_of
-from .compare import compare_views, lines, unique_names
+from .compare import (
+    compare_views,
+    fronts_of,
+    lines,
+    shared_field,
+    unique_names,
+    volume,
+)
+from .front import Front, label
+from .front_figures import axis, staircase
 from .history import Best, history
 from .notes import moment
 from .page import Panel, Section, render
-from .theme import faded, figure, text
+from .theme import faded, figure, hover, text
 from .view import View
 
 COLOURS = ("#3a86c8", "#d9730d", "#2a9d7f", "#9a7fc4", "#d1495b", "#b59b2c", "#5fa8b8", "#a5668b")
@@ -82,9 +91,54 @@ def comparison_html(views: Sequence[View], now: float) -> str:
         warnings=found.warnings,
         names=[row.name for row in found.rows],
         lines=lines(found),
-        sections=[Section("progress", "Progress", "Best so far", _panels(races))],
+        sections=[
+            Section("progress", "Progress", "Best so far", _panels(races)),
+            *_fronts(views),
+        ],
         written=moment(now),
     )
+
+
+def _fronts(views: Sequence[View]) -> list[Section]:
+    """The studies' Pareto fronts in one figure, where they have the same several objectives."""
+    shared = shared_field(views)
+    if shared is None:
+        return []
+    names, found = unique_names(views), fronts_of(views)
+    measured = [f"{text(n)} {volume(f, shared):.3f}" for n, f in zip(names, found, strict=True)]
+    caption = (
+        f"Hypervolume: {', '.join(measured)}: the share that a study dominates of the box between "
+        "the worst and the best value of each objective over all studies."
+    )
+    panels = [
+        Panel(label(across), fronts_figure(list(zip(names, found, strict=True)), across),
+              caption=caption)
+        for across in list(views[0].goals)[1:]
+    ]  # fmt: skip
+    return [Section("front", "Front", "Pareto fronts", panels)]
+
+
+def fronts_figure(found: Sequence[tuple[str, Front]], across: str) -> go.Figure:
+    """Each study's front: its first objective over the objective ``across``."""
+    fig = figure(460)
+    first = next(iter(found[0][1].goals))
+    for index, (name, numbers) in enumerate(found):
+        colour, dash = COLOURS[index % 8], DASHES[index // 8 % 4]
+        steps = staircase(numbers, across)
+        line = {"shape": "hv", "color": colour, "width": 2, "dash": dash}
+        fig.add_scatter(
+            x=[r.objectives[across] for r in steps],
+            y=[r.objectives[first] for r in steps],
+            text=[f"{text(name)}<br>{hover(r)}" for r in steps],
+            name=text(name),
+            mode="lines+markers" if len(numbers.goals) == 2 else "markers",
+            line=line,
+            marker={"size": 9, "color": colour},
+            hovertemplate="%{text}<extra></extra>",
+        )
+    fig.update_xaxes(**axis(across))
+    fig.update_yaxes(**axis(first))
+    return fig
 
 
 def _panels(races: Mapping[str, Race]) -> list[Panel]:

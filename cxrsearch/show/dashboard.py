@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from cxrsearch.objectives import MEASURES
+
 from . import notes
 from .ancestry import Ancestry, ancestry, ancestry_figure, change_text
 from .clock import duration
 from .curves import MOST, Curve, curves_figure, loss_curves, value_curves
 from .diseases import Diseases, diseases, diseases_figure, readable
 from .exposure import exposures, exposures_figure
+from .front import front, label
+from .front_figures import front_figure, volume_figure
 from .genes import MOST as MOST_GENES
 from .genes import ordered, parallel, parallel_figure, searched
 from .history import history, history_figure
@@ -66,6 +70,7 @@ def sections(view: View, now: float, lineage: Ancestry, scores: Diseases) -> lis
     """Every part of the page, in reading order; one without figures is filled by the template."""
     return [
         Section("progress", "Progress", "Best so far", _progress(view, now)),
+        *_front(view),
         Section("trials", "Trials", "Every trial"),
         Section("curves", "Curves", "Learning curves", _curves(view)),
         *_about_genes(view),
@@ -89,6 +94,36 @@ def _progress(view: View, now: float) -> list[Panel]:
         Panel(f"by {by}", history_figure(history(view.rows, by, now)), caption=caption)
         for by in ("trial", "generation", "time")
     ]
+
+
+def _front(view: View) -> list[Section]:
+    """The Pareto front, where there are several objectives."""
+    if len(view.goals) < 2:
+        return []
+    numbers = front(view.rows, view.goals)
+    panels = [Panel("", sentence="No trial is complete yet, so there is no front.")]
+    if numbers.on:
+        count, total = len(numbers.on), len(numbers.on) + len(numbers.off)
+        caption = (
+            f"{count} of {total} complete trials {'is' if count == 1 else 'are'} on the front: "
+            "none is as good in every objective and better in one. Validation only, so its upper "
+            "end flatters. Trials that were stopped early are not shown."
+        )
+        panels = [
+            Panel(label(across), front_figure(numbers, across), caption=caption)
+            for across in list(view.goals)[1:]
+        ]
+        panels.append(
+            Panel(
+                "hypervolume",
+                volume_figure(numbers),
+                caption="The share that the trials so far dominate of the box between the worst "
+                "and the best value of each objective (time and size on a log scale). The dots are "
+                "the trials on the front.",
+            )
+        )
+    lead = "; ".join(f"{label(n)}: {MEASURES[n].meaning}" for n in view.goals if n in MEASURES)
+    return [Section("front", "Front", "Pareto front", panels, f"{lead}.")]
 
 
 def _curves(view: View) -> list[Panel]:

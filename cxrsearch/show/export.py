@@ -19,15 +19,16 @@ RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
 HEAD = (
     "number", "state", "reason", "value", "interval_low", "interval_high", "generation", "origin",
     "parents", "seed", "attempt", "best_epoch", "epochs_run", "images_seen", "seconds", "start",
-    "end", "device", "split", "detail",
+    "end", "device", "split", "detail", "parameters",
 )  # fmt: skip
 
 
 def export_csv(folder: Path, out: Path) -> Path:
     """Write the trials of the study in ``folder`` to the CSV file ``out``, atomically.
 
-    Columns: number, state, value and attributes, then ``param_<gene>`` (empty where the gene
-    was not active), then ``auroc_<disease>`` with its interval. ``value`` of a trial that is
+    Columns: number, state, value and attributes, ``objective_<name>`` for each further objective
+    (empty where a trial is not complete), then ``param_<gene>`` (empty where the gene was not
+    active), then ``auroc_<disease>`` with its interval. ``value`` of a trial that is
     not complete is its best so far. Times are seconds since 1970. Text that a spreadsheet
     would take for a formula gets an apostrophe in front.
 
@@ -44,13 +45,19 @@ def csv_text(rows: Sequence[Row]) -> str:
     diseases = list(dict.fromkeys(name for r in rows for name in r.auroc))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    heads = [*HEAD, *(f"param_{gene}" for gene in genes)]
+    further = list(dict.fromkeys(name for r in rows for name in list(r.objectives)[1:]))
+    heads = [
+        *HEAD,
+        *(f"objective_{name}" for name in further),
+        *(f"param_{gene}" for gene in genes),
+    ]
     for disease in diseases:
         heads += [f"auroc_{disease}", f"auroc_{disease}_low", f"auroc_{disease}_high"]
     writer.writerow([_cell(head) for head in heads])
     for r in rows:
         params = {**r.settings, **r.params}
-        line = [*_attributes(r), *(params.get(gene) for gene in genes)]
+        line = [*_attributes(r), *(r.objectives.get(name) for name in further)]
+        line += [*(params.get(gene) for gene in genes)]
         for disease in diseases:
             line += [r.auroc.get(disease), *(r.intervals.get(disease) or (None, None))]
         writer.writerow([_cell(value) for value in line])
@@ -63,7 +70,7 @@ def _attributes(r: Row) -> list[Any]:
     return [
         r.number, r.state, r.reason, r.value, low, high, r.generation, r.origin, parents, r.seed,
         r.attempt, r.best_epoch, r.epochs_run, r.images_seen, r.seconds, r.start, r.end, r.device,
-        r.split, r.detail,
+        r.split, r.detail, r.parameters,
     ]  # fmt: skip
 
 

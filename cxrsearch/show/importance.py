@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Sequence
@@ -70,7 +71,7 @@ def _evaluate(done: Sequence[FrozenTrial], genes: list[str], quantile: float) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             study = optuna.create_study(direction="maximize")
-            study.add_trials(done)
+            study.add_trials([_first_only(trial) for trial in done])
             return get_param_importances(
                 study,
                 evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile),
@@ -79,6 +80,13 @@ def _evaluate(done: Sequence[FrozenTrial], genes: list[str], quantile: float) ->
             )
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+def _first_only(trial: FrozenTrial) -> FrozenTrial:
+    """The trial with its first objective alone: the AUROC is what importance is for."""
+    single = copy.copy(trial)
+    single.values = trial.values[:1]
+    return single
 
 
 def importance_figure(numbers: Importance, most: int = 16) -> go.Figure:

@@ -12,6 +12,7 @@ import yaml
 from search.prior import Prior
 
 from .clock import Clock, duration
+from .front import front
 from .rows import Interval, Row, count_states, mapping
 from .theme import score, show
 from .view import Look, View
@@ -56,7 +57,7 @@ def headline(view: View, now: float) -> list[Fact]:
     """The figures on top of the page."""
     best, complete = view.best, sum(r.state == "complete" for r in view.rows)
     clock = Clock(view.rows, now)
-    facts = [_best_fact(best, complete), _test_fact(view, best)]
+    facts = [_best_fact(best, complete), _test_fact(view, best), *_front_fact(view, complete)]
     target = view.record.attrs.get("target_trials")
     total = len(view.rows)
     facts.append(Fact("Trials", f"{total} of {target}" if target else str(total), _states(view)))
@@ -92,6 +93,14 @@ def _best_fact(best: Row | None, complete: int) -> Fact:
         f"{interval}; trial {best.number}, selected from {complete} complete trials, "
         "so it flatters",
     )
+
+
+def _front_fact(view: View, complete: int) -> list[Fact]:
+    if len(view.goals) < 2:
+        return []
+    found = front(view.rows, view.goals).on
+    note = f"of {complete} complete trials, by {' and '.join(view.goals)}"
+    return [Fact("On the Pareto front", str(len(found)) if found else "–", note)]
 
 
 def _test_fact(view: View, best: Row | None) -> Fact:

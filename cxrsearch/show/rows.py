@@ -39,7 +39,9 @@ class Row(NamedTuple):
     ``value`` is the final value of a complete trial and the best value so far of any
     other; ``seconds`` is the time that workers spent on it; ``origin`` says where its
     parameters came from (a known-good point, a trial of an earlier study, or the operator that
-    made them).
+    made them). ``parameters`` is the number of weights that training changes. ``objectives`` are
+    the final values by name, the first one's too, where the trial is complete; ``worth`` the
+    same in order, with the sign turned where less is better.
     """
 
     number: int
@@ -70,6 +72,9 @@ class Row(NamedTuple):
     split: str
     device: str
     notes: tuple[str, ...]
+    parameters: int | None = None
+    objectives: Mapping[str, float] = {}
+    worth: tuple[float, ...] = ()
 
 
 def number(value: object) -> float | None:
@@ -163,9 +168,21 @@ def _changed(value: object) -> dict[str, tuple[Any, Any]]:
     return {gene: (item[0], item[1]) for gene, item in pairs.items() if len(item) == 2}
 
 
-def row(trial: FrozenTrial, driver_alive: bool) -> Row:
-    """The row of one trial."""
+def _objectives(trial: FrozenTrial, goals: Mapping[str, str]) -> dict[str, float]:
+    """The final values by the names of ``goals``; empty unless all are there and finite."""
+    values = [number(value) for value in trial.values or ()]
+    found = {n: v for n, v in zip(goals, values, strict=False) if v is not None}
+    fits = len(found) == len(values) == len(goals)
+    return found if fits and trial.state == TrialState.COMPLETE else {}
+
+
+SINGLE: Mapping[str, str] = {"auroc": "maximize"}
+
+
+def row(trial: FrozenTrial, driver_alive: bool, goals: Mapping[str, str] = SINGLE) -> Row:
+    """The row of one trial; ``goals`` are the study's objectives, name -> direction."""
     attrs = trial.user_attrs
+    objectives = _objectives(trial, goals)
     curve = {
         step: float(value)
         for step, value in sorted(trial.intermediate_values.items())
@@ -207,6 +224,9 @@ def row(trial: FrozenTrial, driver_alive: bool) -> Row:
         split=str(attrs.get("split") or ""),
         device=str(attrs.get("device") or ""),
         notes=tuple(str(note) for note in _listed(attrs.get("notes"))),
+        parameters=whole(attrs.get("parameters")),
+        objectives=objectives,
+        worth=tuple(v if goals[n] == "maximize" else -v for n, v in objectives.items()),
     )
 
 
@@ -219,6 +239,9 @@ def count_states(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def best_row(rows: Iterable[Row]) -> Row | None:
-    """The complete trial with the highest finite value (the first of equals), or None."""
-    complete = [r for r in rows if r.state == "complete" and r.value is not None]
-    return max(complete, key=lambda r: (r.value or 0.0, -r.number), default=None)
+    """The complete trial with the highest finite value, or None.
+
+    Of equals in the first objective the further ones decide, then the lower number.
+    """
+    complete = [r for r in rows if r.worth]
+    return max(complete, key=lambda r: (r.worth, -r.number), default=None)

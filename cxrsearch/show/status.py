@@ -16,10 +16,12 @@ from rich.table import Table
 from search.prior import index_of
 
 from .clock import Clock, duration
+from .front import front, value_text
 from .rows import Row, count_states
 from .view import View, read_view
 
 MOST_PARAMS = 40
+MOST_FRONT = 30
 
 
 def status(folder: str | Path) -> dict[str, Any]:
@@ -28,7 +30,9 @@ def status(folder: str | Path) -> dict[str, Any]:
     Keys: ``name``, ``sampler``, ``data``, ``space``, ``running`` (whether a driver is alive),
     ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``running``, ``interrupted``,
     ``total``), ``target_trials``, ``elapsed`` (seconds of search), ``images_seen``, ``looks``
-    (at the test part, in all), ``best`` (always an object; its values are None while no
+    (at the test part, in all), ``objectives`` (their names), ``front`` (where there are several:
+    the trials that none dominates, the highest AUROC first, each with ``number`` and
+    ``values`` by objective), ``best`` (always an object; its values are None while no
     trial is complete): ``number``, ``value`` (validation, selected from ``selected_from``
     complete trials), ``interval``, ``params``, ``test`` (None until `evaluate` scored a model
     of this trial: ``mean``, ``interval``, ``looks``); ``from`` (one entry for each earlier
@@ -55,6 +59,11 @@ def status_of(view: View, now: float | None = None) -> dict[str, Any]:
         "elapsed": round(Clock(view.rows, now if now is not None else time.time()).total, 3),
         "images_seen": sum(r.images_seen for r in view.rows),
         "looks": len(view.tested),
+        "objectives": list(view.goals),
+        "front": [
+            {"number": r.number, "values": dict(r.objectives)}
+            for r in front(view.rows, view.goals).on
+        ],
         "best": _best(view, view.best, trials["complete"]),
         "from": _earlier(view),
     }
@@ -121,6 +130,8 @@ def status_text(record: Mapping[str, Any]) -> str:
         f"{f' ({states})' if states else ''}; {duration(record['elapsed'])} of search"
     )
     _print_earlier(out, record["from"])
+    if record["front"]:
+        _print_front(out, record)
     _print_best(out, record["best"])
     if record["looks"]:
         out.print(f"looks at the test part: {record['looks']}")
@@ -133,6 +144,19 @@ def _print_earlier(out: Console, earlier: Sequence[Mapping[str, Any]]) -> None:
     for source in earlier:
         tried = ", ".join(f"trial {t['number']} (its {t['trial']})" for t in source["tried"])
         out.print(f"from {escape(source['study'])}: {tried or 'none tried yet'}", soft_wrap=True)
+
+
+def _print_front(out: Console, record: Mapping[str, Any]) -> None:
+    names, found = record["objectives"], record["front"]
+    more = f", the first {MOST_FRONT}" if len(found) > MOST_FRONT else ""
+    out.print(f"Pareto front: {len(found)} of {record['trials']['complete']} complete trials{more}")
+    table = Table(box=None, padding=(0, 2, 0, 2))
+    for name in ("trial", *names):
+        table.add_column(escape(name), justify="right")
+    for item in found[:MOST_FRONT]:
+        shown = (value_text(name, item["values"][name]) for name in names)
+        table.add_row(str(item["number"]), *shown)
+    out.print(table)
 
 
 def _print_best(out: Console, best: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .clock import duration
+from .front import value_text
 from .rows import Row, best_row
 from .theme import show
 
@@ -34,7 +35,8 @@ class Table(NamedTuple):
     fixed: dict[str, Any]
 
 
-HEAD = ("trial", "state", "AUROC", "95% interval", "epochs run", "time", "generation")
+HEAD = ("trial", "state", "AUROC", "95% interval")
+RUN = ("epochs run", "time", "generation")
 TAIL = ("origin", "reason")
 
 
@@ -49,23 +51,38 @@ def table(rows: Sequence[Row]) -> Table:
         if name not in names and all(r.settings.get(name, value) == value for r in rows)
     }
     best = best_row(rows)
+    costs = _costs(rows)
     entries = [
-        Entry(r, best is not None and r.number == best.number, _cells(r, names, numeric))
+        Entry(r, best is not None and r.number == best.number, _cells(r, costs, names, numeric))
         for r in rows
     ]
     columns = [
-        *((name, name != "state") for name in HEAD),
+        *((name, name != "state") for name in (*HEAD, *costs, *RUN)),
         *((name, name in numeric) for name in names),
         *((name, False) for name in TAIL),
     ]
     return Table(columns, entries, fixed)
 
 
+def _costs(rows: Sequence[Row]) -> list[str]:
+    """Further objectives, and the size of the model where it is known."""
+    found = dict.fromkeys(name for r in rows for name in list(r.objectives)[1:])
+    if any(r.parameters is not None for r in rows):
+        found["parameters"] = None
+    return list(found)
+
+
+def _cost(row: Row, name: str) -> Cell:
+    size = row.parameters if name == "parameters" else None
+    value = row.objectives.get(name, size)
+    return _number(value, "–" if value is None else value_text(name, value))
+
+
 def _number(value: float | None, shown: str) -> Cell:
     return Cell(shown, "" if value is None else repr(float(value)), True)
 
 
-def _cells(row: Row, names: Sequence[str], numeric: set[str]) -> list[Cell]:
+def _cells(row: Row, costs: Sequence[str], names: Sequence[str], numeric: set[str]) -> list[Cell]:
     low = None if row.interval is None else row.interval[0]
     interval = "–" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
     epochs = "–" if row.epochs_run is None else str(row.epochs_run)
@@ -74,6 +91,7 @@ def _cells(row: Row, names: Sequence[str], numeric: set[str]) -> list[Cell]:
         Cell(row.state, row.state),
         _number(row.value, "–" if row.value is None else f"{row.value:.4f}"),
         _number(low, interval),
+        *(_cost(row, name) for name in costs),
         _number(row.epochs_run, epochs),
         _number(row.seconds, duration(row.seconds)),
         _number(row.generation, str(row.generation)),

@@ -67,6 +67,8 @@ def hover(row: Row, most: int = 14) -> str:
     if row.value is not None:
         label = "AUROC" if row.state == "complete" else "best AUROC so far"
         lines.append(f"{label} {score(row.value, row.interval)}")
+    further = list(row.objectives.items())[1:]
+    lines += [f"{text(name)} {show(value)}" for name, value in further]
     if row.seconds is not None:
         lines.append(f"{duration(row.seconds)}, generation {row.generation}")
     lines += [f"{text(name)}: {text(show(v))}" for name, v in list(row.params.items())[:most]]

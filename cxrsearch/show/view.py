@@ -75,8 +75,13 @@ class View:
         return self.record.config.name
 
     @property
+    def goals(self) -> dict[str, str]:
+        """The study's objectives: name -> ``maximize`` or ``minimize``."""
+        return goals_of(self.record)
+
+    @property
     def best(self) -> Row | None:
-        """The complete trial with the highest value."""
+        """The complete trial with the highest AUROC; on the Pareto front where there is one."""
         return best_row(self.rows)
 
     @property
@@ -119,6 +124,16 @@ class View:
     def looks_at(self, trial: int | None) -> tuple[Look, ...]:
         """The looks at the test part with a model of ``trial``, oldest first."""
         return tuple(look for look in self.tested if trial is not None and look.trial == trial)
+
+
+def goals_of(record: StudyRecord) -> dict[str, str]:
+    """The objectives of a study: name -> ``maximize`` or ``minimize``."""
+    directions = record.config.directions
+    names = record.config.metrics or (
+        "auroc",
+        *(f"objective {i + 2}" for i in range(len(directions) - 1)),
+    )
+    return dict(zip(names, directions, strict=True))
 
 
 def _load(path: Path, problems: list[str]) -> Any:
@@ -187,7 +202,8 @@ def read_view(folder: Path, *, curves: bool = True) -> View:
         search.errors.StudyError: where there is no study in ``folder``.
     """
     record = read_study(folder)
-    rows = tuple(row(trial, record.driver_alive) for trial in record.trials)
+    goals = goals_of(record)
+    rows = tuple(row(trial, record.driver_alive, goals) for trial in record.trials)
     rows = tuple(sorted(rows, key=lambda item: item.number))
     problems: list[str] = []
     return View(

@@ -45,6 +45,7 @@ def test_a_task_becomes_steps_and_an_outcome(config, tmp_path) -> None:
     assert outcome.reason is None
     assert outcome.value is not None
     assert {"auroc", "interval", "intervals", "best_epoch", "epochs_run", "images_seen", "seconds",
+            "parameters",
             "exposure", "notes", "device", "split"} == set(outcome.attrs)  # fmt: skip
 
 

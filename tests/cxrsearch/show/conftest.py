@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.show.rows import row
-from cxrsearch.show.view import View
+from cxrsearch.show.view import View, goals_of
 
 FINAL = {
     "complete": TrialState.COMPLETE,
@@ -73,8 +73,8 @@ def make_trial(number: int, state: str = "complete", **given: Any) -> FrozenTria
         number=number,
         trial_id=number,
         state=FINAL.get(state, TrialState.RUNNING),
-        value=value if state == "complete" else None,
-        values=None,
+        value=None,
+        values=[value, *given.pop("others", ())] if state == "complete" else None,
         datetime_start=datetime.datetime.fromtimestamp(begin),
         datetime_complete=datetime.datetime.fromtimestamp(begin + 50) if finished else None,
         params=params,
@@ -97,6 +97,8 @@ def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -
         halving=None,
         retries=2,
         prior=None,
+        directions=given.pop("directions", ("maximize",)),
+        metrics=given.pop("metrics", ("auroc",)),
     )
     record: Any = SimpleNamespace(
         folder=given.pop("folder", Path("tiny")),
@@ -106,7 +108,8 @@ def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -
         attrs=given.pop("attrs", {}),
         driver_alive=alive,
     )
-    return View(record, tuple(row(t, alive) for t in trials), **given)
+    goals = goals_of(record)
+    return View(record, tuple(row(t, alive, goals) for t in trials), **given)
 
 
 def mixed() -> list[FrozenTrial]:

@@ -171,6 +171,7 @@ def resolve_sampler(settings: Settings, space: SearchSpace) -> Choice | None:
         n_genes=len(space.genes),
         n_conditional=sum(bool(gene.when) for gene in space.genes.values()),
         workers=trials_at_once(settings),
+        objectives=len(settings.objectives.measures),
     )
 
 

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.objectives import parse_objective
+from cxrsearch.prepare import resolve_sampler
 from cxrsearch.settings import Settings
+from search.record import read_study
+from search.samplers import SEVERAL
+from search.space import SearchSpace
 
 
 @pytest.mark.parametrize(
@@ -52,3 +60,42 @@ def test_a_sampler_of_one_objective_is_refused_with_several() -> None:
         Settings(sampler="cmaes", objective="auroc,seconds", trials=5).check()
     Settings(sampler="cmaes", trials=5).check()
     Settings(sampler="tpe", objective="auroc,seconds", trials=5).check()
+
+
+def test_auto_knows_how_many_objectives_there_are(tiny_space: Path) -> None:
+    space = SearchSpace.load(tiny_space)
+    asked = Settings(sampler="auto", objective="auroc,seconds", trials=20, runner="serial")
+    choice = resolve_sampler(asked, space)
+    assert choice is not None
+    assert choice.sampler in SEVERAL
+    assert "2 objectives" in choice.reason
+
+
+def test_a_search_of_two_objectives_from_start_to_model(
+    run: Callable[..., tuple[int, str, str]], xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    code, out, err = run(
+        "optuna", "--data", xrays, "--space", tiny_space, "--trials", 3, "--sampler", "nsga2",
+        "--objective", "auroc:Mass,Effusion,parameters", "--runner", "serial", "--study", study,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "Pareto front" in out
+    record = read_study(study)
+    assert record.config.metrics == ("auroc", "parameters")
+    (sizes,) = {t.values[1] for t in record.trials}  # one model, one size
+    assert {t.user_attrs["parameters"] for t in record.trials} == {int(sizes)}
+    run("extend", study, "--trials", 1)
+    assert len(read_study(study).trials) == 4
+    best = read_study(study).best()
+    assert best is not None
+    code, _, err = run("train", study, "--out", tmp_path / "model")
+    assert code == 0, err
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert card["study"]["trial"] == best.number
+    assert card["validation"]["value"] == best.values[0]
+    assert run("dashboard", study)[0] == 0
+    assert "Pareto front" in (study / "dashboard.html").read_text()
+    code, _, err = run("optuna", "--objective", "auroc,seconds", "--sampler", "cmaes")
+    assert code == 2
+    assert "use one of" in err

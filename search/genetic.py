@@ -54,12 +54,14 @@ class GeneticSampler(BaseSampler):
     every ask. It works in any single-objective study, with conditional parameters, pruners
     and ``n_jobs``; DEAP's global generator is neither used nor touched.
 
-    The first ``population_size`` trials are a Latin hypercube. After them each trial is a
-    child of the population, the best ``population_size`` trials so far. Pruned trials
-    count by the step they reached and their best value up to it (`search.halving.credit`),
-    below every complete one; failed ones are never parents, and their neighbourhood is
-    avoided. No combination of the genes that matter is tried twice, as long as there is a
-    new one to find; in a space of up to 10,000 combinations it is found for certain.
+    The first ``population_size`` trials are a Latin hypercube. After them many children are
+    bred from the population, and the one that a Gaussian process over the finished trials
+    finds most promising becomes the trial; docs/search.md has the steps and their sources.
+    The population are the ``population_size`` trials with the highest expected value.
+    Pruned trials count by an estimate of their final value; failed ones are never parents,
+    and count as the worst. No combination of the genes that matter is tried twice, as long
+    as there is a new one to find; in a space of up to 10,000 combinations it is found for
+    certain.
 
     Two user attributes are written with every trial: ``lineage`` (parents, operator,
     changed genes; see `search.lineage`) and ``carried`` (the value of every gene, also of
@@ -78,8 +80,11 @@ class GeneticSampler(BaseSampler):
         crossover_probability: of a child to have two parents.
         mutation_rate: genes that a mutation changes on average, at least.
         mutation_strength: standard deviation of a numeric gene's first mutations in the unit
-            interval. It shrinks with the square root of the number of finished trials.
-        surrogate: pre-select offspring by a Gaussian process over the finished trials.
+            interval, without the surrogate. It shrinks with the square root of the number
+            of finished trials.
+        surrogate: whether offspring are pre-selected. Without it a trial is the first child
+            of the best trials so far, pruned ones ranking below complete ones
+            (`search.halving.credit`), that is not close to a failed one.
 
     Raises:
         ValueError: an argument is out of its range.

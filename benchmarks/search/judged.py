@@ -40,10 +40,10 @@ def record(figures: Mapping[str, Any], log: Path = LOG) -> dict[str, Any]:
     Returns:
         What was appended.
     """
-    commit, dirty = _commit()
+    hash_, dirty = commit()
     look = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit,
+        "commit": hash_,
         "dirty": dirty,
         "cells": {name: row["cells"] for name, row in figures["samplers"].items()},
         "stale": {n: row["stale"] for n, row in figures["samplers"].items() if row["stale"]},
@@ -82,17 +82,17 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _commit() -> tuple[str, bool]:
+def commit() -> tuple[str, bool]:
     """(commit, whether anything but the judging half's own files differs from it)."""
     here = Path(__file__).parent
     try:
-        commit = _git("rev-parse", "HEAD").strip()
+        found = _git("rev-parse", "HEAD").strip()
         changed = _git(
             "status", "--porcelain", "--", ":/", f":!{here / 'cells'}", f":!{LOG}"
         ).strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown", True
-    return commit, bool(changed)
+    return found, bool(changed)
 
 
 def _git(*arguments: str) -> str:

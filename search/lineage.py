@@ -109,7 +109,7 @@ def record(
     operator = stored.get("operator")
     given = bool(trial.system_attrs.get("fixed_params"))
     if trial.user_attrs.get(PRIOR):
-        operator = PRIOR
+        parents, operator = (), PRIOR  # whatever the sampler proposed was set aside
     elif trial.user_attrs.get(POINT) or (given and not parents):
         operator = POINT
     elif not isinstance(operator, str):

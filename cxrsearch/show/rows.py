@@ -200,7 +200,9 @@ def row(trial: FrozenTrial, driver_alive: bool, goals: Mapping[str, str] = SINGL
         params=dict(trial.params),
         settings=mapping(attrs.get("params")),
         origin=_origin(attrs, lineage),
-        parents=tuple(int(p) for p in _listed(lineage.get("parents")) if whole(p) is not None),
+        parents=()
+        if attrs.get("prior")
+        else tuple(int(p) for p in _listed(lineage.get("parents")) if whole(p) is not None),
         changed=_changed(lineage.get("changed")),
         reason=str(attrs.get("reason") or ""),
         detail=str(attrs.get("detail") or ""),

@@ -10,16 +10,17 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit
 from .conditions import conditions
 from .genetic_history import CARRIED, History, carried_of, design
 from .genetic_model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
-from .genetic_offspring import Breeding, Candidate, offspring
+from .genetic_offspring import Breeding, offspring, operator_of
 from .genetic_operators import Individual, Operators, distance
-from .past import fit, past_of
+from .genetic_several import directions_of, history_of
+from .past import fit, past, past_of
 from .seeds import derive
 from .surrogate import one_thread
 
@@ -51,8 +52,9 @@ class GeneticSampler(BaseSampler):
     Each ask is a pure function of the seed, the trial's number, the finished trials and
     the parameters of the unfinished trials with lower numbers. A search that was
     interrupted therefore goes on as if it had not been, and a sampler may be made anew for
-    every ask. It works in any single-objective study, with conditional parameters, pruners
-    and ``n_jobs``; DEAP's global generator is neither used nor touched.
+    every ask. It works in any study, with conditional parameters, pruners and ``n_jobs``;
+    DEAP's global generator is neither used nor touched. With several objectives the population
+    is NSGA-II's; see `search.genetic_several`.
 
     The first ``population_size`` trials are a Latin hypercube. After them many children are
     bred from the population, and the one that a Gaussian process over the finished trials
@@ -148,13 +150,12 @@ class GeneticSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Every gene seen so far, or given; also those that this trial may not need."""
         if len(study.directions) > 1:
-            raise ValueError(
-                f"GeneticSampler has one objective, the study has {len(study.directions)}"
-            )
-        past = past_of(study)
-        with past.lock:
-            past.look(study.get_trials(deepcopy=False))
-            return past.genes(trial.number, self._space)
+            trials = study.get_trials(deepcopy=False)
+            return past(trials, StudyDirection.MAXIMIZE).genes(trial.number, self._space)
+        memo = past_of(study)
+        with memo.lock:
+            memo.look(study.get_trials(deepcopy=False))
+            return memo.genes(trial.number, self._space)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -163,15 +164,29 @@ class GeneticSampler(BaseSampler):
         below = None
         if self.scheme == "generational":
             below = self.generation(trial.number) * self.population_size
-        past = past_of(study)
-        with past.lock:
-            past.look(study.get_trials(deepcopy=False))
-            history = History.of(past, trial.number, self.seed, search_space, below)
-            child = self._child(history, trial)
+        child = self._ask(study, trial, search_space, below)
         storage, key = study._storage, trial._trial_id
         storage.set_trial_user_attr(key, LINEAGE, child.lineage())
         storage.set_trial_user_attr(key, CARRIED, child.values)
         return {name: child.values[name] for name in search_space}
+
+    def _ask(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        space: Mapping[str, BaseDistribution],
+        below: int | None,
+    ) -> _Child:
+        trials = study.get_trials(deepcopy=False)
+        if len(study.directions) > 1:
+            goals = directions_of(study)
+            return self._child(
+                history_of(trials, goals, trial.number, self.seed, space, below), trial
+            )
+        memo = past_of(study)
+        with memo.lock:
+            memo.look(trials)
+            return self._child(History.of(memo, trial.number, self.seed, space, below), trial)
 
     def sample_independent(
         self,
@@ -216,27 +231,37 @@ class GeneticSampler(BaseSampler):
         """The most promising of many offspring, or None if all of them were tried before."""
         looked_at = history.chosen(LOOKED_AT)
         rules = conditions((trial.params for trial in looked_at), history.layout.space)
-        early = history.chosen(FITTED_ON, milestone(len(history.learnt)))
+        early = history.observed(history.chosen(FITTED_ON, milestone(len(history.learnt))))
+        if not early:  # several objectives, and nothing but stopped trials
+            return None
         model = Model(
             Features(history.layout, rules),
-            history.observed(early),
+            early,
             history.observed([*looked_at, *history.failed[-FAILURES:]]),
             [history.place(trial) for trial in history.running],
         )
-        worth = [(model.expected[trial.number], trial) for trial in looked_at]
-        worth.sort(key=lambda pair: (-pair[0], pair[1].number))
-        population = [
-            history.individual(trial, (expected, 0.0))
-            for expected, trial in worth[: self.population_size]
-        ]
+        population = self._parents(history, looked_at, model)
         operators = Operators(history.layout, rng, self._tournament)
         breeding = Breeding(self._crossover, self._rate)
         for candidate in offspring(operators, population, model, breeding, rules):
             values = operators.decode(candidate.numbers, candidate.classes, candidate.roots)
             values.update(fixed)
             if not history.is_tried(values):
-                return _Child(values, _operator(candidate, values), candidate.roots)
+                return _Child(values, operator_of(candidate, values), candidate.roots)
         return None
+
+    def _parents(
+        self, history: History, looked_at: Sequence[FrozenTrial], model: Model
+    ) -> list[Individual]:
+        """The best trials by what the model expects; of several objectives by NSGA-II."""
+        if history.scores is not None:
+            return history.population(self.population_size)
+        worth = [(model.expected[trial.number], trial) for trial in looked_at]
+        worth.sort(key=lambda pair: (-pair[0], pair[1].number))
+        return [
+            history.individual(trial, (expected, 0.0))
+            for expected, trial in worth[: self.population_size]
+        ]
 
     def _breed(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
         """A child that was not tried before, or None if the mutations found none."""
@@ -278,13 +303,3 @@ class GeneticSampler(BaseSampler):
             if not history.is_tried(values):
                 return _Child(values, "random")
         return _Child(history.untried(fixed, rng) or values, "random")
-
-
-def _operator(candidate: Candidate, values: Mapping[str, Any]) -> str:
-    """Which operators a candidate's genes came by, in one generation or several."""
-    if not candidate.roots:
-        return "random"
-    new = any(all(v != r.values[n] for r in candidate.roots) for n, v in values.items())
-    if len(candidate.roots) == 1:
-        return "mutation"
-    return "crossover+mutation" if new else "crossover"

@@ -84,6 +84,8 @@ class History:
         waiting: what the running ones are trying.
         bad: where the trials that failed lie, by gene.
         sign: 1 where the study maximises, else -1.
+        scores: where there are several objectives, by number what each trial came to in one
+            number and how doubtful that is; see `search.genetic_several`.
     """
 
     seed: int
@@ -96,6 +98,7 @@ class History:
     waiting: Tried
     bad: Sequence[Mapping[str, Any]]
     sign: float
+    scores: Mapping[int, tuple[float, float]] | None = None
 
     @classmethod
     def read(
@@ -171,6 +174,8 @@ class History:
 
     def observed(self, trials: Sequence[FrozenTrial]) -> list[Observation]:
         """What finished trials came to; stopped ones by estimate, failed ones as NaN."""
+        if self.scores is not None:
+            return self._scored(trials, self.scores)
         guessed = estimates(trials, self.sign > 0)
         found = []
         for trial in trials:
@@ -181,6 +186,19 @@ class History:
                 value, doubt = guessed[trial.number]
                 value *= self.sign
             found.append(Observation(trial.number, place, value, doubt))
+        return found
+
+    def _scored(
+        self, trials: Sequence[FrozenTrial], scores: Mapping[int, tuple[float, float]]
+    ) -> list[Observation]:
+        """The same by ``scores``; trials that nothing is known of are left out."""
+        found = []
+        for trial in trials:
+            value, doubt = (
+                (math.nan, 0.0) if is_bad(trial) else scores.get(trial.number, (None, 0.0))
+            )
+            if value is not None:
+                found.append(Observation(trial.number, self.place(trial), value, doubt))
         return found
 
     def population(self, size: int) -> list[Individual]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Any
 
 from .coding import levels
 from .conditions import Condition, expressed
@@ -129,3 +130,13 @@ def _expressed(
         return candidate.expressed
     values = operators.decode(candidate.numbers, candidate.classes, candidate.roots)
     return expressed(values, rules, values)
+
+
+def operator_of(candidate: Candidate, values: Mapping[str, Any]) -> str:
+    """Which operators a candidate's genes came by, in one generation or several."""
+    if not candidate.roots:
+        return "random"
+    new = any(all(v != r.values[n] for r in candidate.roots) for n, v in values.items())
+    if len(candidate.roots) == 1:
+        return "mutation"
+    return "crossover+mutation" if new else "crossover"

@@ -113,7 +113,7 @@ def peers_at(
     return found
 
 
-def _others(trial: FrozenTrial) -> Sequence[float]:
+def others_of(trial: FrozenTrial) -> Sequence[float]:
     """A trial's further objectives: final where it is complete, else as it expects them."""
     if trial.state == TrialState.COMPLETE:
         return (trial.values or [])[1:]
@@ -126,10 +126,10 @@ def rivalry(trial: FrozenTrial, directions: Sequence[str]) -> Callable[[FrozenTr
 
     Where either says nothing about its further objectives, the first one decides alone.
     """
-    own, signs = _others(trial), [1 if d == "maximize" else -1 for d in directions[1:]]
+    own, signs = others_of(trial), [1 if d == "maximize" else -1 for d in directions[1:]]
 
     def rival(peer: FrozenTrial) -> bool:
-        theirs = _others(peer)
+        theirs = others_of(peer)
         if not len(own) == len(theirs) == len(signs):
             return True
         return all(s * a >= s * b for s, a, b in zip(signs, theirs, own, strict=True))

@@ -157,7 +157,7 @@ SAMPLERS: dict[str, Builder] = {
 }
 """Every sampler by its name: ``(seed, space, n_trials, *, options) -> sampler``."""
 
-SEVERAL: frozenset[str] = frozenset(SAMPLERS) - {"cmaes", "genetic"}
+SEVERAL: frozenset[str] = frozenset(SAMPLERS) - {"cmaes"}
 """Those that take several objectives."""
 
 REPLAYABLE: frozenset[str] = frozenset(SAMPLERS)

@@ -408,12 +408,6 @@ def test_the_barrier_opens_when_the_generation_has_ended() -> None:
     assert GeneticSampler(seed=1, population_size=2).ready([ended, running], 2)
 
 
-def test_a_study_with_several_objectives_is_refused() -> None:
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=GeneticSampler(seed=1))
-    with pytest.raises(ValueError, match="one objective, the study has 2"):
-        study.optimize(lambda t: (t.suggest_float("x", 0, 1), 0.0), n_trials=1)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

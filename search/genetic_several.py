@@ -1,0 +1,102 @@
+"""Several objectives for the genetic algorithm: NSGA-II's ranking, and one number to model.
+
+The population of a study of several objectives is what NSGA-II's selection keeps of all
+finished trials (Deb et al., 2002), and its tournaments are decided by front and crowding. The
+surrogate learns one number a trial: the objectives weighed against each other in a way that
+is drawn anew for every ask, so that one ask after the other pulls at another part of the front
+(ParEGO: Knowles, 2006).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
+
+from .estimates import estimates
+from .genetic_history import History
+from .halving import others_of
+from .pareto import judged, order, scalarised, weights
+from .past import Past, is_bad, past
+from .seeds import derive
+
+Score = tuple[float, float]
+"""What a trial came to, the higher the better, and the standard deviation of that."""
+
+
+def directions_of(study: Study) -> list[str]:
+    """``maximize`` or ``minimize``, one for each objective."""
+    return [direction.name.lower() for direction in study.directions]
+
+
+def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> Past:
+    """What ``trials`` add up to, the complete ones worth their place in NSGA-II's order."""
+    complete = judged(trials, directions)
+    places = order([t.values for t in complete], directions)
+    worth = {complete[index].number: -float(place) for place, index in enumerate(places)}
+    return past(
+        [_single(t, worth.get(t.number)) for t in trials],
+        StudyDirection.MAXIMIZE,
+    )
+
+
+def _single(trial: FrozenTrial, value: float | None) -> FrozenTrial:
+    """The trial as one of a study of one objective; reports count for more being better."""
+    single = copy.copy(trial)
+    single.values = None if value is None else [value]
+    return single
+
+
+def history_of(
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[str],
+    number: int,
+    seed: int,
+    space: Mapping[str, BaseDistribution],
+    parents_below: int | None = None,
+) -> History:
+    """`History.of` for a study of several objectives."""
+    found = History.of(ranked(trials, directions), number, seed, space, parents_below)
+    learnt = {t.number for t in found.learnt}
+    finished = [t for t in trials if t.number in learnt]
+    by = weights(len(directions), Random(derive(seed, "weights", number)))
+    return replace(found, scores=scores(finished, directions, by))
+
+
+def scores(
+    trials: Sequence[FrozenTrial], directions: Sequence[str], by: Sequence[float]
+) -> dict[int, Score]:
+    """The one number of each finished trial, by the trial's number.
+
+    A stopped trial counts by the estimate of its first objective and by what it expected of the
+    others; where it expected nothing it is left out.
+
+    Args:
+        trials: finished, none failed.
+        directions: one for each objective.
+        by: the objectives' weights.
+    """
+    complete = judged(trials, directions)
+    values = {t.number: [float(v) for v in t.values] for t in complete}
+    up = directions[0] == "maximize"
+    firsts = [_single(t, values[t.number][0] if t.number in values else None) for t in trials]
+    guessed = estimates(firsts, up)
+    doubts: dict[int, float] = dict.fromkeys(values, 0.0)
+    for trial in trials:
+        others = others_of(trial)
+        if trial.number in guessed and not is_bad(trial) and len(others) == len(directions) - 1:
+            first, doubts[trial.number] = guessed[trial.number]
+            values[trial.number] = [first, *others]
+    numbers = sorted(values)
+    found = scalarised([values[n] for n in numbers], directions, by)
+    firsts_of = [values[n][0] for n in numbers]
+    unit = float(np.ptp(firsts_of)) if numbers else 0.0
+    share = by[0] / unit if unit > 0 and math.isfinite(unit) else 0.0
+    return {n: (value, doubts[n] * share) for n, value in zip(numbers, found, strict=True)}

@@ -240,7 +240,7 @@ class GeneticSampler(BaseSampler):
             history.observed([*looked_at, *history.failed[-FAILURES:]]),
             [history.place(trial) for trial in history.running],
         )
-        population = self._parents(history, looked_at, model)
+        population = history.promising(looked_at, model.expected, self.population_size)
         operators = Operators(history.layout, rng, self._tournament)
         breeding = Breeding(self._crossover, self._rate)
         for candidate in offspring(operators, population, model, breeding, rules):
@@ -249,19 +249,6 @@ class GeneticSampler(BaseSampler):
             if not history.is_tried(values):
                 return _Child(values, operator_of(candidate, values), candidate.roots)
         return None
-
-    def _parents(
-        self, history: History, looked_at: Sequence[FrozenTrial], model: Model
-    ) -> list[Individual]:
-        """The best trials by what the model expects; of several objectives by NSGA-II."""
-        if history.scores is not None:
-            return history.population(self.population_size)
-        worth = [(model.expected[trial.number], trial) for trial in looked_at]
-        worth.sort(key=lambda pair: (-pair[0], pair[1].number))
-        return [
-            history.individual(trial, (expected, 0.0))
-            for expected, trial in worth[: self.population_size]
-        ]
 
     def _breed(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
         """A child that was not tried before, or None if the mutations found none."""

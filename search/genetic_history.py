@@ -205,6 +205,19 @@ class History:
         """The best ``size`` individuals so far, best first."""
         return [self.individual(trial, worth) for worth, trial in self.ranked[:size]]
 
+    def promising(
+        self, trials: Sequence[FrozenTrial], expected: Mapping[int, float], size: int
+    ) -> list[Individual]:
+        """The ``size`` of ``trials`` with the highest expected value, best first.
+
+        With several objectives no one value says who is good: `population` does.
+        """
+        if self.scores is not None:
+            return self.population(size)
+        worth = [(expected[trial.number], trial) for trial in trials]
+        worth.sort(key=lambda pair: (-pair[0], pair[1].number))
+        return [self.individual(trial, (value, 0.0)) for value, trial in worth[:size]]
+
     def place(self, trial: FrozenTrial) -> Place:
         """The genes of a trial, finished or not."""
         one = self.individual(trial)

@@ -145,9 +145,10 @@ def settled(outcome: Outcome, objectives: int | None = None) -> Outcome:
         return outcome
     values = (outcome.value, *outcome.others)
     bad = [value for value in values if value is None or not math.isfinite(value)]
+    lost = replace(outcome, value=None, others=())
     if bad:
-        return replace(outcome, reason="nan", detail=f"the trial's final value is {bad[0]}")
+        return replace(lost, reason="nan", detail=f"the trial's final value is {bad[0]}")
     if objectives is not None and len(values) != objectives:
         detail = f"the trial has {len(values)} values, the study has {objectives} objectives"
-        return replace(outcome, reason="crash", detail=detail)
+        return replace(lost, reason="crash", detail=detail)
     return outcome

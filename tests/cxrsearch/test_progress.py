@@ -14,8 +14,8 @@ def event(kind: str, number: int, **more: Any) -> SimpleNamespace:
 
 def ended(number: int, state: TrialState, value: float | None, **attrs: Any) -> SimpleNamespace:
     trial = SimpleNamespace(
-        number=number, state=state, value=value, intermediate_values={}, params={},
-        user_attrs=attrs,
+        number=number, state=state, values=None if value is None else [value],
+        intermediate_values={}, params={}, user_attrs=attrs,
     )  # fmt: skip
     return event("end", number, trial=trial)
 

@@ -1,6 +1,6 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-peers format clean
+.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-peers format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-judge    the same on the judging problems; every look is logged"
 	@echo "make bench-peers    environments for the samplers of other libraries (several GB)"
 	@echo "make bench-transfer warm starts against cold ones (hours; FAST=1: minutes)"
+	@echo "make bench-fronts   two objectives: hypervolume against Optuna's samplers (FAST=1: a minute)"
 	@echo "make bench-workers  workers on a simulated clock, and the cost of an ask (FAST=1: minutes)"
 
 # The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
@@ -92,6 +93,9 @@ bench-workers: $(READY_BENCH)
 
 bench-transfer: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search.transfer $(if $(FAST),--fast) $(ARGS)
+
+bench-fronts: $(READY_BENCH)
+	$(BIN)/python -m benchmarks.search.fronts $(if $(FAST),--fast) $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build *.egg-info

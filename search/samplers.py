@@ -123,14 +123,16 @@ def _nsga2(
     space: Space,
     n_trials: int | None,
     *,
-    population_size: int = 10,
+    population_size: int | None = None,
     crossover_prob: float = 0.9,
     swapping_prob: float = 0.5,
 ) -> BaseSampler:
+    # Its first generation is random: in a small budget it must be small (docs/decisions.md).
+    size = population_size or (6 if n_trials is not None and n_trials <= 50 else 10)
     return ReplayedSampler(
         lambda s: Nsga2Sampler(
             seed=s,
-            population_size=population_size,
+            population_size=size,
             crossover_prob=crossover_prob,
             swapping_prob=swapping_prob,
         ),

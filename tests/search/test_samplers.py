@@ -346,3 +346,14 @@ def test_small_budgets_start_the_model_earlier() -> None:
 
     assert modelled(12)
     assert not modelled(None)
+
+
+@pytest.mark.parametrize(("budget", "size"), [(25, 6), (50, 6), (51, 10), (None, 10)])
+def test_nsga2_starts_with_a_small_population_in_a_small_budget(
+    budget: int | None, size: int
+) -> None:
+    sampler = build("nsga2", seed=1, distributions=SPACE, n_trials=budget)
+    assert sampler._make(1)._population_size == size
+    options = {"population_size": 4}
+    given = build("nsga2", seed=1, distributions=SPACE, n_trials=budget, options=options)
+    assert given._make(1)._population_size == 4

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit
@@ -19,8 +19,8 @@ from .genetic_history import CARRIED, History, carried_of, design
 from .genetic_model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
 from .genetic_offspring import Breeding, offspring, operator_of
 from .genetic_operators import Individual, Operators, distance
-from .genetic_several import directions_of, history_of
-from .past import fit, past, past_of
+from .genetic_several import with_several
+from .past import fit, past_of
 from .seeds import derive
 from .surrogate import one_thread
 
@@ -149,9 +149,6 @@ class GeneticSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Every gene seen so far, or given; also those that this trial may not need."""
-        if len(study.directions) > 1:
-            trials = study.get_trials(deepcopy=False)
-            return past(trials, StudyDirection.MAXIMIZE).genes(trial.number, self._space)
         memo = past_of(study)
         with memo.lock:
             memo.look(study.get_trials(deepcopy=False))
@@ -164,29 +161,15 @@ class GeneticSampler(BaseSampler):
         below = None
         if self.scheme == "generational":
             below = self.generation(trial.number) * self.population_size
-        child = self._ask(study, trial, search_space, below)
+        memo = past_of(study)
+        with memo.lock:
+            memo.look(study.get_trials(deepcopy=False))
+            history = History.of(memo, trial.number, self.seed, search_space, below)
+            child = self._child(with_several(history, study, trial.number), trial)
         storage, key = study._storage, trial._trial_id
         storage.set_trial_user_attr(key, LINEAGE, child.lineage())
         storage.set_trial_user_attr(key, CARRIED, child.values)
         return {name: child.values[name] for name in search_space}
-
-    def _ask(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        space: Mapping[str, BaseDistribution],
-        below: int | None,
-    ) -> _Child:
-        trials = study.get_trials(deepcopy=False)
-        if len(study.directions) > 1:
-            goals = directions_of(study)
-            return self._child(
-                history_of(trials, goals, trial.number, self.seed, space, below), trial
-            )
-        memo = past_of(study)
-        with memo.lock:
-            memo.look(trials)
-            return self._child(History.of(memo, trial.number, self.seed, space, below), trial)
 
     def sample_independent(
         self,

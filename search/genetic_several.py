@@ -11,63 +11,53 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from .estimates import estimates
 from .genetic_history import History
+from .genetic_model import FITTED_ON, LOOKED_AT, milestone
 from .halving import others_of
 from .pareto import judged, order, scalarised, weights
-from .past import Past, is_bad, past
+from .past import is_bad
 from .seeds import derive
 
 Score = tuple[float, float]
 """What a trial came to, the higher the better, and the standard deviation of that."""
 
 
-def directions_of(study: Study) -> list[str]:
-    """``maximize`` or ``minimize``, one for each objective."""
-    return [direction.name.lower() for direction in study.directions]
+def with_several(found: History, study: Study, number: int) -> History:
+    """``found``, ranked by NSGA-II and with scores, where ``study`` has several objectives.
 
-
-def ranked(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> Past:
-    """What ``trials`` add up to, the complete ones worth their place in NSGA-II's order."""
-    complete = judged(trials, directions)
+    Args:
+        found: the history by the first objective alone.
+        study: whose objectives count.
+        number: the trial that asks; the weights are drawn for it.
+    """
+    directions = [direction.name.lower() for direction in study.directions]
+    if len(directions) == 1:
+        return found
+    complete = judged(found.learnt, directions)
     places = order([t.values for t in complete], directions)
-    worth = {complete[index].number: -float(place) for place, index in enumerate(places)}
-    return past(
-        [_single(t, worth.get(t.number)) for t in trials],
-        StudyDirection.MAXIMIZE,
-    )
+    best = [((math.inf, -float(place)), complete[i]) for place, i in enumerate(places)]
+    stopped = [pair for pair in found.ranked if pair[1].state == TrialState.PRUNED]
+    found = replace(found, ranked=[*best, *stopped])
+    early = found.chosen(FITTED_ON, milestone(len(found.learnt)))
+    looked_at = {t.number: t for t in (*found.chosen(LOOKED_AT), *early)}
+    by = weights(len(directions), Random(derive(found.seed, "weights", number)))
+    return replace(found, scores=scores(list(looked_at.values()), directions, by))
 
 
 def _single(trial: FrozenTrial, value: float | None) -> FrozenTrial:
-    """The trial as one of a study of one objective; reports count for more being better."""
+    """The trial as one of a study of one objective."""
     single = copy.copy(trial)
     single.values = None if value is None else [value]
     return single
-
-
-def history_of(
-    trials: Sequence[FrozenTrial],
-    directions: Sequence[str],
-    number: int,
-    seed: int,
-    space: Mapping[str, BaseDistribution],
-    parents_below: int | None = None,
-) -> History:
-    """`History.of` for a study of several objectives."""
-    found = History.of(ranked(trials, directions), number, seed, space, parents_below)
-    learnt = {t.number for t in found.learnt}
-    finished = [t for t in trials if t.number in learnt]
-    by = weights(len(directions), Random(derive(seed, "weights", number)))
-    return replace(found, scores=scores(finished, directions, by))
 
 
 def scores(

@@ -60,8 +60,14 @@ def fronts(values: Sequence[Values], directions: Sequence[str]) -> list[list[int
 
 def crowding(values: Sequence[Values], directions: Sequence[str]) -> list[float]:
     """The crowding distance of each of ``values`` within its own front; more is lonelier."""
+    return _lonely(values, directions, fronts(values, directions))
+
+
+def _lonely(
+    values: Sequence[Values], directions: Sequence[str], found: Sequence[Sequence[int]]
+) -> list[float]:
     points = _points(values, directions)
-    for front in fronts(values, directions):
+    for front in found:
         assignCrowdingDist([points[i] for i in front])
     return [float(point.fitness.crowding_dist) for point in points]
 
@@ -71,14 +77,9 @@ def order(values: Sequence[Values], directions: Sequence[str]) -> list[int]:
 
     So the first ``k`` are those that NSGA-II's survival selection keeps.
     """
-    if not values:
-        return []
-    lonely = crowding(values, directions)
-    return [
-        index
-        for front in fronts(values, directions)
-        for index in sorted(front, key=lambda i: (-lonely[i], i))
-    ]
+    found = fronts(values, directions)
+    lonely = _lonely(values, directions, found)
+    return [index for front in found for index in sorted(front, key=lambda i: (-lonely[i], i))]
 
 
 def weights(count: int, rng: Random) -> list[float]:

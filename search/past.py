@@ -225,9 +225,10 @@ def past_of(study: Study) -> Past:
 
     It dies with the study's storage. Hold its lock from `Past.look` on.
     """
+    first = study.directions[0]  # of several objectives the reports are of the first
     with _LOCK:
         mine = _PASTS.setdefault(study._storage, {})
-        return mine.setdefault((study._study_id, study.direction), Past(study.direction))
+        return mine.setdefault((study._study_id, first), Past(first))
 
 
 def past(trials: Iterable[FrozenTrial], direction: StudyDirection) -> Past:

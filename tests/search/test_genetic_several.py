@@ -11,7 +11,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.genetic import GeneticSampler
-from search.genetic_several import history_of, scores
+from search.genetic_history import History
+from search.genetic_several import scores, with_several
 from search.pareto import hypervolume, order
 
 BOTH = ["maximize", "minimize"]
@@ -42,7 +43,8 @@ def test_the_population_is_nsga2s_and_stopped_trials_come_after() -> None:
     trials = [trial(n, v) for n, v in enumerate(values)]
     trials.append(trial(5, steps={1: 0.99}, others=[1.0]))
     trials.append(trial(6, state=TrialState.FAIL))
-    history = history_of(trials, BOTH, 7, 0, SPACE)
+    study = optuna.create_study(directions=BOTH)
+    history = with_several(History.read(trials, 7, study.directions[0], 0, SPACE), study, 7)
     assert [i.number for i in history.population(9)] == [*order(values, BOTH), 5]
     assert [t.number for t in history.failed] == [6]
 

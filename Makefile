@@ -1,6 +1,6 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-peers format clean
+.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-peers format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-peers    environments for the samplers of other libraries (several GB)"
 	@echo "make bench-transfer warm starts against cold ones (hours; FAST=1: minutes)"
 	@echo "make bench-fronts   two objectives: hypervolume against Optuna's samplers (FAST=1: a minute)"
+	@echo "make bench-stopping early stopping replayed on LCBench's curves (FAST=1: minutes)"
 	@echo "make bench-workers  workers on a simulated clock, and the cost of an ask (FAST=1: minutes)"
 
 # The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
@@ -86,6 +87,9 @@ $(PEERS)/%/.ready: $(REQUIREMENTS)/%.txt | $(READY)
 	$(BIN)/python -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --requirement $<
 	@touch $@
+
+bench-stopping: $(READY_BENCH)
+	$(BIN)/python -m benchmarks.search.stopping $(if $(FAST),--fast) $(ARGS)
 
 bench-workers: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search.cost

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.settings import RUNNERS, SCHEMES, Settings
+from cxrsearch.settings import HALVINGS, RUNNERS, SCHEMES, Settings
 
 Command = Callable[..., Any]
 
@@ -48,6 +48,9 @@ _SEARCH = [
     click.option("--time-budget", metavar="TIME", help="Wall-clock limit: 8h, 90m, 1h30m."),
     click.option("--early-stopping/--no-early-stopping", default=True, show_default=True,
                  help="Stop weak trials by successive halving."),
+    click.option("--halving", type=click.Choice(HALVINGS), default="promote", show_default=True,
+                 help="Weak trials pause, and go on if they turn out to be among the best "
+                 "(promote), or end (stop)."),
     click.option("--weights-dir", metavar="DIR",
                  help="Folder with pretrained weights under torchvision's file names."),
     click.option("--keep-checkpoints", default="best:5", show_default=True,

@@ -28,7 +28,7 @@ from cxrsearch.show.status import status
 from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config
 from search.budget import ELAPSED, Budget, parse_duration
 from search.files import write_text
-from search.halving import default_halving
+from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
 from search.pareto import front, judged
 from search.study import Study, StudyConfig
@@ -97,18 +97,23 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
     options: dict[str, Any] = dict(prepared.choice.options) if prepared.choice else {}
     if settings.sampler == "genetic":
         options = {"population_size": settings.population, "scheme": settings.scheme}
-    epochs = max(gene_values(prepared.space, "epochs", Recipe.epochs))
     return StudyConfig(
         name=folder.resolve().name,
         sampler=settings.sampler,
         seed=settings.seed,
         sampler_options=options,
-        halving=default_halving(int(epochs)) if settings.early_stopping else None,
+        halving=_halving(prepared) if settings.early_stopping else None,
         n_trials=settings.target_trials,
         prior=prepared.prior,
         directions=settings.objectives.directions,
         metrics=settings.objectives.measures,
     )
+
+
+def _halving(prepared: Prepared) -> Halving | None:
+    epochs = max(gene_values(prepared.space, "epochs", Recipe.epochs))
+    promote = prepared.settings.halving == "promote"
+    return default_halving(int(epochs), promote=promote, length="epochs")
 
 
 def run(
@@ -127,12 +132,14 @@ def run(
     budget = Budget(trials=target, seconds=seconds)
     counts = study.counts()
     finished = sum(counts[state] for state in ("complete", "pruned", "failed"))
+    paused = {t.number for t in study.trials() if paused_at(t) is not None}
     best = study.best()
     view = progress or Progress(
         target,
         None if seconds is None else seconds - float(study.get(ELAPSED, 0.0)),
         finished,
         (best.values[0], best.number) if best is not None else None,
+        paused,
     )
     keep = parse_keep(settings.keep_checkpoints)
     objective = TrialObjective(config)
@@ -212,7 +219,8 @@ def _check_something_is_left(study: Study, seconds: float | None) -> None:
             f"{study.folder}: its time budget is used up; give more with --time-budget 2h, or add "
             f"trials with `cxrsearch extend {quoted(study.folder)} --trials 50`"
         )
-    if target is not None and not counts["interrupted"] and sum(counts.values()) >= target:
+    waiting = counts["interrupted"] + counts["paused"]
+    if target is not None and not waiting and sum(counts.values()) >= target:
         raise InputError(
             f"{study.folder}: all {target} trials are done; add some with "
             f"`cxrsearch extend {quoted(study.folder)} --trials 50`"

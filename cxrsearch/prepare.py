@@ -233,5 +233,6 @@ def check_disk(folder: Path, need: int) -> None:
     if free < need:
         raise InputError(
             f"{folder}: {need / 1e9:.1f} GB needed for checkpoints, {free / 1e9:.1f} GB free; "
-            "free some, name another --study folder, or use --keep-checkpoints best:1"
+            "free some, name another --study folder, or use --halving stop (paused trials keep "
+            "their checkpoints) or --keep-checkpoints best:1"
         )

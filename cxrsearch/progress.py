@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +22,7 @@ class Progress:
         seconds: wall-clock budget in seconds, or None.
         finished: trials that were finished before this run.
         best: best value so far and its trial's number.
+        paused: trials that wait at a rung; they count as done until they go on.
         console: where to write; a terminal gets a live line, anything else plain lines.
     """
 
@@ -30,11 +32,13 @@ class Progress:
         seconds: float | None = None,
         finished: int = 0,
         best: tuple[float, int] | None = None,
+        paused: Collection[int] = (),
         console: Console | None = None,
     ) -> None:
         self.console = console or Console(highlight=False)
         self.target, self.seconds, self.best = target, seconds, best
-        self.finished = self.before = finished
+        self.finished, self.before = finished, finished + len(paused)
+        self.paused = set(paused)
         self.running: dict[int, int] = {}
         self.started = self.spoke = time.monotonic()
         self._status: Status | None = None
@@ -56,9 +60,15 @@ class Progress:
         elif event.kind == "step":
             self.running[event.number] = event.step.number
         elif event.kind == "retry":
+            self.paused.discard(event.number)
             self._line(f"trial {event.number} goes on from its last finished epoch")
+        elif event.kind == "pause":
+            self.running.pop(event.number, None)
+            self.paused.add(event.number)
+            self._line(self._ending(event.trial, "paused"))
         elif event.kind == "end":
             self.running.pop(event.number, None)
+            self.paused.discard(event.number)
             self.finished += 1
             self._line(self._ending(event.trial))
         if self._status is not None:
@@ -70,8 +80,8 @@ class Progress:
         self.console.print(text, markup=False, soft_wrap=True)
         self.spoke = time.monotonic()
 
-    def _ending(self, trial: Any) -> str:
-        state = trial.state.name.lower().replace("fail", "failed")
+    def _ending(self, trial: Any, state: str = "") -> str:
+        state = state or trial.state.name.lower().replace("fail", "failed")
         value, *others = trial.values or (None,)
         if value is None and trial.intermediate_values:
             value = max(trial.intermediate_values.values())
@@ -83,10 +93,15 @@ class Progress:
         reason = trial.user_attrs.get("reason")
         why = f" ({reason})" if reason else ""
         model = trial.params.get("model") or trial.user_attrs.get("params", {}).get("model", "")
-        done = f"{self.finished}/{self.target}" if self.target else str(self.finished)
+        done = f"{self.done}/{self.target}" if self.target else str(self.done)
         return (
             f"[{done:>7}] trial {trial.number:<4} {model:<12} {state}{why}{shown} | {self._tail()}"
         )
+
+    @property
+    def done(self) -> int:
+        """Trials that have ended or wait at a rung."""
+        return self.finished + len(self.paused)
 
     def _tail(self) -> str:
         best = f"best {self.best[0]:.4f} (trial {self.best[1]})" if self.best else "no result yet"
@@ -94,10 +109,10 @@ class Progress:
 
     def _left(self) -> str:
         gone = time.monotonic() - self.started
-        done = self.finished - self.before
+        done = self.done - self.before
         left = []
-        if self.target and done:
-            left.append(gone / done * max(0, self.target - self.finished))
+        if self.target and done > 0:
+            left.append(gone / done * max(0, self.target - self.done))
         if self.seconds is not None:
             left.append(max(0.0, self.seconds - gone))
         return f", about {clock(min(left))} left" if left else ""

@@ -20,6 +20,9 @@ from search.space import SearchSpace
 COPIES_RUNNING = 5
 """Copies of the weights a running trial keeps on disk: live, best, two moments, one in writing."""
 
+COPIES_PAUSED = 4
+"""Copies that a paused trial keeps: all but the one in writing."""
+
 LONG_SECONDS = 5.0
 """Steps that have taken so long are not timed again."""
 
@@ -71,8 +74,10 @@ def disk_need(space: SearchSpace, settings: Settings) -> int:
     keep = parse_keep(settings.keep_checkpoints)
     target = settings.target_trials or 100
     kept = target if keep == "all" else 0 if keep == "none" else min(int(keep), target)
-    running = settings.concurrent or 2
-    return int(largest * (kept + COPIES_RUNNING * min(running, target)))
+    running = min(settings.concurrent or 2, target)
+    pausing = settings.early_stopping and settings.halving == "promote"
+    paused = max(0, target - running - kept) if pausing else 0
+    return int(largest * (kept + COPIES_RUNNING * running + COPIES_PAUSED * paused))
 
 
 def project(prepared: Prepared, steps: int = 3) -> Projection:

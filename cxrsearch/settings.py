@@ -15,6 +15,7 @@ from search.errors import SearchError, did_you_mean
 
 PHANTOM = "phantom"
 RUNNERS = ("ray", "serial")
+HALVINGS = ("promote", "stop")
 SCHEMES = ("steady", "generational")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -45,6 +46,8 @@ class Settings:
         objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some diseases; with
             ``,seconds`` or ``,parameters`` behind it a search of several objectives.
         early_stopping: successive halving on or off.
+        halving: what becomes of a weak trial: ``promote`` (it pauses, and goes on when it turns
+            out to be among the best) or ``stop`` (for good).
         runner: ``ray`` or ``serial``.
         cpus_per_trial: CPU cores a trial.
         gpus_per_trial: GPUs a trial, fractions allowed; None: one where there is one.
@@ -77,6 +80,7 @@ class Settings:
     time_budget: str | None = None
     objective: str = "auroc"
     early_stopping: bool = True
+    halving: str = "promote"
     runner: str = "ray"
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
@@ -206,6 +210,7 @@ def _choice_problems(settings: Settings) -> list[str]:
     choices: dict[str, tuple[str, ...]] = {
         "sampler": (*SAMPLERS, AUTO),
         "runner": RUNNERS,
+        "halving": HALVINGS,
         "scheme": SCHEMES,
         "device": DEVICES,
     }

@@ -36,15 +36,17 @@ def estimates(
     Args:
         trials: the history; pruned and unfinished trials with a finite report are
             estimated, failed ones are not.
-        maximize: whether more is better.
+        maximize: whether more is better. Of several objectives the first is estimated.
 
     Returns:
         by trial number, the estimate and its standard deviation, in units of the value.
     """
     sign = 1.0 if maximize else -1.0
     known = sorted(trials, key=lambda trial: trial.number)
-    complete = [t for t in known if t.state == TrialState.COMPLETE and _finite(t.value)][-LATEST:]
-    finals = [sign * float(t.value or 0.0) for t in complete]
+    complete = [
+        t for t in known if t.state == TrialState.COMPLETE and t.values and _finite(t.values[0])
+    ][-LATEST:]
+    finals = [sign * t.values[0] for t in complete]
     best = [(t, _best(t, _steps(t), sign)) for t in known if _stands(t)]
     open_ = [(t, value) for t, value in best if value is not None]
     spread = pstdev([*finals, *(value for _, value in open_)]) if finals or open_ else 0.0

@@ -14,16 +14,17 @@ class Event(NamedTuple):
     """Something that happened to a trial, told after it is in the history.
 
     Args:
-        kind: ``start``; ``step``; ``end`` (complete, pruned or failed); ``retry`` (its
-            worker died, or its driver was killed, and it goes on).
+        kind: ``start``; ``step``; ``pause`` (at a rung; its worker is free); ``end`` (complete,
+            pruned or failed); ``retry`` (it goes on after a pause, after its worker died, or
+            after its driver was killed).
         number: the trial's number.
         task: the trial as its worker got it.
         step: the step, of ``step`` events.
-        trial: the trial as it ended, of ``end`` events.
+        trial: the trial as it stands, of ``end`` and ``pause`` events.
         worker: who runs it.
     """
 
-    kind: Literal["start", "step", "end", "retry"]
+    kind: Literal["start", "step", "pause", "end", "retry"]
     number: int
     task: Task
     step: Step | None = None

@@ -22,8 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .estimates import estimates
 from .genetic_history import History
 from .genetic_model import FITTED_ON, LOOKED_AT, milestone
-from .halving import others_of
-from .pareto import judged, order, scalarised, weights
+from .pareto import judged, order, others_of, scalarised, weights
 from .past import is_bad
 from .seeds import derive
 

@@ -1,9 +1,11 @@
-"""Who stops early: asynchronous successive halving, and what a stopped trial is worth.
+"""Who stops early, who waits and who goes on: asynchronous successive halving.
 
-The rule is the stopping variant of ASHA (Li et al., "A System for Massively Parallel
-Hyperparameter Tuning", MLSys 2020, section 3.2): nobody waits for a rung to fill; a trial
-that reaches a rung is compared at once with those that have been there. Every function
-here is pure, so a resumed search decides what the interrupted one would have decided.
+The rule is ASHA's (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys
+2020, section 3): nobody waits for a rung to fill; a trial that reaches a rung is compared at
+once with those that have been there. Where it is not among the best it is stopped, or, with
+promotion, it pauses: its worker takes another trial, and it goes on when later results have
+made it one of the best. Every function here is pure, so a resumed search decides what the
+interrupted one would have decided.
 """
 
 from __future__ import annotations
@@ -14,27 +16,49 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
-from .estimates import estimates as estimates  # what a stopped trial would have come to
+from .pareto import rivalry
+from .wobble import wobble
+
+PAUSED = "paused"
+"""Trial attribute: the step at which a trial waits; ``None`` when it does not."""
+PROMOTED = "promoted"
+"""Trial attribute: the step at which a trial that had paused was let go on."""
+
+LATE = 0.75
+"""No rung lies beyond this share of a trial: too little is left to be saved."""
+MOST = 0.75
+"""At a rung at least a quarter pauses or stops, however noisy the values are."""
 
 
 @dataclass(frozen=True)
 class Halving:
     """A halving policy.
 
-    Trials of different lengths are compared at the same step, which favours the schedules
-    that are nearer to their end there: keep the range of epochs in a space narrow, or fix it.
-
     Args:
         grace: step of the first rung; no trial stops before it.
         reduction: a trial goes on if it is among the top ``1 / reduction`` at a rung; each
             rung lies ``reduction`` times as far as the one before.
         min_peers: trials that must have reached a rung, the asking one included, before
-            anybody is stopped there.
+            anybody is stopped there. With ``promote`` everybody waits instead, until the
+            first ``reduction`` are there.
+        promote: a trial that is not among the top pauses, and goes on when it is. The
+            study's first trial runs to its end and is compared with nobody, so that there
+            is a result early.
+        margin: a trial that is behind the last of the top by less than so many standard
+            deviations of the values' own wobble goes on too; see `search.wobble`.
+        longest: steps of the longest trial, where it is known: rungs lie before three
+            quarters of it.
+        length: the parameter that holds a trial's number of steps, where trials differ. The
+            rungs of a shorter trial lie at the same shares of its length.
     """
 
     grace: int
     reduction: int = 3
     min_peers: int = 6
+    promote: bool = False
+    margin: float = 0.0
+    longest: int | None = None
+    length: str | None = None
 
     def __post_init__(self) -> None:
         if self.grace < 1 or self.reduction < 2 or self.min_peers < 1:
@@ -42,49 +66,76 @@ class Halving:
                 "halving wants grace >= 1, reduction >= 2 and min_peers >= 1, got "
                 f"(grace={self.grace}, reduction={self.reduction}, min_peers={self.min_peers})"
             )
+        if not 0 <= self.margin < math.inf or (self.longest is not None and self.longest < 1):
+            raise ValueError(
+                "halving wants margin >= 0 and longest >= 1, got "
+                f"(margin={self.margin}, longest={self.longest})"
+            )
+        if self.length is not None and self.longest is None:
+            raise ValueError(f"halving by the length {self.length!r} wants longest, got None")
 
     def rungs(self, up_to: int) -> list[int]:
-        """The rungs' steps, ``grace * reduction**k``, that are at most ``up_to``."""
+        """The rungs' steps in the longest trial, ``grace * reduction**k``, up to ``up_to``."""
+        last = up_to if self.longest is None else min(up_to, LATE * self.longest)
         steps = []
         step = self.grace
-        while step <= up_to:
+        while step <= last:
             steps.append(step)
             step *= self.reduction
         return steps
 
-    def keep(self, value: float, peers: Sequence[float]) -> bool:
+    def own_rungs(self, trial: FrozenTrial, up_to: int) -> list[int]:
+        """The steps of the same rungs in ``trial``, up to its step ``up_to``."""
+        params = trial.user_attrs.get("params")
+        own = params.get(self.length) if self.length and isinstance(params, Mapping) else None
+        if self.longest is None or not isinstance(own, int | float) or not 0 < own < self.longest:
+            return self.rungs(up_to)
+        share = own / self.longest
+        steps = [max(1, math.ceil(step * share - 1e-9)) for step in self.rungs(self.longest)]
+        return [step for step in steps if step <= up_to]
+
+    def keep(self, value: float, peers: Sequence[float], noise: float = 0.0) -> bool:
         """Whether a trial with ``value`` at a rung goes on.
 
         Args:
             value: the trial's best value up to the rung; more is better.
             peers: the same of the other trials that have reached the rung.
+            noise: standard deviation of the values' wobble.
 
-        The number kept is ``floor(n / reduction)`` of all ``n``, at least one. Ties go on.
+        The number kept is ``floor(n / reduction)`` of all ``n``; without ``promote`` at least
+        one. Ties go on. The margin lets at most three quarters of all go on.
         """
         reached = len(peers) + 1
-        if reached < self.min_peers:
+        if not self.promote and reached < self.min_peers:
             return True
+        places = reached // self.reduction
+        if not self.promote:
+            places = max(1, places)
+        ahead = sum(peer > value + self.margin * noise for peer in peers)
         better = sum(peer > value for peer in peers)
-        return better < max(1, reached // self.reduction)
+        return ahead < places and better < max(places, math.floor(MOST * reached))
 
 
-def default_halving(max_epochs: int) -> Halving | None:
+def default_halving(
+    max_epochs: int, *, promote: bool = True, length: str | None = None
+) -> Halving | None:
     """A policy that is safe for learning curves, or ``None`` where nothing can be saved.
 
-    The first rung comes after a third of the longest trial's epochs, never before the
-    second epoch, and half of the trials go on at each. The usual "first epoch, best third"
-    is not safe: on measured training curves of image classifiers only 41% of the trials
-    that ended in the top tenth survived such a cut after one epoch, and 66% after ten. So
-    the cut comes late and takes the worse half only, which saves less and loses the winner
-    less often. Fewer than six trials at a rung are too few to call a median.
+    With promotion the first rung comes after a twentieth of the longest trial, never before
+    its second step. The better half goes on at each, and so does who is behind it by less
+    than two standard deviations of the curves' own wobble: smooth curves are cut early, noisy
+    ones late. Stopping is final, so there the first rung comes after a third.
+    `benchmarks/search/stopping.py` measures both.
+
+    Args:
+        max_epochs: steps of the longest trial.
+        promote: whether those that are behind pause, or stop for good.
+        length: the parameter that holds a trial's number of steps, where trials differ.
     """
     if max_epochs < 3:
         return None
-    return Halving(grace=max(2, math.ceil(max_epochs / 3)), reduction=2, min_peers=6)
-
-
-OTHERS = "others"
-"""Trial attribute: what a trial's further objectives are expected to be, by its latest step."""
+    grace = max(2, math.ceil(max_epochs / (20 if promote else 3)))
+    return Halving(grace, 2, 6, promote, 2.0, max_epochs, length)
 
 
 def value_at(values: Mapping[int, float], step: int) -> float | None:
@@ -94,47 +145,31 @@ def value_at(values: Mapping[int, float], step: int) -> float | None:
 
 
 def peers_at(
+    halving: Halving,
     trials: Iterable[FrozenTrial],
     number: int,
     rung: int,
     rival: Callable[[FrozenTrial], bool] = lambda peer: True,
 ) -> list[float]:
-    """Values at ``rung`` of the trials, other than ``number``, that have reached it.
+    """Values of the trials, other than ``number``, at rung ``rung`` (from 0), if they reached it.
 
-    Those that are no ``rival`` count among them, at minus infinity: never as better.
+    Failed trials are nobody's peers. Those that are no ``rival`` count among them, at minus
+    infinity: never as better.
     """
     found = []
     for trial in trials:
-        values = trial.intermediate_values
-        if trial.number != number and values and max(values) >= rung:
-            value = value_at(values, rung)
-            if value is not None:
-                found.append(value if rival(trial) else -math.inf)
+        if trial.number == number or not _compared(halving, trial):
+            continue
+        reached = max(trial.intermediate_values, default=0)
+        steps = halving.own_rungs(trial, reached)
+        value = value_at(trial.intermediate_values, steps[rung]) if rung < len(steps) else None
+        if value is not None:
+            found.append(value if rival(trial) else -math.inf)
     return found
 
 
-def others_of(trial: FrozenTrial) -> Sequence[float]:
-    """A trial's further objectives: final where it is complete, else as it expects them."""
-    if trial.state == TrialState.COMPLETE:
-        return (trial.values or [])[1:]
-    found = trial.user_attrs.get(OTHERS)
-    return found if isinstance(found, list) else []
-
-
-def rivalry(trial: FrozenTrial, directions: Sequence[str]) -> Callable[[FrozenTrial], bool]:
-    """Whether a peer is at least as good as ``trial`` in every objective but the first.
-
-    Where either says nothing about its further objectives, the first one decides alone.
-    """
-    own, signs = others_of(trial), [1 if d == "maximize" else -1 for d in directions[1:]]
-
-    def rival(peer: FrozenTrial) -> bool:
-        theirs = others_of(peer)
-        if not len(own) == len(theirs) == len(signs):
-            return True
-        return all(s * a >= s * b for s, a, b in zip(signs, theirs, own, strict=True))
-
-    return rival
+def _compared(halving: Halving, trial: FrozenTrial) -> bool:
+    return trial.state != TrialState.FAIL and not (halving.promote and trial.number == 0)
 
 
 def goes_on(
@@ -146,7 +181,8 @@ def goes_on(
 ) -> bool:
     """Whether trial ``number`` goes on after ``step``, by the history in ``trials`` alone.
 
-    A trial that skips steps is judged at the rungs it has passed since its previous one.
+    A trial that skips steps is judged at the rungs it has passed since its previous one, and
+    never again at one where it was promoted.
 
     With several objectives a trial stops where too many peers dominate it, as far as can be
     said by then: they are better at the rung and expected to be no worse in any other
@@ -155,19 +191,70 @@ def goes_on(
     stopped for a score that only dearer ones surpass.
     """
     trial = next((t for t in trials if t.number == number), None)
-    if halving is None or trial is None:
+    if halving is None or trial is None or not _compared(halving, trial):
         return True
     before = max((s for s in trial.intermediate_values if s < step), default=0)
+    before = max(before, _step(trial, PROMOTED) or 0)
     rival = rivalry(trial, directions)
-    for rung in halving.rungs(step):
+    for index, rung in enumerate(halving.own_rungs(trial, step)):
         value = value_at(trial.intermediate_values, rung)
-        if (
-            rung > before
-            and value is not None
-            and not halving.keep(value, peers_at(trials, number, rung, rival))
-        ):
+        if rung <= before or value is None:
+            continue
+        noise = wobble(trials) if halving.margin else 0.0
+        peers = peers_at(halving, trials, number, index, rival)
+        if not halving.keep(value, peers, noise):
             return False
     return True
+
+
+def paused_at(trial: FrozenTrial) -> int | None:
+    """The step at which ``trial`` waits to be promoted, or ``None`` where it doesn't."""
+    return None if trial.state.is_finished() else _step(trial, PAUSED)
+
+
+def _step(trial: FrozenTrial, key: str) -> int | None:
+    found = trial.user_attrs.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def promotable(
+    halving: Halving | None,
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[str] = ("maximize",),
+    closing: bool = False,
+) -> int | None:
+    """The paused trial that is to go on next, by the history alone, or ``None``.
+
+    Of those that are among the best of their rung now, the one that has come farthest; of
+    equals the best, and of these the first.
+
+    Args:
+        halving: the policy.
+        trials: all trials of the study.
+        directions: one for each objective.
+        closing: no other trial will come. Where none is complete by then, the best of the
+            paused ones goes on all the same, as a search is for a result.
+    """
+    waiting = [t for t in trials if paused_at(t) is not None]
+    if halving is None or not waiting:
+        return None
+
+    def order(trial: FrozenTrial) -> tuple[int, float, int]:
+        at = paused_at(trial) or 0
+        best = value_at(trial.intermediate_values, at)
+        return -len(halving.own_rungs(trial, at)), math.inf if best is None else -best, trial.number
+
+    waiting.sort(key=order)
+    tested: set[int] = set()
+    for trial in waiting:
+        rung = order(trial)[0]
+        if rung in tested and len(directions) == 1:
+            continue  # its rung's best does not go on, so nor does it
+        tested.add(rung)
+        if goes_on(halving, trials, trial.number, paused_at(trial) or 0, directions):
+            return trial.number
+    complete = any(t.state == TrialState.COMPLETE for t in trials)
+    return waiting[0].number if closing and not complete else None
 
 
 def credit(trial: FrozenTrial) -> tuple[float, float] | None:

@@ -8,13 +8,16 @@ NSGA-II", 2002); the hypervolume is moocore's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import numpy as np
 from deap import base
 from deap.tools.emo import assignCrowdingDist, sortLogNondominated
 from optuna.trial import FrozenTrial, TrialState
+
+OTHERS = "others"
+"""Trial attribute: what a trial's further objectives are expected to be, by its latest step."""
 
 Values = Sequence[float]
 
@@ -157,3 +160,27 @@ def front(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[Froz
     return sorted(
         best, key=lambda t: ([s * v for s, v in zip(signs, t.values, strict=True)], t.number)
     )
+
+
+def others_of(trial: FrozenTrial) -> Sequence[float]:
+    """A trial's further objectives: final where it is complete, else as it expects them."""
+    if trial.state == TrialState.COMPLETE:
+        return (trial.values or [])[1:]
+    found = trial.user_attrs.get(OTHERS)
+    return found if isinstance(found, list) else []
+
+
+def rivalry(trial: FrozenTrial, directions: Sequence[str]) -> Callable[[FrozenTrial], bool]:
+    """Whether a peer is at least as good as ``trial`` in every objective but the first.
+
+    Where either says nothing about its further objectives, the first one decides alone.
+    """
+    own, signs = others_of(trial), [1 if d == "maximize" else -1 for d in directions[1:]]
+
+    def rival(peer: FrozenTrial) -> bool:
+        theirs = others_of(peer)
+        if not len(own) == len(theirs) == len(signs):
+            return True
+        return all(s * a >= s * b for s, a, b in zip(signs, theirs, own, strict=True))
+
+    return rival

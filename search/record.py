@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .database import readable_errors, reading_engine
 from .errors import StudyError
+from .halving import paused_at
 from .lock import driver_alive, is_driver
 from .pareto import front
 from .places import Place, existing_place
@@ -25,15 +26,17 @@ SNAPSHOT_TRIES = 20
 
 
 def count_states(trials: Sequence[FrozenTrial], running: Collection[int]) -> dict[str, int]:
-    """Trials by state. Of the unfinished those in ``running`` run, the rest wait for a resume."""
+    """Trials by state. Of the unfinished some are paused at a rung, and of the others those in
+    ``running`` run and the rest wait for a resume."""
     names = {
         TrialState.COMPLETE: "complete",
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
     }
-    counts = dict.fromkeys((*names.values(), "running", "interrupted"), 0)
+    counts = dict.fromkeys((*names.values(), "running", "paused", "interrupted"), 0)
     for trial in trials:
         unfinished = "running" if trial.number in running else "interrupted"
+        unfinished = unfinished if paused_at(trial) is None else "paused"
         counts[names.get(trial.state, unfinished)] += 1
     return counts
 
@@ -77,7 +80,8 @@ class StudyRecord:
     driver_alive: bool
 
     def counts(self) -> dict[str, int]:
-        """``complete``, ``pruned``, ``failed``, ``running`` and ``interrupted`` trials.
+        """``complete``, ``pruned``, ``failed``, ``running``, ``paused`` and ``interrupted``
+        trials.
 
         An unfinished trial runs while a driver is alive; without one it waits to be
         gone on with.

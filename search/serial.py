@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from typing import Literal
 
 from .budget import Budget, Clock
 from .errors import StudyError
 from .events import Event, OnEvent
-from .objective import Objective, Outcome, Step, Task, drive
+from .objective import Objective, Outcome, Task, drive
 from .study import Study
 
 WORKER = "serial"
-
-
-def stopped(step: Step) -> str:
-    """The reason that a trial stopped early after ``step`` carries."""
-    return f"stopped early after step {step.number}"
 
 
 def run_serial(
     study: Study, objective: Objective, budget: Budget, on_event: OnEvent | None = None
 ) -> None:
     """Run trials until the budget is spent: first those left running, then new ones.
+
+    Before each new one, a paused trial that is among the best of its rung by now goes on.
+    What is still paused when no trial will come any more is pruned.
 
     When the time is up the running trial is closed after its current step and stays
     running in the history, for a resume to go on with. So it does on `KeyboardInterrupt`,
@@ -43,13 +42,27 @@ def run_serial(
                 return
             tell(Event("retry", task.number, task, worker=WORKER))
             _run(study, objective, task, clock, tell)
-        while not clock.over and not _enough(study, budget):
-            task = study.ask()
-            tell(Event("start", task.number, task, worker=WORKER))
-            _run(study, objective, task, clock, tell)
+        while not clock.over:
+            enough = _enough(study, budget)
+            if promoted := study.promote(closing=enough):
+                tell(Event("retry", promoted.number, promoted, worker=WORKER))
+                _run(study, objective, promoted, clock, tell)
+            elif enough:
+                settle(study, tell)
+                break
+            else:
+                task = study.ask()
+                tell(Event("start", task.number, task, worker=WORKER))
+                _run(study, objective, task, clock, tell)
     finally:
         with suppress(StudyError):  # it would hide what ended the run
             clock.save()
+
+
+def settle(study: Study, tell: OnEvent) -> None:
+    """End what is still paused, and tell so: no result can make it go on any more."""
+    for task in study.settle():
+        tell(Event("end", task.number, task, trial=study.trials()[task.number]))
 
 
 def _enough(study: Study, budget: Budget) -> bool:
@@ -57,10 +70,11 @@ def _enough(study: Study, budget: Budget) -> bool:
 
 
 def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnEvent) -> None:
-    """One trial, to its end, to its early stop, or until the time is up."""
+    """One trial, to its end, to a rung that it doesn't pass, or until the time is up."""
     number = task.number
     start = time.time()
     steps = drive(objective, task)
+    kind: Literal["pause", "end"] = "end"
     try:
         while True:
             try:
@@ -80,7 +94,7 @@ def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnE
                 steps.close()
                 with study.batch():
                     study.span(number, WORKER, start, time.time())
-                    study.prune(number, stopped(step))
+                    kind = "pause" if study.stop(number) else "end"
                 break
             if clock.over and not step.last:
                 study.span(number, WORKER, start, time.time())
@@ -92,4 +106,4 @@ def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnE
         raise
     finally:
         steps.close()
-    tell(Event("end", number, task, trial=study.trials()[number], worker=WORKER))
+    tell(Event(kind, number, task, trial=study.trials()[number], worker=WORKER))

@@ -20,7 +20,7 @@ RESERVED = frozenset({MARK, SPACE, SEED})
 
 ENGINE_ATTRS = frozenset(
     {"seed", "generation", "params", "point", "prior", "lineage", "reason", "detail", "attempt"}
-    | {"deaths", "spans", "started", "others"}
+    | {"deaths", "spans", "started", "others", "paused", "promoted"}
 )
 """Trial attributes that an objective cannot set."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
 import json
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
@@ -25,11 +26,20 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from .mirror import Mirror
+from .pausing import AsSampled
 from .writes import Write, new_id, utc
 
 
 class DriverStorage(Mirror, BaseStorage):
-    """An Optuna storage of exactly one study, for its one writer. See `Mirror`."""
+    """An Optuna storage of exactly one study, for its one writer. See `Mirror`.
+
+    What Optuna asks it for is what samplers are to see (`search.pausing.AsSampled`);
+    `trials` is the history itself.
+    """
+
+    @functools.cached_property
+    def _as_sampled(self) -> AsSampled:
+        return AsSampled()
 
     # What Optuna asks of a storage: the study
 
@@ -252,6 +262,7 @@ class DriverStorage(Mirror, BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The trials in ``states``, by number."""
-        chosen = [t for t in self.trials if states is None or t.state in states]
+        """The trials in ``states``, by number, as samplers see them."""
+        trials = self._as_sampled(self.trials, len(self.get_study_directions(study_id)))
+        chosen = [t for t in trials if states is None or t.state in states]
         return copy.deepcopy(chosen) if deepcopy else chosen

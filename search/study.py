@@ -8,10 +8,7 @@ and what to do next follows from the history alone.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -19,12 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 from . import database, places
 from .asking import birth_attrs, build_sampler, check_sampler, complete
 from .errors import StudyError
-from .halving import OTHERS, goes_on, value_at
-from .lock import DriverLock, locked
+from .halving import PAUSED, PROMOTED, goes_on, paused_at, promotable, value_at
+from .lock import locked
 from .objective import Outcome, Step, Task, settled
-from .plain import plain
-from .record import StudyRecord, best_trial, count_states, read_study
-from .settings import ENGINE_ATTRS, MARK, RESERVED, SEED, SPACE, StudyConfig, read_settings
+from .open_study import OpenStudy
+from .pareto import OTHERS
+from .record import StudyRecord, read_study
+from .settings import MARK, SEED, SPACE, StudyConfig, read_settings
 from .space import SearchSpace
 from .storage import DriverStorage
 
@@ -34,23 +32,13 @@ TRIALS = "trials"
 DETAIL_LENGTH = 4000
 
 
-class Study:
-    """The one driver's view of a study. Made by `create` or `open`, ended by `close`."""
+def stopped(step: int) -> str:
+    """The reason that a trial which was stopped early after ``step`` carries."""
+    return f"stopped early after step {step}"
 
-    def __init__(
-        self,
-        folder: Path,
-        space: SearchSpace,
-        config: StudyConfig,
-        storage: DriverStorage,
-        lock: DriverLock,
-    ) -> None:
-        self.folder = folder
-        self.space = space
-        self.config = config
-        self._storage = storage
-        self._lock = lock
-        self._active: set[int] = set()
+
+class Study(OpenStudy):
+    """The one driver's view of a study. Made by `create` or `open`, ended by `close`."""
 
     @classmethod
     def create(
@@ -111,23 +99,6 @@ class Study:
                 raise
             return cls(folder, space, config, store, lock)
 
-    def close(self) -> None:
-        """Stop being the driver. What is running stays running, for `unfinished`."""
-        self._storage.close()
-        self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """What is written within is one transaction, for good or not at all."""
-        with self._storage.transaction():
-            yield
-
     # Asking
 
     def ask(self) -> Task:
@@ -152,6 +123,7 @@ class Study:
             t.number
             for t in self._storage.trials
             if not t.state.is_finished() and t.number not in self._active
+            if paused_at(t) is None
         ]
         tasks = []
         for number in left:
@@ -237,6 +209,56 @@ class Study:
             self._set_attr(number, "detail", outcome.detail[-DETAIL_LENGTH:])
             self._end(trial, TrialState.FAIL, None)
 
+    def stop(self, number: int) -> bool:
+        """A trial that `report` has said no to: it pauses, or it ends as pruned.
+
+        Returns:
+            whether it pauses. Then it stays as it is until `promote` or `settle`.
+        """
+        trial = self._trial(number)
+        step = max(trial.intermediate_values, default=0)
+        if self.config.halving is None or not self.config.halving.promote:
+            self.prune(number, stopped(step))
+            return False
+        self._set_attr(number, PAUSED, step)
+        self._active.discard(number)
+        return True
+
+    def promote(self, closing: bool = False) -> Task | None:
+        """The paused trial that is among the best of its rung by now, to be gone on with.
+
+        Args:
+            closing: nothing else runs or will be asked for; see `search.halving.promotable`.
+        """
+        number = self.promotable(closing)
+        if number is None:
+            return None
+        trial = self._trial(number)
+        with self.batch():
+            self._set_attr(number, PROMOTED, paused_at(trial))
+            self._set_attr(number, PAUSED, None)
+            self._set_attr(number, "attempt", int(trial.user_attrs.get("attempt", 0)) + 1)
+        return self._task(number)
+
+    def promotable(self, closing: bool = False) -> int | None:
+        """The number of the trial that `promote` would return."""
+        return promotable(
+            self.config.halving, self._storage.trials, self.config.directions, closing
+        )
+
+    def settle(self) -> list[Task]:
+        """End the trials that are paused as pruned: the search is over for them.
+
+        Returns:
+            the trials that ended.
+        """
+        paused = [t for t in self._storage.trials if paused_at(t) is not None]
+        tasks = [self._task(t.number) for t in paused]
+        with self.batch():
+            for trial in paused:
+                self.prune(trial.number, stopped(paused_at(trial) or 0))
+        return tasks
+
     def prune(self, number: int, reason: str) -> None:
         """End a trial that was stopped early. A single objective's value is its best report."""
         trial = self._trial(number)
@@ -260,41 +282,3 @@ class Study:
         # takes the last one, not the best), and would call back a sampler that is gone.
         self._storage.set_trial_state_values(trial._trial_id, state, values)
         self._active.discard(trial.number)
-
-    # Reading
-
-    def trials(self) -> list[FrozenTrial]:
-        """All trials, by number. They must not be changed."""
-        return self._storage.trials
-
-    def counts(self) -> dict[str, int]:
-        """How many trials are complete, pruned, failed, running here, and interrupted."""
-        return count_states(self._storage.trials, self._active)
-
-    def best(self) -> FrozenTrial | None:
-        """The complete trial with the highest first value; see `search.record.best_trial`."""
-        return best_trial(self._storage.trials, self.config.directions)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The study's attribute ``key``."""
-        return self._storage.get_study_user_attr(key, default)
-
-    def set(self, key: str, value: Any) -> None:
-        """Store an attribute of the study."""
-        if key in RESERVED:
-            raise ValueError(f"the study attribute {key!r} is the engine's own")
-        self._storage.set_study_user_attr(self._storage.study_id, key, plain(value))
-
-    def _trial(self, number: int) -> FrozenTrial:
-        trials = self._storage.trials
-        if not 0 <= number < len(trials):
-            raise StudyError(f"{self.folder}: there is no trial {number}")
-        return trials[number]
-
-    def _set_attr(self, number: int, key: str, value: Any) -> None:
-        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, plain(value))
-
-    def _set_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
-        for key, value in attrs.items():
-            if key not in ENGINE_ATTRS:
-                self._set_attr(number, str(key), value)

@@ -40,11 +40,7 @@ def record(figures: Mapping[str, Any], log: Path = LOG) -> dict[str, Any]:
     Returns:
         What was appended.
     """
-    hash_, dirty = commit()
     look = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": hash_,
-        "dirty": dirty,
         "cells": {name: row["cells"] for name, row in figures["samplers"].items()},
         "stale": {n: row["stale"] for n, row in figures["samplers"].items() if row["stale"]},
         "versions": figures["samplers"].get(OURS, {}).get("versions", []),
@@ -60,6 +56,14 @@ def record(figures: Mapping[str, Any], log: Path = LOG) -> dict[str, Any]:
             name: _finite(row["median"]) for name, row in figures["to_random"]["samplers"].items()
         },
     }
+    return append(look, log)
+
+
+def append(seen: Mapping[str, Any], log: Path) -> dict[str, Any]:
+    """Append what was ``seen`` to ``log``, with the date and the commit, and return the line."""
+    hash_, dirty = commit()
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    look = {"date": date, "commit": hash_, "dirty": dirty, **seen}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(look, allow_nan=False) + "\n")

@@ -78,7 +78,7 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
             line={
                 "color": colour,
                 "width": 3.5 if curve.best else 1.4,
-                "dash": "dash" if state == "pruned" else "solid",
+                "dash": "dash" if state in ("pruned", "paused") else "solid",
             },
             marker={"size": 7 if curve.best else 4, "color": colour},
             text=[

@@ -171,9 +171,12 @@ def _options(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _halving(halving: Any) -> str:
+    rule = "the others wait" if halving.promote else f"from {halving.min_peers} trials on"
+    wobble = f"; {halving.margin:g} sd of the curves' wobble behind is not behind"
+    share = ", shorter trials at the same share" if halving.length else ""
     return (
-        f"successive halving: the best 1 in {halving.reduction} go on, first after epoch "
-        f"{halving.grace}, with {halving.min_peers} trials or more to compare with"
+        f"successive halving: the best 1 in {halving.reduction} go on, {rule}, first after epoch "
+        f"{halving.grace}{share}{wobble if halving.margin else ''}"
     )
 
 

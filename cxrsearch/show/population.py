@@ -16,7 +16,7 @@ from .genes import searched
 from .rows import Row
 from .theme import BEST, QUIET, STYLES, figure, hover
 
-STATES = ("complete", "pruned")
+STATES = ("complete", "pruned", "paused")
 MOST = 100
 """Trials whose distances are measured, at most: the cost grows with the square."""
 

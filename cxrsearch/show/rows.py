@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-STATES = ("complete", "pruned", "failed", "running", "interrupted")
+from search.halving import paused_at
+
+STATES = ("complete", "pruned", "failed", "running", "paused", "interrupted")
 """A trial's states, in the order in which they are shown."""
 
 _FINAL = {
@@ -123,7 +125,9 @@ def _spans(value: object) -> tuple[Span, ...]:
 
 
 def state_of(trial: FrozenTrial, driver_alive: bool) -> str:
-    """One of `STATES`. An unfinished trial without a live driver is interrupted."""
+    """One of `STATES`. One that waits at a rung is paused; another without a driver interrupted."""
+    if paused_at(trial) is not None:
+        return "paused"
     return _FINAL.get(trial.state) or ("running" if driver_alive else "interrupted")
 
 

@@ -28,16 +28,16 @@ def status(folder: str | Path) -> dict[str, Any]:
     """How the study in ``folder`` stands, JSON-able.
 
     Keys: ``name``, ``sampler``, ``data``, ``space``, ``running`` (whether a driver is alive),
-    ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``running``, ``interrupted``,
-    ``total``), ``target_trials``, ``elapsed`` (seconds of search), ``images_seen``, ``looks``
-    (at the test part, in all), ``objectives`` (their names), ``front`` (where there are several:
-    the trials that none dominates, the highest AUROC first, each with ``number`` and
-    ``values`` by objective), ``best`` (always an object; its values are None while no
-    trial is complete): ``number``, ``value`` (validation, selected from ``selected_from``
-    complete trials), ``interval``, ``params``, ``test`` (None until `evaluate` scored a model
-    of this trial: ``mean``, ``interval``, ``looks``); ``from`` (one entry for each earlier
-    study: ``study``, ``fingerprint``, and ``tried``, the trials that repeat one of its:
-    ``number``, ``trial`` there, ``value``).
+    ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``running``, ``paused``,
+    ``interrupted``, ``total``), ``target_trials``, ``elapsed`` (seconds of search),
+    ``images_seen``, ``looks`` (at the test part, in all), ``objectives`` (their names),
+    ``front`` (where there are several: the trials that none dominates, the highest AUROC first,
+    each with ``number`` and ``values`` by objective), ``best`` (always an object; its values
+    are None while no trial is complete): ``number``, ``value`` (validation, selected from
+    ``selected_from`` complete trials), ``interval``, ``params``, ``test`` (None until
+    `evaluate` scored a model of this trial: ``mean``, ``interval``, ``looks``); ``from`` (one
+    entry for each earlier study: ``study``, ``fingerprint``, and ``tried``, the trials that
+    repeat one of its: ``number``, ``trial`` there, ``value``).
 
     Raises:
         search.errors.StudyError: where there is no study in ``folder``.

@@ -30,6 +30,7 @@ STYLES: Mapping[str, Style] = {
     "pruned": Style("#d99a2b", "triangle-down"),
     "failed": Style("#d1495b", "x"),
     "running": Style("#2a9d7f", "circle-open"),
+    "paused": Style("#b5a642", "triangle-down-open"),
     "interrupted": Style("#9a7fc4", "diamond-open"),
 }
 BEST = "#d9730d"

@@ -44,7 +44,8 @@ def run_tune(
 ) -> Usage:
     """Run trials on Ray until the budget is spent.
 
-    Trials that an earlier driver left running go on first. When the time is up nothing new
+    Trials that an earlier driver left running go on first, and paused ones before new ones, as
+    soon as they are among the best of their rung. When the time is up nothing new
     is asked for, and running trials stop after their current step and stay RUNNING, to be
     gone on with by a later run.
 
@@ -53,7 +54,7 @@ def run_tune(
         objective: what a worker runs. Shipped once, so it must be picklable.
         budget: what ends the run.
         resources: of a trial; by default one CPU.
-        on_event: told of every start, step, end and retry, in this thread.
+        on_event: told of every start, step, pause, end and retry, in this thread.
         ahead: trials asked for beyond those that fit at a time. The default waits until a
             worker is free, so that each trial has learnt from all that have ended; the
             price is the time of one ask, see `benchmarks/overhead.py`.
@@ -74,6 +75,7 @@ def run_tune(
             driver = Driver(study, budget, cluster.capacity, on_event, ahead)
             try:
                 _run(driver, cluster, objective, interrupted)
+                driver.finish()
             finally:
                 driver.abandon()
         if interrupted():

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from ..budget import Budget, Clock
 from ..events import Event, OnEvent
 from ..objective import Outcome, Step, Task
-from ..serial import stopped
+from ..serial import settle
 from ..study import Study, build_sampler
 from .worker import Report
 
@@ -97,6 +97,7 @@ class Driver:
         self._queue = deque([] if self._clock.over else study.unfinished())
         self._asked = len(study.trials())
         self._flights: dict[str, Flight] = {}
+        self._looked = False  # for a trial to promote, since something last happened
 
     # Asking
 
@@ -107,8 +108,13 @@ class Driver:
 
     @property
     def done(self) -> bool:
-        """Whether no trial is on its way and none will be asked for."""
-        return not self._flights and (self.over or not (self._queue or self._wants_more()))
+        """Whether no trial is on its way, none is to go on and none will be asked for."""
+        if self._flights:
+            return False
+        if self.over:
+            return True
+        more = self._queue or self._wants_more()
+        return not more and self._study.promotable(closing=True) is None
 
     @property
     def idle(self) -> bool:
@@ -118,13 +124,16 @@ class Driver:
     def next_task(self, key: str) -> Task | None:
         """The next trial, from now on known as ``key``; ``None``: not now.
 
-        Trials that were cut off go first, under their own numbers.
+        Trials that were cut off go first, then paused ones that are among the best of their
+        rung by now, both under their own numbers.
         """
         room = self._capacity() + self._ahead - len(self._flights)
         if self.over or room <= 0:
             return None
         if self._queue:
             task = self._queue.popleft()
+        elif promoted := self._promoted():
+            task = promoted
         elif self._wants_more() and self._may_ask():
             task = self._study.ask()
             self._asked += 1
@@ -136,6 +145,14 @@ class Driver:
         self.heard = time.monotonic()
         return task
 
+    def _promoted(self) -> Task | None:
+        """The paused trial that goes on next. Looked for once after each thing that happened."""
+        if self._looked:
+            return None
+        task = self._study.promote(closing=not self._flights and not self._wants_more())
+        self._looked = task is None
+        return task
+
     def _wants_more(self) -> bool:
         return self._budget.trials is None or self._asked < self._budget.trials
 
@@ -145,7 +162,7 @@ class Driver:
             return True
         study = self._study
         ready = getattr(build_sampler(study.config, study.space), "ready", None)
-        return ready is None or bool(ready(study.trials(), self._asked))
+        return ready is None or bool(ready(study.sampled(), self._asked))
 
     # What workers say
 
@@ -178,6 +195,7 @@ class Driver:
 
     def _step(self, key: str, flight: Flight, step: Step) -> bool:
         number = flight.task.number
+        self._looked = False
         with self._study.batch():
             going = self._study.report(number, step)
             self._clock.save()
@@ -185,8 +203,8 @@ class Driver:
         if not going:
             with self._study.batch():
                 self._land(key)
-                self._study.prune(number, stopped(step))
-            self._tell("end", flight, trial=self._study.trials()[number])
+                paused = self._study.stop(number)
+            self._tell("pause" if paused else "end", flight, trial=self._study.trials()[number])
         elif self.over and not step.last:
             self._land(key)  # stays RUNNING: a later run goes on with it
         else:
@@ -253,15 +271,21 @@ class Driver:
             else:
                 self.lost(key, detail)
 
+    def finish(self) -> None:
+        """The run is done: with all trials asked for, what is still paused ends as pruned."""
+        if not self.over and not self._wants_more():
+            settle(self._study, self._on_event or (lambda event: None))
+
     def _land(self, key: str) -> None:
         flight = self._flights.pop(key)
+        self._looked = False
         if flight.start is not None:
             self._study.span(flight.task.number, flight.worker, flight.start, flight.end)
         self._clock.save()
 
     def _tell(
         self,
-        kind: Literal["start", "step", "end", "retry"],
+        kind: Literal["start", "step", "pause", "end", "retry"],
         flight: Flight,
         step: Step | None = None,
         trial: FrozenTrial | None = None,

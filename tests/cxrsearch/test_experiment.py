@@ -68,7 +68,8 @@ def test_a_study_stopped_by_ctrl_c_goes_on_to_the_same_end(
         with pytest.raises(KeyboardInterrupt):
             search(settings, folder)
     assert status(folder)["trials"] == {
-        "complete": 1, "pruned": 0, "failed": 0, "running": 0, "interrupted": 1, "total": 2,
+        "complete": 1, "pruned": 0, "failed": 0, "running": 0, "paused": 0,
+        "interrupted": 1, "total": 2,
     }  # fmt: skip
     resume(folder)
     ended = read_study(folder).trials

@@ -58,3 +58,18 @@ def test_running_trials_are_named_with_their_epoch() -> None:
 
 def test_clock() -> None:
     assert [clock(s) for s in (5, 75, 7300)] == ["0:05", "1:15", "2:01:40"]
+
+
+def test_a_paused_trial_counts_as_done_until_it_goes_on() -> None:
+    pause = ended(1, TrialState.RUNNING, 0.5)
+    pause.kind = "pause"
+    lines = shown(event("start", 1), pause, event("retry", 1), pause).splitlines()
+    assert lines[0].startswith("[    1/4] trial 1")
+    assert "paused 0.5000" in lines[0]
+    assert "goes on" in lines[1]
+    assert lines[2].startswith("[    1/4]")
+    ending = ended(1, TrialState.PRUNED, 0.5)
+    text = io.StringIO()
+    progress = Progress(4, paused={1}, console=Console(file=text, width=200))
+    progress(ending)
+    assert text.getvalue().startswith("[    1/4]")

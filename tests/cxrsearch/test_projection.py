@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cxrsearch.learn.models import MODELS
 from cxrsearch.learn.recipe import gene_limits
-from cxrsearch.projection import disk_need, weight_bytes
+from cxrsearch.projection import COPIES_PAUSED, disk_need, weight_bytes
 from cxrsearch.settings import Settings
 from search.space import SearchSpace
 
@@ -15,9 +17,13 @@ from search.space import SearchSpace
 def test_every_model_has_a_size_on_disk(model: str) -> None:
     plain = {"name": "s", "genes": {"lr": {"low": 1e-4, "high": 1e-2}}, "fixed": {"model": model}}
     space = SearchSpace.from_dict(plain, "s", known=gene_limits())
-    few = Settings(trials=10, concurrent=1, keep_checkpoints="best:1")
-    more = Settings(trials=10, concurrent=1, keep_checkpoints="best:3")
-    assert disk_need(space, more) - disk_need(space, few) == 2 * weight_bytes(model, "full")
+    few = Settings(trials=10, concurrent=1, keep_checkpoints="best:1", halving="stop")
+    more = Settings(trials=10, concurrent=1, keep_checkpoints="best:3", halving="stop")
+    weights = weight_bytes(model, "full")
+    assert disk_need(space, more) - disk_need(space, few) == 2 * weights
+    pausing = replace(few, halving="promote")
+    assert disk_need(space, pausing) - disk_need(space, few) == 8 * COPIES_PAUSED * weights
+    assert disk_need(space, replace(pausing, early_stopping=False)) == disk_need(space, few)
 
 
 def test_the_dense_head_of_vgg16_is_counted() -> None:

@@ -179,6 +179,83 @@ def test_the_study_stops_trials_and_what_they_held_is_freed(run: Run, tmp_path: 
             assert [e.kind for e in events if e.number == trial.number][-1] == "end"
 
 
+PROMOTE = Halving(grace=1, reduction=2, promote=True)
+
+
+def steps_run(study: Study, number: int) -> list[str]:
+    return [line for line in log_of(study, number) if line != "closed"]
+
+
+def test_trials_pause_at_rungs_and_go_on_from_their_checkpoint_when_they_are_the_best(
+    run: Run, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    with make(tmp_path, halving=PROMOTE) as study:
+        run(study, Line(), Budget(trials=16), events.append)
+        trials = study.trials()
+        assert study.counts()["paused"] == study.counts()["running"] == 0
+    kinds = {n: [e.kind for e in events if e.number == n] for n in range(16)}
+    assert kinds[0] == ["start", "step", "step", "step", "end"], "the first is not compared"
+    assert sum(k.count("pause") for k in kinds.values()) >= 8
+    promoted = [t for t in trials if t.user_attrs.get("promoted")]
+    assert promoted
+    for trial in trials:
+        steps = len(trial.intermediate_values)
+        assert steps_run(study, trial.number) == [f"step {n}" for n in range(1, steps + 1)]
+        assert kinds[trial.number].count("end") == 1
+        resumed = kinds[trial.number].count("retry")
+        assert trial.user_attrs["attempt"] == resumed
+        assert len(trial.user_attrs["spans"]) == 1 + resumed
+        if trial.state == TrialState.PRUNED:
+            assert trial.user_attrs["reason"] == f"stopped early after step {steps}"
+    reached = sorted((t.params["x"], len(t.intermediate_values)) for t in trials[1:])
+    assert [n > 1 for _, n in reached].count(True) >= 15 // 2, "half have passed the first rung"
+    assert reached[-1][1] == 3, "the best of all is complete"
+    assert all(n > 1 for _, n in reached[-(15 // 2) :]), "those that are in the end the best half"
+
+
+def test_a_search_cut_off_with_paused_trials_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    class CutError(Exception):
+        pass
+
+    def paths(name: str) -> Path:
+        return tmp_path / name
+
+    with make(paths("whole"), halving=PROMOTE, sampler="genetic") as study:
+        run_serial(study, Line(), Budget(trials=14))
+        whole = study.trials()
+    for kind, nth in (("pause", 4), ("step", 9), ("retry", 1), ("end", 2)):
+        left = [nth]
+
+        def cut(event: Event, kind: str = kind, left: list[int] = left) -> None:
+            left[0] -= event.kind == kind
+            if not left[0]:
+                raise CutError
+
+        folder = paths(f"{kind}{nth}")
+        with make(folder, halving=PROMOTE, sampler="genetic") as study, pytest.raises(CutError):
+            run_serial(study, Line(), Budget(trials=14), cut)
+        with Study.open(folder / "study") as study:
+            assert study.counts()["paused"] > 0
+            run_serial(study, Line(), Budget(trials=14))
+            again = study.trials()
+        for one, two in zip(whole, again, strict=True):
+            assert (one.params, one.values, one.state) == (two.params, two.values, two.state)
+            assert one.intermediate_values == two.intermediate_values
+
+
+def test_paused_trials_wait_for_the_next_run_when_the_time_is_up(run: Run, tmp_path: Path) -> None:
+    with make(tmp_path, halving=PROMOTE) as study:
+        run_serial(study, Line(0.02), Budget(trials=400, seconds=0.6))
+        assert study.counts()["paused"] > 0
+        assert study.counts()["pruned"] == 0
+        asked = len(study.trials())
+        run(study, Line(), Budget(trials=asked))
+        counts = study.counts()
+        assert counts["paused"] == counts["interrupted"] == 0
+        assert counts["complete"] + counts["pruned"] == asked == len(study.trials())
+
+
 def test_when_the_time_is_up_trials_stay_to_be_gone_on_with(run: Run, tmp_path: Path) -> None:
     with make(tmp_path) as study:
         run(study, Line(0.05), Budget(trials=400, seconds=0.9))

@@ -57,6 +57,15 @@ def test_unfinished_trials_run_only_while_a_driver_lives(make: SimpleNamespace) 
     assert row(trial, False).state == "interrupted"
 
 
+def test_a_trial_that_waits_at_a_rung_is_paused_with_or_without_a_driver(
+    make: SimpleNamespace,
+) -> None:
+    trial = make.trial(0, "running", attrs={"paused": 2})
+    assert row(trial, True).state == row(trial, False).state == "paused"
+    assert row(make.trial(0, "running", attrs={"paused": None}), True).state == "running"
+    assert row(make.trial(0, "pruned", attrs={"paused": 2}), True).state == "pruned"
+
+
 def test_value_of_a_trial_that_is_not_complete_is_its_best_epoch(make: SimpleNamespace) -> None:
     pruned, failed = (
         row(make.trial(0, "pruned", value=0.7), False),
@@ -81,7 +90,8 @@ def test_best_is_complete_and_the_first_of_equals(make: SimpleNamespace) -> None
 def test_states_are_counted_and_add_up(make: SimpleNamespace) -> None:
     counts = count_states(row(t, True) for t in make.mixed())
     assert counts == {
-        "complete": 24, "pruned": 2, "failed": 2, "running": 2, "interrupted": 0, "total": 30
+        "complete": 24, "pruned": 2, "failed": 2, "running": 2, "paused": 0,
+        "interrupted": 0, "total": 30
     }  # fmt: skip
     assert list(counts)[:-1] == list(STATES)
 

@@ -19,7 +19,7 @@ def test_every_kind_of_study_has_a_status(make: SimpleNamespace, any_trials: lis
     record = json.loads(json.dumps(status_of(make.view(any_trials), now=1.8e9)))
     assert set(record["best"]) >= {"number", "value", "interval", "params", "test"}
     assert set(record["trials"]) == {
-        "complete", "pruned", "failed", "running", "interrupted", "total"
+        "complete", "pruned", "failed", "running", "paused", "interrupted", "total"
     }  # fmt: skip
     assert record["name"] in status_text(record)
 

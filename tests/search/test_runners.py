@@ -250,6 +250,7 @@ def test_paused_trials_wait_for_the_next_run_when_the_time_is_up(run: Run, tmp_p
         assert study.counts()["paused"] > 0
         assert study.counts()["pruned"] == 0
         asked = len(study.trials())
+    with Study.open(tmp_path / "study") as study:
         run(study, Line(), Budget(trials=asked))
         counts = study.counts()
         assert counts["paused"] == counts["interrupted"] == 0

@@ -57,6 +57,12 @@ def fronts(values: Sequence[Values], directions: Sequence[str]) -> list[list[int
     """
     if not values:
         return []
+    if len(directions) == 1:  # DEAP's sorting wants two objectives at least
+        ranked: dict[float, list[int]] = {}
+        for index in sorted(range(len(values)), key=lambda i: values[i][0]):
+            ranked.setdefault(values[index][0], []).append(index)
+        best_last = [sorted(front) for front in ranked.values()]
+        return best_last[::-1] if directions[0] == "maximize" else best_last
     found = sortLogNondominated(_points(values, directions), len(values))
     return [sorted(point.index for point in front) for front in found if front]
 

@@ -117,3 +117,9 @@ def test_what_is_not_judged_is_on_no_front() -> None:
     found[1].values = [0.5, float("nan")]
     assert pareto.front(found, BOTH) == []
     assert pareto.front([], BOTH) == []
+
+
+def test_of_one_objective_each_value_is_a_front() -> None:
+    values = [(float(v),) for v in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5)]
+    assert pareto.fronts(values, ["maximize"]) == [[5], [7], [4, 8, 10], [2], [0, 9], [6], [1, 3]]
+    assert pareto.fronts(values, ["minimize"]) == [[1, 3], [6], [0, 9], [2], [4, 8, 10], [7], [5]]

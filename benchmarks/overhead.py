@@ -23,25 +23,12 @@ from search.budget import Budget
 from search.events import Event
 from search.objective import Outcome, Step, Steps, Task
 from search.serial import run_serial
-from search.space import SearchSpace
 from search.study import Study, StudyConfig
 from search.tune import Resources, Usage, run_tune
 
+from .search.cost import space
+
 REPORTS = 5
-
-
-def space(genes: int) -> SearchSpace:
-    """A space with choices, integers, logarithms and a condition."""
-    found: dict[str, Any] = {"model": {"choices": ["a", "b"]}}
-    kinds: list[dict[str, Any]] = [
-        {"low": 1e-5, "high": 1e-1, "log": True},
-        {"low": 0.0, "high": 1.0},
-        {"type": "int", "low": 1, "high": 64},
-        {"low": 0.0, "high": 0.5, "step": 0.1, "when": {"model": "b"}},
-    ]
-    for index in range(genes - 1):
-        found[f"gene{index}"] = kinds[index % len(kinds)]
-    return SearchSpace.from_dict({"name": "overhead", "genes": found}, "overhead")
 
 
 def nothing(task: Task) -> Steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
@@ -43,11 +44,7 @@ def union(
     conditional genes. The latest distribution counts where one changed; ``given`` counts
     before anything seen. Genes that can take one value only are left out.
     """
-    seen: dict[str, BaseDistribution] = {}
-    for trial in trials:
-        seen.update(trial.distributions)
-    seen.update(given or {})
-    return {name: seen[name] for name in sorted(seen) if not seen[name].single()}
+    return past(trials, StudyDirection.MAXIMIZE).genes(sys.maxsize, given)
 
 
 def design(
@@ -194,11 +191,10 @@ class History:
         """The same by ``scores``; trials that nothing is known of are left out."""
         found = []
         for trial in trials:
-            value, doubt = (
-                (math.nan, 0.0) if is_bad(trial) else scores.get(trial.number, (None, 0.0))
-            )
-            if value is not None:
-                found.append(Observation(trial.number, self.place(trial), value, doubt))
+            if is_bad(trial):
+                found.append(Observation(trial.number, self.place(trial), math.nan, 0.0))
+            elif trial.number in scores:
+                found.append(Observation(trial.number, self.place(trial), *scores[trial.number]))
         return found
 
     def population(self, size: int) -> list[Individual]:

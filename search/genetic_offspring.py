@@ -13,7 +13,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from .coding import levels
 from .conditions import Condition, expressed
 from .genetic_model import Model
 from .genetic_operators import Credit, Genome, Individual, Operators
@@ -118,7 +117,7 @@ def _roots(parent: Genome) -> list[Individual]:
 def _immigrant(operators: Operators) -> Candidate:
     rng, layout = operators.rng, operators.layout
     numbers = [rng.random() for _ in layout.numeric]
-    classes = [rng.randrange(levels(layout.space[name]) or 1) for name in layout.classes]
+    classes = [rng.randrange(count) for count in layout.counts]
     return Candidate(numbers, classes, frozenset(layout.space), Credit())
 
 
@@ -133,10 +132,14 @@ def _expressed(
 
 
 def operator_of(candidate: Candidate, values: Mapping[str, Any]) -> str:
-    """Which operators a candidate's genes came by, in one generation or several."""
+    """Which operators a candidate's genes came by, in one generation or several.
+
+    Where an immigrant was the other parent there is one tried ancestor, and every change of
+    it counts as a mutation.
+    """
     if not candidate.roots:
         return "random"
-    new = any(all(v != r.values[n] for r in candidate.roots) for n, v in values.items())
     if len(candidate.roots) == 1:
         return "mutation"
+    new = any(all(v != r.values[n] for r in candidate.roots) for n, v in values.items())
     return "crossover+mutation" if new else "crossover"

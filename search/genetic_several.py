@@ -9,7 +9,6 @@ is drawn anew for every ask, so that one ask after the other pulls at another pa
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,13 +51,6 @@ def with_several(found: History, study: Study, number: int) -> History:
     return replace(found, scores=scores(list(looked_at.values()), directions, by))
 
 
-def _single(trial: FrozenTrial, value: float | None) -> FrozenTrial:
-    """The trial as one of a study of one objective."""
-    single = copy.copy(trial)
-    single.values = None if value is None else [value]
-    return single
-
-
 def scores(
     trials: Sequence[FrozenTrial], directions: Sequence[str], by: Sequence[float]
 ) -> dict[int, Score]:
@@ -74,9 +66,7 @@ def scores(
     """
     complete = judged(trials, directions)
     values = {t.number: [float(v) for v in t.values] for t in complete}
-    up = directions[0] == "maximize"
-    firsts = [_single(t, values[t.number][0] if t.number in values else None) for t in trials]
-    guessed = estimates(firsts, up)
+    guessed = estimates(trials, directions[0] == "maximize")
     doubts: dict[int, float] = dict.fromkeys(values, 0.0)
     for trial in trials:
         others = others_of(trial)

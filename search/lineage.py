@@ -260,28 +260,30 @@ def generations(
 
 def diversity(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution]) -> float | None:
     """Mean pairwise distance of ``trials``, or None with fewer than two."""
-    places = [_place(trial, space) for trial in trials]
-    pairs = [_apart(one, two, space) for one, two in combinations(places, 2)]
+    places = [place(trial.params, space) for trial in trials]
+    pairs = [apart(one, two, space) for one, two in combinations(places, 2)]
     return sum(pairs) / len(pairs) if pairs else None
 
 
 def distance(one: FrozenTrial, two: FrozenTrial, space: Mapping[str, BaseDistribution]) -> float:
-    """How far two trials lie apart, from 0 to 1.
+    """How far two trials lie apart, from 0 to 1; see `apart`."""
+    return apart(place(one.params, space), place(two.params, space), space)
+
+
+def place(params: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> dict[str, float]:
+    """Where ``params`` lie in the unit interval, those of the genes of ``space``."""
+    return {n: to_unit(space[n], fit(space[n], v)) for n, v in params.items() if n in space}
+
+
+def apart(
+    one: Mapping[str, float], two: Mapping[str, float], space: Mapping[str, BaseDistribution]
+) -> float:
+    """How far two places lie apart, from 0 to 1.
 
     The mean over the genes that took part in either: numbers by their distance in the unit
     interval, choices 0 or 1, and 1 for a gene that took part in one only (Gower, "A General
     Coefficient of Similarity", 1971).
     """
-    return _apart(_place(one, space), _place(two, space), space)
-
-
-def _place(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> dict[str, float]:
-    return {n: to_unit(space[n], fit(space[n], v)) for n, v in trial.params.items() if n in space}
-
-
-def _apart(
-    one: Mapping[str, float], two: Mapping[str, float], space: Mapping[str, BaseDistribution]
-) -> float:
     names = one.keys() | two.keys()
     total = 0.0
     for name in sorted(names):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -33,15 +34,11 @@ class _Point:
         self.fitness = _kind(tuple(directions))(tuple(values))
 
 
-_KINDS: dict[tuple[str, ...], type[base.Fitness]] = {}
-
-
+@cache
 def _kind(directions: tuple[str, ...]) -> type[base.Fitness]:
     """DEAP's fitness for ``directions``; a class of its own, since weights belong to a class."""
-    if directions not in _KINDS:
-        weights = tuple(1.0 if d == "maximize" else -1.0 for d in directions)
-        _KINDS[directions] = type("Fitness", (base.Fitness,), {"weights": weights})
-    return _KINDS[directions]
+    weights = tuple(1.0 if d == "maximize" else -1.0 for d in directions)
+    return type("Fitness", (base.Fitness,), {"weights": weights})
 
 
 def _points(values: Sequence[Values], directions: Sequence[str]) -> list[_Point]:

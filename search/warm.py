@@ -25,7 +25,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from .coding import to_unit
+from .lineage import apart, place
 from .past import fit, merit, params_of, visible
 from .prior import EarlierStudy, Prior, PriorPoint, index_of
 
@@ -135,30 +135,15 @@ def _spread(
     ranked: Sequence[tuple[int, dict[str, Any]]], space: Mapping[str, BaseDistribution]
 ) -> list[tuple[int, dict[str, Any]]]:
     """The first, then always the one farthest from those before; no two alike."""
-    chosen: list[tuple[int, dict[str, Any]]] = list(ranked[:1])
-    while len(chosen) < PER_STUDY:
-        gaps = [min(_apart(space, p, other) for _, other in chosen) for _, p in ranked]
-        best = max(range(len(ranked)), key=lambda i: (gaps[i], -i), default=None)
-        if best is None or gaps[best] == 0.0:
+    places = [place(params, space) for _, params in ranked]
+    chosen = [0] if ranked else []
+    while chosen and len(chosen) < PER_STUDY:
+        gaps = [min(apart(here, places[i], space) for i in chosen) for here in places]
+        best = max(range(len(ranked)), key=lambda i: (gaps[i], -i))
+        if gaps[best] == 0.0:
             break
-        chosen.append(ranked[best])
-    return chosen
-
-
-def _apart(
-    space: Mapping[str, BaseDistribution], one: Mapping[str, Any], two: Mapping[str, Any]
-) -> float:
-    """Gower's distance over the genes that either has, from 0 to 1."""
-    names = one.keys() | two.keys()
-    total = 0.0
-    for name in sorted(names):
-        if name not in one or name not in two:
-            total += 1.0
-        elif isinstance(space[name], CategoricalDistribution):
-            total += float(one[name] != two[name])
-        else:
-            total += abs(to_unit(space[name], one[name]) - to_unit(space[name], two[name]))
-    return total / len(names) if names else 0.0
+        chosen.append(best)
+    return [ranked[i] for i in chosen]
 
 
 def proposal(

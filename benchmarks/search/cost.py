@@ -56,7 +56,7 @@ def space(genes: int) -> SearchSpace:
     ]
     for index in range(genes - 1):
         found[f"gene{index}"] = kinds[index % len(kinds)]
-    return SearchSpace.from_dict({"name": "cost", "genes": found}, "cost")
+    return SearchSpace.from_dict({"name": "genes", "genes": found}, "genes")
 
 
 @dataclass(frozen=True)

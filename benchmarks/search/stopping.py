@@ -22,7 +22,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -33,17 +33,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from rich.table import Table
 
+from search.coding import from_unit
 from search.files import write_json
 from search.halving import Halving, default_halving
 from search.objective import Outcome, Step, Task
 from search.seeds import derive
 from search.space import SearchSpace
+from search.space_genes import Gene
 from search.study import Study, StudyConfig
 
 from .judged import append
-from .problems import EPOCHS, JUDGE_TASKS, TUNE_TASKS, Curve, lcbench_curve
+from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, Curve, lcbench_curve
+from .stopping_report import show
 
 LOG = Path(__file__).with_name("stopping_judged.jsonl")
 NEAR = 0.002
@@ -59,16 +61,8 @@ POLICIES: dict[str, Halving | None] = {
 }
 """``promote`` and ``stop`` are what a search uses; the others show what their parts are for."""
 NOISES = (0.0, 0.5, 1.5)
-GENES = {
-    "batch_size": {"type": "int", "low": 16, "high": 512, "log": True},
-    "learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
-    "momentum": {"low": 0.1, "high": 0.99},
-    "weight_decay": {"low": 1e-5, "high": 0.1},
-    "num_layers": {"type": "int", "low": 1, "high": 5},
-    "max_units": {"type": "int", "low": 64, "high": 1024, "log": True},
-    "max_dropout": {"low": 0.0, "high": 1.0},
-}
-"""`benchmarks.search.problems.LCBENCH` as a study's space."""
+GENES = {name: Gene(name, dist).to_dict() for name, dist in LCBENCH.items()}
+"""LCBench's genes as a study's space."""
 
 
 @dataclass(frozen=True)
@@ -115,18 +109,11 @@ class Result(NamedTuple):
 def spread(task: str) -> float:
     """Standard deviation of the final values of the best tenth of 200 random recipes."""
     rng = np.random.default_rng(derive(0, "spread", task))
-    space = SearchSpace.from_dict({"genes": GENES}, "lcbench")
     finals = []
     for _ in range(200):
-        params = {n: _drawn(dist, rng) for n, dist in space.distributions().items()}
+        params = {name: from_unit(dist, float(rng.random())) for name, dist in LCBENCH.items()}
         finals.append(lcbench_curve(task, params).validation[-1])
     return float(np.std(sorted(finals)[-20:]))
-
-
-def _drawn(dist: Any, rng: np.random.Generator) -> Any:
-    from search.coding import from_unit
-
-    return from_unit(dist, float(rng.random()))
 
 
 class Replay:
@@ -245,44 +232,6 @@ def compared(result: Result, full: Result) -> dict[str, float]:
         "survived": result.survived,
         "pauses": float(result.pauses),
     }
-
-
-COLUMNS = {
-    "epochs": ("epochs", 3),
-    "seconds": ("seconds", 3),
-    "final": ("final, points", 2),
-    "test": ("test, points", 2),
-    "near": ("within 0.2", 2),
-    "reached": ("until there", 3),
-    "lost": ("best lost", 2),
-    "survived": ("top tenth kept", 2),
-    "pauses": ("pauses", 0),
-}
-
-
-def show(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
-    """A table for each sampler and noise: the median task, and the lowest and highest."""
-    kinds: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        kinds.setdefault((row["sampler"], row["noise"]), []).append(row)
-    for (sampler, noise), group in kinds.items():
-        title = f"{sampler}, noise {noise:g} sd of the top tenth, {group[0]['runs']} runs a policy"
-        table = Table(title=title, title_justify="left", box=None)
-        table.add_column("policy", no_wrap=True)
-        for name, _ in COLUMNS.values():
-            table.add_column(name, justify="right")
-        for row in group:
-            table.add_row(row["policy"], *(_cell(key, row[key]) for key in COLUMNS))
-        console.print(table)
-
-
-def _cell(key: str, found: Mapping[str, float]) -> str:
-    scale = 100 if key in ("final", "test") else 1
-    digits = COLUMNS[key][1]
-    if key == "lost":  # of all runs, so that one task cannot hide behind the others
-        return f"{found['median']:.2f} (mean {found['mean']:.2f})"
-    low, high = (f"{scale * found[end]:.{digits}f}" for end in ("low", "high"))
-    return f"{scale * found['median']:.{digits}f} ({low} to {high})"
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ class _Pymoo(Batches):
             problem, termination=get_termination("n_eval", 10**9), seed=task.seed, verbose=False
         )
 
+    @abstractmethod
     def values(self, point: Any) -> Params:
         """The genes of one individual's variables."""
-        raise NotImplementedError
 
     def first(self) -> list[Params]:
         """The initial population."""

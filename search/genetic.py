@@ -57,8 +57,8 @@ class GeneticSampler(BaseSampler):
     is NSGA-II's; see `search.genetic_several`.
 
     The first ``population_size`` trials are a Latin hypercube. After them many children are
-    bred from the population, and the one that a Gaussian process over the finished trials
-    finds most promising becomes the trial; docs/search.md has the steps and their sources.
+    bred from the population, and the one that Gaussian processes over the finished trials
+    find most promising becomes the trial; docs/search.md has the steps and their sources.
     The population are the ``population_size`` trials with the highest expected value.
     Pruned trials count by an estimate of their final value; failed ones are never parents,
     and count as the worst. No combination of the genes that matter is tried twice, as long
@@ -204,13 +204,15 @@ class GeneticSampler(BaseSampler):
             bred = None
             if self._surrogate:
                 with one_thread():
-                    bred = self._choose(history, rng, fixed)
+                    bred = self._choose(history, number, rng, fixed)
             bred = bred or self._breed(history, rng, fixed)
             if bred is not None:
                 return bred
         return self._random(history, rng, fixed)
 
-    def _choose(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
+    def _choose(
+        self, history: History, number: int, rng: Random, fixed: dict[str, Any]
+    ) -> _Child | None:
         """The most promising of many offspring, or None if all of them were tried before."""
         looked_at = history.chosen(LOOKED_AT)
         rules = conditions((trial.params for trial in looked_at), history.layout.space)
@@ -222,6 +224,7 @@ class GeneticSampler(BaseSampler):
             early,
             history.observed([*looked_at, *history.failed[-FAILURES:]]),
             [history.place(trial) for trial in history.running],
+            number,
         )
         population = history.promising(looked_at, model.expected, self.population_size)
         operators = Operators(history.layout, rng, self._tournament)

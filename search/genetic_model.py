@@ -1,6 +1,6 @@
 """What a genetic algorithm expects of offspring that were not tried: its surrogate.
 
-The surrogate is a Gaussian process over the finished trials. It judges in three ways:
+The surrogate is a mixture of Gaussian processes over the finished trials. It judges in three ways:
 which of the trials are the best parents, by their expected value and not by their lucky
 one; which of many offspring promises most, by the expected improvement; and what the
 running trials will come to, so that parallel workers don't propose the same.
@@ -21,7 +21,9 @@ from scipy.special import log_ndtr
 from .coding import levels
 from .conditions import Condition
 from .genetic_operators import Layout
-from .surrogate import Array, Data, GaussianProcess, fitted
+from .kernels import Array
+from .surrogate import Data, GaussianProcess
+from .surrogate_fit import fitted
 
 Indices = NDArray[np.int64]
 Place = tuple[Sequence[float], Sequence[int]]
@@ -34,7 +36,12 @@ FAILURES = 40
 FITTED_ON = 100
 """The same, for its lengths, amplitude and noise."""
 GROWTH = 1.1
-"""The lengths are fitted anew when the number of trials has grown by this factor."""
+"""The covariances are fitted anew when the number of trials has grown by this factor."""
+AMBITIONS = (0.0, 0.1)
+"""Improvements looked for, in standard deviations of the values, by one ask after the other.
+
+Without the second a search can spend dozens of trials on the last digits of one recipe.
+"""
 FLOOR = 2.0
 """Values further below the median than this many times the best one's lead count as that far.
 
@@ -152,9 +159,10 @@ class Model:
 
     Args:
         features: how genes become rows.
-        early: finished trials with values to fit the lengths on, at least one.
+        early: finished trials with values to fit the covariances on, at least one.
         seen: finished trials to expect values from, at least one with a value.
         running: genes of the trials that are running.
+        number: the trial that asks.
     """
 
     def __init__(
@@ -163,14 +171,20 @@ class Model:
         early: Sequence[Observation],
         seen: Sequence[Observation],
         running: Sequence[Place],
+        number: int,
     ) -> None:
         self._features = features
-        process = GaussianProcess(self._data(seen), fitted(self._data(early)))
-        mean, _ = process.predict(process.data.points)
-        self.expected = {o.number: float(m) for o, m in zip(seen, mean, strict=True)}
+        belief, data = fitted(self._data(early)), self._data(seen)
+        members = [GaussianProcess(data, kernel) for kernel in belief.kernels]
+        means = np.array([member.expected() for member in members])
+        self.expected = {
+            o.number: float(m) for o, m in zip(seen, belief.weights @ means, strict=True)
+        }
         """Expected standardised value of each trial seen, by number."""
-        self._best = float(mean.max())
-        self._process = process.believing(self.rows(running))
+        self._goals = means.max(axis=1) + AMBITIONS[number % len(AMBITIONS)]
+        self._weights = np.log(belief.weights)
+        places = self.rows(running)
+        self._members = [member.believing(places) for member in members]
 
     def rows(self, places: Sequence[Place]) -> Array:
         """Genes as rows, shape (n, genes)."""
@@ -183,9 +197,17 @@ class Model:
         )
 
     def promise(self, rows: Array) -> Array:
-        """Log expected improvement over the best trial's expected value, shape (n,)."""
-        mean, sd = self._process.predict(rows)
-        return log_expected_improvement(mean, sd, self._best)
+        """Log expected improvement over the best trial's expected value, shape (n,).
+
+        The mean over the members of the mixture.
+        """
+        apart = self._members[0].data.gaps(rows)
+        found = np.full(len(rows), -np.inf)
+        for member, weight, goal in zip(self._members, self._weights, self._goals, strict=True):
+            mean, sd = member.predict(rows, apart)
+            improvement = log_expected_improvement(mean, sd, float(goal))
+            found = np.logaddexp(found, weight + improvement)
+        return found
 
     def _data(self, seen: Sequence[Observation]) -> Data:
         values, unit = scaled(np.array([o.value for o in seen]))

@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import track
 
-from . import cells, judged, running
+from . import ablation, cells, judged, running
 from . import report as reporting
 from .contenders import Entry, entry, registry
+from .pieces import PIECES
 from .problems import half as half_of
 
 HERE = Path(__file__).parent
@@ -93,11 +94,29 @@ def run(
         names, seen, trials = names[:: max(1, len(names) // FAST_PROBLEMS)], seen[:FAST_SEEDS], 50
     known = [(name, made.version(), made.slow) for name, made in chosen.items()]
     plan = running.plan(known, names, seen, slow_seeds, trials, SLOW_TRIALS)
-    with ExitStack() as stack:
-        for name in chosen:
-            _lock(stack, cells.path_of(folder, name))
-        _run(folder, list(chosen), plan, jobs, fresh)
+    _run(folder, list(chosen), plan, jobs, fresh)
     _report(folder, half, fast, False)
+
+
+@main.command("ablation")
+@OUT
+@click.option("--pieces", default=",".join(PIECES), help="Names with commas [all].")
+@click.option("--seeds", default="0-4", show_default=True)
+@click.option("--trials", default=100, show_default=True)
+@click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
+def ablate(out: Path | None, pieces: str, seeds: str, trials: int, jobs: int) -> None:
+    """Our sampler without each of its pieces, against itself, on the tuning problems."""
+    folder, seen, names = _folder("tune", False, out), _seeds(seeds), pieces.split(",")
+    unknown = [name for name in names if name not in PIECES]
+    if unknown:
+        raise click.ClickException(f"no piece {', '.join(unknown)}; there are {', '.join(PIECES)}")
+    wanted = [ablation.OURS, *map(ablation.variant, names)]
+    known = [(name, entry(name).version(), False) for name in wanted]
+    _run(folder, wanted, running.plan(known, half_of("tune"), seen, 0, trials, trials), jobs, True)
+    found = {name: cells.read(cells.path_of(folder, name)) for name in wanted}
+    # Only what was asked for: another run may have left cells of other seeds.
+    found = {n: {k: c for k, c in mine.items() if k[1] in seen} for n, mine in found.items()}
+    ablation.report(found, names, RESULTS / "ablation.json", console)
 
 
 @main.command()
@@ -166,6 +185,15 @@ def _lock(stack: ExitStack, path: Path) -> None:
 
 
 def _run(folder: Path, names: list[str], plan: list[running.Job], jobs: int, fresh: bool) -> None:
+    with ExitStack() as stack:
+        for name in names:
+            _lock(stack, cells.path_of(folder, name))
+        _locked_run(folder, names, plan, jobs, fresh)
+
+
+def _locked_run(
+    folder: Path, names: list[str], plan: list[running.Job], jobs: int, fresh: bool
+) -> None:
     files = {name: cells.path_of(folder, name) for name in names}
     for path in files.values():
         cells.tidy(path)

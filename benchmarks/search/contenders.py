@@ -28,6 +28,7 @@ from optuna.samplers import (
 from search.genetic import GeneticSampler
 
 from .fingerprint import fingerprint
+from .pieces import PIECES, Piece, without
 from .problems import Problem
 
 
@@ -116,12 +117,45 @@ def _own_version() -> str:
 
 
 def _own(options: dict[str, Any] | None = None) -> Entry:
-    options = options or {}
+    options = dict(options or {})
+    piece = options.pop("without", None)
+    if piece is not None:
+        return _own_without(piece, options)
     return Entry(
         _optuna(lambda problem, seed: GeneticSampler(seed=seed, **options)),
         _own_version,
-        note="" if not options else "not the defaults: an ablation",
+        note="" if not options else "not the defaults",
     )
+
+
+class _Without(OptunaContender):
+    """Our sampler without one of its pieces, from its making until it is closed."""
+
+    def __init__(self, problem: Problem, seed: int, piece: Piece, options: dict[str, Any]) -> None:
+        self._absence = without(piece)
+        self._absence.__enter__()
+        super().__init__(problem, GeneticSampler(seed=seed, **{**piece.options, **options}))
+
+    def close(self) -> None:
+        """The piece is back in its place."""
+        self._absence.__exit__(None, None, None)
+
+
+def _own_without(name: str, options: dict[str, Any]) -> Entry:
+    """An ablation.
+
+    Raises:
+        ValueError: there is no such piece.
+    """
+    if name not in PIECES:
+        raise ValueError(f"there is no piece {name!r}; there are {', '.join(PIECES)}")
+    piece = PIECES[name]
+
+    def make(problem: Problem, seed: int, n_trials: int) -> Contender:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        return _Without(problem, seed, piece, options)
+
+    return Entry(make, lambda: f"{_own_version()}, {piece.instead}", note=piece.instead)
 
 
 OPTUNA_SIDE = "ours-"
@@ -198,6 +232,8 @@ def registry() -> dict[str, Entry]:
 def entry(name: str) -> Entry:
     """The sampler ``name``; ``genetic:population_size=20,scheme=generational`` is a variant.
 
+    ``genetic:without=immigrants`` lacks one of the `pieces`.
+
     ``ours-tpe`` and its like are the samplers that ``cxrsearch optuna`` offers, with the settings
     of `search.samplers`; they take options too, as ``ours-tpe:n_startup_trials=5``.
 
@@ -215,7 +251,7 @@ def entry(name: str) -> Entry:
         raise ValueError(f"only genetic and {OPTUNA_SIDE}NAME take options, got {name!r}")
     options = _options(name, rest)
     made = _own(options)
-    GeneticSampler(seed=0, **options)
+    GeneticSampler(seed=0, **{k: v for k, v in options.items() if k != "without"})
     return made
 
 

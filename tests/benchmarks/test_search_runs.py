@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.search import cells, contenders, running
+from benchmarks.search import ablation, cells, contenders, running
 from benchmarks.search.fingerprint import fingerprint
+from benchmarks.search.pieces import PIECES
 from benchmarks.search.problems import problem
 
 WHERE = "ackley-noisy"
@@ -171,3 +172,50 @@ def test_the_fingerprint_follows_what_is_used(tmp_path: Path) -> None:
     assert of(first, other.replace("idle = 1", "idle = 2")) == same
     assert of(first.replace("LIMIT = 3", "LIMIT = 4"), other) != same
     assert of(first, other.replace("SCALE = 2", "SCALE = 5")) != same
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_a_piece_that_is_taken_out_changes_the_search_and_is_put_back(name: str) -> None:
+    this = problem("models-three-noisy")
+
+    def run(sampler: str) -> list[dict[str, object]]:
+        contender = contenders.entry(sampler).make(this, 0, 30)
+        asked = []
+        try:
+            for trial in range(30):
+                key, params = contender.ask()
+                asked.append(params)
+                contender.tell(key, params, this.evaluate(params, running.noise("x", 0, trial))[0])
+        finally:
+            contender.close()
+        return asked
+
+    whole = run("genetic")
+    assert run(ablation.variant(name)) != whole
+    assert run("genetic") == whole
+
+
+def test_a_piece_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no piece 'luck'; there are surrogate, "):
+        contenders.entry("genetic:without=luck")
+
+
+def test_an_ablation_says_how_much_worse_the_sampler_is_without_a_piece() -> None:
+    def of(sampler: str, true: float) -> cells.Cell:
+        best = ((0, true, true),)
+        seconds, ask = (0.1, 0.2), (0.1, 0.1)
+        name = "models-two"
+        return cells.Cell(
+            sampler, "v", False, name, running.definition(name), 0, 50, best, seconds, ask
+        )
+
+    this = problem("models-two")
+    unit = this.best - this.typical
+    found = {
+        "genetic": {("models-two", 0): of("genetic", this.best - 0.1 * unit)},
+        "genetic:without=floor": {("models-two", 0): of("x", this.best - 0.3 * unit)},
+    }
+    row = ablation.row(found, "floor")
+    assert row["budgets"]["50"]["ratio"][0] == pytest.approx(3.0)
+    assert row["budgets"]["50"]["wins"] == 1.0
+    assert list(row["budgets"]) == ["25", "50"]

@@ -1,0 +1,99 @@
+"""The pieces of the genetic sampler that can be taken out, to see what each is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from importlib import import_module
+from typing import Any
+
+from search import surrogate_fit
+from search.genetic_history import History
+from search.genetic_operators import Individual
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece, and what stands in its place when it is taken out.
+
+    Args:
+        instead: the latter in a few words.
+        settings: values for names within `search`, as ``genetic_offspring.GENERATIONS``.
+        options: of the sampler.
+    """
+
+    instead: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _luckiest(self: History, trials: Any, expected: Any, size: int) -> list[Individual]:
+    return self.population(size)
+
+
+PIECES = {
+    "surrogate": Piece("no surrogate: the first child that is new", options={"surrogate": False}),
+    "mixture": Piece("one covariance, the most probable", {"surrogate_fit.MEMBERS": 1}),
+    "single-genes": Piece(
+        "a covariance of all genes together only",
+        {"surrogate_fit.SHARE": 0.02, "surrogate_fit.SHARE_SPREAD": 1e-3},
+    ),
+    "ambition": Piece("every improvement counts, always", {"genetic_model.AMBITIONS": (0.0,)}),
+    "floor": Piece("the worst values as they are", {"genetic_model.FLOOR": math.inf}),
+    "expected-parents": Piece(
+        "parents by their observed value", {"genetic_history.History.promising": _luckiest}
+    ),
+    "descent": Piece(
+        "420 random candidates, no parents",
+        {
+            "genetic_offspring.CHILDREN": 0,
+            "genetic_offspring.IMMIGRANTS": 420,
+            "genetic_offspring.GENERATIONS": 0,
+        },
+    ),
+    "inner-generations": Piece(
+        "360 children and 60 immigrants, bred once",
+        {"genetic_offspring.CHILDREN": 360, "genetic_offspring.GENERATIONS": 0},
+    ),
+    "immigrants": Piece(
+        "180 children, no immigrants",
+        {
+            "genetic_offspring.CHILDREN": 180,
+            "genetic_offspring.IMMIGRANTS": 0,
+        },
+    ),
+    "crossover": Piece("mutation only", options={"crossover_probability": 0.0}),
+    "fine-and-coarse": Piece("one size of mutation, 0.1", {"genetic_offspring.STEPS": (0.1, 0.1)}),
+}
+"""By name. Where candidates go, others come in their place, so that their number stays."""
+
+
+@contextmanager
+def without(piece: Piece) -> Iterator[None]:
+    """The package `search` with ``piece`` taken out, in this process."""
+    before = [(*_holder(name), value) for name, value in piece.settings.items()]
+    kept = [(holder, name, getattr(holder, name)) for holder, name, _ in before]
+    _forget()
+    for holder, name, value in before:
+        setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        for holder, name, value in kept:
+            setattr(holder, name, value)
+        _forget()
+
+
+def _holder(place: str) -> tuple[Any, str]:
+    """(module or class, name in it) of ``module.NAME`` or ``module.Class.name``."""
+    module, *path, name = place.split(".")
+    return reduce(getattr, path, import_module(f"search.{module}")), name
+
+
+def _forget() -> None:
+    """What was worked out with other settings."""
+    surrogate_fit._fitted.cache_clear()
+    surrogate_fit._normal.cache_clear()

@@ -27,6 +27,8 @@ from .surrogate import one_thread
 LINEAGE = "lineage"
 """User attribute: where a trial's genes come from; see `search.lineage`."""
 SCHEMES = ("steady", "generational")
+INITIAL = 6
+"""Trials before the first child where a surrogate weighs what they leave open."""
 ATTEMPTS = 40
 
 
@@ -56,7 +58,7 @@ class GeneticSampler(BaseSampler):
     DEAP's global generator is neither used nor touched. With several objectives the population
     is NSGA-II's; see `search.genetic_several`.
 
-    The first ``population_size`` trials are a Latin hypercube. After them many children are
+    The first ``initial`` trials are a Latin hypercube. After them many children are
     bred from the population, and the one that Gaussian processes over the finished trials
     find most promising becomes the trial; docs/search.md has the steps and their sources.
     The population are the ``population_size`` trials with the highest expected value.
@@ -84,6 +86,9 @@ class GeneticSampler(BaseSampler):
         mutation_strength: standard deviation of a numeric gene's first mutations in the unit
             interval, without the surrogate. It shrinks with the square root of the number
             of finished trials.
+        initial: trials before the first child, at least 2. By default `INITIAL`, or fewer if the
+            population is smaller; without the surrogate, and in the generational scheme,
+            ``population_size``.
         surrogate: whether offspring are pre-selected. Without it a trial is the first child
             of the best trials so far, pruned ones ranking below complete ones
             (`search.halving.credit`), that is not close to a failed one.
@@ -103,12 +108,15 @@ class GeneticSampler(BaseSampler):
         crossover_probability: float = 0.8,
         mutation_rate: float = 1.5,
         mutation_strength: float = 0.2,
+        initial: int | None = None,
         surrogate: bool = True,
     ) -> None:
         if population_size < 2:
             raise ValueError(f"population_size must be at least 2, got {population_size}")
         if scheme not in SCHEMES:
             raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
+        if initial is not None and initial < 2:
+            raise ValueError(f"initial must be at least 2, got {initial}")
         if tournament < 1:
             raise ValueError(f"tournament must be at least 1, got {tournament}")
         if not 0.0 <= crossover_probability <= 1.0:
@@ -129,6 +137,8 @@ class GeneticSampler(BaseSampler):
         self._rate = mutation_rate
         self._strength = mutation_strength
         self._surrogate = surrogate
+        usual = min(INITIAL, population_size) if surrogate else population_size
+        self._initial = initial or (population_size if scheme == "generational" else usual)
 
     def generation(self, number: int) -> int:
         """The generation that trial ``number`` belongs to."""
@@ -183,7 +193,7 @@ class GeneticSampler(BaseSampler):
         if param_name in carried:
             return fit(param_distribution, carried[param_name])
         space = {param_name: param_distribution}
-        return design(self.seed, trial.number, self.population_size, space)[param_name]
+        return design(self.seed, trial.number, self._initial, space)[param_name]
 
     def _child(self, history: History, trial: FrozenTrial) -> _Child:
         number, space = trial.number, history.layout.space
@@ -192,11 +202,11 @@ class GeneticSampler(BaseSampler):
             for name, value in trial.system_attrs.get("fixed_params", {}).items()
             if name in space
         }
-        enough = len(history.ranked) >= max(2, self.population_size // 2)
+        enough = len(history.ranked) >= max(2, self._initial // 2)
         rng = Random(derive(self.seed, "child", number))
-        if number < self.population_size or not enough:
-            label = "initial" if number < self.population_size else "random"
-            drawn = design(self.seed, number, self.population_size, space)
+        if number < self._initial or not enough:
+            label = "initial" if number < self._initial else "random"
+            drawn = design(self.seed, number, self._initial, space)
             first = _Child({**drawn, **fixed}, label)
             if not space or not history.is_tried(first.values):
                 return first

@@ -39,6 +39,8 @@ def _genetic(
     crossover_probability: float = 0.8,
     mutation_rate: float = 1.5,
     mutation_strength: float = 0.2,
+    initial: int | None = None,
+    surrogate: bool = True,
 ) -> BaseSampler:
     return GeneticSampler(
         seed=seed,
@@ -49,6 +51,8 @@ def _genetic(
         crossover_probability=crossover_probability,
         mutation_rate=mutation_rate,
         mutation_strength=mutation_strength,
+        initial=initial,
+        surrogate=surrogate,
     )
 
 

@@ -24,7 +24,7 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
 
-from search.genetic import GeneticSampler
+from search.genetic import INITIAL, GeneticSampler
 from search.genetic_history import History, design
 from search.genetic_operators import Layout, Operators, private, reflect
 
@@ -352,7 +352,8 @@ def test_a_range_that_changes_is_kept_to() -> None:
     study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=1))
     study.optimize(objective, n_trials=30)
     assert all(t.params["x"] <= 5 and t.params["n"] <= 5 for t in study.trials[15:])
-    assert study.trials[16].params["x"] > 4  # bred from parents at the old top, then clipped
+    # Parents at the old top, clipped: their children begin at the new one.
+    assert max(t.params["x"] for t in study.trials[15:18]) > 4
 
 
 def test_fixed_genes_of_an_enqueued_trial_are_respected() -> None:
@@ -370,7 +371,7 @@ def test_lineage_names_parents_operator_and_changes() -> None:
     study.optimize(recipe, n_trials=40)
     for trial in study.trials:
         entry = trial.user_attrs["lineage"]
-        if trial.number < 10:
+        if trial.number < INITIAL:
             assert (entry["parents"], entry["operator"]) == ([], "initial")
             continue
         if entry["operator"] == "random":  # an immigrant that promised most
@@ -511,3 +512,28 @@ def test_the_surrogate_looks_at_the_best_and_the_latest() -> None:
     assert [t.number for t in history.chosen(6)] == [0, 1, 2, 97, 98, 99]
     assert [t.number for t in history.chosen(6, 50)] == [0, 1, 2, 47, 48, 49]
     assert [t.number for t in history.chosen(6, 6)] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, INITIAL),
+        ({"initial": 3}, 3),
+        ({"initial": 15}, 15),
+        ({"population_size": 4}, 4),
+        ({"surrogate": False}, 10),
+        ({"scheme": "generational", "population_size": 8}, 8),
+    ],
+)
+def test_so_many_trials_come_before_the_first_child(options: dict[str, Any], count: int) -> None:
+    study = optuna.create_study(sampler=GeneticSampler(seed=1, **options))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=count + 1)
+    initial = [t.user_attrs["lineage"]["operator"] == "initial" for t in study.trials]
+    assert initial == [True] * count + [False]
+    # Each stratum of the Latin hypercube once.
+    assert sorted(int(t.params["x"] * count) for t in study.trials[:count]) == list(range(count))
+
+
+def test_an_initial_design_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="initial must be at least 2, got 1"):
+        GeneticSampler(initial=1)

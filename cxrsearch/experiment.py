@@ -112,8 +112,13 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
 
 def _halving(prepared: Prepared) -> Halving | None:
     epochs = max(gene_values(prepared.space, "epochs", Recipe.epochs))
-    promote = prepared.settings.halving == "promote"
-    return default_halving(int(epochs), promote=promote, length="epochs")
+    settings = prepared.settings
+    return default_halving(
+        int(epochs),
+        promote=settings.halving == "promote",
+        length="epochs",
+        counted=settings.target_trials is not None and settings.time_budget is None,
+    )
 
 
 def run(

@@ -111,8 +111,9 @@ class Progress:
         gone = time.monotonic() - self.started
         done = self.done - self.before
         left = []
-        if self.target and done > 0:
-            left.append(gone / done * max(0, self.target - self.done))
+        # Once all have been asked for, nobody knows how many paused ones will go on.
+        if self.target and done > 0 and self.done < self.target:
+            left.append(gone / done * (self.target - self.done))
         if self.seconds is not None:
             left.append(max(0.0, self.seconds - gone))
         return f", about {clock(min(left))} left" if left else ""

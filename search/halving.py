@@ -50,6 +50,12 @@ class Halving:
             quarters of it.
         length: the parameter that holds a trial's number of steps, where trials differ. The
             rungs of a shorter trial lie at the same shares of its length.
+        leap: the second rung lies so many times as far as the first; by default ``reduction``.
+        opening: with ``promote``, only the top ``1 / opening`` go on as long as other trials
+            are still to come, and the top ``1 / reduction`` from then on. By default always
+            the latter.
+        slope: beyond the first rung, how much of what a trial has gained since half-way to the
+            rung is added to its value there: who still rises will rise.
     """
 
     grace: int
@@ -59,6 +65,9 @@ class Halving:
     margin: float = 0.0
     longest: int | None = None
     length: str | None = None
+    leap: int | None = None
+    opening: int | None = None
+    slope: float = 0.0
 
     def __post_init__(self) -> None:
         if self.grace < 1 or self.reduction < 2 or self.min_peers < 1:
@@ -71,17 +80,26 @@ class Halving:
                 "halving wants margin >= 0 and longest >= 1, got "
                 f"(margin={self.margin}, longest={self.longest})"
             )
+        ratios = [ratio for ratio in (self.leap, self.opening) if ratio is not None]
+        if min(ratios, default=2) < 2 or not 0 <= self.slope < math.inf:
+            raise ValueError(
+                "halving wants leap >= 2, opening >= 2 and slope >= 0, got "
+                f"(leap={self.leap}, opening={self.opening}, slope={self.slope})"
+            )
         if self.length is not None and self.longest is None:
             raise ValueError(f"halving by the length {self.length!r} wants longest, got None")
 
     def rungs(self, up_to: int) -> list[int]:
-        """The rungs' steps in the longest trial, ``grace * reduction**k``, up to ``up_to``."""
+        """The rungs' steps in the longest trial, up to ``up_to``.
+
+        They are ``grace``, then ``grace * leap * reduction**k``.
+        """
         last = up_to if self.longest is None else min(up_to, LATE * self.longest)
         steps = []
         step = self.grace
         while step <= last:
             steps.append(step)
-            step *= self.reduction
+            step *= self.reduction if len(steps) > 1 else self.leap or self.reduction
         return steps
 
     def own_rungs(self, trial: FrozenTrial, up_to: int) -> list[int]:
@@ -94,21 +112,39 @@ class Halving:
         steps = [max(1, math.ceil(step * share - 1e-9)) for step in self.rungs(self.longest)]
         return [step for step in steps if step <= up_to]
 
-    def keep(self, value: float, peers: Sequence[float], noise: float = 0.0) -> bool:
+    def score(self, trial: FrozenTrial, rung: int) -> float | None:
+        """What ``trial`` is compared by at rung ``rung`` (from 0), or ``None`` short of it.
+
+        The best value up to the rung and, beyond the first rung, ``slope`` times what of it
+        was gained since half-way.
+        """
+        reports = trial.intermediate_values
+        steps = self.own_rungs(trial, max(reports, default=0))
+        value = value_at(reports, steps[rung]) if rung < len(steps) else None
+        if value is None or not rung or not self.slope:
+            return value
+        half = value_at(reports, steps[rung] // 2)
+        return value if half is None else value + self.slope * (value - half)
+
+    def keep(
+        self, value: float, peers: Sequence[float], noise: float = 0.0, closing: bool = True
+    ) -> bool:
         """Whether a trial with ``value`` at a rung goes on.
 
         Args:
-            value: the trial's best value up to the rung; more is better.
+            value: the trial's score at the rung; more is better.
             peers: the same of the other trials that have reached the rung.
             noise: standard deviation of the values' wobble.
+            closing: no other trial will come.
 
-        The number kept is ``floor(n / reduction)`` of all ``n``; without ``promote`` at least
-        one. Ties go on. The margin lets at most three quarters of all go on.
+        The number kept is ``floor(n / reduction)`` of all ``n``, or ``floor(n / opening)``;
+        without ``promote`` at least one. Ties go on. The margin lets at most three quarters
+        of all go on.
         """
         reached = len(peers) + 1
         if not self.promote and reached < self.min_peers:
             return True
-        places = reached // self.reduction
+        places = reached // (self.reduction if closing else self.opening or self.reduction)
         if not self.promote:
             places = max(1, places)
         ahead = sum(peer > value + self.margin * noise for peer in peers)
@@ -117,25 +153,39 @@ class Halving:
 
 
 def default_halving(
-    max_epochs: int, *, promote: bool = True, length: str | None = None
+    max_epochs: int, *, promote: bool = True, length: str | None = None, counted: bool = True
 ) -> Halving | None:
     """A policy that is safe for learning curves, or ``None`` where nothing can be saved.
 
     With promotion the first rung comes after a twentieth of the longest trial, never before
-    its second step. The better half goes on at each, and so does who is behind it by less
-    than two standard deviations of the curves' own wobble: smooth curves are cut early, noisy
-    ones late. Stopping is final, so there the first rung comes after a third.
-    `benchmarks/search/stopping.py` measures both.
+    its second step, and the second at three times that: what starts slowly needs time to show.
+    The better half goes on at each, only the best third until the last trial has come, and so
+    does who is behind by less than two standard deviations of the curves' own wobble: smooth
+    curves are cut early, noisy ones late. Stopping is final, so there the first rung comes
+    after a third. `benchmarks/search/stopping.py` measures both.
 
     Args:
         max_epochs: steps of the longest trial.
         promote: whether those that are behind pause, or stop for good.
         length: the parameter that holds a trial's number of steps, where trials differ.
+        counted: whether the number of trials is what ends the search. Where the time does, no
+            last trial is known, and the better half goes on from the beginning.
     """
     if max_epochs < 3:
         return None
-    grace = max(2, math.ceil(max_epochs / (20 if promote else 3)))
-    return Halving(grace, 2, 6, promote, 2.0, max_epochs, length)
+    if not promote:
+        return Halving(max(2, math.ceil(max_epochs / 3)), 2, 6, False, 2.0, max_epochs, length)
+    return Halving(
+        max(2, math.ceil(max_epochs / 20)),
+        reduction=2,
+        promote=True,
+        margin=2.0,
+        longest=max_epochs,
+        length=length,
+        leap=3,
+        opening=3 if counted else None,
+        slope=0.5,
+    )
 
 
 def value_at(values: Mapping[int, float], step: int) -> float | None:
@@ -151,7 +201,7 @@ def peers_at(
     rung: int,
     rival: Callable[[FrozenTrial], bool] = lambda peer: True,
 ) -> list[float]:
-    """Values of the trials, other than ``number``, at rung ``rung`` (from 0), if they reached it.
+    """Scores of the trials, other than ``number``, at rung ``rung`` (from 0), if they reached it.
 
     Failed trials are nobody's peers. Those that are no ``rival`` count among them, at minus
     infinity: never as better.
@@ -160,9 +210,7 @@ def peers_at(
     for trial in trials:
         if trial.number == number or not _compared(halving, trial):
             continue
-        reached = max(trial.intermediate_values, default=0)
-        steps = halving.own_rungs(trial, reached)
-        value = value_at(trial.intermediate_values, steps[rung]) if rung < len(steps) else None
+        value = halving.score(trial, rung)
         if value is not None:
             found.append(value if rival(trial) else -math.inf)
     return found
@@ -178,11 +226,12 @@ def goes_on(
     number: int,
     step: int,
     directions: Sequence[str] = ("maximize",),
+    closing: bool = False,
 ) -> bool:
     """Whether trial ``number`` goes on after ``step``, by the history in ``trials`` alone.
 
     A trial that skips steps is judged at the rungs it has passed since its previous one, and
-    never again at one where it was promoted.
+    never again at one where it was promoted. ``closing`` says that no other trial will come.
 
     With several objectives a trial stops where too many peers dominate it, as far as can be
     said by then: they are better at the rung and expected to be no worse in any other
@@ -195,16 +244,31 @@ def goes_on(
         return True
     before = max((s for s in trial.intermediate_values if s < step), default=0)
     before = max(before, _step(trial, PROMOTED) or 0)
-    rival = rivalry(trial, directions)
-    for index, rung in enumerate(halving.own_rungs(trial, step)):
-        value = value_at(trial.intermediate_values, rung)
-        if rung <= before or value is None:
-            continue
-        noise = wobble(trials) if halving.margin else 0.0
-        peers = peers_at(halving, trials, number, index, rival)
-        if not halving.keep(value, peers, noise):
-            return False
-    return True
+    passed = [k for k, rung in enumerate(halving.own_rungs(trial, step)) if rung > before]
+    noise = noise_of(halving, trials) if passed else 0.0
+    return all(passes(halving, trials, trial, rung, noise, directions, closing) for rung in passed)
+
+
+def noise_of(halving: Halving, trials: Sequence[FrozenTrial]) -> float:
+    """The wobble of the curves in ``trials``, where the policy's margin asks for it, else 0."""
+    return wobble(trials) if halving.margin else 0.0
+
+
+def passes(
+    halving: Halving,
+    trials: Sequence[FrozenTrial],
+    trial: FrozenTrial,
+    rung: int,
+    noise: float,
+    directions: Sequence[str],
+    closing: bool,
+) -> bool:
+    """Whether ``trial`` goes on from rung ``rung`` (from 0); the rest as in `goes_on`."""
+    value = halving.score(trial, rung)
+    if value is None or not _compared(halving, trial):
+        return True
+    peers = peers_at(halving, trials, trial.number, rung, rivalry(trial, directions))
+    return halving.keep(value, peers, noise, closing)
 
 
 def paused_at(trial: FrozenTrial) -> int | None:
@@ -215,46 +279,6 @@ def paused_at(trial: FrozenTrial) -> int | None:
 def _step(trial: FrozenTrial, key: str) -> int | None:
     found = trial.user_attrs.get(key)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def promotable(
-    halving: Halving | None,
-    trials: Sequence[FrozenTrial],
-    directions: Sequence[str] = ("maximize",),
-    closing: bool = False,
-) -> int | None:
-    """The paused trial that is to go on next, by the history alone, or ``None``.
-
-    Of those that are among the best of their rung now, the one that has come farthest; of
-    equals the best, and of these the first.
-
-    Args:
-        halving: the policy.
-        trials: all trials of the study.
-        directions: one for each objective.
-        closing: no other trial will come. Where none is complete by then, the best of the
-            paused ones goes on all the same, as a search is for a result.
-    """
-    waiting = [t for t in trials if paused_at(t) is not None]
-    if halving is None or not waiting:
-        return None
-
-    def order(trial: FrozenTrial) -> tuple[int, float, int]:
-        at = paused_at(trial) or 0
-        best = value_at(trial.intermediate_values, at)
-        return -len(halving.own_rungs(trial, at)), math.inf if best is None else -best, trial.number
-
-    waiting.sort(key=order)
-    tested: set[int] = set()
-    for trial in waiting:
-        rung = order(trial)[0]
-        if rung in tested and len(directions) == 1:
-            continue  # its rung's best does not go on, so nor does it
-        tested.add(rung)
-        if goes_on(halving, trials, trial.number, paused_at(trial) or 0, directions):
-            return trial.number
-    complete = any(t.state == TrialState.COMPLETE for t in trials)
-    return waiting[0].number if closing and not complete else None
 
 
 def credit(trial: FrozenTrial) -> tuple[float, float] | None:

@@ -41,19 +41,19 @@ def run_serial(
             if clock.over:
                 return
             tell(Event("retry", task.number, task, worker=WORKER))
-            _run(study, objective, task, clock, tell)
+            _run(study, objective, task, budget, clock, tell)
         while not clock.over:
             enough = _enough(study, budget)
             if promoted := study.promote(closing=enough):
                 tell(Event("retry", promoted.number, promoted, worker=WORKER))
-                _run(study, objective, promoted, clock, tell)
+                _run(study, objective, promoted, budget, clock, tell)
             elif enough:
                 settle(study, tell)
                 break
             else:
                 task = study.ask()
                 tell(Event("start", task.number, task, worker=WORKER))
-                _run(study, objective, task, clock, tell)
+                _run(study, objective, task, budget, clock, tell)
     finally:
         with suppress(StudyError):  # it would hide what ended the run
             clock.save()
@@ -69,7 +69,9 @@ def _enough(study: Study, budget: Budget) -> bool:
     return budget.trials is not None and len(study.trials()) >= budget.trials
 
 
-def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnEvent) -> None:
+def _run(
+    study: Study, objective: Objective, task: Task, budget: Budget, clock: Clock, tell: OnEvent
+) -> None:
     """One trial, to its end, to a rung that it doesn't pass, or until the time is up."""
     number = task.number
     start = time.time()
@@ -87,7 +89,7 @@ def _run(study: Study, objective: Objective, task: Task, clock: Clock, tell: OnE
                     clock.save()
                 break
             with study.batch():
-                goes_on = study.report(number, step)
+                goes_on = study.report(number, step, closing=_enough(study, budget))
                 clock.save()
             tell(Event("step", number, task, step=step, worker=WORKER))
             if not goes_on:

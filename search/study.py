@@ -16,11 +16,12 @@ from optuna.trial import FrozenTrial, TrialState
 from . import database, places
 from .asking import birth_attrs, build_sampler, check_sampler, complete
 from .errors import StudyError
-from .halving import PAUSED, PROMOTED, goes_on, paused_at, promotable, value_at
+from .halving import PAUSED, PROMOTED, goes_on, paused_at, value_at
 from .lock import locked
 from .objective import Outcome, Step, Task, settled
 from .open_study import OpenStudy
 from .pareto import OTHERS
+from .pausing import promotable
 from .record import StudyRecord, read_study
 from .settings import MARK, SEED, SPACE, StudyConfig, read_settings
 from .space import SearchSpace
@@ -166,8 +167,13 @@ class Study(OpenStudy):
 
     # Telling
 
-    def report(self, number: int, step: Step) -> bool:
+    def report(self, number: int, step: Step, closing: bool = False) -> bool:
         """Store one step of a trial, with its attributes.
+
+        Args:
+            number: the trial.
+            step: what it reports.
+            closing: no other trial will be asked for.
 
         Returns:
             whether the trial goes on. A step that is known already changes nothing (the
@@ -188,7 +194,7 @@ class Study(OpenStudy):
         if step.last or step.number < max(known, default=0):
             return True
         trials, directions = self._storage.trials, self.config.directions
-        return goes_on(self.config.halving, trials, number, step.number, directions)
+        return goes_on(self.config.halving, trials, number, step.number, directions, closing)
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """End a trial: complete with its value, or failed for a reason.
@@ -228,7 +234,7 @@ class Study(OpenStudy):
         """The paused trial that is among the best of its rung by now, to be gone on with.
 
         Args:
-            closing: nothing else runs or will be asked for; see `search.halving.promotable`.
+            closing: no other trial will be asked for; see `search.pausing.promotable`.
         """
         number = self.promotable(closing)
         if number is None:

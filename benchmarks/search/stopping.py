@@ -54,8 +54,11 @@ POLICIES: dict[str, Halving | None] = {
     "full": None,
     "promote": default_halving(EPOCHS),
     "stop": default_halving(EPOCHS, promote=False),
+    "promote, by the clock": default_halving(EPOCHS, counted=False),
+    "promote, no slope": Halving(3, 2, 6, True, 2.0, EPOCHS, leap=3, opening=3),
+    "promote, no margin": Halving(3, 2, 6, True, 0.0, EPOCHS, leap=3, opening=3, slope=0.5),
+    "promote at 3, 6, 12, 24": Halving(3, 2, 6, True, 2.0, EPOCHS),
     "stop at 3, 6, 12, 24": Halving(3, 2, 6, False, 2.0, EPOCHS),
-    "promote, no margin": Halving(3, 2, 6, True, 0.0, EPOCHS),
     "grace 1, reduction 3": Halving(1, 3, 3),
     "grace 1, reduction 4": Halving(1, 4, 4),
 }
@@ -131,15 +134,18 @@ class Replay:
         """All trials, as `search.serial.run_serial` runs them."""
         study = self.study
         while True:
-            enough = len(study.trials()) >= self.cell.trials
-            task = study.promote(closing=enough)
+            task = study.promote(closing=self._enough)
             if task is None:
-                if enough:
+                if self._enough:
                     break
                 task = study.ask()
             self._leg(task)
         study.settle()
         return self._result(study.trials())
+
+    @property
+    def _enough(self) -> bool:
+        return len(self.study.trials()) >= self.cell.trials
 
     def _leg(self, task: Task) -> None:
         number = task.number
@@ -150,7 +156,7 @@ class Replay:
         for epoch in range(done + 1, EPOCHS + 1):
             self.spent += 1
             step = Step(epoch, float(values[epoch - 1]), last=epoch == EPOCHS)
-            if not self.study.report(number, step):
+            if not self.study.report(number, step, closing=self._enough):
                 self.pauses += self.study.stop(number)
                 return
         self.study.tell(number, Outcome(float(values[-1])))

@@ -137,6 +137,7 @@ class Driver:
         elif self._wants_more() and self._may_ask():
             task = self._study.ask()
             self._asked += 1
+            self._looked &= self._wants_more()  # more may be promoted after the last
         else:
             return None
         waiting = len(self._flights) + 1 - self._capacity()
@@ -149,7 +150,7 @@ class Driver:
         """The paused trial that goes on next. Looked for once after each thing that happened."""
         if self._looked:
             return None
-        task = self._study.promote(closing=not self._flights and not self._wants_more())
+        task = self._study.promote(closing=not self._wants_more())
         self._looked = task is None
         return task
 
@@ -197,7 +198,7 @@ class Driver:
         number = flight.task.number
         self._looked = False
         with self._study.batch():
-            going = self._study.report(number, step)
+            going = self._study.report(number, step, closing=not self._wants_more())
             self._clock.save()
         self._tell("step", flight, step=step)
         if not going:

@@ -73,3 +73,12 @@ def test_a_paused_trial_counts_as_done_until_it_goes_on() -> None:
     progress = Progress(4, paused={1}, console=Console(file=text, width=200))
     progress(ending)
     assert text.getvalue().startswith("[    1/4]")
+
+
+def test_no_time_is_promised_while_paused_trials_may_go_on() -> None:
+    pause = ended(1, TrialState.RUNNING, 0.5)
+    pause.kind = "pause"
+    for target, promised in ((2, True), (1, False)):
+        text = io.StringIO()
+        Progress(target, console=Console(file=text, width=200))(pause)
+        assert (" left" in text.getvalue()) == promised

@@ -15,9 +15,9 @@ from search.halving import (
     goes_on,
     paused_at,
     peers_at,
-    promotable,
     value_at,
 )
+from search.pausing import promotable
 
 
 def trial(
@@ -50,6 +50,9 @@ def test_rungs_grow_by_the_reduction_from_the_grace_period() -> None:
         (1, 2, 1, True, -1.0),
         (1, 2, 1, True, 0.0, 0),
         (1, 2, 1, True, 0.0, None, "epochs"),
+        (1, 2, 1, True, 0.0, None, None, 1),
+        (1, 2, 1, True, 0.0, None, None, 2, 1),
+        (1, 2, 1, True, 0.0, None, None, 2, 2, -0.5),
     ],
 )
 def test_a_policy_that_means_nothing_is_refused(arguments: Any) -> None:
@@ -84,8 +87,56 @@ def test_the_default_halves_and_its_rungs_leave_a_quarter(promote: bool, share: 
         assert policy.reduction == 2
         assert all(rung <= 0.75 * epochs for rung in policy.rungs(epochs))
     assert default_halving(52, promote=promote).rungs(52) == (
-        [3, 6, 12, 24] if promote else [18, 36]
+        [3, 9, 18, 36] if promote else [18, 36]
     )  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [
+        (3, [2]),
+        (5, [2]),
+        (9, [2, 6]),
+        (20, [2, 6, 12]),
+        (52, [3, 9, 18, 36]),
+        (100, [5, 15, 30, 60]),
+    ],
+)
+def test_the_default_has_rungs_for_short_and_long_trials(epochs: int, rungs: list[int]) -> None:
+    policy = default_halving(epochs)
+    assert policy is not None
+    assert policy.rungs(epochs) == rungs
+
+
+def test_the_leap_moves_all_rungs_but_the_first() -> None:
+    assert Halving(2, 2, leap=5).rungs(100) == [2, 10, 20, 40, 80]
+    assert Halving(2, 2).rungs(20) == [2, 4, 8, 16]
+
+
+def test_until_the_last_trial_has_come_fewer_go_on() -> None:
+    policy = Halving(1, 2, promote=True, opening=4)
+    peers = [0.1, 0.2, 0.3, 0.5, 0.6]
+    assert not policy.keep(0.4, peers, closing=False), "third of six, where one is kept"
+    assert policy.keep(0.4, peers, closing=True), "third of six, where three are kept"
+    trials = [trial(0, {1: 0.0}), *(trial(k, {1: k / 10}) for k in range(1, 7))]
+    for one in trials[1:]:
+        one.user_attrs = {"paused": 1}
+    trials[6].user_attrs = {"promoted": 1}
+    assert promotable(policy, trials) is None
+    assert promotable(policy, trials, closing=True) == 5
+    assert not goes_on(policy, trials, 5, 1)
+    assert goes_on(policy, trials, 5, 1, closing=True)
+    counted, timed = default_halving(52), default_halving(52, counted=False)
+    assert (counted.opening, timed.opening) == (3, None)  # type: ignore[union-attr]
+
+
+def test_beyond_the_first_rung_who_still_rises_is_worth_more() -> None:
+    policy = Halving(1, 4, slope=0.5)
+    rising, flat = trial(0, {1: 0.1, 2: 0.4, 4: 0.6}), trial(1, {1: 0.65, 4: 0.65})
+    assert [policy.score(rising, k) for k in range(3)] == [0.1, pytest.approx(0.7), None]
+    assert [policy.score(flat, k) for k in range(2)] == [0.65, 0.65]
+    assert policy.score(trial(2, {3: 0.2, 4: 0.6}), 1) == 0.6, "nothing known of half-way"
+    assert peers_at(policy, [rising, flat], 1, 1) == [pytest.approx(0.7)]
 
 
 def test_a_trial_is_worth_its_best_value_so_far() -> None:
@@ -274,3 +325,19 @@ def test_a_search_that_closes_without_a_result_lets_its_best_go_on() -> None:
     assert promotable(policy, [failed, one], closing=True) == 1
     complete = trial(0, {1: 0.9}, TrialState.COMPLETE, 0.9)
     assert promotable(policy, [complete, one], closing=True) is None
+    running = trial(0, {1: 0.9})
+    assert promotable(policy, [running, one], closing=True) is None, "a result is on its way"
+
+
+def test_a_short_trial_whose_rungs_fall_together_holds_nobody_up() -> None:
+    """It waits at the later one, where it is the best, and was never compared at the first."""
+    policy = Halving(2, 2, promote=True, longest=16, length="epochs")
+    short = trial(1, {1: 0.8})
+    peers = [trial(k, {2: 0.9}) for k in range(2, 7)]
+    peers += [trial(k, {2: 0.1, 4: k / 20}) for k in range(7, 10)]
+    for one in (short, *peers):
+        one.user_attrs = {"params": {"epochs": 3 if one is short else 16}}
+    assert policy.own_rungs(short, 1) == [1, 1]
+    for one in (short, *peers):
+        one.user_attrs["paused"] = max(one.intermediate_values)
+    assert promotable(policy, [short, *peers]) == 1

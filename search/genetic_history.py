@@ -25,6 +25,8 @@ CARRIED = "carried"
 """User attribute: the value of every gene the sampler proposed, expressed or not."""
 
 
+Encoded = tuple[list[float], list[int], frozenset[str], dict[str, Any]]
+"""A trial's numbers, choices, expressed genes, and the value of every gene."""
 SMALL = 10_000
 """Combinations of genes up to which a space is searched for one that was not tried."""
 
@@ -81,6 +83,7 @@ class History:
         waiting: what the running ones are trying.
         bad: where the trials that failed lie, by gene.
         sign: 1 where the study maximises, else -1.
+        genomes: finished trials as they were encoded before, by (seed, number); it grows.
         scores: where there are several objectives, by number what each trial came to in one
             number and how doubtful that is; see `search.genetic_several`.
     """
@@ -95,6 +98,7 @@ class History:
     waiting: Tried
     bad: Sequence[Mapping[str, Any]]
     sign: float
+    genomes: dict[tuple[int, int], Encoded]
     scores: Mapping[int, tuple[float, float]] | None = None
 
     @classmethod
@@ -152,6 +156,7 @@ class History:
             waiting,
             past.bad,
             sign,
+            past.genomes,
         )
 
     def chosen(self, limit: int, first: int | None = None) -> list[FrozenTrial]:
@@ -221,6 +226,16 @@ class History:
 
     def individual(self, trial: FrozenTrial, worth: tuple[float, float] = (0.0, 0.0)) -> Individual:
         """A trial as a parent, worth what is given."""
+        key = self.seed, trial.number
+        found = self.genomes.get(key)
+        if found is None:
+            found = self._encoded(trial)
+            if trial.state.is_finished():
+                self.genomes[key] = found
+        numbers, classes, expressed, values = found
+        return Individual(numbers, classes, expressed, Credit(worth), trial.number, values)
+
+    def _encoded(self, trial: FrozenTrial) -> Encoded:
         space = self.layout.space
         known = {**carried_of(trial), **params_of(trial)}
         values = {}
@@ -230,9 +245,7 @@ class History:
             else:
                 rng = Random(derive(self.seed, "fill", name, trial.number))
                 values[name] = from_unit(dist, rng.random())
-        numbers, classes = self.layout.encode(values)
-        expressed = frozenset(trial.params) & space.keys()
-        return Individual(numbers, classes, expressed, Credit(worth), trial.number, values)
+        return *self.layout.encode(values), frozenset(trial.params) & space.keys(), values
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
         """Whether an objective that meets ``values`` would repeat a trial.

@@ -29,7 +29,7 @@ Indices = NDArray[np.int64]
 Place = tuple[Sequence[float], Sequence[int]]
 """Genes as (numbers in [0, 1], choices by index)."""
 
-LOOKED_AT = 200
+LOOKED_AT = 150
 """Trials that the surrogate is conditioned on: half of them the best, the rest the latest."""
 FAILURES = 40
 """Failed trials beside them, the latest."""

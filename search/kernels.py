@@ -27,28 +27,32 @@ def gaps(one: Array, two: Array, choice: NDArray[np.bool_]) -> Array:
 
     Two different choices of a categorical gene lie one unit apart.
     """
-    apart = one[:, None, :] - two[None, :, :]
+    apart: Array = one.T[:, :, None] - two.T[:, None, :]
     apart *= apart
-    apart[:, :, choice] = apart[:, :, choice] > 0.0
-    return np.ascontiguousarray(apart.transpose(2, 0, 1))
+    apart[choice] = apart[choice] > 0.0
+    return apart
 
 
-def matern(squared: Array) -> tuple[Array, Array]:
-    """Correlations of points at these squared distances, in lengths, and their slopes.
-
-    The derivative of a correlation by the logarithm of a gene's length is its slope times the
-    gene's part of the squared distance.
-    """
+def matern(squared: Array) -> Array:
+    """Correlations of points at these squared distances, in lengths."""
     distance = np.sqrt(squared)
     distance *= ROOT5
-    decay = np.exp(-distance)
-    slope = (distance + 1.0) * decay
-    distance *= distance
-    distance *= decay
-    distance *= 1.0 / 3.0
-    distance += slope
-    slope *= 5.0 / 3.0
-    return distance, slope
+    found: Array = distance * (1.0 / 3.0)
+    found += 1.0
+    found *= distance
+    found += 1.0
+    np.negative(distance, out=distance)
+    found *= np.exp(distance, out=distance)
+    return found
+
+
+def matern_slope(squared: Array) -> Array:
+    """The derivative of `matern` by the logarithm of a gene's length, over the gene's part of
+    the squared distance.
+    """
+    distance = ROOT5 * np.sqrt(squared)
+    found: Array = 5.0 / 3.0 * (1.0 + distance) * np.exp(-distance)
+    return found
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,11 @@ class Kernel:
 
     def covariance(self, apart: Array) -> Array:
         """Covariances without noise, shape (n, m), of points with these `gaps`."""
-        joint, _ = matern(self._joint(apart))
+        joint = matern(self._joint(apart))
         joint *= self.amplitude * (1.0 - self.share)
         # Gene by gene: what stays in the processor's cache takes half the time.
         for gap, scale in zip(apart, self._single(), strict=True):
-            alone, _ = matern(gap * scale)
+            alone = matern(gap * scale)
             alone *= self.amplitude * self.share / len(apart)
             joint += alone
         return joint
@@ -92,18 +96,17 @@ class Kernel:
             apart: `gaps` of n points among themselves, shape (genes, n, n).
             weights: shape (n, n).
         """
-        joint, slope = matern(self._joint(apart))
+        joint = self._joint(apart)
         found = np.empty(len(apart) + OTHERS)
-        both = float((weights * joint).sum())
-        slope *= weights
+        both = float(np.vdot(weights, matern(joint)))
+        slope = weights * matern_slope(joint)
         part = np.tensordot(apart, slope, axes=([1, 2], [0, 1])) / self.lengths**2
         found[:-OTHERS] = (1.0 - self.share) * part
         singles = 0.0
         for gene, (gap, scale) in enumerate(zip(apart, self._single(), strict=True)):
             squared = gap * scale
-            alone, slope = matern(squared)
-            singles += float(np.vdot(weights, alone)) / len(apart)
-            slope *= weights
+            singles += float(np.vdot(weights, matern(squared))) / len(apart)
+            slope = weights * matern_slope(squared)
             found[gene] += self.share / len(apart) * float(np.vdot(slope, squared))
         found *= self.amplitude
         odds = self.amplitude * self.share * (1.0 - self.share)

@@ -117,6 +117,8 @@ class Past:
         failed: those that failed, by number.
         tried: what the finished trials tried.
         bad: where the failed ones lie, by gene.
+        genomes: for `search.genetic_history.History`, which fills it: finished trials as
+            individuals, by (sampler's seed, number), in the genes summed up for.
     """
 
     def __init__(self, direction: StudyDirection) -> None:
@@ -140,6 +142,7 @@ class Past:
         self.failed: list[FrozenTrial] = []
         self.tried = Tried()
         self.bad: list[dict[str, Any]] = []
+        self.genomes: dict[tuple[int, int], Any] = {}
 
     def look(self, trials: Sequence[FrozenTrial]) -> None:
         """Take note of the trials that have finished since the last look.

@@ -6,12 +6,12 @@ only; that no trial of another model has it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from .coding import levels
 
@@ -45,7 +45,7 @@ def conditions(
     """
     known = [{n: v for n, v in params.items() if n in space} for params in trials]
     known = [params for params in known if params]
-    switches = [n for n, d in space.items() if 1 < (levels(d) or SWITCHES + 1) <= SWITCHES]
+    switches = [name for name, dist in space.items() if _may_switch(dist)]
     found = {}
     for gene in space:
         having = [params for params in known if gene in params]
@@ -55,6 +55,14 @@ def conditions(
         if parent is not None:
             found[gene] = parent
     return _ordered(found)
+
+
+def _may_switch(dist: BaseDistribution) -> bool:
+    if not 1 < (levels(dist) or SWITCHES + 1) <= SWITCHES:
+        return False
+    choices = dist.choices if isinstance(dist, CategoricalDistribution) else ()
+    # Optuna allows lists as choices, with a warning; they can't be looked up in a set.
+    return all(isinstance(choice, Hashable) for choice in choices)
 
 
 def _parent(

@@ -15,12 +15,12 @@ from optuna.trial import FrozenTrial
 
 from .coding import from_unit
 from .conditions import conditions
-from .genetic_history import CARRIED, History, carried_of, design
+from .genetic_history import History, design
 from .genetic_model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
 from .genetic_offspring import Breeding, offspring, operator_of
 from .genetic_operators import Individual, Operators, distance
 from .genetic_several import with_several
-from .past import fit, past_of
+from .past import CARRIED, carried_of, fit, params_of, past_of
 from .seeds import derive
 from .surrogate import one_thread
 
@@ -29,6 +29,8 @@ LINEAGE = "lineage"
 SCHEMES = ("steady", "generational")
 INITIAL = 6
 """Trials before the first child where a surrogate weighs what they leave open."""
+RUNNING = 64
+"""Running trials that are believed to come to what is expected of them, the latest."""
 ATTEMPTS = 40
 
 
@@ -233,7 +235,7 @@ class GeneticSampler(BaseSampler):
             Features(history.layout, rules),
             early,
             history.observed([*looked_at, *history.failed[-FAILURES:]]),
-            [history.place(trial) for trial in history.running],
+            [history.place(t) for t in history.running if carried_of(t) or params_of(t)][-RUNNING:],
             number,
         )
         population = history.promising(looked_at, model.expected, self.population_size)

@@ -18,23 +18,13 @@ from .coding import from_unit, levels, values_of
 from .estimates import estimates
 from .genetic_model import Observation, Place
 from .genetic_operators import Credit, Individual, Layout
-from .past import Past, Tried, fit, is_bad, params_of, past, place
+from .past import Past, Tried, carried_of, fit, is_bad, params_of, past, place
 from .seeds import derive
-
-CARRIED = "carried"
-"""User attribute: the value of every gene the sampler proposed, expressed or not."""
-
 
 Encoded = tuple[list[float], list[int], frozenset[str], dict[str, Any]]
 """A trial's numbers, choices, expressed genes, and the value of every gene."""
 SMALL = 10_000
 """Combinations of genes up to which a space is searched for one that was not tried."""
-
-
-def carried_of(trial: FrozenTrial) -> dict[str, Any]:
-    """What `CARRIED` holds; nothing where another program wrote something else there."""
-    found = trial.user_attrs.get(CARRIED)
-    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def union(
@@ -138,7 +128,10 @@ class History:
         running = [t for t in past.running if t.number < number]
         waiting = Tried()
         for trial in running:
-            waiting.add({n: v for n, v in params_of(trial).items() if n in space})
+            own = {n: v for n, v in params_of(trial).items() if n in space}
+            all_ = {n: v for n, v in carried_of(trial).items() if n in space}
+            # Defined by its run, it may not have come to its last gene yet.
+            waiting.add(own if past.tried.is_whole(own) else {**all_, **own})
         ranked, learnt, failed = past.ranked[::-1], past.learnt, past.failed
         if parents_below is not None:
             ranked = [pair for pair in ranked if pair[1].number < parents_below]

@@ -31,6 +31,8 @@ Place = tuple[Sequence[float], Sequence[int]]
 
 LOOKED_AT = 150
 """Trials that the surrogate is conditioned on: half of them the best, the rest the latest."""
+FINE = 10**9
+"""More levels than this are as good as a continuous range."""
 FAILURES = 40
 """Failed trials beside them, the latest."""
 FITTED_ON = 100
@@ -106,7 +108,7 @@ def _marks(layout: Layout, rule: Condition) -> Array:
 def snap(dist: Any, units: Array) -> Array:
     """``units`` moved to the middle of the level that they decode to; see `search.coding`."""
     count = levels(dist)
-    if count is None:
+    if count is None or count > FINE:
         return units
     if isinstance(dist, FloatDistribution | IntDistribution) and dist.log:
         low, high = math.log(dist.low - 0.5), math.log(dist.high + 0.5)
@@ -130,12 +132,17 @@ def scaled(values: Array) -> tuple[Array, float]:
     The worst are raised to the floor first, failures with them.
     """
     finite = values[np.isfinite(values)]
+    # A power of two: nothing overflows, and no digit changes.
+    largest = math.ldexp(1.0, min(math.frexp(float(np.abs(finite).max()))[1], 1023))
+    values, finite = values / largest, finite / largest
     middle = float(np.median(finite))
     floor = middle - FLOOR * max(float(finite.max()) - middle, 1e-12)
     raised = np.where(np.isfinite(values), np.maximum(values, floor), floor)
     raised = np.maximum(raised, finite.min())
-    unit = float(raised.std()) or 1.0
-    return (raised - raised.mean()) / unit, unit
+    unit = float(raised.std())
+    if unit < 1e-12:  # all the same but for rounding
+        return np.zeros(len(values)), 1.0
+    return (raised - raised.mean()) / unit, unit * largest
 
 
 def log_expected_improvement(mean: Array, sd: Array, over: float) -> Array:

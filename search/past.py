@@ -52,12 +52,16 @@ def merit(trial: FrozenTrial, direction: StudyDirection) -> Worth | None:
 
 
 def is_bad(trial: FrozenTrial) -> bool:
-    """Whether the trial failed or met NaN: its neighbourhood is better avoided.
+    """Whether the trial failed, diverged or met NaN: its neighbourhood is better avoided.
 
-    A trial that got over a NaN and completed is as good as its value.
+    A trial that got over a NaN and completed is as good as its value, as long as that is
+    finite.
     """
-    met_nan = any(math.isnan(v) for v in trial.intermediate_values.values())
-    return trial.state == TrialState.FAIL or (met_nan and trial.state != TrialState.COMPLETE)
+    if trial.state == TrialState.COMPLETE:
+        return not all(math.isfinite(value) for value in trial.values or ())
+    reports = trial.intermediate_values.values()
+    hopeless = bool(reports) and not any(math.isfinite(value) for value in reports)
+    return trial.state == TrialState.FAIL or hopeless or any(map(math.isnan, reports))
 
 
 def fit(dist: BaseDistribution, value: Any) -> Any:
@@ -82,11 +86,26 @@ def key_of(value: Any) -> str:
     return f"{value + 0.0:.9g}" if isinstance(value, float) else repr(value)
 
 
+CARRIED = "carried"
+"""User attribute: the value of every gene the sampler proposed, expressed or not."""
+
+
+def carried_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What `CARRIED` holds; nothing where another program wrote something else there."""
+    found = trial.user_attrs.get(CARRIED)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
 class Tried:
-    """Combinations of genes that were tried, by the genes that took part."""
+    """Combinations of genes that were tried, by the genes that took part.
+
+    A trial that failed may have done so before its last gene. Its genes alone count as tried
+    only where they are the genes of some trial that did not fail, else with all it carries.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[Key, set[str]] = {}
+        self._cut: dict[Key, set[str]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._seen)
@@ -97,8 +116,25 @@ class Tried:
             names = tuple(sorted(params))
             self._seen.setdefault(names, set()).add(self._text(params, names))
 
+    def add_cut(self, params: Mapping[str, Any], carried: Mapping[str, Any]) -> None:
+        """Note a trial that may have ended before its last gene."""
+        for values in (params, {**carried, **params}):
+            if values:
+                names = tuple(sorted(values))
+                self._cut.setdefault(names, set()).add(self._text(values, names))
+
+    def is_whole(self, params: Mapping[str, Any]) -> bool:
+        """Whether some trial that did not fail had just these genes."""
+        return tuple(sorted(params)) in self._seen
+
     def __contains__(self, values: Mapping[str, Any]) -> bool:
-        return any(self._text(values, names) in seen for names, seen in self._seen.items())
+        if any(self._text(values, names) in seen for names, seen in self._seen.items()):
+            return True
+        return any(
+            self._text(values, names) in seen
+            for names, seen in self._cut.items()
+            if names in self._seen or len(names) == len(values)
+        )
 
     @staticmethod
     def _text(values: Mapping[str, Any], names: Key) -> str:
@@ -107,7 +143,7 @@ class Tried:
 
 
 class Past:
-    """What the finished trials of one study add up to. See `past_of` and `Past.read`.
+    """What the finished trials of one study add up to. See `past_of` and `past`.
 
     Attributes:
         direction: the study's.
@@ -196,7 +232,11 @@ class Past:
         ranked = []
         for trial in fresh:
             params = {n: v for n, v in params_of(trial).items() if n in space}
-            self.tried.add(params)
+            if trial.state == TrialState.FAIL:
+                carried = {n: v for n, v in carried_of(trial).items() if n in space}
+                self.tried.add_cut(params, carried)
+            else:
+                self.tried.add(params)
             worth = None if is_bad(trial) else merit(trial, self.direction)
             if worth is not None:
                 ranked.append((worth, trial))

@@ -18,7 +18,7 @@ from .seeds import derive
 
 # SciPy keeps the direction numbers of Sobol sequences in a module-wide table that is filled
 # without a lock at first use.
-_SOBOL = threading.Lock()
+SOBOL = threading.Lock()
 
 
 class RandomSampler(BaseSampler):
@@ -99,7 +99,7 @@ def sobol_point(seed: int, index: int, dimensions: int) -> list[float]:
     """Point ``index`` of a scrambled Sobol sequence, ``dimensions`` numbers in [0, 1)."""
     from scipy.stats import qmc  # a slow import, and only this sampler needs it
 
-    with _SOBOL:
+    with SOBOL:
         engine = qmc.Sobol(dimensions, scramble=True, seed=np.random.default_rng(seed))
         if index:
             engine.fast_forward(index)

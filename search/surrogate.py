@@ -6,10 +6,11 @@ algorithm 2.1, with the covariance of `search.kernels`.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +23,25 @@ JITTER = 1e-6
 """Added to the variance of every value, so that the Cholesky factor exists."""
 
 
+_ALONE = RLock()
+
+
 @cache
 def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """A context in which linear algebra runs on one thread.
 
     More gain nothing on matrices this small, lose much where other processes use the
-    cores, and round differently: the same history must give the same trial.
+    cores, and round differently: the same history must give the same trial. The limit is the
+    process's, so one caller at a time may be within: else the first to leave would lift it
+    for the others.
     """
-    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limited
+    with _ALONE, _libraries().limit(limits=1, user_api="blas"):
+        yield
 
 
 @dataclass(frozen=True)

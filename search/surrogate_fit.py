@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from .kernels import OTHERS, Array, Kernel
+from .quasi import SOBOL
 from .surrogate import JITTER, Data
 
 LENGTH = 0.4
@@ -142,7 +143,8 @@ def _around(mode: Array, cost: Cost, prior: Prior) -> Belief:
 @cache
 def _normal(size: int) -> Array:
     """Quasi-random points of a standard normal distribution, shape (members, size), 0 first."""
-    drawn: Array = qmc.MultivariateNormalQMC(np.zeros(size), seed=1).random(MEMBERS)
+    with SOBOL:
+        drawn: Array = qmc.MultivariateNormalQMC(np.zeros(size), seed=1).random(MEMBERS)
     drawn[0] = 0.0
     return drawn
 

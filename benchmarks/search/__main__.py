@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import track
 
-from . import ablation, cells, judged, running
+from . import ablation, cells, confirming, judged, running
 from . import report as reporting
 from .contenders import Entry, entry, registry
 from .pieces import PIECES
@@ -96,6 +96,31 @@ def run(
     plan = running.plan(known, names, seen, slow_seeds, trials, SLOW_TRIALS)
     _run(folder, list(chosen), plan, jobs, fresh)
     _report(folder, half, fast, False)
+
+
+@main.command()
+@HALF
+@OUT
+@click.option("--sampler", default=ablation.OURS, show_default=True)
+@click.option("--every", default=10, show_default=True, help="Run one stale cell in so many again.")
+@click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
+def confirm(half: str, out: Path | None, sampler: str, every: int, jobs: int) -> None:
+    """Take stale cells over to today's code, if a sample of them comes out the same.
+
+    For changes that mend what these problems never meet. Every cell of the sample has to agree
+    to the last digit; what was confirmed is on record with the looks.
+    """
+    folder = _folder(half, False, out)
+    path, version = cells.path_of(folder, sampler), entry(sampler).version()
+    with ExitStack() as stack:
+        _lock(stack, path)
+        try:
+            done = confirming.confirm(path, version, every, jobs)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+    if half == "judge" and done["cells"]:
+        judged.append(done, judged.LOG)
+    console.print(f"{done['again']} cells came out the same; {done['cells']} are confirmed")
 
 
 @main.command("ablation")

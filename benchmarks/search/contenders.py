@@ -113,7 +113,8 @@ def _optuna_version() -> str:
 
 def _own_version() -> str:
     code = fingerprint("genetic", "GeneticSampler")
-    return f"code {code}, {_optuna_version()}, scikit-learn {version('scikit-learn')}"
+    used = ("numpy", "scipy", "deap")
+    return ", ".join([f"code {code}", _optuna_version(), *(f"{n} {version(n)}" for n in used)])
 
 
 def _own(options: dict[str, Any] | None = None) -> Entry:

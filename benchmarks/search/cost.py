@@ -13,7 +13,6 @@ genetic sampler is above a limit.
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 import statistics
 import sys
@@ -34,7 +33,6 @@ from search.coding import from_unit
 from search.files import write_json
 from search.genetic import GeneticSampler
 from search.objective import Outcome
-from search.samplers import options_of
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
 
@@ -88,36 +86,25 @@ class Row:
         return statistics.median(self.each)
 
 
-def has_surrogate() -> bool:
-    """Whether this GeneticSampler can be told to work without a surrogate."""
-    return "surrogate" in inspect.signature(GeneticSampler).parameters
-
-
 def in_memory(genes: SearchSpace, seed: int) -> dict[str, Callable[[], BaseSampler]]:
     """The samplers for a plain study, each by a function that makes it."""
     given = genes.distributions()
-    made: dict[str, Callable[[], BaseSampler]] = {
+    return {
         "genetic": lambda: GeneticSampler(seed=seed, space=given),
         "TPE": lambda: TPESampler(seed=seed),
         "GP": lambda: GPSampler(seed=seed),
+        "genetic, no surrogate": lambda: GeneticSampler(seed=seed, space=given, surrogate=False),
     }
-    if has_surrogate():
-        made["genetic, no surrogate"] = lambda: GeneticSampler(
-            seed=seed, space=given, surrogate=False
-        )
-    return made
 
 
 def on_disk() -> dict[str, tuple[str, dict[str, Any]]]:
     """The samplers for a study of this package: (its name there, its options)."""
-    made: dict[str, tuple[str, dict[str, Any]]] = {
+    return {
         "genetic": ("genetic", {}),
         "TPE": ("tpe", {}),
         "GP": ("gp", {}),
+        "genetic, no surrogate": ("genetic", {"surrogate": False}),
     }
-    if "surrogate" in options_of("genetic"):
-        made["genetic, no surrogate"] = ("genetic", {"surrogate": False})
-    return made
 
 
 def worth(params: dict[str, Any], rng: Random) -> float:
@@ -250,12 +237,11 @@ def table(rows: list[Row]) -> str:
 
 def over_limit(rows: list[Row]) -> list[str]:
     """What breaks a limit, one sentence each."""
-    limits = LIMITS if has_surrogate() else {"genetic": LIMITS["genetic, no surrogate"]}
     return [
         f"{row.sampler} on {row.study}: {row.median:.3f} s at {row.trials} trials, "
-        f"the limit is {limits[row.sampler]:g}"
+        f"the limit is {LIMITS[row.sampler]:g}"
         for row in rows
-        if row.trials >= 1000 and row.median > limits.get(row.sampler, float("inf"))
+        if row.trials >= 1000 and row.median > LIMITS.get(row.sampler, float("inf"))
     ]
 
 

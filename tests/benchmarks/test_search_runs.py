@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.search import ablation, cells, contenders, running
+from benchmarks.search import ablation, cells, confirming, contenders, running
 from benchmarks.search.fingerprint import fingerprint
 from benchmarks.search.pieces import PIECES
 from benchmarks.search.problems import problem
@@ -219,3 +220,20 @@ def test_an_ablation_says_how_much_worse_the_sampler_is_without_a_piece() -> Non
     assert row["budgets"]["50"]["ratio"][0] == pytest.approx(3.0)
     assert row["budgets"]["50"]["wins"] == 1.0
     assert list(row["budgets"]) == ["25", "50"]
+
+
+def test_stale_cells_are_confirmed_only_if_those_run_again_agree(tmp_path: Path) -> None:
+    path = tmp_path / "random.jsonl"
+    made = [running.run_cell(job(seed=seed, version="old")) for seed in (0, 1, 2)]
+    for cell in made:
+        cells.append(path, cell)
+    done = confirming.confirm(path, "new", every=2, jobs=1)
+    assert (done["cells"], done["again"], done["versions"]) == (3, 2, ["old"])
+    assert {cell.version for cell in cells.read(path).values()} == {"new"}
+    assert [cells.read(path)[c.key].best for c in made] == [c.best for c in made]
+
+    cells.append(path, replace(made[0], best=((0, 1.0, 1.0),)))
+    before = path.read_text()
+    with pytest.raises(ValueError, match="1 of 1 cells did not come out the same: ackley-noisy, s"):
+        confirming.confirm(path, "newer", every=5, jobs=1)
+    assert path.read_text() == before

@@ -113,12 +113,7 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
 def _halving(prepared: Prepared) -> Halving | None:
     epochs = max(gene_values(prepared.space, "epochs", Recipe.epochs))
     settings = prepared.settings
-    return default_halving(
-        int(epochs),
-        promote=settings.halving == "promote",
-        length="epochs",
-        counted=settings.target_trials is not None and settings.time_budget is None,
-    )
+    return default_halving(int(epochs), promote=settings.halving == "promote", length="epochs")
 
 
 def run(

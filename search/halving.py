@@ -153,23 +153,20 @@ class Halving:
 
 
 def default_halving(
-    max_epochs: int, *, promote: bool = True, length: str | None = None, counted: bool = True
+    max_epochs: int, *, promote: bool = True, length: str | None = None
 ) -> Halving | None:
     """A policy that is safe for learning curves, or ``None`` where nothing can be saved.
 
     With promotion the first rung comes after a twentieth of the longest trial, never before
-    its second step, and the second at three times that: what starts slowly needs time to show.
-    The better half goes on at each, only the best third until the last trial has come, and so
-    does who is behind by less than two standard deviations of the curves' own wobble: smooth
-    curves are cut early, noisy ones late. Stopping is final, so there the first rung comes
-    after a third. `benchmarks/search/stopping.py` measures both.
+    its second step. The better half goes on at each, and so does who is behind by less than two
+    standard deviations of the curves' own wobble: smooth curves are cut early, noisy ones late.
+    Who still rises is worth more: what starts slowly needs time to show. Stopping is final, so
+    there the first rung comes after a third. `benchmarks/search/stopping.py` measures both.
 
     Args:
         max_epochs: steps of the longest trial.
         promote: whether those that are behind pause, or stop for good.
         length: the parameter that holds a trial's number of steps, where trials differ.
-        counted: whether the number of trials is what ends the search. Where the time does, no
-            last trial is known, and the better half goes on from the beginning.
     """
     if max_epochs < 3:
         return None
@@ -182,8 +179,6 @@ def default_halving(
         margin=2.0,
         longest=max_epochs,
         length=length,
-        leap=3,
-        opening=3 if counted else None,
         slope=0.5,
     )
 

@@ -50,10 +50,6 @@ class Halving:
             quarters of it.
         length: the parameter that holds a trial's number of steps, where trials differ. The
             rungs of a shorter trial lie at the same shares of its length.
-        leap: the second rung lies so many times as far as the first; by default ``reduction``.
-        opening: with ``promote``, only the top ``1 / opening`` go on as long as other trials
-            are still to come, and the top ``1 / reduction`` from then on. By default always
-            the latter.
         slope: beyond the first rung, how much of what a trial has gained since half-way to the
             rung is added to its value there: who still rises will rise.
     """
@@ -65,8 +61,6 @@ class Halving:
     margin: float = 0.0
     longest: int | None = None
     length: str | None = None
-    leap: int | None = None
-    opening: int | None = None
     slope: float = 0.0
 
     def __post_init__(self) -> None:
@@ -80,26 +74,19 @@ class Halving:
                 "halving wants margin >= 0 and longest >= 1, got "
                 f"(margin={self.margin}, longest={self.longest})"
             )
-        ratios = [ratio for ratio in (self.leap, self.opening) if ratio is not None]
-        if min(ratios, default=2) < 2 or not 0 <= self.slope < math.inf:
-            raise ValueError(
-                "halving wants leap >= 2, opening >= 2 and slope >= 0, got "
-                f"(leap={self.leap}, opening={self.opening}, slope={self.slope})"
-            )
+        if not 0 <= self.slope < math.inf:
+            raise ValueError(f"halving wants slope >= 0, got {self.slope}")
         if self.length is not None and self.longest is None:
             raise ValueError(f"halving by the length {self.length!r} wants longest, got None")
 
     def rungs(self, up_to: int) -> list[int]:
-        """The rungs' steps in the longest trial, up to ``up_to``.
-
-        They are ``grace``, then ``grace * leap * reduction**k``.
-        """
+        """The rungs' steps in the longest trial, ``grace * reduction**k``, up to ``up_to``."""
         last = up_to if self.longest is None else min(up_to, LATE * self.longest)
         steps = []
         step = self.grace
         while step <= last:
             steps.append(step)
-            step *= self.reduction if len(steps) > 1 else self.leap or self.reduction
+            step *= self.reduction
         return steps
 
     def own_rungs(self, trial: FrozenTrial, up_to: int) -> list[int]:
@@ -126,25 +113,22 @@ class Halving:
         half = value_at(reports, steps[rung] // 2)
         return value if half is None else value + self.slope * (value - half)
 
-    def keep(
-        self, value: float, peers: Sequence[float], noise: float = 0.0, closing: bool = True
-    ) -> bool:
+    def keep(self, value: float, peers: Sequence[float], noise: float = 0.0) -> bool:
         """Whether a trial with ``value`` at a rung goes on.
 
         Args:
             value: the trial's score at the rung; more is better.
             peers: the same of the other trials that have reached the rung.
             noise: standard deviation of the values' wobble.
-            closing: no other trial will come.
 
-        The number kept is ``floor(n / reduction)`` of all ``n``, or ``floor(n / opening)``;
-        without ``promote`` at least one. Ties go on. The margin lets at most three quarters
+        The number kept is ``floor(n / reduction)`` of all ``n``, without ``promote`` at least
+        one. Ties go on. The margin lets at most three quarters
         of all go on.
         """
         reached = len(peers) + 1
         if not self.promote and reached < self.min_peers:
             return True
-        places = reached // (self.reduction if closing else self.opening or self.reduction)
+        places = reached // self.reduction
         if not self.promote:
             places = max(1, places)
         ahead = sum(peer > value + self.margin * noise for peer in peers)
@@ -221,12 +205,11 @@ def goes_on(
     number: int,
     step: int,
     directions: Sequence[str] = ("maximize",),
-    closing: bool = False,
 ) -> bool:
     """Whether trial ``number`` goes on after ``step``, by the history in ``trials`` alone.
 
     A trial that skips steps is judged at the rungs it has passed since its previous one, and
-    never again at one where it was promoted. ``closing`` says that no other trial will come.
+    never again at one where it was promoted.
 
     With several objectives a trial stops where too many peers dominate it, as far as can be
     said by then: they are better at the rung and expected to be no worse in any other
@@ -241,7 +224,7 @@ def goes_on(
     before = max(before, _step(trial, PROMOTED) or 0)
     passed = [k for k, rung in enumerate(halving.own_rungs(trial, step)) if rung > before]
     noise = noise_of(halving, trials) if passed else 0.0
-    return all(passes(halving, trials, trial, rung, noise, directions, closing) for rung in passed)
+    return all(passes(halving, trials, trial, rung, noise, directions) for rung in passed)
 
 
 def noise_of(halving: Halving, trials: Sequence[FrozenTrial]) -> float:
@@ -256,14 +239,13 @@ def passes(
     rung: int,
     noise: float,
     directions: Sequence[str],
-    closing: bool,
 ) -> bool:
     """Whether ``trial`` goes on from rung ``rung`` (from 0); the rest as in `goes_on`."""
     value = halving.score(trial, rung)
     if value is None or not _compared(halving, trial):
         return True
     peers = peers_at(halving, trials, trial.number, rung, rivalry(trial, directions))
-    return halving.keep(value, peers, noise, closing)
+    return halving.keep(value, peers, noise)
 
 
 def paused_at(trial: FrozenTrial) -> int | None:

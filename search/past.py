@@ -107,9 +107,6 @@ class Tried:
         self._seen: dict[Key, set[str]] = {}
         self._cut: dict[Key, set[str]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._seen)
-
     def add(self, params: Mapping[str, Any]) -> None:
         """Note ``params``; those of no gene are none."""
         if params:

@@ -78,7 +78,7 @@ def promotable(
         if far in tested and len(directions) == 1:
             continue  # its rung's best does not go on, so nor does it
         tested.add(far)
-        if passes(halving, trials, trial, -far, noise, directions, closing):
+        if passes(halving, trials, trial, -far, noise, directions):
             return number
     if not closing or any(_may_complete(t) for t in trials):
         return None

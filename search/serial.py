@@ -89,7 +89,7 @@ def _run(
                     clock.save()
                 break
             with study.batch():
-                goes_on = study.report(number, step, closing=_enough(study, budget))
+                goes_on = study.report(number, step)
                 clock.save()
             tell(Event("step", number, task, step=step, worker=WORKER))
             if not goes_on:

@@ -167,13 +167,12 @@ class Study(OpenStudy):
 
     # Telling
 
-    def report(self, number: int, step: Step, closing: bool = False) -> bool:
+    def report(self, number: int, step: Step) -> bool:
         """Store one step of a trial, with its attributes.
 
         Args:
             number: the trial.
             step: what it reports.
-            closing: no other trial will be asked for.
 
         Returns:
             whether the trial goes on. A step that is known already changes nothing (the
@@ -194,7 +193,7 @@ class Study(OpenStudy):
         if step.last or step.number < max(known, default=0):
             return True
         trials, directions = self._storage.trials, self.config.directions
-        return goes_on(self.config.halving, trials, number, step.number, directions, closing)
+        return goes_on(self.config.halving, trials, number, step.number, directions)
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """End a trial: complete with its value, or failed for a reason.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from threading import RLock
 
 import numpy as np
@@ -69,6 +69,11 @@ class Data:
             self.choice,
         )
 
+    @cached_property
+    def own_gaps(self) -> Array:
+        """`gaps` of the points themselves, shape (genes, n, n): all members want the same."""
+        return self.gaps(self.points)
+
     def gaps(self, points: Array) -> Array:
         """`search.kernels.gaps` of ``points`` (m, genes) to these, shape (genes, m, n)."""
         return gaps(points, self.points, self.choice)
@@ -85,7 +90,7 @@ class GaussianProcess:
     def __init__(self, data: Data, kernel: Kernel) -> None:
         self.data = data
         self.kernel = kernel
-        covariance = kernel.covariance(data.gaps(data.points))
+        covariance = kernel.covariance(data.own_gaps)
         self._unsure = kernel.noise + data.doubt + JITTER
         covariance[np.diag_indices(len(covariance))] += self._unsure
         self._factor = cholesky(covariance, lower=True, check_finite=False)

@@ -106,7 +106,7 @@ def _fitted(shape: tuple[int, int], *parts: bytes) -> Belief:
     points, values, doubt = (np.frombuffer(part) for part in parts[:3])
     data = Data(points.reshape(shape), values, doubt, np.frombuffer(parts[3], dtype=np.bool_))
     prior = Prior.of(shape[1])
-    apart = data.gaps(data.points)
+    apart = data.own_gaps
 
     def cost(theta: Array) -> tuple[float, Array]:
         return _cost(theta, apart, data, prior)

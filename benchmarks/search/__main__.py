@@ -102,7 +102,13 @@ def run(
 @HALF
 @OUT
 @click.option("--sampler", default=ablation.OURS, show_default=True)
-@click.option("--every", default=10, show_default=True, help="Run one stale cell in so many again.")
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Run one stale cell in so many again.",
+)
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
 def confirm(half: str, out: Path | None, sampler: str, every: int, jobs: int) -> None:
     """Take stale cells over to today's code, if a sample of them comes out the same.

@@ -56,8 +56,6 @@ POLICIES: dict[str, Halving | None] = {
     "stop": default_halving(EPOCHS, promote=False),
     "promote, no slope": Halving(3, 2, 6, True, 2.0, EPOCHS),
     "promote, no margin": Halving(3, 2, 6, True, 0.0, EPOCHS, slope=0.5),
-    "promote at 3, 9, 18, 36": Halving(3, 2, 6, True, 2.0, EPOCHS, leap=3, slope=0.5),
-    "promote, strict at first": Halving(3, 2, 6, True, 2.0, EPOCHS, leap=3, opening=3, slope=0.5),
     "stop at 3, 6, 12, 24": Halving(3, 2, 6, False, 2.0, EPOCHS),
     "grace 1, reduction 3": Halving(1, 3, 3),
     "grace 1, reduction 4": Halving(1, 4, 4),
@@ -156,7 +154,7 @@ class Replay:
         for epoch in range(done + 1, EPOCHS + 1):
             self.spent += 1
             step = Step(epoch, float(values[epoch - 1]), last=epoch == EPOCHS)
-            if not self.study.report(number, step, closing=self._enough):
+            if not self.study.report(number, step):
                 self.pauses += self.study.stop(number)
                 return
         self.study.tell(number, Outcome(float(values[-1])))

@@ -172,8 +172,6 @@ def _options(name: str, options: Mapping[str, Any]) -> str:
 
 def _halving(halving: Any) -> str:
     rule = "the others wait" if halving.promote else f"from {halving.min_peers} trials on"
-    if halving.opening:
-        rule += f" (until the last trial has come 1 in {halving.opening})"
     wobble = f"; {halving.margin:g} sd of the curves' wobble behind is not behind"
     share = ", shorter trials at the same share" if halving.length else ""
     return (

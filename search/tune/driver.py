@@ -198,7 +198,7 @@ class Driver:
         number = flight.task.number
         self._looked = False
         with self._study.batch():
-            going = self._study.report(number, step, closing=not self._wants_more())
+            going = self._study.report(number, step)
             self._clock.save()
         self._tell("step", flight, step=step)
         if not going:

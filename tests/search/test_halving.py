@@ -50,9 +50,7 @@ def test_rungs_grow_by_the_reduction_from_the_grace_period() -> None:
         (1, 2, 1, True, -1.0),
         (1, 2, 1, True, 0.0, 0),
         (1, 2, 1, True, 0.0, None, "epochs"),
-        (1, 2, 1, True, 0.0, None, None, 1),
-        (1, 2, 1, True, 0.0, None, None, 2, 1),
-        (1, 2, 1, True, 0.0, None, None, 2, 2, -0.5),
+        (1, 2, 1, True, 0.0, None, None, -0.5),
     ],
 )
 def test_a_policy_that_means_nothing_is_refused(arguments: Any) -> None:
@@ -106,26 +104,6 @@ def test_the_default_has_rungs_for_short_and_long_trials(epochs: int, rungs: lis
     policy = default_halving(epochs)
     assert policy is not None
     assert policy.rungs(epochs) == rungs
-
-
-def test_the_leap_moves_all_rungs_but_the_first() -> None:
-    assert Halving(2, 2, leap=5).rungs(100) == [2, 10, 20, 40, 80]
-    assert Halving(2, 2).rungs(20) == [2, 4, 8, 16]
-
-
-def test_until_the_last_trial_has_come_fewer_go_on() -> None:
-    policy = Halving(1, 2, promote=True, opening=4)
-    peers = [0.1, 0.2, 0.3, 0.5, 0.6]
-    assert not policy.keep(0.4, peers, closing=False), "third of six, where one is kept"
-    assert policy.keep(0.4, peers, closing=True), "third of six, where three are kept"
-    trials = [trial(0, {1: 0.0}), *(trial(k, {1: k / 10}) for k in range(1, 7))]
-    for one in trials[1:]:
-        one.user_attrs = {"paused": 1}
-    trials[6].user_attrs = {"promoted": 1}
-    assert promotable(policy, trials) is None
-    assert promotable(policy, trials, closing=True) == 5
-    assert not goes_on(policy, trials, 5, 1)
-    assert goes_on(policy, trials, 5, 1, closing=True)
 
 
 def test_beyond_the_first_rung_who_still_rises_is_worth_more() -> None:

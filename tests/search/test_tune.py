@@ -20,7 +20,6 @@ from search.budget import Budget
 from search.errors import StudyError
 from search.events import Event
 from search.files import write_json
-from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
@@ -251,27 +250,6 @@ def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: 
     assert not driver.report("e", Report(0, "host:2", 1.0, 2.0, outcome=outcome))
     assert study.counts()["complete"] == 2
     assert not driver.done
-
-
-def test_when_no_trial_will_come_all_workers_go_on_with_paused_ones(tmp_path: Path) -> None:
-    space = SearchSpace.from_dict(SPACE, "tiny.yaml")
-    halving = Halving(1, 2, promote=True, opening=5)
-    config = StudyConfig("s", "random", 1, halving=halving)
-    with Study.create(tmp_path / "closing", space, config) as study:
-        driver = Driver(study, Budget(trials=6), lambda: 2)
-        for number in range(6):
-            key = str(number)
-            assert driver.next_task(key).number == number  # type: ignore[union-attr]
-            driver.began(key, "host:1")
-            step = Step(1, 0.1 * (5 - number))
-            going = driver.report(key, Report(number, "host:1", 1.0, 2.0, step=step))
-            if number == 0:
-                assert going
-                driver.report(key, Report(0, "host:1", 1.0, 3.0, outcome=Outcome(0.5)))
-            else:
-                assert not going
-        found = [driver.next_task(key) for key in ("a", "b", "c")]
-        assert [task and task.number for task in found] == [1, 2, None]
 
 
 def test_the_driver_counts_what_is_asked_for_ahead_of_a_worker(study: Study) -> None:

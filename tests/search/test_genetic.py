@@ -270,7 +270,8 @@ def test_a_trial_that_got_over_a_nan_and_completed_may_be_a_parent() -> None:
 def test_unfinished_trials_with_higher_numbers_are_not_seen() -> None:
     running = trial_of(5, {"x": 0.5}, TrialState.RUNNING)
     assert history([running], 6).is_tried({"x": 0.5})
-    assert not history([running], 4).tried
+    assert not history([running], 4).running
+    assert not history([running], 4).is_tried({"x": 0.5})
     study = optuna.create_study()
     study.add_trials([running])
     sampler = GeneticSampler(seed=1)

@@ -18,6 +18,9 @@ from cxrsearch.learn.recipe import size_of
 BF16_CAPABILITY = (8, 0)
 """From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
 
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""Processors that have one of these multiply bfloat16 themselves; others emulate it, slowly."""
+
 _OOM_PHRASES = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
     "status_alloc_failed",  # cuBLAS and cuDNN, for their work space
@@ -47,15 +50,23 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def amp_dtype(device: torch.device) -> torch.dtype | None:
-    """Autocast type that is fast on ``device``, or None for plain float32.
+def amp_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
+    """The type that matrix products and convolutions autocast to, or None for plain float32.
 
-    bfloat16 on CUDA from Ampere on; never on a CPU, where most emulate it at a fraction of
-    float32's speed.
+    Args:
+        device: where to compute.
+        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where ``device`` multiplies it
+            by itself (CUDA from Ampere on, processors with `BF16_INSTRUCTIONS`).
     """
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= BF16_CAPABILITY:
-        return torch.bfloat16
-    return None
+    wanted = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    return torch.bfloat16 if wanted else None
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(name, False) for name in BF16_INSTRUCTIONS)
 
 
 def free_memory(device: torch.device) -> int:
@@ -112,8 +123,22 @@ def micro_batch(
     return -(-batch // parts)
 
 
+_counted: dict[tuple[object, ...], int] = {}
+
+
 def activation_bytes(model: nn.Module, input_size: int | str) -> int:
-    """Bytes autograd keeps for each image in training, in float32, without weights."""
+    """Bytes autograd keeps for each image in training, in float32, without weights.
+
+    Remembered by the names and shapes of the parameters, as counting takes half a second.
+    """
+    shapes = ((name, p.shape, p.requires_grad) for name, p in model.named_parameters())
+    key = (type(model), size_of(input_size), *shapes)
+    if key not in _counted:
+        _counted[key] = _count_activations(model, input_size)
+    return _counted[key]
+
+
+def _count_activations(model: nn.Module, input_size: int | str) -> int:
     n = 2  # batch normalisation refuses a single value a channel
     height, width = size_of(input_size)
     # Tensors without content: torch then works out shapes and computes nothing.

@@ -40,6 +40,7 @@ class Learner:
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         micro: images taken through the network at once; None: found from memory.
         memory_share: share of the free memory that may be used to find it.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Learner:
         weights_dir: Path | None = None,
         micro: int | None = None,
         memory_share: float = 0.8,
+        precision: str = "auto",
     ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, device
+        self.kind = devices.amp_dtype(device, precision)
         self.sampler = SeedProportional(data.labels[data.train], recipe, derive(seed, "draw"))
         torch.manual_seed(derive(seed, "weights"))
         model = models.build_model(recipe, weights_dir)
@@ -120,8 +123,7 @@ class Learner:
         return total
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        kind = devices.amp_dtype(self.device)
-        return torch.autocast(self.device.type, kind) if kind else contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.kind, enabled=self.kind is not None)
 
     @torch.inference_mode()
     def scores(self, pixels: Pixels) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import size_of
+from cxrsearch.learn.recompute import recomputes
 
 BF16_CAPABILITY = (8, 0)
 """From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
@@ -132,7 +133,8 @@ def activation_bytes(model: nn.Module, input_size: int | str) -> int:
     Remembered by the names and shapes of the parameters, as counting takes half a second.
     """
     shapes = ((name, p.shape, p.requires_grad) for name, p in model.named_parameters())
-    key = (type(model), size_of(input_size), *shapes)
+    again = sum(recomputes(module) for module in model.modules())
+    key = (type(model), size_of(input_size), again, *shapes)
     if key not in _counted:
         _counted[key] = _count_activations(model, input_size)
     return _counted[key]
@@ -147,7 +149,7 @@ def _count_activations(model: nn.Module, input_size: int | str) -> int:
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
     image = torch.empty((n, 1, height, width), device="meta")
-    with torch.enable_grad(), _saved() as kept:
+    with torch.enable_grad(), _saved(model) as kept:
         output = torch.func.functional_call(model, state, (image,))
         own = {value.untyped_storage()._cdata for value in state.values()}
         storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}
@@ -157,16 +159,26 @@ def _count_activations(model: nn.Module, input_size: int | str) -> int:
 
 
 @contextmanager
-def _saved() -> Iterator[list[Tensor]]:
-    """Collects the tensors that autograd saves inside."""
+def _saved(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects the tensors that autograd saves inside, and the inputs of layers that recompute."""
     kept: list[Tensor] = []
+
+    def entered(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        for given in inputs:
+            kept.extend([given] if isinstance(given, Tensor) else given)
+
+    handles = [m.register_forward_pre_hook(entered) for m in model.modules() if recomputes(m)]
 
     def pack(tensor: Tensor) -> Any:
         kept.append(tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -22,6 +22,7 @@ from cxrsearch.learn.data import Pixels, TrainData, even_slices
 from cxrsearch.learn.losses import build_loss
 from cxrsearch.learn.optim import EMA, build_optimizer, build_schedule
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recompute import recompute
 from cxrsearch.learn.seeding import SeedProportional
 from search.seeds import derive
 
@@ -62,18 +63,7 @@ class Learner:
         model = models.build_model(recipe, weights_dir)
         self.notes: tuple[str, ...] = tuple(model.notes)
         self.smallest = 2 if _normalises_batches(model) else 1
-        self.micro = max(
-            self.smallest,
-            micro
-            or devices.micro_batch(
-                model, recipe.input_size, recipe.batch_size, device, memory_share
-            ),
-        )
-        if micro is None and self.smallest > 1 and self.micro < recipe.batch_size:
-            self.notes += (
-                f"memory allows {self.micro} of {recipe.batch_size} images at once: batch "
-                "normalisation is over those",
-            )
+        self.micro = self._micro(model, micro, memory_share)
         self.model: nn.Module = model.to(device)
         self.pixels = Pixels(data, data.train, recipe, device)
         labels = data.labels[data.train]
@@ -87,6 +77,29 @@ class Learner:
         total = recipe.epochs * len(self.pieces)
         self.schedule = build_schedule(self.optimizer, recipe, total)
         self.average = EMA(self.model, recipe.ema) if recipe.ema > 0 else None
+
+    def _micro(self, model: nn.Module, given: int | None, share: float) -> int:
+        """Images that go through ``model`` at once, ``given`` or as memory allows.
+
+        Where that is less than wanted, layers that can compute again what they would keep.
+        """
+
+        def fit() -> int:
+            return devices.micro_batch(
+                model, self.recipe.input_size, self.recipe.batch_size, self.device, share
+            )
+
+        wanted, found = given or self.recipe.batch_size, fit()
+        if found < wanted and recompute(model):
+            self.notes += ("memory is short: dense blocks are computed again for the gradients",)
+            found = fit()
+        chosen = max(self.smallest, given or found)
+        if given is None and self.smallest > 1 and chosen < wanted:
+            self.notes += (
+                f"memory allows {chosen} of {wanted} images at once: batch "
+                "normalisation is over those",
+            )
+        return chosen
 
     def epoch(self, number: int) -> float:
         """Train for one epoch; everything random in it derives from the seed and ``number``.

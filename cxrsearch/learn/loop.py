@@ -19,10 +19,11 @@ from cxrsearch.learn import device as devices
 from cxrsearch.learn import models
 from cxrsearch.learn.augment import Augment, to_float
 from cxrsearch.learn.data import Pixels, TrainData, even_slices
+from cxrsearch.learn.graphs import Graphed, worthwhile
 from cxrsearch.learn.losses import build_loss
 from cxrsearch.learn.optim import EMA, build_optimizer, build_schedule
-from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.recompute import recompute
+from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.recompute import recompute, recomputes
 from cxrsearch.learn.seeding import SeedProportional
 from search.seeds import derive
 
@@ -77,6 +78,7 @@ class Learner:
         total = recipe.epochs * len(self.pieces)
         self.schedule = build_schedule(self.optimizer, recipe, total)
         self.average = EMA(self.model, recipe.ema) if recipe.ema > 0 else None
+        self._gradients = self._graphed(total) or self._eager
 
     def _micro(self, model: nn.Module, given: int | None, share: float) -> int:
         """Images that go through ``model`` at once, ``given`` or as memory allows.
@@ -118,7 +120,24 @@ class Learner:
         return float(total) / len(positions)
 
     def _step(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One optimiser step on a whole batch, its gradients added up over micro-batches."""
+        """One optimiser step on a whole batch; the mean loss an image."""
+        total = self._gradients(images, targets)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        return total
+
+    def _graphed(self, steps: int) -> Graphed | None:
+        """The step as a CUDA graph, where that is faster and a batch goes through at once."""
+        largest = max(piece.stop - piece.start for piece in self.pieces)
+        side = size_of(self.recipe.input_size)
+        whole = largest <= self.micro and not any(recomputes(m) for m in self.model.modules())
+        fits = whole and worthwhile(self.device, largest, side, steps)
+        return Graphed(self._eager, self.model) if fits else None
+
+    def _eager(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Set the gradients of a whole batch, added up over micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for piece in even_slices(len(images), self.micro, self.smallest):
@@ -129,10 +148,6 @@ class Learner:
             loss = self.loss(logits.float(), targets[piece]) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        self.optimizer.step()
-        self.schedule.step()
-        if self.average is not None:
-            self.average.update(self.model)
         return total
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:

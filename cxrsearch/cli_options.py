@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.settings import HALVINGS, RUNNERS, SCHEMES, Settings
+from cxrsearch.settings import HALVINGS, PRECISIONS, RUNNERS, SCHEMES, Settings
 
 Command = Callable[..., Any]
 
@@ -71,6 +71,8 @@ _RUN = [
     click.option("--concurrent", type=int, help="Trials at once at most. Default: as many as fit."),
     click.option("--address", metavar="HOST:PORT", help="An existing Ray cluster."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
+                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
 ]  # fmt: skip
 
 _RESUME = [

@@ -18,6 +18,7 @@ RUNNERS = ("ray", "serial")
 HALVINGS = ("promote", "stop")
 SCHEMES = ("steady", "generational")
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Settings:
         frame: side of the cached images in pixels; None: what the space needs.
         cache: folder of the decoded cache.
         device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
         weights_dir: folder with pretrained weights under torchvision's file names.
         keep_checkpoints: ``best:N``, ``all`` or ``none``.
     """
@@ -90,6 +92,7 @@ class Settings:
     frame: int | None = None
     cache: str | None = None
     device: str = "auto"
+    precision: str = "auto"
     weights_dir: str | None = None
     keep_checkpoints: str = "best:5"
 
@@ -213,6 +216,7 @@ def _choice_problems(settings: Settings) -> list[str]:
         "halving": HALVINGS,
         "scheme": SCHEMES,
         "device": DEVICES,
+        "precision": PRECISIONS,
     }
     return [
         f"--{name} {getattr(settings, name)}: one of {', '.join(allowed)}"

@@ -100,6 +100,7 @@ def train_winner(
             device=config.device,
             threads=config.threads,
             weights_dir=config.weights_dir,
+            precision=config.precision,
         )
     )
 

@@ -16,7 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,11 +35,17 @@ class CheckpointError(Exception):
     """The file is there but cannot be used; the message says why."""
 
 
-def save(path: Path, state: Any) -> None:
-    """Write ``state`` to ``path`` atomically and remove what killed writers left beside it.
+class Snapshot(NamedTuple):
+    """A tree's tensors, copied to the CPU, and the rest of it as JSON."""
+
+    tensors: dict[str, torch.Tensor]
+    tree: Any
+
+
+def snapshot(state: Any) -> Snapshot:
+    """A copy of ``state`` that later changes of it leave alone, as `save_tensors` takes it.
 
     Args:
-        path: the file; its folder is made where needed. One process writes to it.
         state: a tree of dicts, lists, tuples, tensors, numbers, texts, booleans and None.
 
     Raises:
@@ -47,7 +53,24 @@ def save(path: Path, state: Any) -> None:
     """
     tensors: dict[str, torch.Tensor] = {}
     tree = _flatten(state, "", tensors)
-    save_tensors(path, tensors, tree)
+    copies = {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+        for name, tensor in tensors.items()
+    }
+    return Snapshot(copies, tree)
+
+
+def save(path: Path, state: Any) -> None:
+    """Write ``state`` to ``path`` atomically and remove what killed writers left beside it.
+
+    Args:
+        path: the file; its folder is made where needed. One process writes to it.
+        state: as for `snapshot`.
+
+    Raises:
+        TypeError: as `snapshot`.
+    """
+    save_tensors(path, *snapshot(state))
 
 
 def load(path: Path) -> Any:

@@ -14,9 +14,13 @@ from torch import Tensor, nn
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import size_of
+from cxrsearch.learn.recompute import recomputes
 
 BF16_CAPABILITY = (8, 0)
 """From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
+
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""Processors that have one of these multiply bfloat16 themselves; others emulate it, slowly."""
 
 _OOM_PHRASES = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
@@ -47,15 +51,23 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def amp_dtype(device: torch.device) -> torch.dtype | None:
-    """Autocast type that is fast on ``device``, or None for plain float32.
+def amp_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
+    """The type that matrix products and convolutions autocast to, or None for plain float32.
 
-    bfloat16 on CUDA from Ampere on; never on a CPU, where most emulate it at a fraction of
-    float32's speed.
+    Args:
+        device: where to compute.
+        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where ``device`` multiplies it
+            by itself (CUDA from Ampere on, processors with `BF16_INSTRUCTIONS`).
     """
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= BF16_CAPABILITY:
-        return torch.bfloat16
-    return None
+    wanted = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    return torch.bfloat16 if wanted else None
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(name, False) for name in BF16_INSTRUCTIONS)
 
 
 def free_memory(device: torch.device) -> int:
@@ -112,8 +124,23 @@ def micro_batch(
     return -(-batch // parts)
 
 
+_counted: dict[tuple[object, ...], int] = {}
+
+
 def activation_bytes(model: nn.Module, input_size: int | str) -> int:
-    """Bytes autograd keeps for each image in training, in float32, without weights."""
+    """Bytes autograd keeps for each image in training, in float32, without weights.
+
+    Remembered by the names and shapes of the parameters, as counting takes half a second.
+    """
+    shapes = ((name, p.shape, p.requires_grad) for name, p in model.named_parameters())
+    again = sum(recomputes(module) for module in model.modules())
+    key = (type(model), size_of(input_size), again, *shapes)
+    if key not in _counted:
+        _counted[key] = _count_activations(model, input_size)
+    return _counted[key]
+
+
+def _count_activations(model: nn.Module, input_size: int | str) -> int:
     n = 2  # batch normalisation refuses a single value a channel
     height, width = size_of(input_size)
     # Tensors without content: torch then works out shapes and computes nothing.
@@ -122,7 +149,7 @@ def activation_bytes(model: nn.Module, input_size: int | str) -> int:
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
     image = torch.empty((n, 1, height, width), device="meta")
-    with torch.enable_grad(), _saved() as kept:
+    with torch.enable_grad(), _saved(model) as kept:
         output = torch.func.functional_call(model, state, (image,))
         own = {value.untyped_storage()._cdata for value in state.values()}
         storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}
@@ -132,16 +159,26 @@ def activation_bytes(model: nn.Module, input_size: int | str) -> int:
 
 
 @contextmanager
-def _saved() -> Iterator[list[Tensor]]:
-    """Collects the tensors that autograd saves inside."""
+def _saved(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects the tensors that autograd saves inside, and the inputs of layers that recompute."""
     kept: list[Tensor] = []
+
+    def entered(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        for given in inputs:
+            kept.extend([given] if isinstance(given, Tensor) else given)
+
+    handles = [m.register_forward_pre_hook(entered) for m in model.modules() if recomputes(m)]
 
     def pack(tensor: Tensor) -> Any:
         kept.append(tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield kept
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

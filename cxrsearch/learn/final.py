@@ -13,6 +13,7 @@ import math
 import shutil
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +55,7 @@ def train_final(
     device: str = "auto",
     threads: int | None = None,
     weights_dir: Path | None = None,
+    precision: str = "auto",
 ) -> Generator[Progress, None, Path]:
     """Train ``recipe`` on train + validation and write a model folder.
 
@@ -71,6 +73,7 @@ def train_final(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         threads: CPU threads.
         weights_dir: folder with pretrained weights.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
 
     Yields:
         `Progress` after each epoch, those that the checkpoint remembers first.
@@ -94,6 +97,7 @@ def train_final(
         device=pick_device(device),
         threads=threads,
         weights_dir=weights_dir,
+        precision=precision,
     )
     try:
         yield from _epochs(session, epochs)
@@ -122,20 +126,35 @@ def train_final(
 
 
 def _epochs(session: Session, epochs: int) -> Generator[Progress, None, None]:
-    """Train up to ``epochs``, with a checkpoint after each."""
+    """Train up to ``epochs``; closed, it leaves a checkpoint of the last one."""
     done = len(session.book.get("losses", []))
     if done > epochs:  # later weights are of no use for a shorter training
         session.start_over(f"the checkpoint is of epoch {done}, past {epochs}")
     book = session.book
     book.setdefault("losses", [])
     book.setdefault("seconds", [])
-    for number in range(1, epochs + 1):
-        if number > len(book["losses"]):
-            start = time.perf_counter()
-            loss = session.work(lambda number=number: session.learner.epoch(number))  # type: ignore[misc]
-            if not math.isfinite(loss):
-                raise TrialError("nan", f"the mean loss of epoch {number} is {loss}")
-            book["losses"].append(loss)
-            book["seconds"].append(round(time.perf_counter() - start, 3))
-            session.save()
-        yield Progress(number, epochs, book["losses"][number - 1], book["seconds"][number - 1])
+    saved = len(book["losses"])
+    try:
+        for number in range(1, epochs + 1):
+            while len(book["losses"]) < number:  # earlier ones again, where memory ran out
+                _epoch(session)
+            if session.due and number > saved:
+                session.save()
+                saved = number
+            yield Progress(number, epochs, book["losses"][number - 1], book["seconds"][number - 1])
+    except GeneratorExit:
+        with suppress(OSError):  # without it, the checkpoint before will do
+            if len(book["losses"]) > saved:
+                session.save()
+            session.settle()
+        raise
+
+
+def _epoch(session: Session) -> None:
+    """Train for the next epoch."""
+    start, book = time.perf_counter(), session.book
+    loss = session.work(lambda: session.learner.epoch(len(book["losses"]) + 1))
+    if not math.isfinite(loss):
+        raise TrialError("nan", f"the mean loss of epoch {len(book['losses']) + 1} is {loss}")
+    book["losses"].append(loss)
+    book["seconds"].append(round(time.perf_counter() - start, 3))

@@ -19,9 +19,11 @@ from cxrsearch.learn import device as devices
 from cxrsearch.learn import models
 from cxrsearch.learn.augment import Augment, to_float
 from cxrsearch.learn.data import Pixels, TrainData, even_slices
+from cxrsearch.learn.graphs import Graphed, worthwhile
 from cxrsearch.learn.losses import build_loss
 from cxrsearch.learn.optim import EMA, build_optimizer, build_schedule
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.recompute import recompute, recomputes
 from cxrsearch.learn.seeding import SeedProportional
 from search.seeds import derive
 
@@ -40,6 +42,7 @@ class Learner:
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         micro: images taken through the network at once; None: found from memory.
         memory_share: share of the free memory that may be used to find it.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
 
     def __init__(
@@ -52,25 +55,16 @@ class Learner:
         weights_dir: Path | None = None,
         micro: int | None = None,
         memory_share: float = 0.8,
+        precision: str = "auto",
     ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, device
+        self.kind = devices.amp_dtype(device, precision)
         self.sampler = SeedProportional(data.labels[data.train], recipe, derive(seed, "draw"))
         torch.manual_seed(derive(seed, "weights"))
         model = models.build_model(recipe, weights_dir)
         self.notes: tuple[str, ...] = tuple(model.notes)
         self.smallest = 2 if _normalises_batches(model) else 1
-        self.micro = max(
-            self.smallest,
-            micro
-            or devices.micro_batch(
-                model, recipe.input_size, recipe.batch_size, device, memory_share
-            ),
-        )
-        if micro is None and self.smallest > 1 and self.micro < recipe.batch_size:
-            self.notes += (
-                f"memory allows {self.micro} of {recipe.batch_size} images at once: batch "
-                "normalisation is over those",
-            )
+        self.micro = self._micro(model, micro, memory_share)
         self.model: nn.Module = model.to(device)
         self.pixels = Pixels(data, data.train, recipe, device)
         labels = data.labels[data.train]
@@ -84,6 +78,30 @@ class Learner:
         total = recipe.epochs * len(self.pieces)
         self.schedule = build_schedule(self.optimizer, recipe, total)
         self.average = EMA(self.model, recipe.ema) if recipe.ema > 0 else None
+        self._gradients = self._graphed(total) or self._eager
+
+    def _micro(self, model: nn.Module, given: int | None, share: float) -> int:
+        """Images that go through ``model`` at once, ``given`` or as memory allows.
+
+        Where that is less than wanted, layers that can compute again what they would keep.
+        """
+
+        def fit() -> int:
+            return devices.micro_batch(
+                model, self.recipe.input_size, self.recipe.batch_size, self.device, share
+            )
+
+        wanted, found = given or self.recipe.batch_size, fit()
+        if found < wanted and recompute(model):
+            self.notes += ("memory is short: dense blocks are computed again for the gradients",)
+            found = fit()
+        chosen = max(self.smallest, given or found)
+        if given is None and self.smallest > 1 and chosen < wanted:
+            self.notes += (
+                f"memory allows {chosen} of {wanted} images at once: batch "
+                "normalisation is over those",
+            )
+        return chosen
 
     def epoch(self, number: int) -> float:
         """Train for one epoch; everything random in it derives from the seed and ``number``.
@@ -102,7 +120,24 @@ class Learner:
         return float(total) / len(positions)
 
     def _step(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One optimiser step on a whole batch, its gradients added up over micro-batches."""
+        """One optimiser step on a whole batch; the mean loss an image."""
+        total = self._gradients(images, targets)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        return total
+
+    def _graphed(self, steps: int) -> Graphed | None:
+        """The step as a CUDA graph, where that is faster and a batch goes through at once."""
+        largest = max(piece.stop - piece.start for piece in self.pieces)
+        side = size_of(self.recipe.input_size)
+        whole = largest <= self.micro and not any(recomputes(m) for m in self.model.modules())
+        fits = whole and worthwhile(self.device, largest, side, steps)
+        return Graphed(self._eager, self.model) if fits else None
+
+    def _eager(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Set the gradients of a whole batch, added up over micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for piece in even_slices(len(images), self.micro, self.smallest):
@@ -113,15 +148,10 @@ class Learner:
             loss = self.loss(logits.float(), targets[piece]) * share
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        self.optimizer.step()
-        self.schedule.step()
-        if self.average is not None:
-            self.average.update(self.model)
         return total
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        kind = devices.amp_dtype(self.device)
-        return torch.autocast(self.device.type, kind) if kind else contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.kind, enabled=self.kind is not None)
 
     @torch.inference_mode()
     def scores(self, pixels: Pixels) -> np.ndarray:

@@ -90,12 +90,19 @@ def build_loss(recipe: Recipe, prevalence: NDArray[Any] | Tensor) -> Loss:
         in float32. It follows the logits to their device.
     """
     weights = positive_weights(prevalence)
+    moved: dict[torch.device, Tensor] = {}
+
+    def weights_on(device: torch.device) -> Tensor:
+        """Moved once: a copy from the host would hold up every step."""
+        if device not in moved:
+            moved[device] = weights.to(device)
+        return moved[device]
 
     def evaluate(logits: Tensor, targets: Tensor) -> Tensor:
         if recipe.label_smoothing:
             targets = smooth(targets, recipe.label_smoothing)
         if recipe.loss == "weighted_bce":
-            return weighted_bce(logits, targets, weights.to(logits.device))
+            return weighted_bce(logits, targets, weights_on(logits.device))
         if recipe.loss == "focal":
             return focal(logits, targets, recipe.focal_gamma)
         if recipe.loss == "asymmetric":

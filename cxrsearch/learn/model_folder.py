@@ -168,7 +168,8 @@ class LoadedModel:
     @torch.inference_mode()
     def _scored(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
         """(b, 14) probabilities, or None where memory ran out."""
-        kind = amp_dtype(self.device)
+        # On a CPU in float32, so that a model's scores are the same on every machine.
+        kind = amp_dtype(self.device) if self.device.type == "cuda" else None
         try:
             batch = prepare(images, rows, self.recipe.crop, self.recipe.input_size)
             grey = to_float(batch.to(self.device)).contiguous(memory_format=torch.channels_last)

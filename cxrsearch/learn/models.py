@@ -49,8 +49,15 @@ class DropoutLinear(nn.Linear):
         self.dropout = dropout
 
     def forward(self, input: Tensor) -> Tensor:
-        """(b, n_in) -> (b, n_out)."""
-        return super().forward(F.dropout(input, self.dropout, self.training))
+        """(b, n_in) -> (b, n_out), in float32 also under autocast.
+
+        bfloat16 has some 250 levels an octave: rounded to them, logits would tie.
+        """
+        where = input.device.type
+        if where not in ("cpu", "cuda") or not torch.is_autocast_enabled(where):
+            return super().forward(F.dropout(input, self.dropout, self.training))
+        with torch.autocast(where, enabled=False):
+            return super().forward(F.dropout(input.float(), self.dropout, self.training))
 
 
 class Network(nn.Module):

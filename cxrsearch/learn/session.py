@@ -1,5 +1,9 @@
 """Training that can be cut off anywhere: one learner, its checkpoint, and its memory.
 
+Checkpoints are written by a thread of their own while training goes on, and no more often than
+that they take `SHARE` of the time. A kill costs the epochs since the last one, which are
+trained again, to the same values.
+
 A `Session` owns the learner and a small book of plain values. Work is handed to it as a
 function; where memory runs out in the middle, the session goes back to its checkpoint (or
 to the start), halves the micro-batch and does the work again. So an out-of-memory error
@@ -12,7 +16,11 @@ in the notes where it is not the whole batch, and in the checkpoint, for a resum
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +29,7 @@ import torch
 
 from cxrsearch.learn import checkpoint
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.device import is_out_of_memory, release_memory
+from cxrsearch.learn.device import amp_dtype, is_out_of_memory, release_memory
 from cxrsearch.learn.isolate import isolated
 from cxrsearch.learn.keep import CHECKPOINT
 from cxrsearch.learn.loop import Learner
@@ -29,6 +37,15 @@ from cxrsearch.learn.recipe import Recipe
 from search.objective import TrialError
 
 T = TypeVar("T")
+
+SHARE = 0.025
+"""Share of the training time that checkpoints may take."""
+FIRST = 0.3
+"""Seconds that a checkpoint is taken to need before one was written."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Session:
@@ -43,6 +60,7 @@ class Session:
         threads: CPU threads while work is done; None: as the process has it.
         weights_dir: folder with pretrained weights.
         memory_share: share of the free memory that may be used.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
         usable: looks at a checkpoint's book and says why it cannot be gone on with, or None.
     """
 
@@ -57,20 +75,26 @@ class Session:
         threads: int | None = None,
         weights_dir: Path | None = None,
         memory_share: float = 0.8,
+        precision: str = "auto",
         usable: Callable[[dict[str, Any]], str | None] = lambda book: None,
     ) -> None:
         self.recipe, self.data, self.seed, self.folder = recipe, data, seed, folder
         self.device, self.threads, self.weights_dir = device, threads, weights_dir
-        self.memory_share = memory_share
+        self.memory_share, self.precision = memory_share, precision
         self.book: dict[str, Any] = {}
         self.notes: list[str] = list(data.notes)
         self._learner: Learner | None = None
         self._micro: int | None = None
-        state = self._read(usable)
+        self._usable = usable
+        state = self._read()
         if state is not None:
             self.book, self._micro = state["book"], state["learner"]["micro"]
         self._state = state
         self._saved = state is not None
+        self._start: dict[str, Any] | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[float] | None = None
+        self._cost, self._since = FIRST, time.perf_counter()
 
     @property
     def learner(self) -> Learner:
@@ -84,6 +108,7 @@ class Session:
                 weights_dir=self.weights_dir,
                 micro=self._micro,
                 memory_share=self.memory_share,
+                precision=self.precision,
             )
             self._micro = self._learner.micro
             self.notes += [note for note in self._learner.notes if note not in self.notes]
@@ -92,12 +117,22 @@ class Session:
             self._state = None
         return self._learner
 
+    @property
+    def precision_used(self) -> str:
+        """``bf16`` or ``float32``: what convolutions compute in."""
+        return "float32" if amp_dtype(self.device, self.precision) is None else "bf16"
+
     def work(self, function: Callable[[], T]) -> T:
         """Call ``function`` in isolation, again with a smaller micro-batch where memory ran out.
+
+        Before it is called again the book is what it was at the last checkpoint: ``function``
+        has to look there for what comes next.
 
         Raises:
             TrialError: where it ran out with the smallest micro-batch too.
         """
+        if self._start is None:
+            self._start = deepcopy(self.book)
         while True:
             with isolated(self.device, self.threads, self.seed):
                 try:
@@ -121,20 +156,67 @@ class Session:
             )
         self._micro = max(smallest, before // 2)
         self.notes.append(f"out of memory with {before} images at once; {self._micro} from then on")
-        self._state = self._read(lambda book: None)
+        self._state = self._read()
         if self._saved and self._state is None:
             raise TrialError("crash", f"{self.folder / CHECKPOINT} has gone while training")
+        before_it = self._state["book"] if self._state else deepcopy(self._start or {})
+        self.book.clear()
+        self.book.update(before_it)
 
-    def save(self) -> None:
-        """Write learner and book as the one checkpoint."""
+    @property
+    def due(self) -> bool:
+        """Whether a checkpoint now would stay within `SHARE` of the time."""
+        return time.perf_counter() - self._since >= self._cost / SHARE
+
+    def save(
+        self, first: Callable[[], None] = _nothing, then: Callable[[], None] = _nothing
+    ) -> None:
+        """Begin to write learner and book, as they are now, as the one checkpoint.
+
+        Args:
+            first: called before that, by the thread that writes.
+            then: called once the checkpoint is in its place.
+
+        Raises:
+            OSError: where the checkpoint before this one could not be written.
+        """
+        self.settle()
+        begin = time.perf_counter()
         state = {
             "identity": self._identity(),
             "book": self.book,
             "notes": self.notes,
             "learner": self.learner.state(),
         }
-        checkpoint.save(self.folder / CHECKPOINT, state)
-        self._saved = True
+        taken = checkpoint.snapshot(state)
+        self._since = time.perf_counter()
+        self._writer = self._writer or ThreadPoolExecutor(1, "checkpoint")
+        self._writing = self._writer.submit(self._write, taken, first, then, self._since - begin)
+
+    def _write(
+        self,
+        taken: checkpoint.Snapshot,
+        first: Callable[[], None],
+        then: Callable[[], None],
+        spent: float,
+    ) -> float:
+        """Seconds that the checkpoint took, ``spent`` of them before this call."""
+        begin = time.perf_counter()
+        first()
+        checkpoint.save_tensors(self.folder / CHECKPOINT, *taken)
+        then()
+        return spent + time.perf_counter() - begin
+
+    def settle(self) -> None:
+        """Wait until what is being written is there.
+
+        Raises:
+            OSError: where it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._cost = writing.result()
+            self._saved = True
 
     def start_over(self, reason: str) -> None:
         """Forget the checkpoint and begin again."""
@@ -144,7 +226,12 @@ class Session:
         self.notes.append(f"started over: {reason}")
 
     def close(self) -> None:
-        """Free the learner's memory."""
+        """Free the learner's memory; a checkpoint that is being written is finished first."""
+        with suppress(OSError):  # where it could not be written there is the one before
+            self.settle()
+        if self._writer is not None:
+            self._writer.shutdown()
+            self._writer = None
         self._learner = self._state = None
         release_memory(self.device)
 
@@ -152,7 +239,7 @@ class Session:
         """What a checkpoint must share with this session to be its own."""
         return {"recipe": asdict(self.recipe), "seed": self.seed, "split": self.data.split}
 
-    def _read(self, usable: Callable[[dict[str, Any]], str | None]) -> dict[str, Any] | None:
+    def _read(self) -> dict[str, Any] | None:
         """The checkpoint's state, or None (with a note where there is one of no use)."""
         try:
             state = checkpoint.load(self.folder / CHECKPOINT)
@@ -161,7 +248,7 @@ class Session:
         except checkpoint.CheckpointError as error:
             self.notes.append(f"started over: {error}")
             return None
-        problem = self._foreign(state) or usable(state["book"])
+        problem = self._foreign(state) or self._usable(state["book"])
         if problem:
             self.notes.append(f"started over: {problem}")
             return None

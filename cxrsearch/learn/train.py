@@ -3,9 +3,11 @@
 Epochs are scored on the study's fixed validation subset; the best epoch by that score is
 then scored once on the whole validation part, and that is the trial's value.
 
-Each epoch ends in this order: weights of a new best epoch, checkpoint, curve, report. A
-kill between any two of them loses nothing: the checkpoint names the epoch whose weights it
-goes with, and the weights of the best epoch before stay until it is written.
+A checkpoint is written, while training goes on, as often as it costs little time. Its files
+come in this order: weights of a new best epoch, checkpoint. A kill between them costs the
+epochs since the last checkpoint and nothing else: it names the epoch whose weights it goes
+with, and the weights of the best epoch before stay until it is written. A run that is closed
+leaves a checkpoint of its last epoch.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cxrsearch.learn import checkpoint
 from cxrsearch.learn.arrays import save_arrays
+from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.cost import costs, trainable
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.device import is_out_of_memory, pick_device
@@ -45,7 +48,7 @@ class Result:
         value: mean AUROC over the objective's diseases, of the best epoch.
         attrs: ``auroc``, ``interval``, ``intervals``, ``best_epoch``, ``epochs_run``,
             ``images_seen``, ``seconds``, ``parameters``, ``exposure``, ``notes``, ``split``,
-            ``device``; JSON-able.
+            ``device``, ``precision``; JSON-able.
         scores: (m, 14) float32 probabilities of the validation part.
         others: the further objectives that were asked for.
     """
@@ -67,12 +70,13 @@ def train(
     weights_dir: Path | None = None,
     resamples: int = 1000,
     memory_share: float = 0.8,
+    precision: str = "auto",
     measures: tuple[str, ...] = (),
 ) -> Generator[Step, None, Result]:
     """Train ``recipe``, or go on where ``folder``'s checkpoint left off.
 
     On a CPU, a run that was cut off and gone on with equals one that was not, bit for bit,
-    given the same seed and number of threads. Closing the generator frees the memory.
+    given the same seed, precision and number of threads. Closing the generator frees the memory.
 
     Args:
         recipe: what to train.
@@ -85,6 +89,7 @@ def train(
         weights_dir: folder with pretrained weights.
         resamples: of the bootstrap.
         memory_share: share of the free memory that may be used.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
         measures: further objectives, ``seconds`` or ``parameters``.
 
     Yields:
@@ -94,12 +99,28 @@ def train(
         TrialError: for ``nan``, ``out of memory`` and ``bad data``.
         InputError: where starting weights cannot be had.
     """
-    run = _Run(recipe, data, seed, folder, device, threads, weights_dir, memory_share, measures)
+    best = BestWeights(folder)
+    session = Session(
+        recipe,
+        data,
+        seed=seed,
+        folder=folder,
+        device=pick_device(device),
+        threads=threads,
+        weights_dir=weights_dir,
+        memory_share=memory_share,
+        precision=precision,
+        usable=lambda book: best.recover(book["best_epoch"]),
+    )
+    run = _Run(session, best, measures)
     try:
         yield from run.remembered()
         while not run.finished:
             yield run.epoch()
         return run.result(resamples)
+    except GeneratorExit:
+        run.suspend()
+        raise
     except Exception as error:
         if is_out_of_memory(error):
             raise TrialError("out of memory", str(error)) from error
@@ -111,38 +132,17 @@ def train(
 class _Run:
     """The state of one `train`."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        data: TrainData,
-        seed: int,
-        folder: Path,
-        device: str,
-        threads: int | None,
-        weights_dir: Path | None,
-        memory_share: float,
-        measures: tuple[str, ...],
-    ) -> None:
-        self.recipe, self.data, self.seed, self.folder = recipe, data, seed, folder
-        self.measures = measures
-        self.session = Session(
-            recipe,
-            data,
-            seed=seed,
-            folder=folder,
-            device=pick_device(device),
-            threads=threads,
-            weights_dir=weights_dir,
-            memory_share=memory_share,
-            usable=self._best_is_there,
-        )
-        self.book = self.session.book
+    def __init__(self, session: Session, best: BestWeights, measures: tuple[str, ...]) -> None:
+        self.session, self.best, self.measures = session, best, measures
+        self.recipe, self.data, self.folder = session.recipe, session.data, session.folder
+        self.book = session.book
         if not self.book:
             for name in (CHECKPOINT, BEST, PREVIOUS, CURVE, PREDICTIONS):
-                (folder / name).unlink(missing_ok=True)
+                (self.folder / name).unlink(missing_ok=True)
             self.book.update(curve=[], best_epoch=0, best_value=-math.inf, exposure={}, drawn=0)
         else:
-            write_json(folder / CURVE, self.book["curve"])  # may be an epoch behind
+            write_json(self.folder / CURVE, self.book["curve"])  # may be an epoch behind
+        self._saved = len(self.book["curve"])
         self._val_pixels: Pixels | None = None
 
     @property
@@ -159,10 +159,17 @@ class _Run:
             yield self._step(number)
 
     def epoch(self) -> Step:
-        """Train for one epoch, score it, save everything, and report."""
-        number = len(self.book["curve"]) + 1
+        """Train for one epoch, score it, save what is due, and report."""
+        wanted = len(self.book["curve"]) + 1
+        while len(self.book["curve"]) < wanted:  # earlier ones again, where memory ran out
+            self._epoch()
+        if self.session.due:
+            self._save()
+        return self._step(wanted)
+
+    def _epoch(self) -> None:
         start = time.perf_counter()
-        rate, loss, scores, exposure = self.session.work(lambda: self._train_and_score(number))
+        number, rate, loss, scores, exposure = self.session.work(self._train_and_score)
         rows = self.data.val_seed
         value = mean_auroc(auroc(self.data.labels[rows], scores)[list(self.data.columns)])
         if not math.isfinite(value):
@@ -173,19 +180,17 @@ class _Run:
         self._count(exposure)
         self.book["parameters"] = trainable(self.session.learner.model)
         if value > self.book["best_value"]:
-            self._keep_best(number, value)
+            self.best.keep(self.session.learner.weights(), number, value)
+            self.book.update(best_epoch=number, best_value=value)
             self.book["best_scores"] = torch.from_numpy(scores)
         seconds = round(time.perf_counter() - start, 3)
         self.book["curve"].append(
             {"epoch": number, "loss": loss, "lr": rate, "value": value, "seconds": seconds}
         )
-        self.session.save()
-        (self.folder / PREVIOUS).unlink(missing_ok=True)
         write_json(self.folder / CURVE, self.book["curve"])
-        return self._step(number)
 
-    def _train_and_score(self, number: int) -> tuple[float, float, np.ndarray, dict[str, float]]:
-        learner = self.session.learner
+    def _train_and_score(self) -> tuple[int, float, float, np.ndarray, dict[str, float]]:
+        learner, number = self.session.learner, len(self.book["curve"]) + 1
         rate = learner.rate
         loss = learner.epoch(number)
         if not math.isfinite(loss):
@@ -195,7 +200,20 @@ class _Run:
         scores = learner.scores(self._val_pixels)
         if not np.isfinite(scores).all():
             raise TrialError("nan", f"scores after epoch {number} are not finite")
-        return rate, loss, scores, learner.sampler.exposure(learner.sampler.draw(number))
+        exposure = learner.sampler.exposure(learner.sampler.draw(number))
+        return number, rate, loss, scores, exposure
+
+    def _save(self) -> None:
+        """Begin to write weights and checkpoint; what they name stays until both are there."""
+        self.session.save(first=self.best.write, then=self.best.forget_previous)
+        self._saved = len(self.book["curve"])
+
+    def suspend(self) -> None:
+        """Leave a checkpoint of the last epoch, for whoever goes on."""
+        with suppress(OSError):  # without it, the one before will do
+            if len(self.book["curve"]) > self._saved:
+                self._save()
+            self.session.settle()
 
     def _pixels(self, rows: np.ndarray) -> Pixels:
         return Pixels(self.data, rows, self.recipe, self.session.device)
@@ -208,30 +226,6 @@ class _Run:
             name: (mean.get(name, 0.0) * done + share) / (done + 1)
             for name, share in exposure.items()
         }
-
-    def _keep_best(self, number: int, value: float) -> None:
-        """Put the weights of a new best epoch in place; the last best stays beside them."""
-        best = self.folder / BEST
-        weights = self.session.learner.weights()
-        if best.exists():
-            best.replace(self.folder / PREVIOUS)
-        checkpoint.save_tensors(best, weights, {"epoch": number, "value": value})
-        self.book.update(best_epoch=number, best_value=value)
-
-    def _best_is_there(self, book: dict[str, Any]) -> str | None:
-        """Make ``best.safetensors`` the file of the book's best epoch, or say that it's gone."""
-        for name in (BEST, PREVIOUS):
-            path = self.folder / name
-            try:
-                _, info = checkpoint.load_tensors(path)
-            except (FileNotFoundError, checkpoint.CheckpointError):
-                continue
-            if info.get("epoch") == book["best_epoch"]:
-                if name == PREVIOUS:
-                    path.replace(self.folder / BEST)
-                (self.folder / PREVIOUS).unlink(missing_ok=True)
-                return None
-        return f"the weights of epoch {book['best_epoch']} are missing or damaged"
 
     def _step(self, number: int) -> Step:
         curve = self.book["curve"][:number]
@@ -247,6 +241,7 @@ class _Run:
         }
         if number == 1:
             attrs |= {"split": self.data.split, "device": str(self.session.device)}
+            attrs |= {"precision": self.session.precision_used}
         if latest:
             attrs |= {"exposure": self.book["exposure"], "notes": self.session.notes}
         last = latest and self.finished
@@ -265,15 +260,18 @@ class _Run:
             scores = self.book["best_scores"].numpy()
         else:
             scores = self.session.work(self._score_best)
+        self.session.settle()
+        self.best.write()
         labels = data.labels[rows]
         save_arrays(self.folder / PREDICTIONS, names=data.names[rows], labels=labels, scores=scores)
         value, details, notes = judge(
             labels, scores, data.patients[rows], data.columns, resamples,
-            derive(self.seed, "bootstrap"),
+            derive(self.session.seed, "bootstrap"),
         )  # fmt: skip
         attrs = dict(self._step(len(self.book["curve"])).attrs) | {
             "split": data.split,
             "device": str(self.session.device),
+            "precision": self.session.precision_used,
             **details,
             "notes": [*self.session.notes, *notes],
         }
@@ -281,9 +279,8 @@ class _Run:
         return Result(value, attrs, scores, self._costs(epochs, epochs))
 
     def _score_best(self) -> np.ndarray:
-        weights, _ = checkpoint.load_tensors(self.folder / BEST)
         learner = self.session.learner
-        learner.adopt(weights)
+        learner.adopt(self.best.weights())
         return learner.scores(self._pixels(self.data.val))
 
     def close(self) -> None:

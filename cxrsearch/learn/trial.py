@@ -40,6 +40,7 @@ class TrialConfig:
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         resamples: of the bootstrap behind the intervals.
         memory_share: share of a device's free memory that one trial may use.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
 
     cache: Cache
@@ -53,6 +54,7 @@ class TrialConfig:
     weights_dir: Path | None = None
     resamples: int = 1000
     memory_share: float = 0.8
+    precision: str = "auto"
 
 
 class TrialObjective:
@@ -77,6 +79,7 @@ class TrialObjective:
                 weights_dir=config.weights_dir,
                 resamples=config.resamples,
                 memory_share=config.memory_share,
+                precision=config.precision,
                 measures=config.measures,
             )
         except InputError as error:

@@ -46,7 +46,14 @@ def test_unknown_devices_are_bad_input(name: str) -> None:
 
 
 def test_bfloat16_is_decided_by_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert devices.amp_dtype(CPU) is None
+    for able, expected in (
+        ({}, None), ({"avx512_f": True}, None), ({"avx512_bf16": False}, None),
+        ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16),
+    ):  # fmt: skip
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda a=able: a)
+        assert devices.amp_dtype(CPU) == expected
+        assert devices.amp_dtype(CPU, "float32") is None
+        assert devices.amp_dtype(CPU, "bf16") == torch.bfloat16
     for capability, expected in (
         ((7, 5), None), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16),
     ):  # fmt: skip
@@ -99,6 +106,15 @@ def test_counting_changes_nothing_and_grows_with_the_image() -> None:
     assert 5e6 < small < 20e6
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_what_was_counted_is_told_apart_by_shapes_and_by_what_is_trained() -> None:
+    wide, frozen = Tiny(), Tiny()
+    wide.conv = nn.Conv2d(1, 8, 3, padding=1)
+    frozen.requires_grad_(False)
+    counts = [devices.activation_bytes(model, 32) for model in (Tiny(), wide, frozen, Tiny())]
+    assert counts[0] == counts[3]
+    assert len(set(counts)) == 3
 
 
 def test_micro_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

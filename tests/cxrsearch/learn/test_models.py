@@ -287,3 +287,13 @@ def test_weights_of_another_network_are_counted(dense_file: Path) -> None:
     assert "missing" in problem
     assert "unknown" in problem
     assert "features.0.weight" in problem
+
+
+def test_logits_are_not_rounded_to_half_precision(tiny_model: None) -> None:
+    model = build_model(Recipe(input_size=32)).eval()
+    images = torch.rand(64, 1, 32, 32)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = model(images)
+    assert logits.dtype == torch.float32
+    rounded = logits.to(torch.bfloat16).float()
+    assert (rounded != logits).float().mean() > 0.9

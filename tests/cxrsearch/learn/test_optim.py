@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from cxrsearch.learn import optim
 from cxrsearch.learn.optim import EMA, build_optimizer, build_schedule, lr_factor
 from cxrsearch.learn.recipe import Recipe
 
@@ -59,6 +60,25 @@ def test_frozen_parameters_are_left_to_themselves() -> None:
         optimizer = build_optimizer(model, Recipe(optimizer=name))
         given = {id(p) for group in optimizer.param_groups for p in group["params"]}
         assert given == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_the_fused_step_is_the_plain_one_in_any_memory_layout(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    for devices in (("cpu",), ()):
+        monkeypatch.setattr(optim, "FUSED_ON", devices)
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Conv2d(5, 2, 3))
+        model = model.to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(model, Recipe(optimizer=name, lr=0.01, weight_decay=1e-3))
+        for _ in range(4):
+            for parameter in model.parameters():
+                parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape))
+            optimizer.step()
+        weights.append(torch.cat([p.detach().ravel() for p in model.parameters()]))
+    assert torch.allclose(weights[0], weights[1], atol=1e-6)
 
 
 def test_momentum_is_nesterovs_and_may_be_zero() -> None:

@@ -5,6 +5,7 @@ import gc
 import itertools
 import json
 import math
+import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,10 @@ import pytest
 import torch
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn import loop, session
+from cxrsearch.learn import checkpoint, loop, session
 from cxrsearch.learn import train as module
 from cxrsearch.learn.arrays import load_arrays
+from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.checkpoint import load_tensors
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
@@ -25,6 +27,12 @@ from cxrsearch.learn.train import train
 from search.objective import Step, TrialError
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
+
+
+@pytest.fixture
+def always_saving(monkeypatch) -> None:
+    """A checkpoint after every epoch, however long writing it takes."""
+    monkeypatch.setattr(session, "SHARE", math.inf)
 
 
 def run(study, recipe, folder: Path, **options: Any):
@@ -51,6 +59,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
+@pytest.mark.usefixtures("always_saving")
 @pytest.mark.parametrize(("optimizer", "val_seed"), [("sgd", 8), ("adamw", 12)])
 def test_a_run_cut_off_after_any_epoch_equals_an_uninterrupted_one(
     make_study, recipe, tmp_path, optimizer, val_seed
@@ -75,6 +84,7 @@ def test_a_run_cut_off_after_any_epoch_equals_an_uninterrupted_one(
         assert equal(load_tensors(folder / "checkpoint.safetensors")[0], last)
 
 
+@pytest.mark.usefixtures("always_saving")
 def test_kills_between_the_files_of_an_epoch_change_nothing(
     study, recipe, tmp_path, monkeypatch
 ) -> None:
@@ -86,7 +96,8 @@ def test_kills_between_the_files_of_an_epoch_change_nothing(
         raise KeyboardInterrupt
 
     places = [
-        (module.checkpoint, "save_tensors"), (session.Session, "save"), (module, "write_json")
+        (checkpoint, "save_tensors"), (session.Session, "save"), (module, "write_json"),
+        (BestWeights, "write"), (BestWeights, "forget_previous"),
     ]  # fmt: skip
     for number, (owner, name) in enumerate(places):
         folder = tmp_path / f"killed{number}"
@@ -98,13 +109,13 @@ def test_kills_between_the_files_of_an_epoch_change_nothing(
                 patch.setattr(owner, name, killed)
                 with contextlib.suppress(KeyboardInterrupt):
                     next(running)
-            running.close()
+                with contextlib.suppress(KeyboardInterrupt):
+                    running.close()
         _, resumed = run(study, recipe, folder)
         assert resumed.value == whole.value, name
         assert equal(best_weights(folder), expected), name
-        assert sorted(p.name for p in folder.iterdir()) == [
-            "best.safetensors", "checkpoint.safetensors", "curve.json", "val.npz"
-        ]  # fmt: skip
+        names = {p.name for p in folder.iterdir()} - {"best.previous.safetensors"}
+        assert names == {"best.safetensors", "checkpoint.safetensors", "curve.json", "val.npz"}
 
 
 def test_the_global_generator_and_thread_count_are_left_alone(study, recipe, tmp_path) -> None:
@@ -138,6 +149,7 @@ def test_closing_frees_the_model(study, recipe, tmp_path, monkeypatch) -> None:
     assert alive[0]() is None
 
 
+@pytest.mark.usefixtures("always_saving")
 def test_best_weights_are_those_of_the_best_epoch_not_the_last(study, recipe, tmp_path) -> None:
     recipe = replace(recipe, epochs=6, lr=0.3, ema=0.0)
     steps, result = run(study, recipe, tmp_path / "a", seed=1)
@@ -145,10 +157,11 @@ def test_best_weights_are_those_of_the_best_epoch_not_the_last(study, recipe, tm
     best = values.index(max(values)) + 1
     assert result.attrs["best_epoch"] == best
     assert best < len(values), "the setting must make an early epoch the best"
-    checkpoint, _ = load_tensors(tmp_path / "a" / "checkpoint.safetensors")
-    live = {k.removeprefix("learner/model/"): v for k, v in checkpoint.items() if "/model/" in k}
+    saved, _ = load_tensors(tmp_path / "a" / "checkpoint.safetensors")
+    live = {k.removeprefix("learner/model/"): v for k, v in saved.items() if "/model/" in k}
     assert not equal(best_weights(tmp_path / "a"), live)
     learner = loop.Learner(recipe, study.data, seed=1, device=torch.device("cpu"))
+    assert result.attrs["precision"] in ("float32", "bf16")
     learner.adopt(best_weights(tmp_path / "a"))
     pixels = Pixels(study.data, study.data.val, recipe, torch.device("cpu"))
     assert np.allclose(learner.scores(pixels), result.scores, atol=1e-6)
@@ -199,6 +212,7 @@ def test_patience_stops_and_marks_the_last_step(study, recipe, tmp_path, monkeyp
     assert result.attrs["best_epoch"] == 2
 
 
+@pytest.mark.usefixtures("always_saving")
 def test_a_damaged_checkpoint_is_noted_and_started_over(study, recipe, tmp_path) -> None:
     steps, _ = run(study, recipe, tmp_path / "a")
     path = tmp_path / "a" / "checkpoint.safetensors"
@@ -208,6 +222,7 @@ def test_a_damaged_checkpoint_is_noted_and_started_over(study, recipe, tmp_path)
     assert any("started over" in note for note in result.attrs["notes"])
 
 
+@pytest.mark.usefixtures("always_saving")
 @pytest.mark.parametrize("change", [{"lr": 0.01}, {"epochs": 4}])
 def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(
     study, recipe, tmp_path, change
@@ -266,6 +281,87 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(
     assert result.attrs["images_seen"] == 3 * round(0.8 * 16)
 
 
+def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
+    study, recipe, tmp_path, monkeypatch
+) -> None:
+    trained: list[tuple[int, int]] = []
+
+    class Late(loop.Learner):
+        def epoch(self, number: int) -> float:
+            trained.append((number, self.micro))
+            if number == 3 and self.micro > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().epoch(number)
+
+    monkeypatch.setattr(session, "Learner", Late)
+    recipe = replace(recipe, batch_size=6)
+    steps, result = run(study, recipe, tmp_path / "a")
+    assert trained == [(1, 6), (2, 6), (3, 6), (1, 3), (2, 3), (3, 3)]
+    assert [step.number for step in steps] == [1, 2, 3]
+    alone, _ = run(study, recipe, tmp_path / "b", memory_share=0.0)
+    curve = json.loads((tmp_path / "a" / "curve.json").read_text())
+    assert len(curve) == len(alone) == 3
+    assert result.attrs["best_epoch"] == max(curve, key=lambda r: r["value"])["epoch"]
+
+
+def test_checkpoints_take_a_small_share_of_the_time(study, recipe, tmp_path, monkeypatch) -> None:
+    clock = itertools.count(step=0.2)  # each look at the clock is 0.2 seconds later
+    monkeypatch.setattr(session.time, "perf_counter", lambda: next(clock))
+    saved: list[int] = []
+    save = session.Session.save
+
+    def counted(self: session.Session, *args: Any, **options: Any) -> None:
+        saved.append(len(self.book["curve"]))
+        save(self, *args, **options)
+
+    monkeypatch.setattr(session.Session, "save", counted)
+    run(study, replace(recipe, epochs=100), tmp_path / "a")
+    assert 1 <= len(saved) <= 20
+    assert saved == sorted(set(saved))
+
+
+def test_a_closed_run_leaves_a_checkpoint_of_its_last_epoch(study, recipe, tmp_path) -> None:
+    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    seen = [next(running).value for _ in range(2)]
+    assert not (tmp_path / "a" / "checkpoint.safetensors").exists(), "the test wants a late one"
+    running.close()
+    state = checkpoint.load(tmp_path / "a" / "checkpoint.safetensors")
+    assert [record["value"] for record in state["book"]["curve"]] == seen
+
+
+def test_a_disk_that_is_full_at_the_close_is_no_error(study, recipe, tmp_path, monkeypatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    next(running)
+    monkeypatch.setattr(checkpoint, "save_tensors", full)
+    running.close()
+
+
+def test_what_is_written_is_the_state_at_the_call(study, recipe, tmp_path, monkeypatch) -> None:
+    begin, write = threading.Event(), checkpoint.save_tensors
+
+    def late(*args: Any) -> None:
+        begin.wait()
+        write(*args)
+
+    run_of = session.Session(
+        recipe, study.data, seed=3, folder=tmp_path / "a", device=torch.device("cpu"), threads=1
+    )
+    before = {k: v.clone() for k, v in run_of.learner.model.state_dict().items()}
+    run_of.book["note"] = ["as it was"]
+    monkeypatch.setattr(checkpoint, "save_tensors", late)
+    run_of.save()
+    run_of.book["note"].append("later")
+    run_of.work(lambda: run_of.learner.epoch(1))
+    begin.set()
+    run_of.close()
+    state = checkpoint.load(tmp_path / "a" / "checkpoint.safetensors")
+    assert state["book"] == {"note": ["as it was"]}
+    assert equal(state["learner"]["model"], before)
+
+
 def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
     study, recipe, tmp_path, monkeypatch
 ) -> None:
@@ -288,7 +384,9 @@ def test_gradients_add_up_over_micro_batches(study, recipe) -> None:
     recipe = replace(recipe, dropout=0.0, batch_size=8, freeze=1, momentum=0.0)
     weights = []
     for micro in (8, 4, 2):
-        learner = loop.Learner(recipe, study.data, seed=0, device=torch.device("cpu"), micro=micro)
+        learner = loop.Learner(
+            recipe, study.data, seed=0, device=torch.device("cpu"), micro=micro, precision="float32"
+        )
         learner.epoch(1)
         weights.append(torch.cat([p.detach().ravel() for p in learner.model.parameters()]))
     # The frozen first block keeps batch normalisation out of it, so micro-batches are exact.

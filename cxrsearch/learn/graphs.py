@@ -1,0 +1,148 @@
+"""Forward and backward pass as one CUDA graph, for batches so small that launches take longest.
+
+DenseNet121 launches some two thousand kernels a step. On a small batch a GPU waits for them
+more than it computes; a graph launches them all at once. What a graph computes is compared with
+the eager step before it is used, and whatever fails on the way leaves the eager step in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+PIXELS = 64 * 224 * 224
+"""Larger batches keep a GPU busy without."""
+STEPS = 50
+"""Shorter trainings don't repay the recording."""
+WARM_UPS = 3
+"""Passes before the recording, in which cuDNN chooses its algorithms."""
+TOLERANCE = 0.05
+"""Largest relative difference of losses and of gradients' lengths, eager and replayed."""
+
+
+class Recording(Protocol):
+    """What was recorded: ``result`` is written anew by each ``replay``."""
+
+    result: Tensor
+
+    def replay(self) -> None:
+        """Compute again from what lies in the same memory by now."""
+
+
+class CudaRecording:
+    """A `Recording` of ``function`` as a CUDA graph."""
+
+    def __init__(self, function: Callable[[], Tensor]) -> None:
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UPS):
+                function()
+        here.wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self.result = function()
+
+    def replay(self) -> None:
+        """Launch the graph."""
+        self._graph.replay()
+
+
+class _Graph(NamedTuple):
+    """A recording for one shape of batch, and the memory that it reads and writes."""
+
+    images: Tensor
+    targets: Tensor
+    recording: Recording
+    gradients: list[Tensor | None]
+
+
+def worthwhile(device: torch.device, batch: int, side: tuple[int, int], steps: int) -> bool:
+    """Whether a training of ``steps`` batches of ``batch`` images is one that graphs speed up."""
+    small = batch * side[0] * side[1] <= PIXELS
+    return device.type == "cuda" and small and steps >= STEPS
+
+
+class Graphed:
+    """``step``, replayed from a recording: leaves the same gradients and returns the same loss.
+
+    Args:
+        step: ``(images, targets) -> loss``; it sets the gradients of ``model`` from none at
+            all, and touches nothing else but the model's buffers.
+        model: what is trained.
+        record: makes a recording; another one in tests.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        model: nn.Module,
+        record: Callable[[Callable[[], Tensor]], Recording] = CudaRecording,
+    ) -> None:
+        self._step, self._model, self._record = step, model, record
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._graphs: dict[torch.Size, _Graph] = {}
+        self.problem: str | None = None
+        """Why the eager step is used, where it is."""
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """One step on (b, 1, H, W) images and (b, 14) targets."""
+        if self.problem is None and images.shape not in self._graphs:
+            self._try(images, targets)
+        if self.problem is not None:
+            return self._step(images, targets)
+        return self._replayed(self._graphs[images.shape], images, targets)
+
+    def _replayed(self, graph: _Graph, images: Tensor, targets: Tensor) -> Tensor:
+        graph.images.copy_(images)
+        graph.targets.copy_(targets)
+        graph.recording.replay()
+        for parameter, gradient in zip(self._parameters, graph.gradients, strict=True):
+            parameter.grad = gradient
+        return graph.recording.result
+
+    def _try(self, images: Tensor, targets: Tensor) -> None:
+        """Record a graph for this shape and hold it against the eager step."""
+        buffers = [buffer.clone() for buffer in self._model.buffers()]
+
+        def undone(function: Callable[[], Any]) -> Any:
+            """What ``function`` finds, without a trace in generators and buffers."""
+            try:
+                with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+                    return function()
+            finally:
+                for buffer, before in zip(self._model.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+
+        try:
+            graph = undone(lambda: self._recorded(images, targets))
+            eager = undone(lambda: self._outline(self._step(images, targets)))
+            again = undone(lambda: self._outline(self._replayed(graph, images, targets)))
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            self._give_up(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            return
+        if torch.allclose(eager, again, rtol=TOLERANCE):
+            self._graphs[images.shape] = graph
+        else:
+            self._give_up(f"loss and gradients {again.tolist()} in the place of {eager.tolist()}")
+
+    def _recorded(self, images: Tensor, targets: Tensor) -> _Graph:
+        kept, wanted = images.clone(), targets.clone()
+        recording = self._record(lambda: self._step(kept, wanted))
+        return _Graph(kept, wanted, recording, [p.grad for p in self._parameters])
+
+    def _outline(self, loss: Tensor) -> Tensor:
+        """(2,) loss and length of all gradients."""
+        lengths = [p.grad.float().norm() for p in self._parameters if p.grad is not None]
+        return torch.stack([loss.float(), torch.stack(lengths).norm()])
+
+    def _give_up(self, problem: str) -> None:
+        self.problem = problem
+        self._graphs.clear()

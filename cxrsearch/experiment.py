@@ -31,6 +31,7 @@ from search.files import write_text
 from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
 from search.pareto import front, judged
+from search.record import ENDED
 from search.study import Study, StudyConfig
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
@@ -131,7 +132,7 @@ def run(
     target = study.get("target_trials")
     budget = Budget(trials=target, seconds=seconds)
     counts = study.counts()
-    finished = sum(counts[state] for state in ("complete", "pruned", "failed"))
+    finished = sum(counts[state] for state in ENDED)
     paused = {t.number for t in study.trials() if paused_at(t) is not None}
     best = study.best()
     view = progress or Progress(

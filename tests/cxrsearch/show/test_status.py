@@ -19,7 +19,7 @@ def test_every_kind_of_study_has_a_status(make: SimpleNamespace, any_trials: lis
     record = json.loads(json.dumps(status_of(make.view(any_trials), now=1.8e9)))
     assert set(record["best"]) >= {"number", "value", "interval", "params", "test"}
     assert set(record["trials"]) == {
-        "complete", "pruned", "failed", "running", "paused", "interrupted", "total"
+        "complete", "pruned", "failed", "repeated", "running", "paused", "interrupted", "total"
     }  # fmt: skip
     assert record["name"] in status_text(record)
 
@@ -99,3 +99,21 @@ def test_what_is_not_recorded_is_said(make: SimpleNamespace) -> None:
     first = make.view([], name="a", attrs={"split_fingerprint": "1"})
     warnings = compare_views([first, make.view([], name="b")]).warnings
     assert warnings == ["The split of b is not recorded, so it may differ."]
+
+
+def test_a_repeat_is_no_candidate_and_says_whose_value_it_has(make: SimpleNamespace) -> None:
+    view = make.view([make.trial(0, value=0.6), make.repeat(1, 0, value=0.6)])
+    record = status_of(view)
+    assert (record["trials"]["complete"], record["trials"]["repeated"]) == (1, 1)
+    assert (record["best"]["number"], record["best"]["selected_from"]) == (0, 1)
+    assert "1 complete, 1 repeated" in status_text(record)
+    line = csv_text(view.rows).splitlines()[2]
+    assert line.startswith("1,repeated,as trial 0,0.6,")
+
+
+def test_a_repeat_is_not_on_the_front(make: SimpleNamespace) -> None:
+    goals = {"directions": ("maximize", "minimize"), "metrics": ("auroc", "seconds")}
+    trials = [
+        make.trial(0, value=0.6, others=(9.0,)), make.repeat(1, 0, value=0.6, others=(9.0,))
+    ]  # fmt: skip
+    assert [t["number"] for t in status_of(make.view(trials, **goals))["front"]] == [0]

@@ -219,3 +219,17 @@ def test_recipes_that_differ_in_idle_genes_only_are_trained_once_unless_told_oth
         assert chosen_trial(record, trial.number).number == trial.user_attrs["same_as"]
     if not reuse:  # each with a seed of its own
         assert len({t.user_attrs["seed"] for t in record.trials}) == 4
+
+
+def test_whoever_loses_its_place_loses_its_weights(
+    xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), trials=4, population=2, runner="serial", seed=1,
+        keep_checkpoints="best:1", early_stopping=False,
+    )  # fmt: skip
+    folder = search(settings, tmp_path / "study")
+    best = status(folder)["best"]["number"]
+    kept = [int(path.parent.name) for path in folder.glob("trials/*/best.safetensors")]
+    assert kept == [best]
+    assert not list(folder.glob("trials/*/checkpoint.safetensors"))

@@ -11,6 +11,7 @@ import pytest
 
 from cxrsearch.show.compare import compare_views, lines
 from cxrsearch.show.export import csv_text
+from cxrsearch.show.importance import importance
 from cxrsearch.show.status import status_of, status_text
 from cxrsearch.show.view import Look
 
@@ -117,3 +118,9 @@ def test_a_repeat_is_not_on_the_front(make: SimpleNamespace) -> None:
         make.trial(0, value=0.6, others=(9.0,)), make.repeat(1, 0, value=0.6, others=(9.0,))
     ]  # fmt: skip
     assert [t["number"] for t in status_of(make.view(trials, **goals))["front"]] == [0]
+
+
+def test_a_repeat_says_nothing_about_importance(make: SimpleNamespace) -> None:
+    trials = [make.trial(n) for n in range(15)]
+    again = [*trials, *(make.repeat(15 + n, n, value=0.9) for n in range(10))]
+    assert importance(again) == importance(trials)

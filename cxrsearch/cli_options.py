@@ -48,6 +48,9 @@ _SEARCH = [
     click.option("--time-budget", metavar="TIME", help="Wall-clock limit: 8h, 90m, 1h30m."),
     click.option("--early-stopping/--no-early-stopping", default=True, show_default=True,
                  help="Stop weak trials by successive halving."),
+    click.option("--reuse/--no-reuse", default=True, show_default=True,
+                 help="Answer a trial whose recipe was trained before in the study by what that "
+                 "came to; without, train it again with another seed."),
     click.option("--halving", type=click.Choice(HALVINGS), default="promote", show_default=True,
                  help="Weak trials pause, and go on if they turn out to be among the best "
                  "(promote), or end (stop)."),

@@ -9,14 +9,14 @@ From Python, a search is::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.keep import keep_best, parse_keep
+from cxrsearch.learn.keep import Keep, keep_best, parse_keep, winners
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.trial import TrialConfig, TrialObjective, save_labels
 from cxrsearch.prepare import Prepared, check_disk, prepare
@@ -31,6 +31,7 @@ from search.files import write_text
 from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
 from search.pareto import front, judged
+from search.record import ENDED
 from search.study import Study, StudyConfig
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
@@ -131,7 +132,7 @@ def run(
     target = study.get("target_trials")
     budget = Budget(trials=target, seconds=seconds)
     counts = study.counts()
-    finished = sum(counts[state] for state in ("complete", "pruned", "failed"))
+    finished = sum(counts[state] for state in ENDED)
     paused = {t.number for t in study.trials() if paused_at(t) is not None}
     best = study.best()
     view = progress or Progress(
@@ -144,13 +145,13 @@ def run(
     keep = parse_keep(settings.keep_checkpoints)
     objective = TrialObjective(config)
 
+    tidy = _tidier(study, keep)
+    tidy()
+
     def on_event(event: Any) -> None:
         view(event)
         if event.kind == "end":
-            trials = study.trials()
-            running = {t.number for t in trials if not t.state.is_finished()}
-            ranked = ranking(trials, study.config.directions)
-            keep_best(study.folder / "trials", ranked, keep, running)
+            tidy(event.number)
 
     with view:
         if settings.runner == "serial":
@@ -167,6 +168,24 @@ def run(
                 address=settings.address,
             )
             run_tune(study, objective, budget, resources, on_event)
+
+
+def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
+    """A function that deletes the weights that are no longer wanted: all such, or those that the
+    end of a trial, given by its number, has made so."""
+    before: set[int] = set()
+
+    def tidy(*ended: int) -> None:
+        nonlocal before
+        trials = study.trials()
+        running = {t.number for t in trials if not t.state.is_finished()}
+        ranked = ranking(trials, study.config.directions)
+        best = winners(ranked, keep)
+        only = {*ended, *(before - best)} if ended else None
+        keep_best(study.folder / "trials", ranked, keep, running, only)
+        before = best
+
+    return tidy
 
 
 def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)) -> list[int]:

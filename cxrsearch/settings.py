@@ -49,6 +49,8 @@ class Settings:
         early_stopping: successive halving on or off.
         halving: what becomes of a weak trial: ``promote`` (it pauses, and goes on when it turns
             out to be among the best) or ``stop`` (for good).
+        reuse: whether a trial whose recipe has been trained before in the study ends at once with
+            what that came to, or is trained again with a seed of its own.
         runner: ``ray`` or ``serial``.
         cpus_per_trial: CPU cores a trial.
         gpus_per_trial: GPUs a trial, fractions allowed; None: one where there is one.
@@ -83,6 +85,7 @@ class Settings:
     objective: str = "auroc"
     early_stopping: bool = True
     halving: str = "promote"
+    reuse: bool = True
     runner: str = "ray"
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None

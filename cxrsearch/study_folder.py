@@ -190,5 +190,6 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         measures=settings.objectives.measures[1:],
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
         precision=settings.precision,
+        reuse=settings.reuse,
         memory_share=0.8 * min(1.0, settings.gpus_per_trial or 1 / trials_at_once(settings)),
     )

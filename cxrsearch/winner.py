@@ -20,6 +20,7 @@ from cxrsearch.prepare import cache_root, load_data
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
 from search.record import StudyRecord, read_study
+from search.repeats import same_as
 
 Count = Callable[[int, int], None]
 
@@ -27,7 +28,8 @@ Count = Callable[[int, int], None]
 def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     """The best trial of a study, or trial ``number``.
 
-    Of several objectives the best is the one on the Pareto front with the highest AUROC.
+    Of several objectives the best is the one on the Pareto front with the highest AUROC. For a
+    trial that repeats another it is that one, whose recipe, seed and best epoch belong together.
 
     Raises:
         InputError: where it is not there, or did not train to its end.
@@ -43,6 +45,8 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
             f"`cxrsearch status {quoted(record.folder)}` names the best"
         )
     trial = record.trials[number]
+    if (earlier := same_as(trial)) is not None:
+        trial = record.trials[earlier]
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.user_attrs.get(
         "best_epoch"
     ):

@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from ..answering import Repeats
 from ..budget import Budget
 from ..errors import StudyError
 from ..events import OnEvent
@@ -72,6 +73,7 @@ def run_tune(
         with connected(resources) as cluster:
             if interrupted():
                 raise KeyboardInterrupt
+            study.repeats = Repeats(objective)
             driver = Driver(study, budget, cluster.capacity, on_event, ahead)
             try:
                 _run(driver, cluster, objective, interrupted)

@@ -145,6 +145,8 @@ def _grey(image: Image.Image) -> Image.Image:
         return image.copy()
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
+        if rgba.getchannel("A").getextrema() == (255, 255):  # nothing shines through
+            return rgba.convert("L")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, rgba).convert("L")
     if image.mode == "1":

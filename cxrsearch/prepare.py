@@ -14,9 +14,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from cxrsearch.data.cache import Cache, default_cache_root, open_cache
+from cxrsearch.data.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
 from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
+from cxrsearch.decoding import open_shown
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
 from cxrsearch.search_space import frame_for, idle_genes, load_space
@@ -27,7 +28,6 @@ from search.prior import Prior
 from search.space import SearchSpace
 
 T = TypeVar("T")
-Count = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Prepared:
     choice: Choice | None = None
 
 
-def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
+def prepare(settings: Settings) -> Prepared:
     """Check ``settings`` against the machine and the data, and build the cache.
 
     Raises:
@@ -80,7 +80,7 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
         settings = replace(settings, sampler=choice.sampler)
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     frame = settings.frame or frame_for(space, dataset.source_side)
-    cache = open_cache(dataset, frame, root=cache_root(settings), on_progress=on_progress)
+    cache = open_shown(dataset, frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
     splits = make_splits(
         usable.names,

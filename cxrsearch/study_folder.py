@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from cxrsearch import __version__
-from cxrsearch.data.cache import open_cache
 from cxrsearch.data.splits import Splits, check_leakage
+from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.trial import TrialConfig
 from cxrsearch.prepare import (
@@ -159,7 +159,7 @@ def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:
     settings.check()
     settings = resolve_hardware(settings.with_absolute_paths())
     dataset = load_data(settings)
-    cache = open_cache(dataset, record["data"]["frame"], root=cache_root(settings))
+    cache = open_shown(dataset, record["data"]["frame"], cache_root(settings))
     usable, notes = leave_out_bad(dataset, cache)
     if usable.fingerprint != record["data"]["fingerprint"]:
         raise InputError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.data.cache import open_cache
+from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import Progress, train_final
@@ -21,8 +21,6 @@ from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
 from search.record import StudyRecord, read_study
 from search.repeats import same_as
-
-Count = Callable[[int, int], None]
 
 
 def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
@@ -113,7 +111,6 @@ def evaluate_model_folder(
     model: Path,
     data: str | None = None,
     labels: str | None = None,
-    on_progress: Count | None = None,
     study: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
@@ -122,7 +119,6 @@ def evaluate_model_folder(
         model: the model folder.
         data: folder of X-rays, or ``phantom``; None: the data of the model's study.
         labels: label table, where it lies elsewhere.
-        on_progress: called while images are decoded.
         study: the model's study, where it was moved.
 
     Returns:
@@ -135,7 +131,7 @@ def evaluate_model_folder(
     study = _study_of(loaded, study)
     settings = _data_settings(model, study, data, labels)
     dataset = load_data(settings)
-    cache = open_cache(dataset, loaded.frame, root=cache_root(settings), on_progress=on_progress)
+    cache = open_shown(dataset, loaded.frame, cache_root(settings))
     result = evaluate_model(loaded, dataset, cache)
     if study is None and result["part"] == "test":
         result["notes"].append(f"its study is not here, so this look is counted in {model} alone")

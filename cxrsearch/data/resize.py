@@ -9,6 +9,7 @@ Pillow's loop, and is several times faster. The method is the one of Pillow's ``
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,8 +21,14 @@ PLACES = 22
 """Binary places of a weight."""
 BLOCK = 8
 """Neighbouring outputs that share one product; their windows overlap for the most part."""
-CHUNK = 1 << 17
-"""Pixels that are held as doubles at once: one MiB, which stays in a core's cache."""
+PIECE = 1 << 10
+"""Pixels held as doubles at once, an output: a core's cache has room for them, and there are as
+many products for any size. In between them Python's lock is held, so they must be few."""
+MOST = 1 << 19
+"""Pixels held as doubles at once at the most: 4 MiB, twice a thread."""
+
+
+_rooms = threading.local()
 
 
 class Block(NamedTuple):
@@ -56,11 +63,13 @@ def resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _filter_rows(picture: np.ndarray, plan: tuple[Block, ...], width: int) -> np.ndarray:
     rows, columns = picture.shape
-    step = max(1, CHUNK // max(columns, width))
+    step = _lines(columns, width)
     result = np.empty((rows, width), np.uint8)
     for start in range(0, rows, step):
-        levels = picture[start : start + step].astype(np.float64)
-        sums = np.empty((len(levels), width))
+        part = picture[start : start + step]
+        levels = _room("levels", *part.shape)
+        np.copyto(levels, part)
+        sums = _room("sums", len(part), width)
         for block in plan:
             np.matmul(levels[:, block.inputs], block.weights, out=sums[:, block.outputs])
         _round(sums, result[start : start + step])
@@ -69,15 +78,32 @@ def _filter_rows(picture: np.ndarray, plan: tuple[Block, ...], width: int) -> np
 
 def _filter_columns(picture: np.ndarray, plan: tuple[Block, ...], height: int) -> np.ndarray:
     rows, columns = picture.shape
-    step = max(1, CHUNK // max(rows, height))
+    step = _lines(rows, height)
     result = np.empty((height, columns), np.uint8)
     for start in range(0, columns, step):
-        levels = picture[:, start : start + step].astype(np.float64)
-        sums = np.empty((height, levels.shape[1]))
+        part = picture[:, start : start + step]
+        levels = _room("levels", *part.shape)
+        np.copyto(levels, part)
+        sums = _room("sums", height, part.shape[1])
         for block in plan:
             np.matmul(block.weights.T, levels[block.inputs], out=sums[block.outputs])
         _round(sums, result[:, start : start + step])
     return result
+
+
+def _lines(inputs: int, outputs: int) -> int:
+    """How many lines of so many pixels are filtered at once."""
+    return max(1, min(PIECE * outputs, MOST) // max(inputs, outputs))
+
+
+def _room(use: str, rows: int, columns: int) -> np.ndarray:
+    """Doubles that this thread used before: new ones would come from the system page by page."""
+    flat = getattr(_rooms, use, None)
+    if flat is None or flat.size < rows * columns:
+        flat = np.empty(rows * columns)
+        setattr(_rooms, use, flat)
+    found: np.ndarray = flat[: rows * columns].reshape(rows, columns)
+    return found
 
 
 def _round(sums: np.ndarray, result: np.ndarray) -> None:

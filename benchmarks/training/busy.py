@@ -46,9 +46,7 @@ class Used:
         return seconds / (self.cores * wall)
 
 
-def used(
-    attrs: Sequence[Mapping[str, Any]], whole: float, cores: int
-) -> Used:  # one mapping a trial
+def used(attrs: Sequence[Mapping[str, Any]], whole: float, cores: int) -> Used:
     """Add up the trials' user attributes ``seconds`` and ``spans``.
 
     Args:
@@ -105,6 +103,7 @@ def busy(where: Setup, trials: int, workers: int, searches: int, space: Path = S
         "wall clock: from the first trial's start to the last one's end, times the cores; with "
         "start-up: of the whole search, Ray's start and the reading of the data in it",
         "the driver shares the cores with its workers",
+        *(["--fast: drawn X-rays, few of them"] if where.fast else []),
     ]
     return report
 
@@ -116,7 +115,7 @@ def one(where: Setup, trials: int, workers: int, seed: int, space: Path) -> Used
 
     gpu = where.device.type == "cuda"
     settings = Settings(
-        data=str(where.data) if where.data is not None else "phantom",
+        data="phantom" if where.fast or where.data is None else str(where.data),
         phantom_images=100 if where.fast else 600,
         space=str(space),
         trials=trials,

@@ -219,7 +219,7 @@ def _compare(
     material = load(where, upscaled, frame_of(str(made.input_size)))
     repeat = max(1, round(images / len(material.splits.train)))
     if images < len(material.splits.train):
-        material = load(where, max(images, 16), frame_of(str(made.input_size)))
+        material = load(where, images + images // 4, frame_of(str(made.input_size)))
     ceiling, plain = Ceiling(made, material, where), PlainStep(made, material, where)
     with Loop(made, material, where, repeat) as loop:
         count = loop.images

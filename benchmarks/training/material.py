@@ -30,6 +30,8 @@ LOGITS = Path(
 ).resolve()
 """Logits of real test cases."""
 PHANTOM_IMAGES, PHANTOM_SIDE = 600, 224
+LEAST = 64
+"""Images that are split at least; where fewer are wanted, some of each part are taken."""
 
 AUGMENTATION: dict[str, Any] = {
     "rotation": 10.0,
@@ -154,16 +156,33 @@ def load(where: Setup, images: int | None = None, frame: int | None = None) -> M
         frame: side of the cache in pixels; None: the source's own.
     """
     dataset = read_dataset(where.data if where.data is not None else _drawn(where))
-    rows = _some(dataset, images, where.seed)
+    rows = _some(dataset, images and max(images, LEAST), where.seed)
     names = tuple(dataset.names[i] for i in rows)
-    frame = frame or min(dataset.source_side, 1024)
-    # A frame of its own size is decoded whole, once for all commands; larger ones only in part.
-    part = names if frame > dataset.source_side else None
-    cache = open_cache(dataset, frame, root=where.cache, names=part)
     splits = make_splits(
         names, dataset.labels[rows], dataset.patients[rows], seed=where.seed, test_share=0.0
     )
+    if images and images < LEAST:
+        splits = few(splits, dataset, images)
+    frame = frame or min(dataset.source_side, 1024)
+    # A frame of its own size is decoded whole, once for all commands; larger ones only in part.
+    part = [*splits.train, *splits.val] if frame > dataset.source_side else None
+    cache = open_cache(dataset, frame, root=where.cache, names=part)
     return Material(dataset, cache, splits)
+
+
+def few(splits: Splits, dataset: Dataset, images: int) -> Splits:
+    """Four fifths of ``images`` to train on and one to validate, in which a disease can be judged.
+
+    Args:
+        splits: of more images.
+        dataset: their labels.
+        images: in both parts together; each has two at least.
+    """
+    marks = dict(zip(dataset.names, dataset.labels.sum(axis=1).tolist(), strict=True))
+    *others, sickest = sorted(splits.val, key=marks.__getitem__)
+    count = max(2, round(images / 5))
+    val = (sickest, *others[: count - 1])
+    return replace(splits, train=splits.train[: max(2, images - count)], val=val, val_seed=val)
 
 
 def _drawn(where: Setup) -> Path:

@@ -143,8 +143,7 @@ def measure(where: Setup, made: Recipe, images: int) -> Sized:
     torch.set_num_threads(where.threads)
     material = load(where, images, frame_of(str(made.input_size)))
     with Loop(made, material, where) as loop:
-        loop.seconds()
-        memory = peak_memory(where)
+        memory = peak_memory(where)  # of a whole epoch, its scoring and its checkpoint
         share = Share(loop, Ceiling(made, material, where), where.rounds)
         return Sized(share.share, share.speed("loop"), memory, loop.first)
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
+from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.recipe import Recipe
 
 from . import bounds, gpu_search, together
 from . import plain as plain_script
 from .loop import Ceiling, Loop
 from .material import Material, Setup, load, recipe
-from .measure import Spread, interleave, ratios
+from .measure import Spread, interleave, ratios, timed
 from .report import Report
 from .shares import SHARE, frame_of, peak_memory
 
@@ -41,7 +44,7 @@ class Scale:
 
     size: str = "224"
     batch: int = 256
-    small: tuple[int, ...] = (8, 4)
+    small: tuple[int, ...] = (8,)
     little: str = "64"
     crops: str = "600x800"
     crop_batch: int = 16
@@ -100,14 +103,22 @@ def small(report: Report, scale: Scale, budget: str | None) -> None:
     """Eight images a step and fewer, where launching kernels takes longer than running them."""
     del budget
     table = _table(report, "Small batches")
+    steps = report.table(
+        "Small batches, steps alone (an epoch without scores, checkpoint and report)",
+        "input", "batch", "loop, img/s", "eager, same precision, img/s", "ratio",
+    )  # fmt: skip
     for size in dict.fromkeys((scale.size, scale.little)):
         for batch in scale.small:
             made = recipe("densenet121", size, batch_size=batch)
-            found, _, notes = _compare(report.where, made, scale.images // 8)
+            found, ceiling, notes = _compare(report.where, made, scale.images // 8)
             report.notes += notes
-            share, _gain = _row(table, size, made, found)
+            _row(table, size, made, found)
+            took = _steps(report.where, made, ceiling, scale.images // 8)
+            speeds = [Spread.of([1 / s for s in took[name]]) for name in ("loop", "model")]
+            gain = ratios(took["model"], took["loop"])
+            steps.add(size, batch, *speeds, gain)
             report.target(
-                f"{batch} images at {size}: ratio to the eager step", share.median, FASTER_SMALL
+                f"{batch} images at {size}: step, ratio to eager", gain.median, FASTER_SMALL
             )
 
 
@@ -134,14 +145,15 @@ def search(report: Report, scale: Scale, budget: str | None) -> None:
         table.add("search", f"not run: {reason}; see benchmarks/README.md")
         return
     found = gpu_search.search(report.where, scale.trials, budget, tiny=scale is TINY)
-    table.add("trials", ", ".join(f"{n} {state}" for state, n in found.trials.items() if n))
+    states = {state: n for state, n in found.trials.items() if n and state != "total"}
+    table.add("trials", ", ".join(f"{n} {state}" for state, n in states.items()))
     for name, seconds in found.seconds.items():
         table.add(f"seconds of `{name}`", seconds)
     table.add(f"validation AUROC, selected from {scale.trials}", found.validation)
     mean, low, high = found.test
     table.add("test AUROC (patients' bootstrap, 95%)", f"{mean:.3f} ({low:.3f} to {high:.3f})")
     for name, value in found.params.items():
-        table.add(name, value if isinstance(value, int | float) else str(value))
+        table.add(name, f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
 def crops(report: Report, scale: Scale, budget: str | None) -> None:
@@ -210,6 +222,22 @@ def _row(
     speeds = [Spread.of(found[name]) for name in ("loop", "model", "plain")]
     table.add(size, made.batch_size, *speeds, share, gain)
     return share, gain
+
+
+def _steps(where: Setup, made: Recipe, ceiling: Ceiling, images: int) -> dict[str, list[float]]:
+    """Seconds an image of the loop's steps, its data and augmentation among them, and eager."""
+    material = load(where, images + images // 4)
+    data = material.data()
+    repeat = max(1, round(images / len(data.train)))
+    data = replace(data, train=np.tile(data.train, repeat))
+    learner = Learner(made, data, seed=where.seed, device=where.device)
+    count, epochs = learner.sampler.images_per_epoch, itertools.count(1)
+    calls: dict[str, Callable[[], float]] = {
+        "loop": lambda: timed(lambda: learner.epoch(next(epochs)), where.device) / count,
+        "model": lambda: ceiling.train_seconds(count) / count,
+    }
+    interleave(calls, 1)
+    return interleave(calls, where.rounds)
 
 
 def _compare(

@@ -54,7 +54,7 @@ def search(where: Setup, trials: int, budget: str | None, tiny: bool) -> Searche
         where: data, device and so on.
         trials: of the search.
         budget: wall-clock limit such as ``20m``.
-        tiny: small pictures, one epoch.
+        tiny: drawn X-rays, small pictures, one epoch.
     """
     with where.scratch() as folder:
         folder = folder.resolve()  # commands run in the project's folder
@@ -64,8 +64,9 @@ def search(where: Setup, trials: int, budget: str | None, tiny: bool) -> Searche
             "--space", space(folder, tiny), "--study", study, "--seed", where.seed,
             "--device", where.device.type, "--cpus-per-trial", where.threads,
         ]  # fmt: skip
-        words += ["--data", where.data] if where.data else ["--phantom-images", 120]
-        words += ["--cache", where.cache] if where.cache else []
+        drawn = tiny or where.data is None
+        words += ["--phantom-images", 120] if drawn else ["--data", where.data.resolve()]
+        words += ["--cache", where.cache.resolve()] if where.cache else []
         words += ["--time-budget", budget] if budget else []
         took = {}
         for name, command in (

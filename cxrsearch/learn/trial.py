@@ -40,6 +40,7 @@ class TrialConfig:
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         resamples: of the bootstrap behind the intervals.
         memory_share: share of a device's free memory that one trial may use.
+        spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
     """
 
     cache: Cache
@@ -53,6 +54,7 @@ class TrialConfig:
     weights_dir: Path | None = None
     resamples: int = 1000
     memory_share: float = 0.8
+    spare_bytes: int = 0
 
 
 class TrialObjective:
@@ -112,4 +114,5 @@ def _load(config: TrialConfig) -> TrainData:
             f"{config.splits_path}: fingerprint {splits.fingerprint}, but the study was made with "
             f"{config.split_fingerprint}; restore the file, or start a new study"
         )
-    return make_data(config.cache, load_labels(config.labels_path), splits, config.diseases)
+    labels = load_labels(config.labels_path)
+    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes)

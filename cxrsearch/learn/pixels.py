@@ -50,7 +50,7 @@ SPARE_BYTES = 1 << 30
 WAIT_SECONDS = 600.0
 """So long a worker waits for another that makes the file it needs."""
 
-_PART = 1 << 26  # bytes prepared and written at once: all that making a file takes of memory
+_PART = 1 << 21  # pixels cut, resized and written at once; malloc keeps what larger pieces take
 
 
 def is_whole_frame(frame: int, crop: int | str, input_size: int | str) -> bool:
@@ -170,7 +170,8 @@ def _write(
 ) -> None:
     """Make the file: it has its name once all of it is on the disk, and not before."""
     height, width = size_of(input_size)
-    step = max(1, _PART // (height * width))
+    _, _, tall, wide = window(images.shape[1], crop)
+    step = max(1, _PART // max(tall * wide, height * width))
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:

@@ -85,7 +85,7 @@ def _search(settings: Any, study: str | None, dry_run: bool) -> None:
     from cxrsearch.terminal import describe, describe_projection
 
     folder = new_folder(settings, study)
-    prepared = prepare(settings)
+    prepared = prepare(settings, click.echo)
     click.echo(describe(prepared))
     check_room(prepared, folder)
     if dry_run:
@@ -114,7 +114,7 @@ def resume(study: Path, **changes: Any) -> None:
     """Go on with a study that was stopped, or killed."""
     from cxrsearch.experiment import resume as go_on
 
-    _run_to_the_end(lambda: go_on(study, **changes), study)
+    _run_to_the_end(lambda: go_on(study, on_note=click.echo, **changes), study)
 
 
 @cli.command(epilog=_example("cxrsearch extend results/first --trials 50"))
@@ -125,7 +125,7 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
     """Add trials to a study."""
     from cxrsearch.experiment import extend as add
 
-    _run_to_the_end(lambda: add(study, trials, **changes), study)
+    _run_to_the_end(lambda: add(study, trials, on_note=click.echo, **changes), study)
 
 
 @cli.command(

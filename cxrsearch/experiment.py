@@ -24,6 +24,7 @@ from cxrsearch.progress import Progress
 from cxrsearch.projection import disk_need
 from cxrsearch.search_space import gene_values
 from cxrsearch.settings import Settings
+from cxrsearch.sharing import OnNote
 from cxrsearch.show.status import status
 from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config
 from search.budget import ELAPSED, Budget, parse_duration
@@ -162,8 +163,8 @@ def run(
             from search.tune import Resources, run_tune
 
             resources = Resources(
-                cpus=settings.cpus_per_trial,
-                gpus=settings.gpus_per_trial or 0.0,
+                cpus=settings.cpus,
+                gpus=settings.gpus,
                 concurrent=settings.concurrent,
                 address=settings.address,
             )
@@ -196,19 +197,22 @@ def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximiz
     return [t.number for t in complete]
 
 
-def resume(folder: str | Path, *, more: int = 0, **changes: Any) -> Path:
+def resume(
+    folder: str | Path, *, more: int = 0, on_note: OnNote = lambda line: None, **changes: Any
+) -> Path:
     """Go on with the study in ``folder``: interrupted trials first, then new ones.
 
     Args:
         folder: the study's folder.
         more: trials to add to its target.
+        on_note: told what a measurement of ``auto`` comes to.
         changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...).
 
     Raises:
         InputError: where the data are not those that the study was made with.
     """
     path = Path(folder)
-    settings, prepared = load_study(path, **changes)
+    settings, prepared = load_study(path, on_note, **changes)
     study = Study.open(path, settings.storage)
     try:
         seconds = settings.seconds

@@ -45,6 +45,7 @@ class TrialConfig:
         memory_share: share of a device's free memory that one trial may use.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
         reuse: whether a trial whose recipe has been trained in the study is answered by that.
+        spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
     """
 
     cache: Cache
@@ -60,6 +61,7 @@ class TrialConfig:
     memory_share: float = 0.8
     precision: str = "auto"
     reuse: bool = True
+    spare_bytes: int = 0
 
 
 class TrialObjective:
@@ -129,4 +131,5 @@ def _load(config: TrialConfig) -> TrainData:
             f"{config.splits_path}: fingerprint {splits.fingerprint}, but the study was made with "
             f"{config.split_fingerprint}; restore the file, or start a new study"
         )
-    return make_data(config.cache, load_labels(config.labels_path), splits, config.diseases)
+    labels = load_labels(config.labels_path)
+    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes)

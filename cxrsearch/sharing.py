@@ -86,7 +86,8 @@ class Sharing:
         """One line for people."""
         single = self.rows[0].per_hour
         figures = ", ".join(
-            f"{row.share} {row.per_hour:.3g} ({row.per_hour / single:.2f})" for row in self.rows
+            f"{row.share} {_rounded(row.per_hour)} ({row.per_hour / single:.2f})"
+            for row in self.rows
         )
         where = " on each GPU" * (self.gpus > 0)
         return (
@@ -188,8 +189,12 @@ def measure(
             break
         per_hour = share.at_once * 3600 / _mean_seconds(recipes, seconds, images)
         rows.append(Row(share, seconds, per_hour))
-        on_note(f"side by side: {share}: {per_hour:.3g} trials an hour")
+        on_note(f"side by side: {share}: {_rounded(per_hour)} trials an hour")
     return rows
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _mean_seconds(

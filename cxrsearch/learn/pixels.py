@@ -44,6 +44,9 @@ FORMAT = 1
 SHELF_BYTES = 1 << 30
 """A shelf may take so much of the disk in any case, and as much as its cache where that is more."""
 
+SHELF_FILES = 200
+"""Files that a shelf holds at the most, however small."""
+
 SPARE_BYTES = 1 << 30
 """Bytes of the disk that a shelf leaves to everybody else, beside what is asked to be left."""
 
@@ -121,7 +124,9 @@ class Shelf:
         wanted = size + self.spare + SPARE_BYTES
         if size > self.limit - being_made or wanted > self._free() + taken:
             return False
-        while left and (taken + size > self.limit or self._free() < wanted):
+        while left and (
+            len(left) >= SHELF_FILES or taken + size > self.limit or self._free() < wanted
+        ):
             oldest = left.pop(0)
             with _held(oldest.with_suffix(".lock")) as held:
                 if held:

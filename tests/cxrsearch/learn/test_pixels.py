@@ -114,6 +114,15 @@ def test_what_was_used_longest_ago_makes_room_and_stays_with_who_has_it(tmp_path
     assert shelf.find(IMAGES, np.arange(12), 700, 32) is None, "more than the shelf may hold"
 
 
+def test_there_are_never_more_files_than_a_folder_should_hold(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHELF_FILES", 3)
+    for crop in range(500, 1000, 50):
+        assert shelf.find(IMAGES, ROWS, crop, 32) is not None
+    assert len(list(shelf.folder.glob("*.u8"))) == 3
+
+
 def test_without_room_or_right_to_write_there_is_no_file(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

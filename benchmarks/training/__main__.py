@@ -55,7 +55,7 @@ def command(function: Command) -> Any:
 
 
 _FAST: dict[str, Any] = {
-    "images": 100, "epochs": 1, "sizes": ("32",), "size": 32, "seeds": 2, "searches": 1,
+    "images": 64, "epochs": 1, "sizes": ("32",), "size": 32, "seeds": 2, "searches": 1,
     "trials": 4, "seconds": 0.5, "batch": 16, "naive": 2,
 }  # fmt: skip
 

@@ -40,8 +40,15 @@ class Knobs:
         return ", ".join(parts)
 
 
-def candidates(cores: int) -> list[Knobs]:
-    """0, 1 and 2 workers (on 16 cores also half of them), one to all threads, both layouts."""
+def candidates(cores: int, fast: bool = False) -> list[Knobs]:
+    """0, 1 and 2 workers (on 16 cores also half of them), one to all threads, both layouts.
+
+    Args:
+        cores: of the machine.
+        fast: four of them only.
+    """
+    if fast:
+        return [Knobs(*each, True) for each in itertools.product((0, 2), sorted({1, cores}))]
     workers = {0, 1, 2} | ({cores // 2} if cores >= 16 else set())
     threads = sorted({1, max(1, cores // 2), max(1, cores - 1), cores})
     layouts = (False, True)

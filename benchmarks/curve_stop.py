@@ -85,13 +85,14 @@ def fallen(share: float, sds: float) -> Rule:
     wobble (see `search.wobble`), and don't rise: it overfits."""
 
     def rule(values: np.ndarray, rates: np.ndarray) -> int:
-        width, stops = max(3, round(share * len(values))), np.zeros(len(values), bool)
+        width = max(3, round(share * len(values)))
+        line = np.arange(width) - (width - 1) / 2
+        stops, bends = np.zeros(len(values), bool), np.abs(np.diff(values, 2))
         for epoch in range(width, len(values)):
-            part = values[: epoch + 1]
-            noise = np.median(np.abs(np.diff(part, 2))) / (0.6745 * np.sqrt(6))
-            recent = part[-width:]
-            slope = np.polyfit(np.arange(width), recent, 1)[0]
-            stops[epoch] = recent.max() < part.max() - sds * noise and slope <= 0
+            noise = np.median(bends[: epoch - 1]) / (0.6745 * np.sqrt(6))
+            recent = values[epoch + 1 - width : epoch + 1]
+            least = values[: epoch + 1].max() - sds * noise
+            stops[epoch] = recent.max() < least and line @ recent <= 0
         return first(stops)
 
     return rule

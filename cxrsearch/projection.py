@@ -96,7 +96,8 @@ def _timed(kinds: Mapping[Kind, Recipe], settings: Settings) -> dict[Kind, float
     if settings.gpus:
         at_once = min(at_once, max(1, int(1 / settings.gpus + 1e-4)))
     try:
-        return timed(kinds, at_once, threads_of(settings.cpus), device)[0]
+        threads = threads_of(settings.cpus)
+        return timed(kinds, at_once, threads, device, precision=settings.precision)[0]
     except TimingError as error:
         raise InputError(
             f"no training step could be timed with {at_once} at once ({error}); ask for fewer "

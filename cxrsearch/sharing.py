@@ -163,6 +163,7 @@ def measure(
     images: tuple[int, int],
     device: str,
     on_note: OnNote = lambda line: None,
+    precision: str = "auto",
 ) -> list[Row]:
     """Time ``options`` one after another until they no longer pay, memory ends or time is up.
 
@@ -172,6 +173,7 @@ def measure(
         images: of the training part, and those that epochs are scored on.
         device: ``cpu`` or ``cuda`` (one GPU).
         on_note: told each figure.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
     recipes = sample_recipes(space)
     kinds = weightiest(recipes)
@@ -183,7 +185,9 @@ def measure(
         if rows:  # shares are compared by the kinds that the first was timed on
             kinds = {kind: kinds[kind] for kind in rows[0].images}
         try:
-            seconds, doubles = timed(kinds, share.at_once, share.threads, device, bool(rows))
+            seconds, doubles = timed(
+                kinds, share.at_once, share.threads, device, bool(rows), precision
+            )
         except TimingError as error:
             on_note(f"side by side: {share} could not be measured: {error}")
             break
@@ -233,7 +237,7 @@ def settle(
         return _with(settings, options[0]), None
     on_note("measuring how many trials to run side by side")
     device = "cuda" if settings.gpus_per_trial == AUTO else "cpu"
-    rows = measure(options, space, images, device, on_note)
+    rows = measure(options, space, images, device, on_note, settings.precision)
     if not rows:
         return _with(settings, options[0] if device == "cuda" else options[-1]), None
     chosen = choose(rows)

@@ -41,7 +41,12 @@ class TimingError(Exception):
 
 
 def timed(
-    recipes: Mapping[Kind, Recipe], at_once: int, threads: int, device: str, whole: bool = False
+    recipes: Mapping[Kind, Recipe],
+    at_once: int,
+    threads: int,
+    device: str,
+    whole: bool = False,
+    precision: str = "auto",
 ) -> tuple[dict[Kind, float], bool]:
     """Time each recipe in ``at_once`` processes at the same time, one recipe after another.
 
@@ -51,6 +56,7 @@ def timed(
         threads: of each, set before torch is loaded.
         device: ``cpu`` or ``cuda``.
         whole: whether all are wanted. Else, on a slow machine, the first few are enough.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
 
     Returns:
         seconds an image takes each process, by kind (median over the processes), and whether
@@ -66,7 +72,7 @@ def timed(
         for kind, recipe in recipes.items():
             if seconds and not whole and time.monotonic() - begin > ENOUGH_SECONDS:
                 break
-            tell(processes, order(recipe, device, SHARE / at_once, SECONDS))
+            tell(processes, order(recipe, device, SHARE / at_once, SECONDS, precision))
             doubles &= all(found["doubles"] for found in answers(processes))
             tell(processes, "go")
             times = [float(found["seconds"]) for found in answers(processes)]

@@ -33,7 +33,9 @@ GPU_STEPS = 8
 """Steps between two looks at a GPU's clock, which make it wait."""
 
 
-def order(recipe: Recipe, device: str, share: float, seconds: float) -> str:
+def order(
+    recipe: Recipe, device: str, share: float, seconds: float, precision: str = "auto"
+) -> str:
     """The line that asks for a timing.
 
     Args:
@@ -41,9 +43,10 @@ def order(recipe: Recipe, device: str, share: float, seconds: float) -> str:
         device: ``cpu`` or ``cuda``.
         share: of the free memory that the process may use.
         seconds: to train for once it is told to.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
     asked = {"recipe": asdict(recipe), "device": device, "share": share, "seconds": seconds}
-    return json.dumps(asked)
+    return json.dumps({**asked, "precision": precision})
 
 
 def sized(recipe: Recipe, device: str) -> Recipe:
@@ -66,9 +69,10 @@ class Stopwatch:
         recipe: as asked for; see `sized`.
         device: ``cpu`` or ``cuda``.
         share: of the free memory that may be used.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
 
-    def __init__(self, recipe: Recipe, device: str, share: float) -> None:
+    def __init__(self, recipe: Recipe, device: str, share: float, precision: str = "auto") -> None:
         from cxrsearch.learn.data import TrainData
         from cxrsearch.learn.device import micro_batch, pick_device
         from cxrsearch.learn.loop import Learner
@@ -89,7 +93,9 @@ class Stopwatch:
             val_seed=none,
             split="",
         )
-        self.learner = Learner(self.recipe, data, seed=0, device=self.on, memory_share=share)
+        self.learner = Learner(
+            self.recipe, data, seed=0, device=self.on, memory_share=share, precision=precision
+        )
         self.epochs = 0
         self._train()
         size, batch = recipe.input_size, recipe.batch_size
@@ -127,7 +133,7 @@ def answer(asked: Mapping[str, Any], lines: TextIO, out: TextIO) -> None:
 
     ratios = tuple(asked["recipe"]["ratios"])
     recipe = Recipe(**{**asked["recipe"], "ratios": ratios})
-    watch = Stopwatch(recipe, asked["device"], asked["share"])
+    watch = Stopwatch(recipe, asked["device"], asked["share"], asked["precision"])
     ready = {"threads": torch.get_num_threads(), "doubles": watch.doubles}
     print(json.dumps(ready), file=out, flush=True)
     if lines.readline():

@@ -83,7 +83,7 @@ def test_which_shares_are_tried(
 def times(figures: dict[int, float], doubles: int = 99) -> Callable[..., Any]:
     """In the place of `timed`: seconds an image by ``at_once``; memory ends at ``doubles``."""
 
-    def told(recipes: Any, at_once: int, threads: int, device: str, whole: bool = False) -> Any:
+    def told(recipes: Any, at_once: int, *others: Any, **options: Any) -> Any:
         if at_once not in figures:
             raise TimingError("out of memory")
         return dict.fromkeys(recipes, figures[at_once]), at_once < doubles

@@ -1,6 +1,6 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-peers format clean
+.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-training bench-peers format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-transfer warm starts against cold ones (hours; FAST=1: minutes)"
 	@echo "make bench-fronts   two objectives: hypervolume against Optuna's samplers (FAST=1: a minute)"
 	@echo "make bench-stopping early stopping replayed on LCBench's curves (FAST=1: minutes)"
+	@echo "make bench-training the loop against the model alone, plain scripts and a reference (hours; FAST=1: minutes)"
 	@echo "make bench-workers  workers on a simulated clock, and the cost of an ask (FAST=1: minutes)"
 
 # The first interpreter that is new enough; a stub of pyenv that runs nothing does not count.
@@ -100,6 +101,13 @@ bench-transfer: $(READY_BENCH)
 
 bench-fronts: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search.fronts $(if $(FAST),--fast) $(ARGS)
+
+# All of them, also where one misses its target; 1 at the end if one did.
+TRAINING := metrics fetch model parts bounds equal plain quality together busy sizes
+bench-training: $(READY)
+	@missed=; for name in $(TRAINING); do echo "== $$name"; \
+	  $(BIN)/python -m benchmarks.training $$name $(if $(FAST),--fast) $(ARGS) || missed="$$missed $$name"; \
+	done; if [ -n "$$missed" ]; then echo "missed or failed:$$missed"; exit 1; fi
 
 clean:
 	rm -rf $(VENV) $(PEERS) build *.egg-info

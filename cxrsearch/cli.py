@@ -82,11 +82,10 @@ def _search(settings: Any, study: str | None, dry_run: bool) -> None:
     from cxrsearch.experiment import check_room, start
     from cxrsearch.prepare import prepare
     from cxrsearch.study_folder import new_folder
-    from cxrsearch.terminal import cache_progress, describe, describe_projection
+    from cxrsearch.terminal import describe, describe_projection
 
     folder = new_folder(settings, study)
-    with cache_progress() as on_progress:
-        prepared = prepare(settings, on_progress)
+    prepared = prepare(settings, click.echo)
     click.echo(describe(prepared))
     check_room(prepared, folder)
     if dry_run:
@@ -115,7 +114,7 @@ def resume(study: Path, **changes: Any) -> None:
     """Go on with a study that was stopped, or killed."""
     from cxrsearch.experiment import resume as go_on
 
-    _run_to_the_end(lambda: go_on(study, **changes), study)
+    _run_to_the_end(lambda: go_on(study, on_note=click.echo, **changes), study)
 
 
 @cli.command(epilog=_example("cxrsearch extend results/first --trials 50"))
@@ -126,7 +125,7 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
     """Add trials to a study."""
     from cxrsearch.experiment import extend as add
 
-    _run_to_the_end(lambda: add(study, trials, **changes), study)
+    _run_to_the_end(lambda: add(study, trials, on_note=click.echo, **changes), study)
 
 
 @cli.command(
@@ -197,11 +196,10 @@ def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def evaluate(model: Path, as_json: bool, **where: Any) -> None:
     """AUROC with patient-level intervals on the test part. Every look is counted."""
-    from cxrsearch.terminal import cache_progress, describe_evaluation
+    from cxrsearch.terminal import describe_evaluation
     from cxrsearch.winner import evaluate_model_folder
 
-    with cache_progress() as on_progress:
-        result = evaluate_model_folder(model, on_progress=on_progress, **where)
+    result = evaluate_model_folder(model, **where)
     click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
 
 

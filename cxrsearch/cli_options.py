@@ -7,9 +7,18 @@ from typing import Any
 
 import click
 
-from cxrsearch.settings import HALVINGS, PRECISIONS, RUNNERS, SCHEMES, Settings
+from cxrsearch.settings import AUTO, HALVINGS, PRECISIONS, RUNNERS, SCHEMES, Settings
 
 Command = Callable[..., Any]
+
+
+def amount(value: str) -> float | str:
+    """The number that ``value`` spells, or ``auto``."""
+    try:
+        return AUTO if value == AUTO else float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor {AUTO}") from None
+
 
 _DATA = [
     click.option("--data", metavar="DIR", default="phantom", show_default=True,
@@ -48,6 +57,9 @@ _SEARCH = [
     click.option("--time-budget", metavar="TIME", help="Wall-clock limit: 8h, 90m, 1h30m."),
     click.option("--early-stopping/--no-early-stopping", default=True, show_default=True,
                  help="Stop weak trials by successive halving."),
+    click.option("--reuse/--no-reuse", default=True, show_default=True,
+                 help="Answer a trial whose recipe was trained before in the study by what that "
+                 "came to; without, train it again with another seed."),
     click.option("--halving", type=click.Choice(HALVINGS), default="promote", show_default=True,
                  help="Weak trials pause, and go on if they turn out to be among the best "
                  "(promote), or end (stop)."),
@@ -64,10 +76,12 @@ _SEARCH = [
 _RUN = [
     click.option("--runner", type=click.Choice(RUNNERS), default="ray", show_default=True,
                  help="Ray Tune, or one trial after another."),
-    click.option("--cpus-per-trial", type=float, default=1.0, show_default=True,
-                 help="CPU cores a trial."),
-    click.option("--gpus-per-trial", type=float,
-                 help="GPUs a trial, fractions allowed. Default: 1 where there is one."),
+    click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO, show_default=True,
+                 help="CPU cores a trial, or auto: what a short measurement finds best. With it "
+                 "the serial runner takes all of them."),
+    click.option("--gpus-per-trial", type=amount, metavar="N|auto", default=AUTO, show_default=True,
+                 help="GPUs a trial, or auto: the same for a GPU where there is one. A fraction "
+                 "lets trials share one."),
     click.option("--concurrent", type=int, help="Trials at once at most. Default: as many as fit."),
     click.option("--address", metavar="HOST:PORT", help="An existing Ray cluster."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
@@ -77,8 +91,10 @@ _RUN = [
 
 _RESUME = [
     click.option("--runner", type=click.Choice(RUNNERS), help="As before unless given."),
-    click.option("--cpus-per-trial", type=float, help="As before unless given."),
-    click.option("--gpus-per-trial", type=float, help="As before unless given."),
+    click.option("--cpus-per-trial", type=amount, metavar="N|auto",
+                 help="As before unless given; auto measures."),
+    click.option("--gpus-per-trial", type=amount, metavar="N|auto",
+                 help="As before unless given; auto measures."),
     click.option("--concurrent", type=int, help="As before unless given."),
     click.option("--address", metavar="HOST:PORT", help="As before unless given."),
     click.option("--time-budget", metavar="TIME", help="Wall-clock limit from now on."),

@@ -9,14 +9,14 @@ From Python, a search is::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.keep import keep_best, parse_keep
+from cxrsearch.learn.keep import Keep, keep_best, parse_keep, winners
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.trial import TrialConfig, TrialObjective, save_labels
 from cxrsearch.prepare import Prepared, check_disk, prepare
@@ -24,6 +24,7 @@ from cxrsearch.progress import Progress
 from cxrsearch.projection import disk_need
 from cxrsearch.search_space import gene_values
 from cxrsearch.settings import Settings
+from cxrsearch.sharing import OnNote
 from cxrsearch.show.status import status
 from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config
 from search.budget import ELAPSED, Budget, parse_duration
@@ -31,6 +32,7 @@ from search.files import write_text
 from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
 from search.pareto import front, judged
+from search.record import ENDED
 from search.study import Study, StudyConfig
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
@@ -131,7 +133,7 @@ def run(
     target = study.get("target_trials")
     budget = Budget(trials=target, seconds=seconds)
     counts = study.counts()
-    finished = sum(counts[state] for state in ("complete", "pruned", "failed"))
+    finished = sum(counts[state] for state in ENDED)
     paused = {t.number for t in study.trials() if paused_at(t) is not None}
     best = study.best()
     view = progress or Progress(
@@ -144,13 +146,13 @@ def run(
     keep = parse_keep(settings.keep_checkpoints)
     objective = TrialObjective(config)
 
+    tidy = _tidier(study, keep)
+    tidy()
+
     def on_event(event: Any) -> None:
         view(event)
         if event.kind == "end":
-            trials = study.trials()
-            running = {t.number for t in trials if not t.state.is_finished()}
-            ranked = ranking(trials, study.config.directions)
-            keep_best(study.folder / "trials", ranked, keep, running)
+            tidy(event.number)
 
     with view:
         if settings.runner == "serial":
@@ -161,12 +163,30 @@ def run(
             from search.tune import Resources, run_tune
 
             resources = Resources(
-                cpus=settings.cpus_per_trial,
-                gpus=settings.gpus_per_trial or 0.0,
+                cpus=settings.cpus,
+                gpus=settings.gpus,
                 concurrent=settings.concurrent,
                 address=settings.address,
             )
             run_tune(study, objective, budget, resources, on_event)
+
+
+def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
+    """A function that deletes the weights that are no longer wanted: all such, or those that the
+    end of a trial, given by its number, has made so."""
+    before: set[int] = set()
+
+    def tidy(*ended: int) -> None:
+        nonlocal before
+        trials = study.trials()
+        running = {t.number for t in trials if not t.state.is_finished()}
+        ranked = ranking(trials, study.config.directions)
+        best = winners(ranked, keep)
+        only = {*ended, *(before - best)} if ended else None
+        keep_best(study.folder / "trials", ranked, keep, running, only)
+        before = best
+
+    return tidy
 
 
 def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)) -> list[int]:
@@ -177,19 +197,22 @@ def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximiz
     return [t.number for t in complete]
 
 
-def resume(folder: str | Path, *, more: int = 0, **changes: Any) -> Path:
+def resume(
+    folder: str | Path, *, more: int = 0, on_note: OnNote = lambda line: None, **changes: Any
+) -> Path:
     """Go on with the study in ``folder``: interrupted trials first, then new ones.
 
     Args:
         folder: the study's folder.
         more: trials to add to its target.
+        on_note: told what a measurement of ``auto`` comes to.
         changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...).
 
     Raises:
         InputError: where the data are not those that the study was made with.
     """
     path = Path(folder)
-    settings, prepared = load_study(path, **changes)
+    settings, prepared = load_study(path, on_note, **changes)
     study = Study.open(path, settings.storage)
     try:
         seconds = settings.seconds

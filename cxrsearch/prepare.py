@@ -14,20 +14,23 @@ from typing import TypeVar
 
 import numpy as np
 
-from cxrsearch.data.cache import Cache, default_cache_root, open_cache
+from cxrsearch.data.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
 from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
+from cxrsearch.decoding import open_shown
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
 from cxrsearch.search_space import frame_for, idle_genes, load_space
+from cxrsearch.settings import AUTO as MEASURE
 from cxrsearch.settings import PHANTOM, Settings
+from cxrsearch.sharing import OnNote, Sharing, settle
 from search.choosing import AUTO, Choice, choose
+from search.cores import detect_cpus
 from search.errors import SearchError
 from search.prior import Prior
 from search.space import SearchSpace
 
 T = TypeVar("T")
-Count = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Prepared:
     """A search that may start.
 
     Args:
-        settings: as asked for, with ``space``, ``sampler`` and ``gpus_per_trial`` resolved.
+        settings: as asked for, with ``space``, ``sampler``, ``cpus_per_trial`` and
+            ``gpus_per_trial`` resolved.
         dataset: names, labels and patients of the images that can be read.
         space: the space with what cannot be had left out.
         cache: decoded images, side ``cache.frame``.
@@ -44,6 +48,7 @@ class Prepared:
         notes: what the user should know; printed, and stored in study.yaml.
         prior: what earlier studies have to offer, where the search starts from some.
         choice: the sampler that was chosen, where that was left to us.
+        sharing: how many trials share GPU or cores, where that was measured.
     """
 
     settings: Settings
@@ -55,10 +60,15 @@ class Prepared:
     notes: tuple[str, ...]
     prior: Prior | None = None
     choice: Choice | None = None
+    sharing: Sharing | None = None
 
 
-def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
+def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared:
     """Check ``settings`` against the machine and the data, and build the cache.
+
+    Args:
+        settings: as asked for.
+        on_note: told of the measurement of how many trials to run side by side.
 
     Raises:
         InputError: naming every problem found.
@@ -76,11 +86,8 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
     if problems or hardware is None or found is None or dataset is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
-    if choice := resolve_sampler(settings, space):
-        settings = replace(settings, sampler=choice.sampler)
-        notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     frame = settings.frame or frame_for(space, dataset.source_side)
-    cache = open_cache(dataset, frame, root=cache_root(settings), on_progress=on_progress)
+    cache = open_shown(dataset, frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
     splits = make_splits(
         usable.names,
@@ -99,9 +106,17 @@ def prepare(settings: Settings, on_progress: Count | None = None) -> Prepared:
             f"--objective {settings.objective}: none of its diseases can be judged on the "
             f"{counts['val']['images']} validation images; choose others, or give more data"
         )
+    # Last, for it takes longest, and only of a search that can start.
+    settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
+    notes = [*([sharing.note] if sharing else []), *notes]
+    if choice := resolve_sampler(settings, space):
+        settings = replace(settings, sampler=choice.sampler)
+        notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
     notes += [*dataset.notes, *bad_notes, *splits.notes, *warnings]
-    return Prepared(settings, usable, space, cache, splits, counts, tuple(notes), prior, choice)
+    return Prepared(
+        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
+    )
 
 
 def _test_names(settings: Settings) -> list[str] | None:
@@ -120,13 +135,15 @@ def _try(check: Callable[[], T], problems: list[str]) -> T | None:
 def resolve_hardware(settings: Settings) -> Settings:
     """Fill in what depends on the machine: GPUs a trial, and the space where none is named.
 
+    GPUs a trial stay ``auto`` where some trials may share one: that is for `settle` to measure.
+
     Raises:
         InputError: where a GPU is asked for and none is there (unless a cluster is named).
     """
     import torch
 
     gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
-    asked = settings.gpus_per_trial
+    asked = None if settings.gpus_per_trial == MEASURE else settings.gpus
     problems = []
     if asked and settings.device == "cpu":
         problems.append(f"--gpus-per-trial {asked:g} with --device cpu: leave one of them out")
@@ -134,7 +151,7 @@ def resolve_hardware(settings: Settings) -> Settings:
         problems.append(f"--gpus-per-trial 0 with --device {settings.device}: leave one out")
     elif asked and not gpus and not settings.address:
         problems.append(
-            f"--gpus-per-trial {asked:g}: no GPU is visible here; leave it out to train on the "
+            f"--gpus-per-trial {asked:g}: no GPU is visible here; give 0 or auto to train on the "
             "CPU, or name a cluster that has some with --address"
         )
     if settings.device.startswith("cuda") and not gpus and not settings.address:
@@ -142,23 +159,24 @@ def resolve_hardware(settings: Settings) -> Settings:
     if problems:
         raise InputError(problems)
     default_space = "report" if gpus and settings.data != PHANTOM else "quick"
+    measured = gpus and settings.runner != "serial" and not settings.address
+    found: float | str = MEASURE if measured else float(bool(gpus))
     return replace(
         settings,
-        gpus_per_trial=asked if asked is not None else float(bool(gpus)),
+        gpus_per_trial=found if asked is None else asked,
         space=settings.space or default_space,
     )
 
 
 def trials_at_once(settings: Settings) -> int:
     """How many trials the machine has room for."""
-    import psutil
     import torch
 
     if settings.runner == "serial":
         return 1
-    fits = int((psutil.cpu_count() or 1) / settings.cpus_per_trial)
-    if settings.gpus_per_trial:
-        fits = min(fits, int(torch.cuda.device_count() / settings.gpus_per_trial))
+    fits = int(detect_cpus() / settings.cpus + 1e-4)
+    if settings.gpus:
+        fits = min(fits, int(torch.cuda.device_count() / settings.gpus + 1e-4))
     return max(1, min(fits, settings.concurrent or fits))
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
+from search.repeats import same_as
+
 QUIET_SECONDS = 60.0
 """Where output is no terminal, a sign of life at least this often while trials run."""
 
@@ -82,6 +84,8 @@ class Progress:
 
     def _ending(self, trial: Any, state: str = "") -> str:
         state = state or trial.state.name.lower().replace("fail", "failed")
+        if (earlier := same_as(trial)) is not None:
+            state = f"same as trial {earlier}"
         value, *others = trial.values or (None,)
         if value is None and trial.intermediate_values:
             value = max(trial.intermediate_values.values())

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-import time
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
+from cxrsearch.errors import InputError
+from cxrsearch.kinds import Kind, sample_recipes, trial_seconds, weightiest
 from cxrsearch.learn.keep import parse_keep
-from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.recipe import Recipe
 from cxrsearch.prepare import Prepared, trials_at_once
 from cxrsearch.settings import Settings
+from cxrsearch.stopwatches import TimingError, timed
+from search.cores import threads_of
 from search.space import SearchSpace
 
 COPIES_RUNNING = 5
@@ -22,12 +21,6 @@ COPIES_RUNNING = 5
 
 COPIES_PAUSED = 4
 """Copies that a paused trial keeps: all but the one in writing."""
-
-LONG_SECONDS = 5.0
-"""Steps that have taken so long are not timed again."""
-
-CPU_PIXELS = 32 * 64 * 64
-"""Pixels of a timed batch on a CPU at the most."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Projection:
         hours: of the whole search at ``concurrent`` trials at once, without early stopping.
         concurrent: trials at once that this machine has room for.
         disk_bytes: checkpoints at the most.
-        steps: timed seconds of one optimiser step by (model, input size).
+        steps: timed seconds of one optimiser step by model and input size, with so many at once.
     """
 
     seconds_per_trial: float
@@ -47,13 +40,6 @@ class Projection:
     concurrent: int
     disk_bytes: float
     steps: dict[str, float]
-
-
-def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[Recipe]:
-    """``count`` recipes drawn uniformly from the space's unit cube."""
-    rng = np.random.default_rng(seed)
-    units = rng.random((count, len(space.genes)))
-    return [Recipe.from_params({**space.fixed, **space.decode(unit)}) for unit in units]
 
 
 def weight_bytes(model: str, vgg_head: str) -> int:
@@ -80,78 +66,40 @@ def disk_need(space: SearchSpace, settings: Settings) -> int:
     return int(largest * (kept + COPIES_RUNNING * running + COPIES_PAUSED * paused))
 
 
-def project(prepared: Prepared, steps: int = 3) -> Projection:
-    """Time a few real training steps for each kind of recipe and multiply out.
+def project(prepared: Prepared) -> Projection:
+    """Multiply out what a training step takes while as many trials run as will.
 
-    Kinds are told apart by model and input size; at most six are timed, the most frequent
-    ones, and the others are scaled from the nearest by pixels.
+    Raises:
+        InputError: where not one step could be timed.
     """
+    settings, splits = prepared.settings, prepared.splits
     recipes = sample_recipes(prepared.space)
-    kinds: dict[tuple[str, str, tuple[int, int]], list[Recipe]] = defaultdict(list)
-    for recipe in recipes:
-        kinds[recipe.model, recipe.vgg_head, size_of(recipe.input_size)].append(recipe)
-    frequent = sorted(kinds, key=lambda k: len(kinds[k]), reverse=True)[:6]
-    timed = {kind: _time_step(kinds[kind][0], prepared.settings, steps) for kind in frequent}
-    seconds = [
-        _trial_seconds(recipe, timed, len(prepared.splits.train), len(prepared.splits.val_seed))
-        for recipe in recipes
-    ]
-    concurrent = trials_at_once(prepared.settings)
-    target = prepared.settings.target_trials or 100
+    kinds = weightiest(recipes)
+    images = prepared.sharing.chosen.images if prepared.sharing else _timed(kinds, settings)
+    mean = statistics.mean(
+        trial_seconds(recipe, images, len(splits.train), len(splits.val_seed)) for recipe in recipes
+    )
+    concurrent = trials_at_once(settings)
+    target = settings.target_trials or 100
     return Projection(
-        statistics.mean(seconds),
-        statistics.mean(seconds) * target / concurrent / 3600,
+        mean,
+        mean * target / concurrent / 3600,
         concurrent,
-        disk_need(prepared.space, prepared.settings),
-        {f"{model} {size[0]}x{size[1]}": value for (model, _, size), value in timed.items()},
+        disk_need(prepared.space, settings),
+        {str(kind): seconds * kinds[kind].batch_size for kind, seconds in images.items()},
     )
 
 
-def _trial_seconds(
-    recipe: Recipe, timed: dict[Any, float], train_images: int, val_images: int
-) -> float:
-    """Seconds of one trial: its steps, and validation at a third of a training step's cost."""
-    size = size_of(recipe.input_size)
-    kind = (recipe.model, recipe.vgg_head, size)
-    if kind not in timed:
-        kind = min(
-            timed, key=lambda k: (k[0] != recipe.model, abs(math.prod(k[2]) - math.prod(size)))
-        )
-    step = timed[kind] * math.prod(size) / math.prod(kind[2])
-    steps = math.ceil(recipe.train_seed * train_images / recipe.batch_size)
-    return recipe.epochs * step * (steps + val_images / recipe.batch_size / 3)
-
-
-def _time_step(recipe: Recipe, settings: Settings, steps: int) -> float:
-    """Median seconds of one optimiser step on random pixels."""
-    import torch
-
-    from cxrsearch.learn.device import pick_device
-    from cxrsearch.learn.models import build_model
-    from cxrsearch.learn.optim import build_optimizer
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, int(settings.cpus_per_trial)))
+def _timed(kinds: Mapping[Kind, Recipe], settings: Settings) -> dict[Kind, float]:
+    """Seconds an image with as many trials at once as share a GPU, or all cores."""
+    at_once, device = trials_at_once(settings), "cuda" if settings.gpus else "cpu"
+    if settings.gpus:
+        at_once = min(at_once, max(1, int(1 / settings.gpus + 1e-4)))
     try:
-        device = pick_device("auto" if settings.gpus_per_trial else "cpu")
-        model = build_model(recipe).to(device).train()
-        optimizer = build_optimizer(model, recipe)
-        size = size_of(recipe.input_size)
-        # On a CPU a step's time grows with its pixels, so a few large images tell enough.
-        fits = recipe.batch_size if device.type == "cuda" else CPU_PIXELS // math.prod(size)
-        batch = max(2, min(recipe.batch_size, fits))
-        images = torch.rand(batch, 1, *size, device=device)
-        times = []
-        for _ in range(steps):
-            begin = time.perf_counter()
-            optimizer.zero_grad(set_to_none=True)
-            model(images).square().mean().backward()
-            optimizer.step()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - begin)
-            if sum(times) > LONG_SECONDS:
-                break
-        return statistics.median(times) * recipe.batch_size / batch
-    finally:
-        torch.set_num_threads(threads)
+        threads = threads_of(settings.cpus)
+        return timed(kinds, at_once, threads, device, precision=settings.precision)[0]
+    except TimingError as error:
+        raise InputError(
+            f"no training step could be timed with {at_once} at once ({error}); ask for fewer "
+            "with --concurrent"
+        ) from error

@@ -19,6 +19,8 @@ HALVINGS = ("promote", "stop")
 SCHEMES = ("steady", "generational")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bf16")
+AUTO = "auto"
+"""In the place of a number: found by a measurement before the search begins."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,13 @@ class Settings:
         early_stopping: successive halving on or off.
         halving: what becomes of a weak trial: ``promote`` (it pauses, and goes on when it turns
             out to be among the best) or ``stop`` (for good).
+        reuse: whether a trial whose recipe has been trained before in the study ends at once with
+            what that came to, or is trained again with a seed of its own.
         runner: ``ray`` or ``serial``.
-        cpus_per_trial: CPU cores a trial.
-        gpus_per_trial: GPUs a trial, fractions allowed; None: one where there is one.
+        cpus_per_trial: CPU cores a trial, or ``auto``: a share of all that a short measurement
+            finds best (`cxrsearch.sharing`).
+        gpus_per_trial: GPUs a trial, fractions allowed, or ``auto``: the same for a GPU where
+            there is one.
         concurrent: trials at once at most; None: as many as fit.
         address: an existing Ray cluster.
         storage: SQLAlchemy URL of the history; None: SQLite in the study folder.
@@ -83,9 +89,10 @@ class Settings:
     objective: str = "auroc"
     early_stopping: bool = True
     halving: str = "promote"
+    reuse: bool = True
     runner: str = "ray"
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float | None = None
+    cpus_per_trial: float | str = AUTO
+    gpus_per_trial: float | str = AUTO
     concurrent: int | None = None
     address: str | None = None
     storage: str | None = None
@@ -102,6 +109,16 @@ class Settings:
         if self.trials is not None:
             return self.trials
         return None if self.generations is None else self.generations * self.population
+
+    @property
+    def cpus(self) -> float:
+        """CPU cores a trial; 1 while that is still to be found."""
+        return 1.0 if self.cpus_per_trial == AUTO else float(self.cpus_per_trial)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs a trial; 0 while that is still to be found."""
+        return 0.0 if self.gpus_per_trial == AUTO else float(self.gpus_per_trial)
 
     @property
     def seconds(self) -> float | None:
@@ -200,7 +217,11 @@ def _number_problems(settings: Settings) -> list[str]:
     problems = []
     for name, (low, high) in limits.items():
         value = getattr(settings, name)
-        if value is not None and not low <= value <= high:
+        if value == AUTO and name in ("cpus_per_trial", "gpus_per_trial"):
+            continue
+        if isinstance(value, str):
+            problems.append(f"--{name.replace('_', '-')} {value}: must be a number or {AUTO}")
+        elif value is not None and not low <= value <= high:
             bound = f"at least {low:,}" if high == float("inf") else f"from {low:,} to {high:,}"
             problems.append(f"--{name.replace('_', '-')} {value}: must be {bound}")
     return problems

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from cxrsearch import __version__
-from cxrsearch.data.cache import open_cache
 from cxrsearch.data.splits import Splits, check_leakage
+from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.trial import TrialConfig
 from cxrsearch.prepare import (
@@ -25,8 +25,12 @@ from cxrsearch.prepare import (
     resolve_hardware,
     trials_at_once,
 )
+from cxrsearch.projection import disk_need
 from cxrsearch.settings import Settings
+from cxrsearch.sharing import OnNote, settle
+from cxrsearch.stopwatches import SHARE
 from search.choosing import AUTO
+from search.cores import threads_of
 from search.record import read_study
 
 
@@ -90,6 +94,7 @@ def study_yaml(prepared: Prepared) -> str:
             "left_out": dict(prepared.cache.bad),
         },
         **_chosen(prepared),
+        **({"side_by_side": prepared.sharing.to_dict()} if prepared.sharing else {}),
         "splits": {
             "fingerprint": prepared.splits.fingerprint,
             "counts": {part: dict(c) for part, c in prepared.counts.items()},
@@ -143,11 +148,17 @@ def _is_whole(record: Any) -> bool:
     )
 
 
-def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:
+def load_study(
+    folder: Path, on_note: OnNote = lambda line: None, **changes: Any
+) -> tuple[Settings, Prepared]:
     """A study's settings and data, as they were when it was made.
+
+    How many trials run side by side stays as it was chosen then, unless ``changes`` say
+    ``auto``.
 
     Args:
         folder: the study's folder.
+        on_note: told of the measurement, where there is one.
         changes: settings to override; those that are None stay.
 
     Raises:
@@ -159,7 +170,7 @@ def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:
     settings.check()
     settings = resolve_hardware(settings.with_absolute_paths())
     dataset = load_data(settings)
-    cache = open_cache(dataset, record["data"]["frame"], root=cache_root(settings))
+    cache = open_shown(dataset, record["data"]["frame"], cache_root(settings))
     usable, notes = leave_out_bad(dataset, cache)
     if usable.fingerprint != record["data"]["fingerprint"]:
         raise InputError(
@@ -173,7 +184,11 @@ def load_study(folder: Path, **changes: Any) -> tuple[Settings, Prepared]:
     check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
     space = read_study(folder, settings.storage).space
     counts = record["splits"]["counts"]
-    return settings, Prepared(settings, usable, space, cache, splits, counts, tuple(notes))
+    settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
+    prepared = Prepared(
+        settings, usable, space, cache, splits, counts, tuple(notes), sharing=sharing
+    )
+    return settings, prepared
 
 
 def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
@@ -184,11 +199,19 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         splits_path=(folder / "splits.json").resolve(),
         labels_path=(folder / "labels.npz").resolve(),
         split_fingerprint=prepared.splits.fingerprint,
-        device="auto" if settings.gpus_per_trial else "cpu",
-        threads=max(1, int(settings.cpus_per_trial)),
+        device="auto" if settings.gpus else "cpu",
+        threads=threads_of(settings.cpus),
         diseases=settings.diseases,
         measures=settings.objectives.measures[1:],
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
         precision=settings.precision,
-        memory_share=0.8 * min(1.0, settings.gpus_per_trial or 1 / trials_at_once(settings)),
+        reuse=settings.reuse,
+        memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
+        spare_bytes=_spare(folder, prepared),
     )
+
+
+def _spare(folder: Path, prepared: Prepared) -> int:
+    """Bytes that prepared pixels must leave to the study's checkpoints, on a disk of both."""
+    same = folder.stat().st_dev == prepared.cache.path.stat().st_dev
+    return disk_need(prepared.space, prepared.settings) if same else 0

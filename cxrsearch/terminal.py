@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
@@ -34,32 +25,6 @@ def to_text(renderable: Any, width: int = WIDTH) -> str:
     with console.capture() as capture:
         console.print(renderable, end="")
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-@contextmanager
-def cache_progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for decoding images; it appears with the first call."""
-    columns = (
-        TextColumn("decoding images"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True), transient=False)
-    task: list[Any] = []
-
-    def show(done: int, total: int) -> None:
-        if not task:
-            bar.start()
-            task.append(bar.add_task("decode", total=total))
-        bar.update(task[0], completed=done, total=total)
-
-    try:
-        yield show
-    finally:
-        if task:
-            bar.stop()
 
 
 def describe(prepared: Prepared) -> str:
@@ -99,6 +64,7 @@ def describe_projection(prepared: Prepared) -> str:
         f"one trial: about {found.seconds_per_trial / 60:.1f} min; the search: about "
         f"{found.hours:.2f} h with {found.concurrent} trial{'s' * (found.concurrent > 1)} at once "
         "(early stopping will make it less)\n"
+        f"image cache: {prepared.cache.images.nbytes / 1e9:.2f} GB in {prepared.cache.path}\n"
         f"checkpoints: {found.disk_bytes / 1e9:.1f} GB at most\n"
         "dry run: everything checked, nothing written but the image cache"
     )

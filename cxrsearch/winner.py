@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.data.cache import open_cache
+from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import Progress, train_final
@@ -20,14 +20,14 @@ from cxrsearch.prepare import cache_root, load_data
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
 from search.record import StudyRecord, read_study
-
-Count = Callable[[int, int], None]
+from search.repeats import same_as
 
 
 def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     """The best trial of a study, or trial ``number``.
 
-    Of several objectives the best is the one on the Pareto front with the highest AUROC.
+    Of several objectives the best is the one on the Pareto front with the highest AUROC. For a
+    trial that repeats another it is that one, whose recipe, seed and best epoch belong together.
 
     Raises:
         InputError: where it is not there, or did not train to its end.
@@ -43,6 +43,8 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
             f"`cxrsearch status {quoted(record.folder)}` names the best"
         )
     trial = record.trials[number]
+    if (earlier := same_as(trial)) is not None:
+        trial = record.trials[earlier]
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.user_attrs.get(
         "best_epoch"
     ):
@@ -109,7 +111,6 @@ def evaluate_model_folder(
     model: Path,
     data: str | None = None,
     labels: str | None = None,
-    on_progress: Count | None = None,
     study: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
@@ -118,7 +119,6 @@ def evaluate_model_folder(
         model: the model folder.
         data: folder of X-rays, or ``phantom``; None: the data of the model's study.
         labels: label table, where it lies elsewhere.
-        on_progress: called while images are decoded.
         study: the model's study, where it was moved.
 
     Returns:
@@ -131,7 +131,7 @@ def evaluate_model_folder(
     study = _study_of(loaded, study)
     settings = _data_settings(model, study, data, labels)
     dataset = load_data(settings)
-    cache = open_cache(dataset, loaded.frame, root=cache_root(settings), on_progress=on_progress)
+    cache = open_shown(dataset, loaded.frame, cache_root(settings))
     result = evaluate_model(loaded, dataset, cache)
     if study is None and result["part"] == "test":
         result["notes"].append(f"its study is not here, so this look is counted in {model} alone")

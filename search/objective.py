@@ -94,7 +94,10 @@ Steps = Generator[Step, None, Outcome]
 
 
 class Objective(Protocol):
-    """What a runner optimises. Must be picklable to run on other processes."""
+    """What a runner optimises. Must be picklable to run on other processes.
+
+    It may have a method ``identity(params) -> str | None``; see `search.answering`.
+    """
 
     def __call__(self, task: Task) -> Steps:
         """Start, or go on with, the trial ``task``."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from optuna.trial import FrozenTrial
 
+from .answering import Repeats
 from .errors import StudyError
 from .lock import DriverLock
 from .plain import plain
@@ -27,6 +28,9 @@ class OpenStudy:
         config: how.
         storage: its history.
         lock: what makes this process the one driver.
+
+    Attributes:
+        repeats: which new trials are answered from the history; none, unless a runner says so.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class OpenStudy:
         self._storage = storage
         self._lock = lock
         self._active: set[int] = set()
+        self.repeats = Repeats()
 
     def close(self) -> None:
         """Stop being the driver. What is running stays running, for `unfinished`."""
@@ -70,7 +75,7 @@ class OpenStudy:
         return self._storage.get_all_trials(self._storage.study_id, deepcopy=False)
 
     def counts(self) -> dict[str, int]:
-        """How many trials are complete, pruned, failed, running here, paused and interrupted."""
+        """How many trials are in each state, see `search.record.count_states`."""
         return count_states(self._storage.trials, self._active)
 
     def best(self) -> FrozenTrial | None:

@@ -17,6 +17,8 @@ from deap import base
 from deap.tools.emo import assignCrowdingDist, sortLogNondominated
 from optuna.trial import FrozenTrial, TrialState
 
+from .repeats import same_as
+
 OTHERS = "others"
 """Trial attribute: what a trial's further objectives are expected to be, by its latest step."""
 
@@ -140,13 +142,14 @@ def hypervolume(values: Sequence[Values], directions: Sequence[str], reference: 
 
 
 def judged(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
-    """The complete trials with a finite value for each objective."""
+    """The complete trials with a finite value for each objective, without repeats of others."""
     return [
         t
         for t in trials
         if t.state == TrialState.COMPLETE
         and len(t.values or ()) == len(directions)
         and all(math.isfinite(v) for v in t.values)
+        and same_as(t) is None
     ]
 
 

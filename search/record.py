@@ -18,33 +18,35 @@ from .halving import paused_at
 from .lock import driver_alive, is_driver
 from .pareto import front
 from .places import Place, existing_place
+from .repeats import same_as
 from .settings import StudyConfig, read_settings
 from .space import SearchSpace
 from .stored import Stored, load
 
 SNAPSHOT_TRIES = 20
+ENDED = ("complete", "pruned", "failed", "repeated")
+"""The states of `count_states` in which a trial has ended."""
 
 
 def count_states(trials: Sequence[FrozenTrial], running: Collection[int]) -> dict[str, int]:
-    """Trials by state. Of the unfinished some are paused at a rung, and of the others those in
-    ``running`` run and the rest wait for a resume."""
-    names = {
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
-    }
-    counts = dict.fromkeys((*names.values(), "running", "paused", "interrupted"), 0)
+    """Trials by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (ended by what another
+    trial came to), and of the unfinished ``running`` (those in ``running``), ``paused`` (at a rung)
+    and ``interrupted`` (the rest, which wait for a resume)."""
+    final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    names = dict(zip(final, ENDED, strict=False))
+    counts = dict.fromkeys((*ENDED, "running", "paused", "interrupted"), 0)
     for trial in trials:
         unfinished = "running" if trial.number in running else "interrupted"
         unfinished = unfinished if paused_at(trial) is None else "paused"
-        counts[names.get(trial.state, unfinished)] += 1
+        state = names.get(trial.state, unfinished)
+        counts[state if same_as(trial) is None else "repeated"] += 1
     return counts
 
 
 def best_trial(
     trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)
 ) -> FrozenTrial | None:
-    """The complete trial with the highest finite value; of equals the first.
+    """The complete trial with the highest finite value; of equals the first. Repeats are none.
 
     Of several objectives the first decides; among its equals, the others do: the trial is the
     first of `search.pareto.front`.
@@ -55,6 +57,7 @@ def best_trial(
         (t.value, -t.number, t)
         for t in trials
         if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)
+        if same_as(t) is None
     ]
     return max(complete, key=lambda found: found[:2])[2] if complete else None
 
@@ -80,8 +83,7 @@ class StudyRecord:
     driver_alive: bool
 
     def counts(self) -> dict[str, int]:
-        """``complete``, ``pruned``, ``failed``, ``running``, ``paused`` and ``interrupted``
-        trials.
+        """Trials by state, see `count_states`.
 
         An unfinished trial runs while a driver is alive; without one it waits to be
         gone on with.

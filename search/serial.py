@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import Literal
 
+from .answering import Repeats
 from .budget import Budget, Clock
 from .errors import StudyError
 from .events import Event, OnEvent
@@ -21,7 +22,8 @@ def run_serial(
     """Run trials until the budget is spent: first those left running, then new ones.
 
     Before each new one, a paused trial that is among the best of its rung by now goes on.
-    What is still paused when no trial will come any more is pruned.
+    What is still paused when no trial will come any more is pruned. A new one that repeats
+    another is answered from the history; see `search.answering`.
 
     When the time is up the running trial is closed after its current step and stays
     running in the history, for a resume to go on with. So it does on `KeyboardInterrupt`,
@@ -35,6 +37,7 @@ def run_serial(
     """
     tell = on_event or (lambda event: None)
     clock = Clock(study, budget.seconds)
+    study.repeats = Repeats(objective)
     try:
         waiting = [] if clock.over else study.unfinished()
         for task in waiting:
@@ -52,8 +55,9 @@ def run_serial(
                 break
             else:
                 task = study.ask()
-                tell(Event("start", task.number, task, worker=WORKER))
-                _run(study, objective, task, budget, clock, tell)
+                if not answered(study, task, tell):
+                    tell(Event("start", task.number, task, worker=WORKER))
+                    _run(study, objective, task, budget, clock, tell)
     finally:
         with suppress(StudyError):  # it would hide what ended the run
             clock.save()
@@ -63,6 +67,14 @@ def settle(study: Study, tell: OnEvent) -> None:
     """End what is still paused, and tell so: no result can make it go on any more."""
     for task in study.settle():
         tell(Event("end", task.number, task, trial=study.trials()[task.number]))
+
+
+def answered(study: Study, task: Task, tell: OnEvent) -> bool:
+    """Whether a new trial has ended already, as a repeat of another; then it is told."""
+    trial = study.trials()[task.number]
+    if trial.state.is_finished():
+        tell(Event("end", task.number, task, trial=trial))
+    return trial.state.is_finished()
 
 
 def _enough(study: Study, budget: Budget) -> bool:

@@ -21,6 +21,7 @@ RESERVED = frozenset({MARK, SPACE, SEED})
 ENGINE_ATTRS = frozenset(
     {"seed", "generation", "params", "point", "prior", "lineage", "reason", "detail", "attempt"}
     | {"deaths", "spans", "started", "others", "paused", "promoted"}
+    | {"same_as"}
 )
 """Trial attributes that an objective cannot set."""
 

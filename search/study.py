@@ -23,6 +23,7 @@ from .open_study import OpenStudy
 from .pareto import OTHERS
 from .pausing import promotable
 from .record import StudyRecord, read_study
+from .repeats import SAME_AS
 from .settings import MARK, SEED, SPACE, StudyConfig, read_settings
 from .space import SearchSpace
 from .storage import DriverStorage
@@ -103,7 +104,10 @@ class Study(OpenStudy):
     # Asking
 
     def ask(self) -> Task:
-        """A new trial: a known-good point while there are any, then the sampler's choice."""
+        """A new trial: a known-good point while there are any, then the sampler's choice.
+
+        It has ended already where it repeats an earlier one; see `search.answering`.
+        """
         with self.batch():
             number = len(self._storage.trials)
             template = optuna.trial.create_trial(
@@ -112,6 +116,7 @@ class Study(OpenStudy):
             template.datetime_start = datetime.datetime.now()
             self._storage.create_new_trial(self._storage.study_id, template)
             complete(self._storage, self.config, self.space, number)
+            self._answer(number)
         return self._task(number)
 
     def unfinished(self) -> list[Task]:
@@ -136,8 +141,17 @@ class Study(OpenStudy):
                 self._set_attr(number, "attempt", attempt)
                 if "params" not in self._trial(number).user_attrs:
                     complete(self._storage, self.config, self.space, number)
-            tasks.append(self._task(number))
+                    self._answer(number)
+            if not self._trial(number).state.is_finished():
+                tasks.append(self._task(number))
         return tasks
+
+    def _answer(self, number: int) -> None:
+        """End a trial that repeats another as that one did."""
+        objectives = len(self.config.directions)
+        if answer := self.repeats.answer(self._storage.trials, number, objectives):
+            self._set_attr(number, SAME_AS, answer.number)
+            self._end(self._trial(number), answer.state, answer.values)
 
     def retry(self, number: int, detail: str = "") -> Task | None:
         """The same trial once more after its worker died, or ``None``: it has failed now.
@@ -161,7 +175,8 @@ class Study(OpenStudy):
 
     def _task(self, number: int) -> Task:
         attrs = self._trial(number).user_attrs
-        self._active.add(number)
+        if not self._trial(number).state.is_finished():
+            self._active.add(number)
         folder = self.folder / TRIALS / str(number)
         return Task(number, dict(attrs["params"]), attrs["seed"], folder, attrs["attempt"])
 

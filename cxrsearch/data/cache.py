@@ -29,12 +29,13 @@ from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
 
-from .cache_build import DONE, INDEX, PIXELS, STATE, Plan, build, no_space
+from .cache_build import build, no_space
+from .cache_decode import Estimate, Watch
+from .cache_plan import DONE, INDEX, PIXELS, STATE, Plan
 from .dataset import Dataset
 
 FORMAT = 1
 """Raised whenever the same file would give other pixels than before."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,9 @@ def open_cache(
     frame: int,
     root: Path | None = None,
     workers: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     names: Sequence[str] | None = None,
+    on_estimate: Callable[[Estimate], None] | None = None,
 ) -> Cache:
     """The decoded images of a data set, from disk or built now.
 
@@ -91,6 +93,8 @@ def open_cache(
         workers: threads that decode; one a CPU where None.
         on_progress: called with rows done and rows in all, also while another process builds.
         names: other images of the source than the labelled ones, such as the unlabelled.
+        on_estimate: called with what a build will take, once that is known from its first few
+            images; not at all where there are no more than a few.
 
     Raises:
         InputError: where the disk is full, the folder cannot be written, or nothing is asked for.
@@ -103,8 +107,13 @@ def open_cache(
     shelf = Path(root if root is not None else default_cache_root()).absolute()
     plan = Plan(shelf / f"v{FORMAT}-{frame}px" / key, frame, rows, stamps)
     if not _is_complete(plan):
-        _build_alone(plan, dataset, workers or _cpus(), on_progress or (lambda done, total: None))
+        watch = Watch(on_progress or _nothing, on_estimate or _nothing)
+        _build_alone(plan, dataset, workers or _cpus(), watch)
     return load_cache(plan.folder)
+
+
+def _nothing(*told: object) -> None:
+    """Whom nobody listens to."""
 
 
 def load_cache(path: Path) -> Cache:
@@ -128,7 +137,7 @@ def load_cache(path: Path) -> Cache:
     return Cache(images, names, ok, bad, path, frame)
 
 
-def _build_alone(plan: Plan, dataset: Dataset, workers: int, on_progress: Progress) -> None:
+def _build_alone(plan: Plan, dataset: Dataset, workers: int, watch: Watch) -> None:
     """Build under a lock; where another process holds it, wait and show its progress."""
     try:
         plan.lock.parent.mkdir(parents=True, exist_ok=True)
@@ -137,11 +146,11 @@ def _build_alone(plan: Plan, dataset: Dataset, workers: int, on_progress: Progre
             try:
                 lock.acquire(timeout=0.5)
             except Timeout:
-                on_progress(_count_done(plan), len(plan.names))
+                watch.on_progress(_count_done(plan), len(plan.names))
         try:
             plan.folder.mkdir(exist_ok=True)  # only now nobody removes it as unfinished
             if not (plan.folder / STATE).exists():
-                build(plan, dataset.source, workers, on_progress)
+                build(plan, dataset.source, workers, watch)
         finally:
             lock.release()
     except OSError as error:

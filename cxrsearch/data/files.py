@@ -100,7 +100,7 @@ def match_images(names: Sequence[str], files: Sequence[str]) -> Match:
         folder for fitting in candidates.values() for folder in {_folder(file) for file in fitting}
     )
     chosen = {
-        name: min(fitting, key=lambda file: _rank(file, serves))
+        name: min(fitting, key=lambda file: _rank(file, serves)) if fitting[1:] else fitting[0]
         for name, fitting in candidates.items()
     }
     _check_one_name_a_file(chosen)

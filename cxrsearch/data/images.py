@@ -20,12 +20,13 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 
 from .dicom import dicom_size, is_dicom, read_dicom
 from .errors import ImageError
+from .plain_png import read_plain
+from .resize import resize
 
 __all__ = ["ImageError", "image_size", "read_image", "thumbnail"]
 
 MAX_PIXELS = 100_000_000
 """An image with more is refused before it is decoded (a chest X-ray has 4 to 20 million)."""
-FILTER = Image.Resampling.LANCZOS
 _NOT_DECODED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 """What Pillow raises on damaged files; its PNG reader reports broken chunks as SyntaxError."""
 
@@ -39,13 +40,13 @@ def read_image(path: Path, size: int) -> np.ndarray:
     Raises:
         ImageError: with the reason, where the file cannot be read or is no image.
     """
-    if _kind(path) == "dicom":
-        picture = Image.fromarray(_eight_bits(read_dicom(path, MAX_PIXELS)))
-    else:
-        picture = _read_picture(path)
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), FILTER)
-    return np.asarray(picture)
+    kind = _kind(path)
+    picture = read_plain(path, MAX_PIXELS) if kind == "png" else None
+    if kind == "dicom":
+        picture = _eight_bits(read_dicom(path, MAX_PIXELS))
+    elif picture is None:
+        picture = np.asarray(_read_picture(path))
+    return resize(picture, size, size)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -144,6 +145,8 @@ def _grey(image: Image.Image) -> Image.Image:
         return image.copy()
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
+        if rgba.getchannel("A").getextrema() == (255, 255):  # nothing shines through
+            return rgba.convert("L")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, rgba).convert("L")
     if image.mode == "1":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,13 +52,14 @@ class FolderSource:
         The second time, of the inode, is the system's own: tools that put a file's old time
         back cannot set it, and it also moves when permissions are mended.
         """
-        path = self.path(name)
+        file = self.files[name]
         try:
-            status = path.stat()
+            # Every opening of a cache asks for all files, and a Path costs more than the asking.
+            status = os.stat(f"{self.root}/{file}")  # noqa: PTH116
         except OSError as error:
             return f"unreadable: {error.strerror}"
         stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
-        return f"{stamp}-{dicom_decoders()}" if is_dicom(path.name) else stamp
+        return f"{stamp}-{dicom_decoders()}" if is_dicom(file) else stamp
 
 
 def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
@@ -104,7 +106,7 @@ def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
         notes=(*table.notes, *found.notes, *_missing(table, names), *match.notes),
         label=str(folder),
         extra={column: values[rows] for column, values in table.extra.items()},
-        source_side=_typical_side(source.path(name) for name in names),
+        source_side=_typical_side(source, names),
     )
 
 
@@ -167,13 +169,12 @@ def _missing(table: Table, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _typical_side(paths: Iterable[Path]) -> int:
-    """Median of the shorter sides of images spread evenly over ``paths``, in pixels."""
-    every = list(paths)
+def _typical_side(source: FolderSource, names: Sequence[str]) -> int:
+    """Median of the shorter sides of images spread evenly over ``names``, in pixels."""
     sides = []
-    for path in every[:: max(1, len(every) // SIDE_SAMPLE)]:
+    for name in names[:: max(1, len(names) // SIDE_SAMPLE)]:
         try:
-            sides.append(min(image_size(path)))
+            sides.append(min(image_size(source.path(name))))
         except ImageError:
             continue
     return int(statistics.median(sides)) if sides else 1024

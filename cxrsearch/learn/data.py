@@ -2,8 +2,10 @@
 
 A recipe's crop and input size are applied to a whole part before the first epoch. The
 result is one uint8 tensor, on the device where it fits, so that an epoch is nothing but
-gathers from memory. Where it fits neither the device nor the memory, each batch is cut
-when it is drawn; the pixels are the same.
+gathers from memory. Workers share it: where the network sees whole frames it is the cache
+itself, else a file beside it (`cxrsearch.learn.pixels`). Only where there is no room for
+that file does a worker make a copy of its own, and where that fits no memory either, each
+batch is cut when it is drawn. The pixels are the same in any case.
 """
 
 from __future__ import annotations
@@ -24,13 +26,19 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.arrays import Labels
 from cxrsearch.learn.augment import prepare
+from cxrsearch.learn.pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
 from cxrsearch.learn.recipe import Recipe, size_of
 
 HELD_BYTES = 1 << 30
-"""Prepared pixels that a worker keeps for the next trial of the same crop and input size."""
+"""Pixels of its own that a worker keeps for the next trial of the same crop and input size."""
 
 MEMORY_SHARE = 0.25
-"""Prepared pixels may take this share of the memory that is free, on the device or off it."""
+"""A worker's own pixels may take this share of the memory that is free, on the device or off it."""
+
+_PART = 1 << 26  # bytes that go to a device at once
+
+SHELF = "prepared"
+"""The folder of prepared pixels within a cache's."""
 
 PARTS = ("train", "val", "val_seed")
 
@@ -50,7 +58,8 @@ class TrainData:
         split: fingerprint of the split.
         columns: the diseases that the objective averages over.
         notes: what was left out, and why.
-        held: prepared pixels kept between trials; see `HELD_BYTES`.
+        shelf: prepared pixels that workers share; None: each makes its own.
+        held: a worker's own pixels kept between trials; see `HELD_BYTES`.
     """
 
     images: np.ndarray
@@ -63,6 +72,7 @@ class TrainData:
     split: str
     columns: tuple[int, ...] = tuple(range(len(DISEASES)))
     notes: tuple[str, ...] = ()
+    shelf: Shelf | None = None
     held: OrderedDict[tuple[object, ...], torch.Tensor] = field(
         default_factory=OrderedDict, repr=False, compare=False
     )
@@ -75,11 +85,22 @@ class TrainData:
 
 
 def make_data(
-    cache: Cache, labels: Labels, splits: Splits, diseases: Sequence[str] = DISEASES
+    cache: Cache,
+    labels: Labels,
+    splits: Splits,
+    diseases: Sequence[str] = DISEASES,
+    spare: int = 0,
 ) -> TrainData:
     """Join cache, labels and splits by image name. Rows are those of the cache.
 
     Images that could not be decoded are left out of every part, with a note.
+
+    Args:
+        cache: the decoded images; prepared pixels are kept in its folder.
+        labels: names, labels and patients.
+        splits: which image is in which part.
+        diseases: those that the objective averages over.
+        spare: bytes of the cache's disk that prepared pixels leave to others.
 
     Raises:
         InputError: where a part names an image that is not there, or ends up empty.
@@ -104,6 +125,7 @@ def make_data(
         split=splits.fingerprint,
         columns=tuple(DISEASES.index(name) for name in diseases),
         notes=(note,) if left_out else (),
+        shelf=Shelf(cache.path / SHELF, max(SHELF_BYTES, cache.images.nbytes), spare),
         train=parts["train"],
         val=parts["val"],
         val_seed=parts["val_seed"],
@@ -147,14 +169,10 @@ class Pixels:
     ) -> None:
         self.data, self.rows, self.device = data, rows, device
         self.crop, self.input_size = recipe.crop, recipe.input_size
-        self.store: torch.Tensor | None = None
-        needed = len(rows) * math.prod(size_of(recipe.input_size))
-        if needed <= psutil.virtual_memory().available * MEMORY_SHARE:
-            self.store = self._prepared()
-            if device.type == "cuda":
-                free, _ = torch.cuda.mem_get_info(device)
-                fits = needed <= free * MEMORY_SHARE
-                self.store = self.store.to(device) if fits else self.store.pin_memory()
+        self._at: torch.Tensor | None = None  # where each row is in the store, if not in order
+        self.store = self._stored()
+        if self.store is not None and device.type == "cuda":
+            self._to_device(self.store)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -170,20 +188,37 @@ class Pixels:
         """
         index = torch.from_numpy(np.ascontiguousarray(positions, np.int64))
         on_device = index.to(self.device)
+        near = self.store is not None and self.store.device.type == self.device.type
+        places = index if self._at is None else self._at[index]
+        places = places.to(self.device) if near else places
         for piece in pieces:
-            yield self._gather(index[piece], on_device[piece]), on_device[piece]
+            batch = self._gather(places[piece])
+            yield batch if near else self._sent(batch), on_device[piece]
 
-    def _gather(self, index: torch.Tensor, on_device: torch.Tensor) -> torch.Tensor:
-        if self.store is None:
-            batch = prepare(self.data.images, self.rows[index.numpy()], self.crop, self.input_size)
-        elif self.store.device.type == self.device.type:
-            return self.store.index_select(0, on_device)
-        else:
-            batch = self.store.index_select(0, index).pin_memory()
+    def _gather(self, places: torch.Tensor) -> torch.Tensor:
+        if self.store is not None:
+            return self.store.index_select(0, places)
+        return prepare(self.data.images, self.rows[places.numpy()], self.crop, self.input_size)
+
+    def _sent(self, batch: torch.Tensor) -> torch.Tensor:
+        batch = batch.pin_memory() if self.device.type == "cuda" else batch
         return batch.to(self.device, non_blocking=True)
 
-    def _prepared(self) -> torch.Tensor:
-        """All pixels on the CPU: those held from the last trial where sizes are the same."""
+    def _stored(self) -> torch.Tensor | None:
+        """All pixels on the CPU: the cache's own, shared ones, or as far as memory goes our own."""
+        data, size = self.data, size_of(self.input_size)
+        if is_whole_frame(data.images.shape[1], self.crop, self.input_size):
+            self._at = torch.from_numpy(np.ascontiguousarray(self.rows, np.int64))
+            return as_tensor(data.images)
+        if data.shelf is not None:
+            shared = data.shelf.find(data.images, self.rows, self.crop, self.input_size)
+            if shared is not None:
+                return shared
+        room = psutil.virtual_memory().available * MEMORY_SHARE
+        return self._own() if len(self.rows) * math.prod(size) <= room else None
+
+    def _own(self) -> torch.Tensor:
+        """A copy in this process: that held from the last trial where sizes are the same."""
         held = self.data.held
         key = (self.rows.tobytes(), size_of(self.crop), size_of(self.input_size))
         if key not in held:
@@ -193,6 +228,19 @@ class Pixels:
         while held and sum(pixels.numel() for pixels in held.values()) > HELD_BYTES:
             held.popitem(last=False)
         return found
+
+    def _to_device(self, store: torch.Tensor) -> None:
+        """Move the rows from the CPU's ``store`` to the device, where it has room for them."""
+        shape = (len(self.rows), *store.shape[1:])
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if math.prod(shape) > free * MEMORY_SHARE:
+            return
+        moved = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        step = max(1, _PART // math.prod(shape[1:]))
+        for start in range(0, len(moved), step):
+            part = slice(start, start + step)
+            moved[part] = store[part] if self._at is None else store[self._at[part]]
+        self.store, self._at = moved, None
 
 
 def even_slices(count: int, size: int, smallest: int = 1) -> list[slice]:

@@ -38,8 +38,17 @@ def parse_keep(text: str) -> Keep:
     )
 
 
+def winners(ranking: Sequence[int], keep: Keep) -> set[int]:
+    """The trials that keep their weights: the first few of a ``ranking``, best first."""
+    return set(ranking if keep == "all" else () if keep == "none" else ranking[: int(keep)])
+
+
 def keep_best(
-    trials: Path, ranking: Sequence[int], keep: Keep, running: Collection[int] = ()
+    trials: Path,
+    ranking: Sequence[int],
+    keep: Keep,
+    running: Collection[int] = (),
+    only: Collection[int] | None = None,
 ) -> list[Path]:
     """Delete the checkpoints and weights under ``trials`` that are no longer wanted.
 
@@ -49,23 +58,29 @@ def keep_best(
             (pruned, failed) keep no weights unless ``keep`` is ``"all"``.
         keep: as from `parse_keep`.
         running: numbers of trials that still run or are to be resumed; left untouched.
+        only: the trials to look at, where it is known what has changed: with thousands of
+            folders on a shared file system a look at all of them takes long.
 
     Returns:
         the files that were deleted.
     """
-    winners = set(ranking if keep == "all" else () if keep == "none" else ranking[: int(keep)])
+    best = winners(ranking, keep)
     deleted: list[Path] = []
-    for folder in sorted(trials.iterdir()) if trials.is_dir() else []:
-        if not (folder.is_dir() and folder.name.isascii() and folder.name.isdigit()):
-            continue
-        number = int(folder.name)
-        if number in running:
+    for number in sorted(_numbers(trials) if only is None else set(only)):
+        folder = trials / str(number)
+        if number in running or not folder.is_dir():
             continue
         unwanted = [folder / CHECKPOINT, folder / PREVIOUS, *folder.glob(".*.tmp")]
-        if keep != "all" and number not in winners:
+        if keep != "all" and number not in best:
             unwanted.append(folder / BEST)
         deleted += [path for path in unwanted if _remove(path)]
     return deleted
+
+
+def _numbers(trials: Path) -> list[int]:
+    """The trials that have a folder."""
+    names = [path.name for path in trials.iterdir()] if trials.is_dir() else []
+    return [int(name) for name in names if name.isascii() and name.isdigit()]
 
 
 def _remove(path: Path) -> bool:

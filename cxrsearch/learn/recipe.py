@@ -32,6 +32,7 @@ class Recipe:
         "full",
         "vgg16 only: torchvision's three dense layers (120 million weights), or one after pooling",
         choices=("full", "pooled"),
+        acts={"model": "vgg16"},
     )
     init: str = _gene("none", "starting weights: none, imagenet, or a weights file", text=True)
     freeze: int = _gene(0, "first blocks of the network that are not trained", low=0, high=5)
@@ -48,7 +49,9 @@ class Recipe:
     optimizer: str = _gene("adamw", "optimiser", choices=("adam", "adamw", "sgd"))
     lr: float = _gene(1e-3, "peak learning rate", above=0.0, high=10.0)
     weight_decay: float = _gene(1e-2, "weight decay", low=0.0, high=10.0)
-    momentum: float = _gene(0.9, "Nesterov momentum of sgd", low=0.0, high=0.999)
+    momentum: float = _gene(
+        0.9, "Nesterov momentum of sgd", low=0.0, high=0.999, acts={"optimizer": "sgd"}
+    )
     schedule: str = _gene(
         "onecycle", "learning rate over the steps", choices=("constant", "cosine", "onecycle")
     )
@@ -56,9 +59,23 @@ class Recipe:
     ema: float = _gene(0.0, "decay of the averaged weights; 0: none", low=0.0, high=0.9999)
 
     loss: str = _gene("bce", "loss", choices=("bce", "weighted_bce", "focal", "asymmetric"))
-    focal_gamma: float = _gene(2.0, "focusing exponent of the focal loss", low=0.0, high=10.0)
-    gamma_negative: float = _gene(4.0, "asymmetric loss: negatives' exponent", low=0.0, high=10.0)
-    gamma_positive: float = _gene(1.0, "asymmetric loss: positives' exponent", low=0.0, high=10.0)
+    focal_gamma: float = _gene(
+        2.0, "focusing exponent of the focal loss", low=0.0, high=10.0, acts={"loss": "focal"}
+    )
+    gamma_negative: float = _gene(
+        4.0,
+        "asymmetric loss: negatives' exponent",
+        low=0.0,
+        high=10.0,
+        acts={"loss": "asymmetric"},
+    )
+    gamma_positive: float = _gene(
+        1.0,
+        "asymmetric loss: positives' exponent",
+        low=0.0,
+        high=10.0,
+        acts={"loss": "asymmetric"},
+    )
     label_smoothing: float = _gene(0.0, "label smoothing", low=0.0, high=0.5)
 
     crop: int | str = _gene(
@@ -132,7 +149,8 @@ def gene_limits() -> dict[str, dict[str, Any]]:
     """Each gene's metadata by name: ``help``, ``type`` and, where it has them, its limits.
 
     Keys: ``choices`` (allowed values), ``low``/``high`` (inclusive), ``above`` (exclusive),
-    ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``.
+    ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``, ``acts`` (the value of
+    another gene without which this one does nothing).
     """
     limits: dict[str, dict[str, Any]] = {}
     for f in fields(Recipe):

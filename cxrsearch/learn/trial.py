@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cxrsearch.data.cache import Cache
 from cxrsearch.data.diseases import DISEASES
@@ -13,6 +15,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.arrays import load_labels, save_labels
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.same import identity
 from cxrsearch.learn.train import train
 from search.objective import Outcome, Steps, Task, TrialError
 
@@ -41,6 +44,8 @@ class TrialConfig:
         resamples: of the bootstrap behind the intervals.
         memory_share: share of a device's free memory that one trial may use.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
+        reuse: whether a trial whose recipe has been trained in the study is answered by that.
+        spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
     """
 
     cache: Cache
@@ -55,6 +60,8 @@ class TrialConfig:
     resamples: int = 1000
     memory_share: float = 0.8
     precision: str = "auto"
+    reuse: bool = True
+    spare_bytes: int = 0
 
 
 class TrialObjective:
@@ -87,6 +94,15 @@ class TrialObjective:
             raise TrialError("bad data", "; ".join(error.problems)) from error
         return Outcome(value=result.value, attrs=result.attrs, others=result.others)
 
+    def identity(self, params: Mapping[str, Any]) -> str | None:
+        """The same text for parameters that train the same; see `search.answering`."""
+        if not self.config.reuse:
+            return None
+        try:
+            return identity(Recipe.from_params(params))
+        except (TypeError, ValueError):  # the trial itself will say what is wrong
+            return None
+
 
 def load_trial_data(config: TrialConfig) -> TrainData:
     """The data of ``config``'s study: loaded once a process, then held.
@@ -115,4 +131,5 @@ def _load(config: TrialConfig) -> TrainData:
             f"{config.splits_path}: fingerprint {splits.fingerprint}, but the study was made with "
             f"{config.split_fingerprint}; restore the file, or start a new study"
         )
-    return make_data(config.cache, load_labels(config.labels_path), splits, config.diseases)
+    labels = load_labels(config.labels_path)
+    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes)

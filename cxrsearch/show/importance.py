@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from search.repeats import same_as
+
 from .theme import STYLES, figure, text
 
 FEWEST = 12
@@ -38,12 +40,14 @@ def importance(trials: Sequence[FrozenTrial]) -> Importance:
     """Importance of each gene for reaching the top part of the complete trials.
 
     Conditional genes are handled by Optuna's conditional PED-ANOVA: a gene counts where
-    it was active. Genes with one value, or active in a single trial, get no share.
+    it was active. Genes with one value, or active in a single trial, get no share. Repeats of
+    other trials are left out.
     """
     done = [
         t
         for t in trials
         if t.state == TrialState.COMPLETE and t.values and math.isfinite(t.values[0])
+        if same_as(t) is None
     ]
     genes = sorted({name for t in done for name in t.distributions})
     active = {name: sum(name in t.distributions for t in done) for name in genes}

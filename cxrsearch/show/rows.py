@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from search.halving import paused_at
+from search.repeats import same_as
 
-STATES = ("complete", "pruned", "failed", "running", "paused", "interrupted")
+STATES = ("complete", "pruned", "failed", "repeated", "running", "paused", "interrupted")
 """A trial's states, in the order in which they are shown."""
 
 _FINAL = {
@@ -125,7 +126,10 @@ def _spans(value: object) -> tuple[Span, ...]:
 
 
 def state_of(trial: FrozenTrial, driver_alive: bool) -> str:
-    """One of `STATES`. One that waits at a rung is paused; another without a driver interrupted."""
+    """One of `STATES`. One that waits at a rung is paused; another without a driver interrupted;
+    one that was given what an earlier trial came to is repeated."""
+    if same_as(trial) is not None:
+        return "repeated"
     if paused_at(trial) is not None:
         return "paused"
     return _FINAL.get(trial.state) or ("running" if driver_alive else "interrupted")
@@ -177,7 +181,13 @@ def _objectives(trial: FrozenTrial, goals: Mapping[str, str]) -> dict[str, float
     values = [number(value) for value in trial.values or ()]
     found = {n: v for n, v in zip(goals, values, strict=False) if v is not None}
     fits = len(found) == len(values) == len(goals)
-    return found if fits and trial.state == TrialState.COMPLETE else {}
+    return found if fits and state_of(trial, False) == "complete" else {}
+
+
+def _reason(trial: FrozenTrial) -> str:
+    """Why a trial ended as it did, where there is something to say."""
+    earlier = same_as(trial)
+    return str(trial.user_attrs.get("reason") or "") if earlier is None else f"as trial {earlier}"
 
 
 SINGLE: Mapping[str, str] = {"auroc": "maximize"}
@@ -208,7 +218,7 @@ def row(trial: FrozenTrial, driver_alive: bool, goals: Mapping[str, str] = SINGL
         if attrs.get("prior")
         else tuple(int(p) for p in _listed(lineage.get("parents")) if whole(p) is not None),
         changed=_changed(lineage.get("changed")),
-        reason=str(attrs.get("reason") or ""),
+        reason=_reason(trial),
         detail=str(attrs.get("detail") or ""),
         attempt=whole(attrs.get("attempt")) or 0,
         curve=curve,

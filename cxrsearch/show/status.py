@@ -28,9 +28,10 @@ def status(folder: str | Path) -> dict[str, Any]:
     """How the study in ``folder`` stands, JSON-able.
 
     Keys: ``name``, ``sampler``, ``data``, ``space``, ``running`` (whether a driver is alive),
-    ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``running``, ``paused``,
-    ``interrupted``, ``total``), ``target_trials``, ``elapsed`` (seconds of search),
-    ``images_seen``, ``looks`` (at the test part, in all), ``objectives`` (their names),
+    ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (answered by what an
+    earlier trial came to), ``running``, ``paused``, ``interrupted``, ``total``),
+    ``target_trials``, ``elapsed`` (seconds of search), ``images_seen``, ``looks`` (at the test
+    part, in all), ``objectives`` (their names),
     ``front`` (where there are several: the trials that none dominates, the highest AUROC first,
     each with ``number`` and ``values`` by objective), ``best`` (always an object; its values
     are None while no trial is complete): ``number``, ``value`` (validation, selected from

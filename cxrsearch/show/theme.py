@@ -29,6 +29,7 @@ STYLES: Mapping[str, Style] = {
     "complete": Style("#3a86c8", "circle"),
     "pruned": Style("#d99a2b", "triangle-down"),
     "failed": Style("#d1495b", "x"),
+    "repeated": Style("#8a97a8", "square-open"),
     "running": Style("#2a9d7f", "circle-open"),
     "paused": Style("#b5a642", "triangle-down-open"),
     "interrupted": Style("#9a7fc4", "diamond-open"),
@@ -66,7 +67,8 @@ def hover(row: Row, most: int = 14) -> str:
     """The hover text of a trial: state, value, how long, and its first ``most`` genes."""
     lines = [f"<b>trial {row.number}</b> · {row.state}{reason_of(row)}"]
     if row.value is not None:
-        label = "AUROC" if row.state == "complete" else "best AUROC so far"
+        done = row.state in ("complete", "repeated")
+        label = "AUROC" if done else "best AUROC so far"
         lines.append(f"{label} {score(row.value, row.interval)}")
     further = list(row.objectives.items())[1:]
     lines += [f"{text(name)} {show(value)}" for name, value in further]

@@ -17,18 +17,20 @@ from typing import Any
 import ray
 from ray import tune
 
+from ..answering import Repeats
 from ..budget import Budget
+from ..cores import thread_environment, threads_of
 from ..errors import StudyError
 from ..events import OnEvent
 from ..objective import Objective
 from ..study import Study
 from .bridge import Bridge, Halt, StudyCallback, StudyScheduler, StudySearcher
-from .cluster import Cluster, Resources, connected, detect_cpus
+from .cluster import Cluster, Resources, connected
 from .driver import Driver, Usage
 from .quiet import interrupts, quiet
-from .worker import TrialWorker, thread_environment
+from .worker import TrialWorker
 
-__all__ = ["Resources", "Usage", "detect_cpus", "run_tune"]
+__all__ = ["Resources", "Usage", "run_tune"]
 
 CRASHES = 3
 """Crashes of Ray Tune in a row, without a sign of life between them, that end the search."""
@@ -68,10 +70,11 @@ def run_tune(
         KeyboardInterrupt: after Ctrl-C; workers are gone, their trials stay RUNNING.
     """
     resources = resources or Resources()
-    with interrupts() as interrupted, quiet(**thread_environment(resources.cpus)):
+    with interrupts() as interrupted, quiet(**thread_environment(threads_of(resources.cpus))):
         with connected(resources) as cluster:
             if interrupted():
                 raise KeyboardInterrupt
+            study.repeats = Repeats(objective)
             driver = Driver(study, budget, cluster.capacity, on_event, ahead)
             try:
                 _run(driver, cluster, objective, interrupted)
@@ -132,7 +135,7 @@ def _tune(bridge: Bridge, objective: Any) -> None:
                 num_samples=-1,
                 config={
                     "objective": objective,
-                    "environment": thread_environment(resources.cpus),
+                    "threads": threads_of(resources.cpus),
                 },
                 resources_per_trial=tune.PlacementGroupFactory([bundle]),
                 search_alg=StudySearcher(bridge),

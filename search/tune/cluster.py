@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 
+from ..cores import detect_cpus
 from ..errors import StudyError
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -53,39 +53,6 @@ class Resources:
             problems.append(f"{self.concurrent} trials at a time; give at least 1")
         if problems:
             raise StudyError(problems)
-
-
-def detect_cpus(root: Path = Path("/")) -> int:
-    """The cores this process may use: its affinity and its container's quota, at least 1.
-
-    Args:
-        root: where ``proc`` and ``sys`` lie (for tests).
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return max(1, min([cores, *(max(1, int(quota)) for quota in _quotas(root))]))
-
-
-def _quotas(root: Path) -> Iterator[float]:
-    """CPU quotas of the process's control groups, in cores (versions 1 and 2)."""
-    base = root / "sys/fs/cgroup"
-    folders = {base, base / "cpu", base / "cpu,cpuacct"}
-    with suppress(OSError, UnicodeDecodeError):
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            below = base / controllers if controllers else base
-            inner = below / path.lstrip("/")
-            # A limit set on any group above holds as well.
-            folders.update(p for p in (inner, *inner.parents) if p.is_relative_to(base))
-    for folder in folders:
-        with suppress(OSError, ValueError):
-            quota, period = (folder / "cpu.max").read_text().split()
-            yield int(quota) / int(period)
-        with suppress(OSError, ValueError, ZeroDivisionError):
-            quota = (folder / "cpu.cfs_quota_us").read_text()
-            period = (folder / "cpu.cfs_period_us").read_text()
-            if int(quota) > 0:
-                yield int(quota) / int(period)
 
 
 def slots(node: Mapping[str, float], resources: Resources) -> int:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from ..budget import Budget, Clock
 from ..events import Event, OnEvent
 from ..objective import Outcome, Step, Task
-from ..serial import settle
+from ..serial import answered, settle
 from ..study import Study, build_sampler
 from .worker import Report
 
@@ -134,10 +134,8 @@ class Driver:
             task = self._queue.popleft()
         elif promoted := self._promoted():
             task = promoted
-        elif self._wants_more() and self._may_ask():
-            task = self._study.ask()
-            self._asked += 1
-            self._looked &= self._wants_more()  # more may be promoted after the last
+        elif new := self._new():
+            task = new
         else:
             return None
         waiting = len(self._flights) + 1 - self._capacity()
@@ -145,6 +143,16 @@ class Driver:
         self._flights[key] = Flight(task, time.time())
         self.heard = time.monotonic()
         return task
+
+    def _new(self) -> Task | None:
+        """The next new trial that has to be run. Repeats of others have ended when asked for."""
+        while self._wants_more() and self._may_ask() and not self.over:
+            task = self._study.ask()
+            self._asked += 1
+            self._looked &= self._wants_more()  # more may be promoted after the last
+            if not answered(self._study, task, self._on_event or (lambda event: None)):
+                return task
+        return None
 
     def _promoted(self) -> Task | None:
         """The paused trial that goes on next. Looked for once after each thing that happened."""

@@ -17,18 +17,11 @@ from typing import Any
 
 import ray
 from ray import tune
+from threadpoolctl import threadpool_limits
 
+from ..cores import thread_environment
 from ..objective import Objective, Outcome, Step, Steps, Task, drive
 from ..plain import plain
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-"""Environment variables that numerical libraries read when they are loaded."""
 
 REPORT = "report"
 """The key of a Tune result under which the `Report` lies."""
@@ -55,11 +48,6 @@ class Report:
     outcome: Outcome | None = None
 
 
-def thread_environment(cpus: float) -> dict[str, str]:
-    """The environment that keeps a trial's numerical libraries within ``cpus``."""
-    return dict.fromkeys(THREAD_VARIABLES, str(max(1, int(cpus))))
-
-
 def worker_name() -> str:
     """This process as the history names it: ``<host>:<pid>``."""
     return f"{platform.node()}:{os.getpid()}"
@@ -69,13 +57,16 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """Tune's side of `search.objective.drive`; kept from trial to trial.
 
     Its configuration: ``task`` (a `Task`), ``objective`` (a reference into Ray's object
-    store, fetched once a worker) and ``environment`` (set before the objective, and with it
-    torch, is loaded).
+    store, fetched once a worker) and ``threads`` (set before the objective, and with it torch,
+    is loaded).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Load the objective and begin with the first trial."""
-        os.environ.update(config["environment"])
+        threads: int = config["threads"]
+        os.environ.update(thread_environment(threads))
+        # Ray has loaded NumPy by now, with the threads that its own environment named.
+        threadpool_limits(threads)
         self._steps: Steps | None = None
         self._objective: Objective = ray.get(config["objective"])
         self._begin(config)

@@ -34,6 +34,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_core() -> Iterator[None]:
+    """With one core there is nothing to measure before a search, and a trial has one thread."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("cxrsearch.sharing.detect_cpus", lambda: 1)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def xrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 80 labelled and 4 unlabelled drawn X-rays, as NIH would ship them."""

@@ -13,6 +13,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, extend, resume, search, start, status
 from cxrsearch.prepare import prepare
 from cxrsearch.study_folder import new_folder
+from cxrsearch.winner import chosen_trial
 from search.record import read_study
 from search.study import Study
 
@@ -68,7 +69,7 @@ def test_a_study_stopped_by_ctrl_c_goes_on_to_the_same_end(
         with pytest.raises(KeyboardInterrupt):
             search(settings, folder)
     assert status(folder)["trials"] == {
-        "complete": 1, "pruned": 0, "failed": 0, "running": 0, "paused": 0,
+        "complete": 1, "pruned": 0, "failed": 0, "repeated": 0, "running": 0, "paused": 0,
         "interrupted": 1, "total": 2,
     }  # fmt: skip
     resume(folder)
@@ -187,3 +188,48 @@ def test_a_sampler_chosen_by_us_is_named_with_its_reason_and_stays(
     assert any(note.startswith("sampler auto: gp; 1 trials of 4 genes") for note in record["notes"])
     extend(folder, 1)
     assert read_study(folder).config.sampler == "gp"
+
+
+FLIPS = """
+name: flips
+genes:
+  horizontal_flip: {choices: [false, true]}
+  balance: {low: 0.0, high: 1.0}
+fixed: {model: densenet121, input_size: 32, epochs: 1, batch_size: 16}
+"""
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_recipes_that_differ_in_idle_genes_only_are_trained_once_unless_told_otherwise(
+    reuse: bool, xrays: Path, tmp_path: Path
+) -> None:
+    space = tmp_path / "flips.yaml"
+    space.write_text(FLIPS)
+    settings = Settings(
+        data=str(xrays), space=str(space), trials=4, sampler="random", runner="serial",
+        reuse=reuse, early_stopping=False,
+    )  # fmt: skip
+    folder = search(settings, tmp_path / "study")
+    counts = status(folder)["trials"]
+    assert (counts["complete"], counts["repeated"]) == ((2, 2) if reuse else (4, 0))
+    assert len(list(folder.glob("trials/*/val.npz"))) == counts["complete"]
+    record = read_study(folder)
+    again = [t for t in record.trials if "same_as" in t.user_attrs]
+    for trial in again:
+        assert chosen_trial(record, trial.number).number == trial.user_attrs["same_as"]
+    if not reuse:  # each with a seed of its own
+        assert len({t.user_attrs["seed"] for t in record.trials}) == 4
+
+
+def test_whoever_loses_its_place_loses_its_weights(
+    xrays: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), trials=4, population=2, runner="serial", seed=1,
+        keep_checkpoints="best:1", early_stopping=False,
+    )  # fmt: skip
+    folder = search(settings, tmp_path / "study")
+    best = status(folder)["best"]["number"]
+    kept = [int(path.parent.name) for path in folder.glob("trials/*/best.safetensors")]
+    assert kept == [best]
+    assert not list(folder.glob("trials/*/checkpoint.safetensors"))

@@ -82,3 +82,11 @@ def test_no_time_is_promised_while_paused_trials_may_go_on() -> None:
         text = io.StringIO()
         Progress(target, console=Console(file=text, width=200))(pause)
         assert (" left" in text.getvalue()) == promised
+
+
+def test_a_repeat_is_told_as_one_and_is_no_news() -> None:
+    text = shown(
+        ended(0, TrialState.COMPLETE, 0.61), ended(1, TrialState.COMPLETE, 0.61, same_as=0)
+    )
+    assert "same as trial 0 0.6100 |" in text
+    assert "2/4" in text.splitlines()[1]

@@ -35,6 +35,14 @@ def test_settings_survive_study_yaml_but_for_the_storage_url() -> None:
     assert Settings.from_dict(stored) == Settings(data="x", trials=4)
 
 
+def test_cores_and_gpus_are_numbers_or_auto_also_in_study_yaml() -> None:
+    for given in (Settings(trials=1), Settings(trials=1, cpus_per_trial=2, gpus_per_trial=0.25)):
+        given.check()
+        assert Settings.from_dict(given.to_dict()) == given
+    assert (Settings().cpus, Settings().gpus) == (1.0, 0.0)
+    assert (given.cpus, given.gpus) == (2.0, 0.25)
+
+
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(InputError, match="wings"):
         Settings.from_dict({"wings": 2})
@@ -59,6 +67,8 @@ def test_odd_choices_are_refused_rather_than_ignored() -> None:
         {"objective": "auroc:"},
         {"labels": "table.csv"},
         {"test_share": float("nan")},
+        {"cpus_per_trial": "many"},
+        {"gpus_per_trial": "all"},
     ):
         with pytest.raises(InputError, match=f"--{next(iter(odd)).replace('_', '-')}"):
             Settings(trials=1, **odd).check()  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from search.budget import Budget
+from search.cores import detect_cpus
 from search.errors import StudyError
 from search.events import Event
 from search.files import write_json
@@ -28,7 +29,7 @@ pytest.importorskip("ray")
 
 from ray import cloudpickle
 
-from search.tune import Resources, detect_cpus, run_tune
+from search.tune import Resources, run_tune
 from search.tune.cluster import slots
 from search.tune.driver import Driver
 from search.tune.worker import Report
@@ -72,6 +73,27 @@ class Locked:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+
+
+class Threads:
+    """Notes what it finds when it is loaded in a worker, and then the threads of torch."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from threadpoolctl import threadpool_info
+
+        self.early = "torch" in sys.modules
+        self.asked = os.environ["OMP_NUM_THREADS"], os.environ["MKL_NUM_THREADS"]
+        self.loaded = {library["num_threads"] for library in threadpool_info()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"some": "state"}
+
+    def __call__(self, task: Task) -> Steps:
+        import torch
+
+        attrs = {"early": self.early, "asked": self.asked, "torch": torch.get_num_threads()}
+        yield Step(1, 0.0, attrs | {"loaded": sorted(self.loaded)})
+        return Outcome(0.0)
 
 
 def broken() -> None:
@@ -122,6 +144,20 @@ def test_workers_are_kept_and_nothing_is_asked_for_early(
     assert {a["threads"] for a in attrs} == {"1"}
     assert {a["cwd"] for a in attrs} == {str(here)} == {str(Path.cwd())}
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("cpus", "threads"), [(2.0, 2), (0.5, 1)])
+def test_a_workers_threads_are_its_cores_before_torch_starts(
+    study: Study, ray_session: None, cpus: float, threads: int
+) -> None:
+    # The session's Ray, and with it its workers, were started with one thread.
+    run_tune(study, Threads(), Budget(trials=1), Resources(cpus=cpus, concurrent=1))
+    attrs = study.trials()[0].user_attrs
+    assert attrs["early"] is False, "torch was loaded before its threads were set"
+    assert attrs["asked"] == [str(threads)] * 2
+    assert attrs["torch"] == threads
+    assert attrs["loaded"] == [threads], "NumPy's libraries, which Ray has loaded before"
 
 
 @pytest.mark.ray

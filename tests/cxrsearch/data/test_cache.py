@@ -16,10 +16,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from cxrsearch.data import cache as cache_module
-from cxrsearch.data import cache_build
+from cxrsearch.data import cache_build, cache_decode, cache_plan
 from cxrsearch.data.cache import Cache, default_cache_root, open_cache
+from cxrsearch.data.cache_decode import Estimate
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.errors import ImageError
 from cxrsearch.errors import InputError
@@ -69,7 +71,7 @@ def check(cache: Cache, source: Drawn) -> None:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_build, "BATCH", 4)
+    monkeypatch.setattr(cache_plan, "BATCH", 4)
 
 
 def test_rows_follow_the_names_and_are_decoded_once(tmp_path: Path) -> None:
@@ -81,7 +83,8 @@ def test_rows_follow_the_names_and_are_decoded_once(tmp_path: Path) -> None:
     assert cache.ok.all()
     assert cache.bad == {}
     check(cache, source)
-    assert seen == [(n, 20) for n in range(0, 21, 4)]
+    assert seen == sorted(seen)
+    assert set(seen) >= {(n, 20) for n in range(0, 21, 4)}
     again = open_cache(dataset(source), SIDE, tmp_path)
     check(again, source)
     assert again.path == cache.path
@@ -118,14 +121,14 @@ def test_bad_images_are_named_and_the_others_kept(tmp_path: Path) -> None:
 def test_a_changed_file_is_decoded_alone_into_another_cache(tmp_path: Path) -> None:
     source = Drawn()
     before = open_cache(dataset(source), SIDE, tmp_path)
-    content = (before.path / cache_build.PIXELS).read_bytes()
+    content = (before.path / cache_plan.PIXELS).read_bytes()
     source.decoded.clear()
     source.stamps = {"5": "changed", "11": "too"}
     after = open_cache(dataset(source), SIDE, tmp_path)
     assert source.decoded == Counter({"5": 1, "11": 1})
     check(after, source)
     assert after.path != before.path
-    assert (before.path / cache_build.PIXELS).read_bytes() == content
+    assert (before.path / cache_plan.PIXELS).read_bytes() == content
 
 
 def test_other_names_share_what_is_decoded(tmp_path: Path) -> None:
@@ -173,11 +176,11 @@ BUILDER = """
 import sys, time
 import numpy as np
 from pathlib import Path
-from cxrsearch.data import cache_build
+from cxrsearch.data import cache_plan
 from cxrsearch.data.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 
-cache_build.BATCH = 4
+cache_plan.BATCH = 4
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
 
 class Source:
@@ -214,11 +217,79 @@ def test_a_killed_build_goes_on_with_what_was_finished(tmp_path: Path) -> None:
     second = builder(tmp_path, 0)
     out, _ = second.communicate(timeout=60)
     assert out.split()[-2:] == ["complete", "True"]
+    assert int(out.split()[0]) >= 20  # what was done counts from the beginning
     names = (tmp_path / "decoded.txt").read_text().split()
     assert set(names) == {str(i) for i in range(60)}
     again = Counter(names) - Counter(set(names))
     assert 24 <= len(before) < 60
     assert sum(again.values()) <= 8  # at most the batch under way and the one not yet marked
+
+
+def test_a_large_build_is_estimated_before_most_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_decode, "SAMPLE", 6)
+    source = Drawn()
+    told: list[tuple[Estimate, int]] = []
+
+    def note(estimate: Estimate) -> None:
+        told.append((estimate, len(source.decoded)))
+
+    cache = open_cache(dataset(source, 60), SIDE, tmp_path, 1, on_estimate=note)
+    ((estimate, decoded),) = told
+    assert decoded == 7 == estimate.timed + 1
+    assert (estimate.total, estimate.left, estimate.frame) == (60, 60, SIDE)
+    assert estimate.size == 60 * SIDE * SIDE
+    assert estimate.folder == cache.path
+    assert 0 < estimate.seconds < 60
+    assert set(source.decoded.values()) == {1}
+    check(cache, source)
+
+
+def test_the_estimate_is_of_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_decode, "SAMPLE", 4)
+    source = Drawn(bad={"55": KeyboardInterrupt()})  # type: ignore[dict-item]
+    data = dataset(source, 60)
+    with pytest.raises(KeyboardInterrupt):
+        open_cache(data, SIDE, tmp_path, 1)
+    (done,) = tmp_path.glob(f"*/*/{cache_plan.DONE}")
+    before = done.read_bytes().count(1)
+    done.write_bytes(b"\1" * 30 + b"\0" * 30)
+    assert before >= 30
+    source.bad = {}
+    told: list[Estimate] = []
+    open_cache(data, SIDE, tmp_path, 1, on_estimate=told.append)
+    assert [(estimate.total, estimate.left) for estimate in told] == [(60, 30)]
+
+
+def test_a_small_build_is_not_worth_an_estimate(tmp_path: Path) -> None:
+    told: list[Estimate] = []
+    open_cache(dataset(Drawn()), SIDE, tmp_path, 1, on_estimate=told.append)
+    assert told == []
+
+
+def test_blas_starts_no_threads_of_its_own_while_decoding(tmp_path: Path) -> None:
+    class Counts(Drawn):
+        threads: set[int] = set()  # noqa: RUF012
+
+        def decode(self, name: str, size: int) -> np.ndarray:
+            found = threadpoolctl.threadpool_info()
+            self.threads |= {lib["num_threads"] for lib in found if lib["user_api"] == "blas"}
+            return super().decode(name, size)
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        open_cache(dataset(Counts(), 4), SIDE, tmp_path, 1)
+    assert Counts.threads == {1}
+
+
+def test_rows_taken_over_are_told_as_progress(tmp_path: Path) -> None:
+    source = Drawn()
+    open_cache(dataset(source), SIDE, tmp_path, 1)
+    source.stamps = {"5": "changed"}
+    seen: list[tuple[int, int]] = []
+    open_cache(dataset(source), SIDE, tmp_path, 1, lambda *step: seen.append(step))
+    assert seen[:2] == [(4, 20), (8, 20)]
+    assert seen[-1] == (20, 20)
 
 
 def test_a_builder_takes_over_from_a_killed_one_that_it_waited_for(tmp_path: Path) -> None:
@@ -242,10 +313,10 @@ def test_a_torn_row_is_never_taken_as_done(tmp_path: Path, monkeypatch: pytest.M
 
     source = Drawn()
     with monkeypatch.context() as patch:
-        patch.setattr(cache_build, "_mark", stop)
+        patch.setattr(cache_decode, "mark", stop)
         with pytest.raises(KeyboardInterrupt):
             open_cache(dataset(source), SIDE, tmp_path)
-    (pixels,) = tmp_path.glob(f"*/*/{cache_build.PIXELS}")
+    (pixels,) = tmp_path.glob(f"*/*/{cache_plan.PIXELS}")
     pixels.write_bytes(bytes(range(256)) * 5)
     check(open_cache(dataset(source), SIDE, tmp_path), source)
 
@@ -303,7 +374,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_damaged_or_missing_cache_is_told(tmp_path: Path) -> None:
     source = Drawn()
     cache = open_cache(dataset(source), SIDE, tmp_path)
-    (cache.path / cache_build.PIXELS).write_bytes(b"short")
+    (cache.path / cache_plan.PIXELS).write_bytes(b"short")
     with pytest.raises(InputError, match="delete that folder"):
         open_cache(dataset(source), SIDE, tmp_path)
     with pytest.raises(InputError, match="is not there"):

@@ -79,6 +79,17 @@ def test_transparent_pixels_are_black(tmp_path: Path) -> None:
     assert picture[:, 10:].min() == 255
 
 
+def test_one_transparent_pixel_does_not_change_the_others(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(2).integers(0, 256, (30, 30, 4), dtype=np.uint8)
+    rgba[..., 3] = 255
+    opaque = read_image(save(tmp_path / "opaque.png", rgba), 30)
+    assert difference(opaque, np.asarray(Image.fromarray(rgba).convert("L"))) == 0
+    rgba[4, 7, 3] = 0
+    hole = read_image(save(tmp_path / "hole.png", rgba), 30).astype(int)
+    assert np.argwhere(hole != opaque).tolist() == [[4, 7]]
+    assert hole[4, 7] == 0
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_jpeg_is_near_within_its_noise(tmp_path: Path, reference: np.ndarray, mode: str) -> None:
     path = tmp_path / "film.JPEG"

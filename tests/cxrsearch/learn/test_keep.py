@@ -45,6 +45,12 @@ def test_all_keeps_the_weights_of_every_trial_and_none_of_none(trials: Path) -> 
     assert all(left(trials, n) == ["curve.json", "val.npz"] for n in range(5))
 
 
+def test_only_the_trials_that_changed_are_looked_at(trials: Path) -> None:
+    keep_best(trials, [3, 0, 1], 2, only={1, 7})
+    assert left(trials, 1) == ["curve.json", "val.npz"]
+    assert all(len(left(trials, number)) == 5 for number in (0, 2, 3, 4))
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert keep_best(tmp_path / "none", [1], 1) == []
 

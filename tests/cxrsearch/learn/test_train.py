@@ -407,24 +407,3 @@ def test_even_slices_cover_all_and_leave_no_small_rest(count, size, smallest) ->
     assert max(lengths) <= max(size, 2 * smallest - 1)
     assert slices[0].start == 0
     assert all(a.stop == b.start for a, b in itertools.pairwise(slices))
-
-
-def test_pixels_are_the_same_prepared_held_or_cut_when_drawn(study, recipe, monkeypatch) -> None:
-    cpu, rows = torch.device("cpu"), study.data.val
-    positions, pieces = np.array([4, 0, 4, 2]), [slice(0, 3), slice(3, 4)]
-
-    def drawn() -> torch.Tensor:
-        pixels = Pixels(study.data, rows, recipe, cpu)
-        return torch.cat([batch for batch, _ in pixels.batches(positions, pieces)])
-
-    first = drawn()
-    assert len(study.data.held) == 1
-    assert torch.equal(drawn(), first)
-    monkeypatch.setattr("cxrsearch.learn.data.MEMORY_SHARE", 0.0)
-    assert torch.equal(drawn(), first)
-    study.data.held.clear()
-    monkeypatch.setattr("cxrsearch.learn.data.MEMORY_SHARE", 0.25)
-    monkeypatch.setattr("cxrsearch.learn.data.HELD_BYTES", 0)
-    assert torch.equal(drawn(), first)
-    assert not study.data.held
-    assert math.prod(first.shape) == 4 * 32 * 32

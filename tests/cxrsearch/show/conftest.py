@@ -118,6 +118,17 @@ def mixed() -> list[FrozenTrial]:
     return [make_trial(number, states.get(number, "complete")) for number in range(30)]
 
 
+def make_repeat(number: int, same_as: int, state: str = "complete", **given: Any) -> FrozenTrial:
+    """A trial that was answered by trial ``same_as``: nothing is known but how it ended."""
+    trial = make_trial(number, state, **given)
+    keep = ("generation", "params", "started", "seed")
+    attrs = {name: trial.user_attrs[name] for name in keep}
+    trial.user_attrs.clear()
+    trial.user_attrs.update({**attrs, "same_as": same_as})
+    trial.intermediate_values.clear()
+    return trial
+
+
 STUDIES: dict[str, Callable[[], list[FrozenTrial]]] = {
     "empty": list,
     "running": lambda: [make_trial(n, "running") for n in range(3)],
@@ -127,6 +138,7 @@ STUDIES: dict[str, Callable[[], list[FrozenTrial]]] = {
     "failed": lambda: [make_trial(n, "failed") for n in range(3)],
     "one complete": lambda: [make_trial(0)],
     "mixed": mixed,
+    "repeats": lambda: [make_trial(0), make_repeat(1, 0), make_repeat(2, 0, "pruned")],
 }
 
 
@@ -139,4 +151,6 @@ def any_trials(request: pytest.FixtureRequest) -> list[FrozenTrial]:
 def make() -> SimpleNamespace:
     """The makers above: with importlib's import mode, a test cannot import its conftest."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return SimpleNamespace(trial=make_trial, view=make_view, mixed=mixed, genes=GENES, start=START)
+    return SimpleNamespace(
+        trial=make_trial, view=make_view, mixed=mixed, repeat=make_repeat, genes=GENES, start=START
+    )

@@ -90,7 +90,7 @@ def test_best_is_complete_and_the_first_of_equals(make: SimpleNamespace) -> None
 def test_states_are_counted_and_add_up(make: SimpleNamespace) -> None:
     counts = count_states(row(t, True) for t in make.mixed())
     assert counts == {
-        "complete": 24, "pruned": 2, "failed": 2, "running": 2, "paused": 0,
+        "complete": 24, "pruned": 2, "failed": 2, "repeated": 0, "running": 2, "paused": 0,
         "interrupted": 0, "total": 30
     }  # fmt: skip
     assert list(counts)[:-1] == list(STATES)

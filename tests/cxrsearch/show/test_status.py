@@ -11,6 +11,7 @@ import pytest
 
 from cxrsearch.show.compare import compare_views, lines
 from cxrsearch.show.export import csv_text
+from cxrsearch.show.importance import importance
 from cxrsearch.show.status import status_of, status_text
 from cxrsearch.show.view import Look
 
@@ -19,7 +20,7 @@ def test_every_kind_of_study_has_a_status(make: SimpleNamespace, any_trials: lis
     record = json.loads(json.dumps(status_of(make.view(any_trials), now=1.8e9)))
     assert set(record["best"]) >= {"number", "value", "interval", "params", "test"}
     assert set(record["trials"]) == {
-        "complete", "pruned", "failed", "running", "paused", "interrupted", "total"
+        "complete", "pruned", "failed", "repeated", "running", "paused", "interrupted", "total"
     }  # fmt: skip
     assert record["name"] in status_text(record)
 
@@ -99,3 +100,27 @@ def test_what_is_not_recorded_is_said(make: SimpleNamespace) -> None:
     first = make.view([], name="a", attrs={"split_fingerprint": "1"})
     warnings = compare_views([first, make.view([], name="b")]).warnings
     assert warnings == ["The split of b is not recorded, so it may differ."]
+
+
+def test_a_repeat_is_no_candidate_and_says_whose_value_it_has(make: SimpleNamespace) -> None:
+    view = make.view([make.trial(0, value=0.6), make.repeat(1, 0, value=0.6)])
+    record = status_of(view)
+    assert (record["trials"]["complete"], record["trials"]["repeated"]) == (1, 1)
+    assert (record["best"]["number"], record["best"]["selected_from"]) == (0, 1)
+    assert "1 complete, 1 repeated" in status_text(record)
+    line = csv_text(view.rows).splitlines()[2]
+    assert line.startswith("1,repeated,as trial 0,0.6,")
+
+
+def test_a_repeat_is_not_on_the_front(make: SimpleNamespace) -> None:
+    goals = {"directions": ("maximize", "minimize"), "metrics": ("auroc", "seconds")}
+    trials = [
+        make.trial(0, value=0.6, others=(9.0,)), make.repeat(1, 0, value=0.6, others=(9.0,))
+    ]  # fmt: skip
+    assert [t["number"] for t in status_of(make.view(trials, **goals))["front"]] == [0]
+
+
+def test_a_repeat_says_nothing_about_importance(make: SimpleNamespace) -> None:
+    trials = [make.trial(n) for n in range(15)]
+    again = [*trials, *(make.repeat(15 + n, n, value=0.9) for n in range(10))]
+    assert importance(again) == importance(trials)

@@ -1,0 +1,1 @@
+"""How fast a trial trains, beside what the hardware allows and what others get from it."""

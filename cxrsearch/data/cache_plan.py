@@ -1,0 +1,92 @@
+"""What a cache is to be, and how its rows reach the disk: the parts that building rests on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+INDEX, PIXELS, DONE, STATE = "index.json", "pixels.u8", "done.u8", "state.json"
+BATCH = 256
+"""Rows that are marked as done together; a kill costs two batches at most."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cache that is to be: its folder, side, and the names and stamps of its rows."""
+
+    folder: Path
+    frame: int
+    names: Sequence[str]
+    stamps: Sequence[str]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one image."""
+        return self.frame * self.frame
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pixels."""
+        return len(self.names) * self.row_bytes
+
+    @property
+    def lock(self) -> Path:
+        """The lock file, beside the folder."""
+        return self.folder.with_suffix(".lock")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A descriptor to read and write, for `os.pwrite`, which threads can share."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Take the room on the disk now, where the system can, not when it is written."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+    os.ftruncate(descriptor, size)
+
+
+def write(descriptor: int, data: bytes, offset: int) -> None:
+    """All of ``data``: one pwrite may stop short when the disk is nearly full."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
+def mark(pixels: int, done: int, rows: Sequence[int]) -> None:
+    """Say that ``rows`` are done, once their pixels are on the disk."""
+    os.fsync(pixels)
+    for row in rows:
+        write(done, b"\x01", row)
+    os.fsync(done)
+
+
+def undone(done: int, count: int) -> list[int]:
+    """Rows that are not done yet, of ``count``."""
+    marks = np.frombuffer(os.pread(done, count, 0), np.uint8)
+    return [int(row) for row in np.flatnonzero(marks != 1)]
+
+
+def batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """``rows`` in runs of `BATCH`."""
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]

@@ -1,0 +1,105 @@
+"""The one view of a cache that is being built: an estimate first, then how far it is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cxrsearch.data.cache import Cache, open_cache
+from cxrsearch.data.cache_decode import Estimate
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.progress import QUIET_SECONDS, clock
+
+
+def open_shown(dataset: Dataset, frame: int, root: Path) -> Cache:
+    """`open_cache`, with what it costs told on stderr where it has to be built.
+
+    Raises:
+        InputError: as `open_cache`.
+    """
+    with DecodingView() as view:
+        return open_cache(
+            dataset, frame, root, on_progress=view.progress, on_estimate=view.estimate
+        )
+
+
+class DecodingView:
+    """Shows a build as it goes on. Use as a context manager.
+
+    Args:
+        console: where to write, stderr by default; a terminal gets a bar, anything else a line
+            a minute.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("decoding images"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self._task: TaskID | None = None
+        self._started = self._spoke = time.monotonic()
+        self._first = self._then = self._done = 0
+
+    def __enter__(self) -> DecodingView:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+        elif self._done > self._first:
+            gone = clock(time.monotonic() - self._started)
+            self._line(f"decoded {self._done - self._first:,} images in {gone}")
+
+    def estimate(self, estimate: Estimate) -> None:
+        """Say what the build will take."""
+        self._line(describe_estimate(estimate))
+
+    def progress(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` images are there."""
+        now = time.monotonic()
+        if self._task is None:
+            self._first = self._then = done
+            self._started = self._spoke = now
+            self._task = self._bar.add_task("decode", total=total, completed=done)
+            if self.console.is_terminal:
+                self._bar.start()
+        self._done = done
+        self._bar.update(self._task, completed=done, total=total)
+        if now - self._spoke > QUIET_SECONDS and not self.console.is_terminal:
+            # By the speed of the last minute: rows copied from another cache come faster.
+            each = (now - self._spoke) / max(1, done - self._then)
+            self._line(
+                f"decoding images: {done:,} of {total:,} ({done / total:.0%}) | "
+                f"{clock(now - self._started)} gone, about {clock(each * (total - done))} left"
+            )
+            self._then = done
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._spoke = time.monotonic()
+
+
+def describe_estimate(estimate: Estimate) -> str:
+    """``images to decode: ...``: how many, how long, and the room that they take."""
+    of = f" of {estimate.total:,}" if estimate.left < estimate.total else ""
+    return (
+        f"images to decode: {estimate.left:,}{of}, to {estimate.frame} x {estimate.frame}; about "
+        f"{clock(estimate.seconds)} with {estimate.workers} thread{'s' * (estimate.workers > 1)} "
+        f"(timed on {estimate.timed}); {estimate.size / 1e9:.2f} GB in {estimate.folder}"
+    )

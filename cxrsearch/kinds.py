@@ -1,0 +1,81 @@
+"""Kinds of recipe: what decides how long a training step takes, and what a trial then costs."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from cxrsearch.learn.recipe import Recipe, size_of
+from search.space import SearchSpace
+
+KINDS = 4
+"""Kinds that are timed at the most; the others are scaled from the nearest by pixels."""
+
+VALIDATION = 1 / 3
+"""What scoring an image costs, as a share of training on it."""
+
+
+class Kind(NamedTuple):
+    """Network and input size of a recipe."""
+
+    model: str
+    vgg_head: str
+    size: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        return math.prod(self.size)
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.size[0]}x{self.size[1]}"
+
+
+def kind_of(recipe: Recipe) -> Kind:
+    """The kind of ``recipe``."""
+    return Kind(recipe.model, recipe.vgg_head, size_of(recipe.input_size))
+
+
+def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[Recipe]:
+    """``count`` recipes drawn uniformly from the space's unit cube."""
+    rng = np.random.default_rng(seed)
+    units = rng.random((count, len(space.genes)))
+    return [Recipe.from_params({**space.fixed, **space.decode(unit)}) for unit in units]
+
+
+def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[Kind, Recipe]:
+    """A recipe of each kind that takes most of the search's time, going by pixels and epochs."""
+    kinds: dict[Kind, list[Recipe]] = defaultdict(list)
+    for recipe in recipes:
+        kinds[kind_of(recipe)].append(recipe)
+
+    def work(kind: Kind) -> float:
+        return kind.pixels * sum(recipe.epochs * recipe.train_seed for recipe in kinds[kind])
+
+    return {kind: kinds[kind][0] for kind in sorted(kinds, key=work, reverse=True)[:most]}
+
+
+def trial_seconds(
+    recipe: Recipe, steps: Mapping[Kind, float], train_images: int, val_images: int
+) -> float:
+    """Seconds of one trial, its epochs all run.
+
+    Args:
+        recipe: what it trains.
+        steps: seconds an image takes in an optimiser step, by kind.
+        train_images: images in the part that is trained on.
+        val_images: images that each epoch is scored on.
+    """
+    kind = kind_of(recipe)
+    near = kind if kind in steps else min(steps, key=lambda k: _distance(k, kind))
+    image = steps[near] * kind.pixels / near.pixels
+    return recipe.epochs * image * (recipe.train_seed * train_images + VALIDATION * val_images)
+
+
+def _distance(one: Kind, other: Kind) -> tuple[bool, bool, int]:
+    heads = one.vgg_head != other.vgg_head
+    return one.model != other.model, heads, abs(one.pixels - other.pixels)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cxrsearch.learn.recipe import Recipe, gene_limits
+from cxrsearch.learn.same import effective, identity
+
+SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"optimizer": "adam", "momentum": 0.5}, {"optimizer": "adam"}),
+    ({"model": "densenet121", "vgg_head": "pooled"}, {"model": "densenet121"}),
+    ({"loss": "bce", "focal_gamma": 3.0, "gamma_negative": 1.0, "gamma_positive": 0.0}, {}),
+    ({"train_seed": 1.0, "balance": 0.7, "ratio_Mass": 3.0}, {"train_seed": 1.0}),
+    ({"epochs": 5, "patience": 4}, {"epochs": 5, "patience": 0}),
+    ({"crop": "600X600", "input_size": 224}, {"crop": 600, "input_size": "224x224"}),
+    ({"rotation": 5, "horizontal_flip": 0}, {"rotation": 5.0, "horizontal_flip": False}),
+    ({"lr": 0.1 + 0.2}, {"lr": 0.3}),
+]
+OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "sgd"}),
+    ({"model": "vgg16", "vgg_head": "pooled"}, {"model": "vgg16"}),
+    ({"loss": "focal", "focal_gamma": 3.0}, {"loss": "focal"}),
+    ({"loss": "asymmetric", "gamma_positive": 0.0}, {"loss": "asymmetric"}),
+    ({"train_seed": 0.9, "balance": 0.7}, {"train_seed": 0.9}),
+    ({"train_seed": 0.9, "ratio_Mass": 3.0}, {"train_seed": 0.9}),
+    ({"epochs": 5, "patience": 3}, {"epochs": 5}),
+    ({"input_size": "224x225"}, {"input_size": "225x224"}),
+    ({"schedule": "constant", "warmup": 0.2}, {"schedule": "constant", "warmup": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("one", "two"), SAME)
+def test_recipes_that_train_the_same_have_one_identity(
+    one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    assert identity(Recipe.from_params(one)) == identity(Recipe.from_params(two))
+
+
+@pytest.mark.parametrize(("one", "two"), OTHER)
+def test_recipes_that_differ_in_a_gene_that_acts_differ(
+    one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    assert identity(Recipe.from_params(one)) != identity(Recipe.from_params(two))
+
+
+def test_every_gene_counts_where_it_acts() -> None:
+    acting = {"train_seed": 0.5, "epochs": 9}
+    for name, limits in gene_limits().items():
+        base = Recipe.from_params({**acting, **limits.get("acts", {})})
+        other = _another(limits, getattr(base, name, 1.0))
+        changed = Recipe.from_params({**acting, **limits.get("acts", {}), name: other})
+        assert identity(base) != identity(changed), name
+
+
+def _another(limits: dict[str, Any], value: Any) -> Any:
+    if "choices" in limits:
+        return next(choice for choice in limits["choices"] if choice != value)
+    if limits["type"] == "bool":
+        return not value
+    if limits.get("text"):
+        return "some-file"
+    return limits["high"] if limits.get("high", value) != value else value + 1
+
+
+def test_genes_that_only_act_with_another_name_one_of_its_choices() -> None:
+    limits = gene_limits()
+    for name, gene in limits.items():
+        for parent, value in gene.get("acts", {}).items():
+            assert value in limits[parent]["choices"], name
+
+
+def test_what_acts_is_left_as_it_is() -> None:
+    recipe = Recipe(model="vgg16", vgg_head="pooled", optimizer="sgd", momentum=0.5,
+                    loss="focal", focal_gamma=3.0, train_seed=0.5, balance=0.5, epochs=9,
+                    patience=2)  # fmt: skip
+    assert effective(recipe) == recipe
+    assert effective(replace(recipe, optimizer="adam")).momentum == Recipe.momentum

@@ -24,7 +24,11 @@ class AsSampled:
 
     def __call__(self, trials: Iterable[FrozenTrial], objectives: int) -> list[FrozenTrial]:
         """``trials`` as samplers see them, in a study of so many objectives."""
-        return [t if paused_at(t) is None else self._stopped(t, objectives) for t in trials]
+        running = TrialState.RUNNING  # only such a trial can be paused: most are told by this
+        return [
+            self._stopped(t, objectives) if t.state is running and paused_at(t) is not None else t
+            for t in trials
+        ]
 
     def _stopped(self, trial: FrozenTrial, objectives: int) -> FrozenTrial:
         known = self._seen.get(trial.number)

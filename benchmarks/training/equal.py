@@ -99,8 +99,8 @@ def equal(
     table = report.table(
         f"Fast loop minus float32 reference, {seeds} seeds, {epochs} epochs of "
         f"{len(data.train)} images at {size}x{size}",
-        "recipe", "curve", "last epoch, reference", "difference", "deviation between seeds",
-        "largest difference of an epoch, std. errors", "typical",
+        "recipe", "curve", "first epoch, relative difference", "last epoch, reference",
+        "difference", "deviation between seeds", "largest of an epoch, std. errors", "typical",
         digits=4,
     )  # fmt: skip
     for name in paths:
@@ -112,7 +112,8 @@ def equal(
             )
             found = Difference(fast, slow)
             table.add(
-                name, {"losses": "loss", "aurocs": "AUROC"}[curve], float(slow[:, -1].mean()),
+                name, {"losses": "loss", "aurocs": "AUROC"}[curve],
+                f"{abs(found.mean[0]) / slow[:, 0].mean():.1e}", float(slow[:, -1].mean()),
                 float(found.mean[-1]), float(found.spread[-1]), float(found.noise.max()),
                 found.typical,
             )  # fmt: skip

@@ -64,8 +64,10 @@ def search(where: Setup, trials: int, budget: str | None, tiny: bool) -> Searche
             "--space", space(folder, tiny), "--study", study, "--seed", where.seed,
             "--device", where.device.type, "--cpus-per-trial", where.threads,
         ]  # fmt: skip
-        drawn = tiny or where.data is None
-        words += ["--phantom-images", 120] if drawn else ["--data", where.data.resolve()]
+        if tiny or where.data is None:
+            words += ["--phantom-images", 120]
+        else:
+            words += ["--data", where.data.resolve()]
         words += ["--cache", where.cache.resolve()] if where.cache else []
         words += ["--time-budget", budget] if budget else []
         took = {}

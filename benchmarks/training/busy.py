@@ -121,7 +121,7 @@ def one(where: Setup, trials: int, workers: int, seed: int, space: Path) -> Used
         trials=trials,
         seed=seed,
         cpus_per_trial=1.0,
-        gpus_per_trial=1 / workers if gpu else None,
+        gpus_per_trial=1 / workers if gpu else 0.0,
         device="cuda" if gpu else "cpu",
         concurrent=workers,
         cache=str(where.cache) if where.cache else None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,4 +274,6 @@ def gpu(where: Setup, steps: str, batch: int, trials: int, time_budget: str | No
 
 
 if __name__ == "__main__":
+    # So that a run that is ended leaves neither scratch folders nor idle processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     main()

@@ -259,7 +259,7 @@ class _Run:
         if np.array_equal(rows, data.val_seed):
             scores = self.book["best_scores"].numpy()
         else:
-            scores = self.session.work(self._score_best)
+            scores = self._score_best()
         self.session.settle()
         self.best.write()
         labels = data.labels[rows]
@@ -279,9 +279,18 @@ class _Run:
         return Result(value, attrs, scores, self._costs(epochs, epochs))
 
     def _score_best(self) -> np.ndarray:
-        learner = self.session.learner
-        learner.adopt(self.best.weights())
-        return learner.scores(self._pixels(self.data.val))
+        weights, book = self.best.weights(), dict(self.book)
+
+        def score() -> np.ndarray:
+            learner = self.session.learner
+            learner.adopt(weights)
+            return learner.scores(self._pixels(self.data.val))
+
+        scores = self.session.work(score)
+        if len(self.book["curve"]) < len(book["curve"]):  # memory ran out: back to a checkpoint
+            self.book.update(book)
+            self.best.keep(weights, book["best_epoch"], book["best_value"])
+        return scores
 
     def close(self) -> None:
         self._val_pixels = None

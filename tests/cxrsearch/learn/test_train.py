@@ -304,6 +304,27 @@ def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
     assert result.attrs["best_epoch"] == max(curve, key=lambda r: r["value"])["epoch"]
 
 
+def test_out_of_memory_at_the_last_scoring_loses_no_epoch(
+    make_study, recipe, tmp_path, monkeypatch
+) -> None:
+    study = make_study(12)
+    study = replace(study, data=replace(study.data, val_seed=study.data.val[:8]))
+    _, whole = run(study, recipe, tmp_path / "whole")
+
+    class Late(loop.Learner):
+        def scores(self, pixels: Pixels) -> np.ndarray:
+            if len(pixels) == 12 and self.micro > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return super().scores(pixels)
+
+    monkeypatch.setattr(session, "Learner", Late)
+    steps, result = run(study, recipe, tmp_path / "a")
+    assert len(steps) == result.attrs["epochs_run"] == 3
+    assert result.attrs["best_epoch"] == whole.attrs["best_epoch"]
+    assert result.value == pytest.approx(whole.value, abs=1e-6)
+    assert equal(best_weights(tmp_path / "a"), best_weights(tmp_path / "whole"))
+
+
 def test_checkpoints_take_a_small_share_of_the_time(study, recipe, tmp_path, monkeypatch) -> None:
     clock = itertools.count(step=0.2)  # each look at the clock is 0.2 seconds later
     monkeypatch.setattr(session.time, "perf_counter", lambda: next(clock))

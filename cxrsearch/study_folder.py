@@ -102,9 +102,17 @@ def study_yaml(prepared: Prepared) -> str:
         "space": prepared.space.to_dict(),
         "notes": list(prepared.notes),
         "versions": {"cxrsearch": __version__, "python": platform.python_version()}
-        | {name: metadata.version(name) for name in libraries},
+        | {name: _version(name) for name in libraries},
     }
     return yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _version(library: str) -> str:
+    """Of an installed library; the serial runner does without Ray."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _chosen(prepared: Prepared) -> dict[str, Any]:

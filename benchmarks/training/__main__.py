@@ -249,13 +249,14 @@ def together(where: Setup, size: Any, models: Any, counts: str, **given: Any) ->
 
 
 @command
-@click.option("--steps", default="large,small,together,crops,search", show_default=True)
+@click.option("--steps", default="large,compiled,small,together,crops,search", show_default=True)
 @click.option("--batch", default=256, show_default=True, help="Of the large step.")
-@click.option("--trials", default=20, show_default=True, help="Of the search.")
+@click.option("--trials", type=click.IntRange(1), help="Of the search. [default: 20]")
+@click.option("--short", is_flag=True, help="Fewer images, windows and trials: some minutes.")
 @click.option("--time-budget", help="Of the search, such as 20m.")
 @click.option("--tiny", is_flag=True, help="Every step in a minute or two, also on a CPU.")
-def gpu(where: Setup, steps: str, batch: int, trials: int, time_budget: str | None,
-        tiny: bool) -> Report:  # fmt: skip
+def gpu(where: Setup, steps: str, batch: int, trials: int | None, short: bool,
+        time_budget: str | None, tiny: bool) -> Report:  # fmt: skip
     """All that is to be measured on a CUDA device."""
     from dataclasses import replace
 
@@ -267,10 +268,11 @@ def gpu(where: Setup, steps: str, batch: int, trials: int, time_budget: str | No
             "benchmarks.training gpu --data my-xrays. To see here that every step works: "
             "--device cpu --tiny"
         )
-    scale = device.TINY if tiny else replace(device.Scale(), batch=batch, trials=trials)
+    scale = device.SHORT if short else device.Scale()
+    scale = device.TINY if tiny else replace(scale, batch=batch, trials=trials or scale.trials)
     names = _known(steps, tuple(device.STEPS))
     where = replace(where, fast=where.fast or tiny)
-    return device.gpu(where, names, scale, time_budget, lambda line: console.print(f"* {line}"))
+    return device.gpu(where, names, scale, time_budget, console)
 
 
 if __name__ == "__main__":

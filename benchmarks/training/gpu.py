@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+from rich.console import Console
 
+from cxrsearch.learn import loop as loop_module
 from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.recipe import Recipe
 
@@ -40,6 +45,7 @@ class Scale:
         counts: trials at once.
         seconds: of a window of them.
         trials: of the search.
+        epochs: of each of them.
     """
 
     size: str = "224"
@@ -52,9 +58,12 @@ class Scale:
     counts: tuple[int, ...] = (1, 2, 4, 8)
     seconds: float = 5.0
     trials: int = 20
+    epochs: int = 30
 
 
-TINY = Scale("32", 8, (4,), "32", "48x64", 4, 32, (1, 2), 0.1, 2)
+SHORT = Scale(images=2048, counts=(1, 4, 8), seconds=1.0, trials=8, epochs=8)
+"""Some four minutes on a large GPU."""
+TINY = Scale("32", 8, (4,), "32", "48x64", 4, 32, (1, 2), 0.1, 2, 1)
 """Every step in a minute or two on a CPU; its figures mean nothing."""
 
 
@@ -79,6 +88,26 @@ def large(report: Report, scale: Scale, budget: str | None) -> None:
     share, gain = _row(table, scale.size, made, found)
     report.target(f"batch {scale.batch}: share of model-only", share.median, SHARE)
     report.target(f"batch {scale.batch}: ratio to (b)'s step", gain.median, FASTER_THAN_PLAIN)
+    report.save()
+    _bounds(report, scale, made, ceiling)
+
+
+def compiled(report: Report, scale: Scale, budget: str | None) -> None:
+    """The same by torch's compiler, as trainings do that are long enough to repay it."""
+    del budget
+    table = _table(report, "A large batch, network compiled")
+    made = recipe("densenet121", scale.size, batch_size=scale.batch)
+    found, _, notes = _compare(report.where, made, scale.images, compiling=True)
+    report.notes += notes
+    _, gain = _row(table, scale.size, made, found)
+    report.target(
+        f"batch {scale.batch}, compiled: ratio to (b)'s step", gain.median, FASTER_THAN_PLAIN
+    )
+
+
+def _bounds(report: Report, scale: Scale, made: Recipe, ceiling: Ceiling) -> None:
+    """What the device's measured rates would allow."""
+    where = report.where
     known, rate = bounds.rates(where, ceiling.amp, where.rounds)
     work = bounds.count(ceiling, made)
     allowed = report.table(
@@ -110,10 +139,10 @@ def small(report: Report, scale: Scale, budget: str | None) -> None:
     for size in dict.fromkeys((scale.size, scale.little)):
         for batch in scale.small:
             made = recipe("densenet121", size, batch_size=batch)
-            found, ceiling, notes = _compare(report.where, made, scale.images // 8)
+            found, ceiling, notes = _compare(report.where, made, scale.images // 32)
             report.notes += notes
             _row(table, size, made, found)
-            took = _steps(report.where, made, ceiling, scale.images // 8)
+            took = _steps(report.where, made, ceiling, scale.images // 32)
             speeds = [Spread.of([1 / s for s in took[name]]) for name in ("loop", "model")]
             gain = ratios(took["model"], took["loop"])
             steps.add(size, batch, *speeds, gain)
@@ -144,7 +173,7 @@ def search(report: Report, scale: Scale, budget: str | None) -> None:
     if reason:
         table.add("search", f"not run: {reason}; see benchmarks/README.md")
         return
-    found = gpu_search.search(report.where, scale.trials, budget, tiny=scale is TINY)
+    found = gpu_search.search(report.where, scale.trials, scale.epochs, budget, tiny=scale is TINY)
     states = {state: n for state, n in found.trials.items() if n and state != "total"}
     table.add("trials", ", ".join(f"{n} {state}" for state, n in states.items()))
     for name, seconds in found.seconds.items():
@@ -170,6 +199,7 @@ def crops(report: Report, scale: Scale, budget: str | None) -> None:
 
 STEPS: Mapping[str, Callable[[Report, Scale, str | None], None]] = {
     "large": large,
+    "compiled": compiled,
     "small": small,
     "together": concurrent,
     "crops": crops,
@@ -179,21 +209,25 @@ STEPS: Mapping[str, Callable[[Report, Scale, str | None], None]] = {
 
 
 def gpu(
-    where: Setup, steps: list[str], scale: Scale, budget: str | None, tell: Callable[[str], None]
+    where: Setup, steps: list[str], scale: Scale, budget: str | None, console: Console
 ) -> Report:
-    """Run ``steps``, writing the figures after each of them.
+    """Run ``steps``, showing and writing the figures after each of them.
 
     Args:
         where: the device and so on.
         steps: names out of `STEPS`.
-        scale: `Scale` or `TINY`.
+        scale: `Scale`, `SHORT` or `TINY`.
         budget: of the search, such as ``20m``.
-        tell: called with a line before each step.
+        console: gets a line before each step and its tables after it.
     """
     report = Report("gpu", where)
     for name in steps:
-        tell(f"{name}: {(STEPS[name].__doc__ or '').strip()}")
+        console.print(f"* {name}: {(STEPS[name].__doc__ or '').strip()}")
+        before, start = len(report.tables), time.perf_counter()
         STEPS[name](report, scale, budget)
+        for table in report.tables[before:]:
+            table.show(console)
+        report.notes.append(f"`{name}` took {time.perf_counter() - start:,.0f} s")
         report.save()
     report.notes += [
         "model alone: eager steps in the loop's own precision on one fixed batch, and a forward "
@@ -240,8 +274,17 @@ def _steps(where: Setup, made: Recipe, ceiling: Ceiling, images: int) -> dict[st
     return interleave(calls, where.rounds)
 
 
+def _steps_compiled(yes: bool) -> AbstractContextManager[object]:
+    """Inside, trainings take compiled steps, or none does, however long they are."""
+    return mock.patch.object(loop_module, "repays", return_value=yes)
+
+
 def _compare(
-    where: Setup, made: Recipe, images: int, upscaled: int | None = None
+    where: Setup,
+    made: Recipe,
+    images: int,
+    upscaled: int | None = None,
+    compiling: bool = False,
 ) -> tuple[dict[str, list[float]], Ceiling, list[str]]:
     """Images a second of loop, model alone and (b)'s step, each with its validation."""
     material = load(where, upscaled, frame_of(str(made.input_size)))
@@ -249,7 +292,7 @@ def _compare(
     if images < len(material.splits.train):
         material = load(where, images + images // 4, frame_of(str(made.input_size)))
     ceiling, plain = Ceiling(made, material, where), PlainStep(made, material, where)
-    with Loop(made, material, where, repeat) as loop:
+    with _steps_compiled(compiling), Loop(made, material, where, repeat) as loop:
         count = loop.images
         calls: dict[str, Callable[[], float]] = {
             "loop": lambda: count / loop.seconds(),
@@ -260,4 +303,5 @@ def _compare(
             each.seconds(2 * made.batch_size, loop.scored)
         found = interleave(calls, where.rounds)
         size = f"{made.batch_size} images at {made.input_size}"
-        return found, ceiling, [f"{size}: {note}" for note in loop.notes]
+        notes = [*loop.notes, f"first epoch {loop.first:.1f} s"]
+        return found, ceiling, [f"{size}: {note}" for note in notes]

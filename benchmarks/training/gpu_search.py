@@ -17,7 +17,7 @@ from search.files import write_text
 from .material import ROOT, Setup
 
 SPACE = Path(__file__).with_name("gpu_space.yaml")
-TINY = {"input_size": 32, "epochs": 1, "model": "densenet121", "batch_size": 16, "ema": 0.0}
+TINY = {"input_size": 32, "model": "densenet121", "batch_size": 16, "ema": 0.0}
 """What is fixed instead, to see that every step works."""
 
 
@@ -47,12 +47,13 @@ def missing() -> str | None:
     return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 
 
-def search(where: Setup, trials: int, budget: str | None, tiny: bool) -> Searched:
+def search(where: Setup, trials: int, epochs: int, budget: str | None, tiny: bool) -> Searched:
     """``cxrsearch ga --runner serial``, ``train``, ``evaluate``, each in a process of its own.
 
     Args:
         where: data, device and so on.
         trials: of the search.
+        epochs: of each of them.
         budget: wall-clock limit such as ``20m``.
         tiny: drawn X-rays, small pictures, one epoch.
     """
@@ -61,7 +62,7 @@ def search(where: Setup, trials: int, budget: str | None, tiny: bool) -> Searche
         study, model = folder / "study", folder / "model"
         words: list[object] = [
             "ga", "--runner", "serial", "--trials", trials, "--population", min(10, trials),
-            "--space", space(folder, tiny), "--study", study, "--seed", where.seed,
+            "--space", space(folder, epochs, tiny), "--study", study, "--seed", where.seed,
             "--device", where.device.type, "--cpus-per-trial", where.threads,
         ]  # fmt: skip
         if tiny or where.data is None:
@@ -87,14 +88,13 @@ def search(where: Setup, trials: int, budget: str | None, tiny: bool) -> Searche
     )  # fmt: skip
 
 
-def space(folder: Path, tiny: bool) -> Path:
-    """The space to search; for ``tiny`` one with most of it fixed."""
-    if not tiny:
-        return SPACE
+def space(folder: Path, epochs: int, tiny: bool) -> Path:
+    """The space to search, written to ``folder``; for ``tiny`` one with most of it fixed."""
     found = yaml.safe_load(SPACE.read_text())
-    found["genes"] = {k: v for k, v in found["genes"].items() if k not in TINY}
-    found["fixed"] |= TINY
-    path = folder / "tiny.yaml"
+    fixed = {"epochs": epochs} | (TINY if tiny else {})
+    found["genes"] = {k: v for k, v in found["genes"].items() if k not in fixed}
+    found["fixed"] |= fixed
+    path = folder / "space.yaml"
     write_text(path, yaml.safe_dump(found))
     return path
 

@@ -94,8 +94,6 @@ def setup(
         **others,
     )
     torch.set_num_threads(found.threads)
-    # As inside a trial (`cxrsearch.learn.isolate`), so that both sides have the same kernels.
-    torch.backends.cudnn.benchmark = found.device.type == "cuda"
     return found
 
 

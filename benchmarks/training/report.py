@@ -53,6 +53,15 @@ class Table:
             return value.text(self.digits)
         return f"{value:,.{self.digits}f}" if isinstance(value, float) else str(value)
 
+    def show(self, console: Console) -> None:
+        """Print it."""
+        shown = RichTable(title=self.title, title_justify="left")
+        for number, column in enumerate(self.columns):
+            shown.add_column(column, justify="right" if number else "left")
+        for row in self.rows:
+            shown.add_row(*map(self.text, row))
+        console.print(shown)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -118,12 +127,7 @@ class Report:
         """Print everything."""
         console.print(conditions(self.where), highlight=False)
         for table in self.tables:
-            shown = RichTable(title=table.title, title_justify="left")
-            for number, column in enumerate(table.columns):
-                shown.add_column(column, justify="right" if number else "left")
-            for row in table.rows:
-                shown.add_row(*map(table.text, row))
-            console.print(shown)
+            table.show(console)
         for note in self.notes:
             console.print(f"- {note}", highlight=False)
         for target in self.targets:

@@ -133,7 +133,6 @@ def _hang_up(line: Connection) -> None:
 
 def serve(line: Connection, where: Setup, material: Material, made: Recipe) -> None:
     """Train for as long as it is asked to, in a process of its own; answer images and seconds."""
-    torch.backends.cudnn.benchmark = where.device.type == "cuda"
     loops: dict[int, Loop] = {}
     with ExitStack() as stack:
         while (asked := line.recv()) is not None:

@@ -8,12 +8,12 @@ the eager step before it is used, and whatever fails on the way leaves the eager
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-Step = Callable[[Tensor, Tensor], Tensor]
+from cxrsearch.learn.checked import Step, difference
 
 PIXELS = 64 * 224 * 224
 """Larger batches keep a GPU busy without."""
@@ -21,8 +21,6 @@ STEPS = 50
 """Shorter trainings don't repay the recording."""
 WARM_UPS = 3
 """Passes before the recording, in which cuDNN chooses its algorithms."""
-TOLERANCE = 0.05
-"""Largest relative difference of losses and of gradients' lengths, eager and replayed."""
 
 
 class Recording(Protocol):
@@ -108,41 +106,22 @@ class Graphed:
 
     def _try(self, images: Tensor, targets: Tensor) -> None:
         """Record a graph for this shape and hold it against the eager step."""
-        buffers = [buffer.clone() for buffer in self._model.buffers()]
+        shape = images.shape
 
-        def undone(function: Callable[[], Any]) -> Any:
-            """What ``function`` finds, without a trace in generators and buffers."""
-            try:
-                with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-                    return function()
-            finally:
-                for buffer, before in zip(self._model.buffers(), buffers, strict=True):
-                    buffer.copy_(before)
+        def record() -> None:
+            self._graphs[shape] = self._recorded(images, targets)
 
-        try:
-            graph = undone(lambda: self._recorded(images, targets))
-            eager = undone(lambda: self._outline(self._step(images, targets)))
-            again = undone(lambda: self._outline(self._replayed(graph, images, targets)))
-        except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            self._give_up(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-            return
-        if torch.allclose(eager, again, rtol=TOLERANCE):
-            self._graphs[images.shape] = graph
-        else:
-            self._give_up(f"loss and gradients {again.tolist()} in the place of {eager.tolist()}")
+        self.problem = difference(
+            self._model,
+            images.device,
+            record,
+            lambda: self._step(images, targets),
+            lambda: self._replayed(self._graphs[shape], images, targets),
+        )
+        if self.problem is not None:
+            self._graphs.clear()
 
     def _recorded(self, images: Tensor, targets: Tensor) -> _Graph:
         kept, wanted = images.clone(), targets.clone()
         recording = self._record(lambda: self._step(kept, wanted))
         return _Graph(kept, wanted, recording, [p.grad for p in self._parameters])
-
-    def _outline(self, loss: Tensor) -> Tensor:
-        """(2,) loss and length of all gradients."""
-        lengths = [p.grad.float().norm() for p in self._parameters if p.grad is not None]
-        return torch.stack([loss.float(), torch.stack(lengths).norm()])
-
-    def _give_up(self, problem: str) -> None:
-        self.problem = problem
-        self._graphs.clear()

@@ -21,17 +21,14 @@ def isolated(device: torch.device, threads: int | None, seed: int) -> Iterator[N
             part of what makes two runs equal. None: as the process has it.
         seed: what the global generators (dropout, initial weights) start from.
     """
-    before, tuned = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    before = torch.get_num_threads()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         if threads is not None and threads != before:
             torch.set_num_threads(threads)
-        # Image sizes stay the same within a trial, which is when cuDNN's own timing pays.
-        torch.backends.cudnn.benchmark = device.type == "cuda"
         try:
             yield
         finally:
-            torch.backends.cudnn.benchmark = tuned
             if torch.get_num_threads() != before:
                 torch.set_num_threads(before)

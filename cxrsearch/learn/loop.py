@@ -7,7 +7,7 @@ and are read once at the end.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from cxrsearch.learn import device as devices
 from cxrsearch.learn import models
 from cxrsearch.learn.augment import Augment, to_float
+from cxrsearch.learn.checked import Step
+from cxrsearch.learn.compiled import Compiled, repays
 from cxrsearch.learn.data import Pixels, TrainData, even_slices
 from cxrsearch.learn.graphs import Graphed, worthwhile
 from cxrsearch.learn.losses import build_loss
@@ -78,7 +80,8 @@ class Learner:
         total = recipe.epochs * len(self.pieces)
         self.schedule = build_schedule(self.optimizer, recipe, total)
         self.average = EMA(self.model, recipe.ema) if recipe.ema > 0 else None
-        self._gradients = self._graphed(total) or self._eager
+        faster = self._compiled() or self._graphed(total)
+        self._gradients: Step = faster or self._eager
 
     def _micro(self, model: nn.Module, given: int | None, share: float) -> int:
         """Images that go through ``model`` at once, ``given`` or as memory allows.
@@ -117,7 +120,15 @@ class Learner:
         for batch, index in self.pixels.batches(positions, self.pieces):
             images = self.augment(batch, generator)
             total += self._step(images, self.targets[index]) * len(index)
+        self._say_problem()
         return float(total) / len(positions)
+
+    def _say_problem(self) -> None:
+        """Note, once, why a faster way to take steps is not used."""
+        problem = getattr(self._gradients, "problem", None)
+        if problem is not None:
+            self.notes += (f"steps by torch's operators one by one, which is slower: {problem}",)
+            self._gradients = self._eager
 
     def _step(self, images: Tensor, targets: Tensor) -> Tensor:
         """One optimiser step on a whole batch; the mean loss an image."""
@@ -132,18 +143,33 @@ class Learner:
         """The step as a CUDA graph, where that is faster and a batch goes through at once."""
         largest = max(piece.stop - piece.start for piece in self.pieces)
         side = size_of(self.recipe.input_size)
-        whole = largest <= self.micro and not any(recomputes(m) for m in self.model.modules())
+        whole = largest <= self.micro and not self._recomputes
         fits = whole and worthwhile(self.device, largest, side, steps)
         return Graphed(self._eager, self.model) if fits else None
 
+    def _compiled(self) -> Compiled | None:
+        """The step by the compiled network, where the training is long enough."""
+        height, width = size_of(self.recipe.input_size)
+        pixels = self.recipe.epochs * self.sampler.images_per_epoch * height * width
+        fits = not self._recomputes and repays(self.device, self.model, pixels)
+        return Compiled(self._by, self.model) if fits else None
+
+    @property
+    def _recomputes(self) -> bool:
+        return any(recomputes(module) for module in self.model.modules())
+
     def _eager(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Set the gradients of a whole batch, added up over micro-batches."""
+        """Set the gradients of a whole batch."""
+        return self._by(self.model, images, targets)
+
+    def _by(self, network: Callable[[Tensor], Any], images: Tensor, targets: Tensor) -> Tensor:
+        """Set the gradients by ``network``, added up over micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for piece in even_slices(len(images), self.micro, self.smallest):
             chunk = images[piece].contiguous(memory_format=torch.channels_last)
             with self._precision():
-                logits = self.model(chunk)
+                logits = network(chunk)
             share = len(chunk) / len(images)
             loss = self.loss(logits.float(), targets[piece]) * share
             loss.backward()  # type: ignore[no-untyped-call]

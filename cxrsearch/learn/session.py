@@ -111,11 +111,15 @@ class Session:
                 precision=self.precision,
             )
             self._micro = self._learner.micro
-            self.notes += [note for note in self._learner.notes if note not in self.notes]
+            self.take_notes()
             if self._state is not None:
                 self._learner.load_state(self._state["learner"])
             self._state = None
         return self._learner
+
+    def take_notes(self) -> None:
+        """Take over what the learner noted and is not among the notes yet."""
+        self.notes += [note for note in self.learner.notes if note not in self.notes]
 
     @property
     def precision_used(self) -> str:

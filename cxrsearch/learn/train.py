@@ -193,6 +193,7 @@ class _Run:
         learner, number = self.session.learner, len(self.book["curve"]) + 1
         rate = learner.rate
         loss = learner.epoch(number)
+        self.session.take_notes()
         if not math.isfinite(loss):
             raise TrialError("nan", f"the mean loss of epoch {number} is {loss}")
         if self._val_pixels is None:

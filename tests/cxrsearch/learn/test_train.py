@@ -21,6 +21,7 @@ from cxrsearch.learn import train as module
 from cxrsearch.learn.arrays import load_arrays
 from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.checkpoint import load_tensors
+from cxrsearch.learn.compiled import Compiled
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.train import train
@@ -428,3 +429,18 @@ def test_even_slices_cover_all_and_leave_no_small_rest(count, size, smallest) ->
     assert max(lengths) <= max(size, 2 * smallest - 1)
     assert slices[0].start == 0
     assert all(a.stop == b.start for a, b in itertools.pairwise(slices))
+
+
+def test_steps_that_cannot_be_made_faster_are_taken_one_by_one_and_it_is_noted(
+    make_study, recipe, tmp_path, monkeypatch
+) -> None:
+    def refuse(images: torch.Tensor) -> Any:
+        raise RuntimeError("no C compiler here")
+
+    study = make_study(8)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "repays", lambda *_: True)
+        patch.setattr(loop, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
+        steps, result = run(study, recipe, tmp_path / "trial")
+    assert len([note for note in result.attrs["notes"] if "no C compiler here" in note]) == 1
+    assert [s.value for s in steps] == [s.value for s in run(study, recipe, tmp_path / "e")[0]]

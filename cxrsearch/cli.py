@@ -9,22 +9,15 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__, cli_options
+from cxrsearch import __version__, cli_data, cli_options
+from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
-
-STUDY = click.argument("study", type=click.Path(path_type=Path))
-FOLDER = click.Path(path_type=Path)
-
-
-def _example(*lines: str) -> str:
-    """Examples for the end of a command's help, left as they are."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=_example(
+    epilog=example(
         "cxrsearch ga --generations 20 --data my-xrays",
         "cxrsearch optuna --trials 100 --sampler tpe --data my-xrays",
         "cxrsearch dashboard results/ga-20260101-120000",
@@ -40,7 +33,7 @@ def cli() -> None:
 
 
 @cli.command(
-    epilog=_example(
+    epilog=example(
         "cxrsearch ga --generations 4 --population 6",
         "cxrsearch ga --data my-xrays --time-budget 8h --study results/first",
         "cxrsearch ga --data my-xrays --generations 20 --dry-run",
@@ -55,7 +48,7 @@ def ga(study: str | None, dry_run: bool, **given: Any) -> None:
 
 
 @cli.command(
-    epilog=_example(
+    epilog=example(
         "cxrsearch optuna --trials 100 --data my-xrays",
         "cxrsearch optuna --trials 50 --sampler gp --space full",
     )
@@ -107,7 +100,7 @@ def _run_to_the_end(run: Any, folder: Path) -> None:
     click.echo(f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR")
 
 
-@cli.command(epilog=_example("cxrsearch resume results/first"))
+@cli.command(epilog=example("cxrsearch resume results/first"))
 @STUDY
 @cli_options.resume_options
 def resume(study: Path, **changes: Any) -> None:
@@ -117,7 +110,7 @@ def resume(study: Path, **changes: Any) -> None:
     _run_to_the_end(lambda: go_on(study, on_note=click.echo, **changes), study)
 
 
-@cli.command(epilog=_example("cxrsearch extend results/first --trials 50"))
+@cli.command(epilog=example("cxrsearch extend results/first --trials 50"))
 @STUDY
 @click.option("--trials", type=int, required=True, help="Trials to add.")
 @cli_options.resume_options
@@ -129,7 +122,7 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
 
 
 @cli.command(
-    epilog=_example("cxrsearch status results/first", "cxrsearch status results/first --json")
+    epilog=example("cxrsearch status results/first", "cxrsearch status results/first --json")
 )
 @STUDY
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
@@ -142,7 +135,7 @@ def status(study: Path, as_json: bool) -> None:
 
 
 @cli.command(
-    epilog=_example(
+    epilog=example(
         "cxrsearch dashboard results/first --out first.html",
         "cxrsearch dashboard results/first --serve",
     )
@@ -164,7 +157,7 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
 
 
 @cli.command(
-    epilog=_example(
+    epilog=example(
         "cxrsearch train results/first --out model",
         "cxrsearch train results/first --trial 17 --out model-17",
     )
@@ -188,7 +181,7 @@ def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
     click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
 
 
-@cli.command(epilog=_example("cxrsearch evaluate model --data my-xrays"))
+@cli.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
 @click.argument("model", type=FOLDER)
 @click.option("--data", help="Data to judge on. [default: those it was trained on]")
 @click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
@@ -203,7 +196,7 @@ def evaluate(model: Path, as_json: bool, **where: Any) -> None:
     click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
 
 
-@cli.command(epilog=_example("cxrsearch predict model new-xrays --out predictions.csv"))
+@cli.command(epilog=example("cxrsearch predict model new-xrays --out predictions.csv"))
 @click.argument("model", type=FOLDER)
 @click.argument("images", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="CSV file to write.")
@@ -217,7 +210,7 @@ def predict(model: Path, images: Path, out: Path, tidy: bool) -> None:
     click.echo(out)
 
 
-@cli.command(epilog=_example("cxrsearch compare results/ga results/tpe --out compare.html"))
+@cli.command(epilog=example("cxrsearch compare results/ga results/tpe --out compare.html"))
 @click.argument("studies", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", type=FOLDER, help="Also write a page.")
 def compare(studies: tuple[Path, ...], out: Path | None) -> None:
@@ -229,7 +222,7 @@ def compare(studies: tuple[Path, ...], out: Path | None) -> None:
         click.echo(compare_page(list(studies), out))
 
 
-@cli.command(epilog=_example("cxrsearch export results/first --out trials.csv"))
+@cli.command(epilog=example("cxrsearch export results/first --out trials.csv"))
 @STUDY
 @click.option("--out", type=FOLDER, help="CSV file. [default: STUDY/trials.csv]")
 def export(study: Path, out: Path | None) -> None:
@@ -239,33 +232,8 @@ def export(study: Path, out: Path | None) -> None:
     click.echo(export_csv(study, out or study / "trials.csv"))
 
 
-@cli.command(epilog=_example("cxrsearch spaces", "cxrsearch spaces report"))
-@click.argument("name", required=False)
-def spaces(name: str | None) -> None:
-    """List the search spaces, or explain one (a name or a file)."""
-    from cxrsearch.terminal import explain_space, list_spaces
-
-    click.echo(explain_space(name) if name else list_spaces())
-
-
-@cli.command(epilog=_example("cxrsearch phantom drawn --images 300"))
-@click.argument("folder", type=FOLDER)
-@click.option("--images", type=int, default=600, show_default=True, help="Labelled images.")
-@click.option("--unlabelled", type=int, default=100, show_default=True, help="Unlabelled images.")
-@click.option("--side", type=int, default=256, show_default=True, help="Pixels a side.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--difficulty", type=float, default=0.5, show_default=True, help="0 to 1.")
-def phantom(
-    folder: Path, images: int, unlabelled: int, side: int, seed: int, difficulty: float
-) -> None:
-    """Write drawn chest X-rays as NIH-style files."""
-    from cxrsearch.data.phantom import phantom_dataset, write_phantom
-
-    dataset = phantom_dataset(
-        images=images, unlabelled=unlabelled, seed=seed, difficulty=difficulty
-    )
-    write_phantom(folder, dataset, side=side)
-    click.echo(f"{folder}: {images} labelled and {unlabelled} unlabelled images")
+for command in (cli_data.spaces, cli_data.phantom):
+    cli.add_command(command)
 
 
 def main() -> None:

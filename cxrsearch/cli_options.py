@@ -1,8 +1,9 @@
-"""The options that ``cxrsearch ga`` and ``cxrsearch optuna`` share, by group."""
+"""What commands share: examples, arguments, and the options of ``ga`` and ``optuna`` by group."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,14 @@ import click
 from cxrsearch.settings import AUTO, HALVINGS, PRECISIONS, RUNNERS, SCHEMES, Settings
 
 Command = Callable[..., Any]
+
+STUDY = click.argument("study", type=click.Path(path_type=Path))
+FOLDER = click.Path(path_type=Path)
+
+
+def example(*lines: str) -> str:
+    """Examples for the end of a command's help, left as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def amount(value: str) -> float | str:

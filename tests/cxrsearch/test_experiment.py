@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, extend, resume, search, start, status
 from cxrsearch.prepare import prepare
-from cxrsearch.study_folder import new_folder
+from cxrsearch.study_folder import new_folder, study_yaml
 from cxrsearch.winner import chosen_trial
 from search.record import read_study
 from search.study import Study
@@ -31,6 +32,21 @@ def test_a_study_folder_holds_what_repeats_the_search(finished_study: Path) -> N
         assert (folder / "val.npz").exists()
         assert (folder / "best.safetensors").exists()
         assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_study_says_which_libraries_were_not_there(
+    xrays: Path, tiny_space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(library: str) -> str:
+        if library == "ray":
+            raise metadata.PackageNotFoundError(library)
+        return "1.0"
+
+    monkeypatch.setattr("cxrsearch.study_folder.metadata.version", version)
+    settings = Settings(data=str(xrays), space=str(tiny_space), trials=1, runner="serial")
+    versions = yaml.safe_load(study_yaml(prepare(settings)))["versions"]
+    assert versions["ray"] == "not installed"
+    assert versions["torch"] == "1.0"
 
 
 def test_the_same_seed_gives_the_same_history(

@@ -116,6 +116,8 @@ _MOVED = [
     click.option("--cache", metavar="DIR", help="As before unless given."),
 ]  # fmt: skip
 
+data_options, run_options = _DATA, _RUN
+
 genetic_options = [
     click.option("--generations", type=int, help="Generations in all. [default: 5]"),
     click.option("--population", type=int, default=10, show_default=True,

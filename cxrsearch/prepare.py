@@ -63,12 +63,17 @@ class Prepared:
     sharing: Sharing | None = None
 
 
-def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared:
+def prepare(
+    settings: Settings,
+    on_note: OnNote = lambda line: None,
+    narrow: Callable[[SearchSpace], SearchSpace] = lambda space: space,
+) -> Prepared:
     """Check ``settings`` against the machine and the data, and build the cache.
 
     Args:
         settings: as asked for.
         on_note: told of the measurement of how many trials to run side by side.
+        narrow: makes of the space, as loaded, the one that is searched.
 
     Raises:
         InputError: naming every problem found.
@@ -77,7 +82,7 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     problems: list[str] = []
     _try(settings.check, problems)
     hardware = _try(lambda: resolve_hardware(settings), problems)
-    found = _try(lambda: load_space(hardware or settings), problems)
+    found = _try(lambda: _space(hardware or settings, narrow), problems)
     earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
     prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
     listed = _try(lambda: _test_names(settings), problems)
@@ -117,6 +122,13 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     return Prepared(
         settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
     )
+
+
+def _space(
+    settings: Settings, narrow: Callable[[SearchSpace], SearchSpace]
+) -> tuple[SearchSpace, list[str]]:
+    space, notes = load_space(settings)
+    return narrow(space), notes
 
 
 def _test_names(settings: Settings) -> list[str] | None:

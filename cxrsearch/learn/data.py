@@ -57,6 +57,7 @@ class TrainData:
         val_seed: rows of its fixed subset on which epochs are scored.
         split: fingerprint of the split.
         columns: the diseases that the objective averages over.
+        learnt: the diseases that the loss is over; the others' outputs mean nothing.
         notes: what was left out, and why.
         shelf: prepared pixels that workers share; None: each makes its own.
         held: a worker's own pixels kept between trials; see `HELD_BYTES`.
@@ -71,6 +72,7 @@ class TrainData:
     val_seed: np.ndarray
     split: str
     columns: tuple[int, ...] = tuple(range(len(DISEASES)))
+    learnt: tuple[int, ...] = tuple(range(len(DISEASES)))
     notes: tuple[str, ...] = ()
     shelf: Shelf | None = None
     held: OrderedDict[tuple[object, ...], torch.Tensor] = field(

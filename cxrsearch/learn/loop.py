@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn import device as devices
 from cxrsearch.learn import models
 from cxrsearch.learn.augment import Augment, to_float
@@ -69,8 +70,10 @@ class Learner:
         self.micro = self._micro(model, micro, memory_share)
         self.model: nn.Module = model.to(device)
         self.pixels = Pixels(data, data.train, recipe, device)
-        labels = data.labels[data.train]
+        labels = data.labels[data.train][:, list(data.learnt)]
         self.targets = torch.from_numpy(labels.astype(np.float32)).to(device)
+        some = data.learnt != tuple(range(len(DISEASES)))
+        self._learnt = torch.tensor(data.learnt, device=device) if some else None
         self.loss = build_loss(recipe, labels.mean(axis=0))
         self.augment = Augment(recipe)
         self.optimizer = build_optimizer(self.model, recipe)
@@ -170,6 +173,8 @@ class Learner:
             chunk = images[piece].contiguous(memory_format=torch.channels_last)
             with self._precision():
                 logits = network(chunk)
+            if self._learnt is not None:
+                logits = logits.index_select(1, self._learnt)
             share = len(chunk) / len(images)
             loss = self.loss(logits.float(), targets[piece]) * share
             loss.backward()  # type: ignore[no-untyped-call]

@@ -148,7 +148,8 @@ def _sections(arms: Sequence[Arm]) -> list[Section]:
         return [Section("forest", "Verdict", "Differences to the baseline", nothing)]
     joint = (
         "Mean AUROC on the test part minus the baseline's. Thick: the arm's own 95% interval. "
-        "Thin: the interval that holds for all arms together, by which an arm is called better or worse."
+        "Thin: the interval that holds for all arms together, by which an arm is called better or "
+        "worse."
     )
     diseases = (
         "Difference to the baseline by disease, in hundredths of AUROC. Bold: the cell's own 95% "

@@ -15,6 +15,7 @@ import numpy as np
 from cxrsearch.ablation.cell import Answer, Cell, Scores
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.searching import search
+from cxrsearch.ablation.singles import one_each, shared_backbone
 from cxrsearch.learn.recipe import Recipe
 
 BASELINE = "baseline"
@@ -77,6 +78,11 @@ def _ensemble(cell: Cell) -> Answer:
     )
 
 
+def _singles(cell: Cell) -> Answer:
+    scores, _ = yield from one_each(cell)
+    return scores
+
+
 def _searched(sampler: str) -> Callable[[Cell], Answer]:
     """Trials of a search, then the best one's recipe for what is left of the budget."""
 
@@ -122,6 +128,16 @@ ARMS: dict[str, Arm] = {
         "The baseline without its pretrained weights.",
         _recipe(init="none"),
         _no_weights,
+    ),
+    "per-disease": Arm(
+        "a network per disease",
+        "One network for each disease, an equal share of the budget each.",
+        _singles,
+    ),
+    "per-disease-shared": Arm(
+        "a head per disease",
+        "The joint network, then for each disease a head of its own on the frozen features.",
+        shared_backbone,
     ),
     "ensemble": Arm(
         "ensemble of 3",

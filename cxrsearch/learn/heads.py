@@ -131,4 +131,4 @@ def own_head(network: nn.Module, column: int) -> Head:
     """The head that ``network`` has for one disease."""
     layer = last_layer(network)
     weights = layer.weight[column].detach().double().cpu().numpy()
-    return Head(weights, float(layer.bias[column]), None, float("nan"))
+    return Head(weights, float(layer.bias[column].detach()), None, float("nan"))

@@ -99,22 +99,16 @@ def verdict_html(verdict: Mapping[str, Any], name: str, now: float) -> str:
     )
 
 
-COLUMNS = ("arm", "verdict", "difference", "own interval", "test", "validation (selected)",
+COLUMNS = ("arm", "verdict", "difference", "test", "validation (selected)",
            "image-steps", "time a cell", "cells")  # fmt: skip
 
 
 def _cells(arm: Arm) -> tuple[str, list[str], str]:
     """Title, cells and hint of an arm's line in the table."""
     base = arm.answer in ("baseline", "failed")
-    own = (
-        "–"
-        if base or arm.own is None
-        else f"{words.signed(arm.own[0])} to {words.signed(arm.own[1])}"
-    )
     cells = [
         SAID.get(arm.answer, arm.answer),
         "–" if base else words.shown(arm),
-        own,
         score(arm.test, arm.interval),
         score(arm.validation),
         "–" if arm.image_steps is None else f"{arm.image_steps:,.0f}",
@@ -188,7 +182,11 @@ def forest_figure(arms: Sequence[Arm]) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     fig.add_vline(x=0, line={"width": 1.2, "dash": "dot"}, opacity=0.7)
-    fig.update_xaxes(title_text="difference in mean AUROC (test)")
+    ends = [0.0, *(end for arm in shown for pair in (arm.joint, arm.own) if pair for end in pair)]
+    edge = 0.05 * (max(ends) - min(ends)) or 0.01
+    fig.update_xaxes(
+        title_text="difference in mean AUROC (test)", range=[min(ends) - edge, max(ends) + edge]
+    )
     _name_rows(fig, shown)
     return fig
 

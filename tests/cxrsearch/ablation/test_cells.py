@@ -35,7 +35,8 @@ def test_every_arm_keeps_to_the_budget_and_scores_both_parts(make_cell: Make, na
     assert cell.spent == pytest.approx(budget, abs=8)  # whole images in each epoch of each fit
     assert scores.val.shape == (16, 14)
     assert scores.test.shape == (14, 14)
-    assert np.isfinite(scores.val).all() and np.isfinite(scores.test).all()
+    assert np.isfinite(scores.val).all()
+    assert np.isfinite(scores.test).all()
     assert [step.number for step in steps] == sorted({step.number for step in steps})
 
 

@@ -106,14 +106,13 @@ def resampled(
     resamples: int = 1000,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """The AUROC of each column in each resample of `bootstrap`: (resamples, k).
+    """AUROC of each column under each resample of `bootstrap`: (resamples, k), NaN if undefined.
 
-    The draws depend on ``patients``, ``resamples`` and ``seed`` alone, so that two sets of
-    scores of the same images are judged on the same resamples: their differences are paired.
-    NaN where a resample has one class only.
+    With the same patients and ``seed`` the same patients are drawn, so that the differences
+    between two models' values are paired.
 
     Raises:
-        ValueError: as `auroc`, and where ``patients`` does not have n entries.
+        ValueError: as `bootstrap`.
     """
     truth, values = _checked(labels, scores)
     _, patient = np.unique(np.asarray(patients), return_inverse=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,22 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn import checkpoint, models
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment import cut, to_float
 from cxrsearch.learn.device import amp_dtype, is_out_of_memory, pick_device, release_memory
 from cxrsearch.learn.model_card import ModelMeta, make_card, read_card, read_recipe
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.views import NONE, View, views
 from search.files import write_json
 
-__all__ = ["LoadedModel", "ModelMeta", "check_out", "load_model", "save_model"]
+__all__ = [
+    "LoadedModel",
+    "ModelMeta",
+    "check_out",
+    "load_model",
+    "read_splits",
+    "save_model",
+    "whole_folder",
+]
 
 WEIGHTS, CARD, SPLITS = "model.safetensors", "model.json", "splits.json"
 
@@ -64,16 +74,27 @@ def save_model(
     Raises:
         InputError: where ``folder`` holds something.
     """
+    with whole_folder(folder) as work:
+        checkpoint.save_tensors(work / WEIGHTS, model.state_dict())
+        write_json(work / CARD, make_card(recipe, meta))
+        if splits is not None:
+            shutil.copyfile(splits, work / SPLITS)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` at the end, or vanishes on an error.
+
+    Raises:
+        InputError: where ``folder`` holds something.
+    """
     check_out(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a save that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        checkpoint.save_tensors(work / WEIGHTS, model.state_dict())
-        write_json(work / CARD, make_card(recipe, meta))
-        if splits is not None:
-            shutil.copyfile(splits, work / SPLITS)
+        yield work
         work.chmod(0o755)
         work.replace(folder)
     except BaseException:
@@ -91,6 +112,7 @@ class LoadedModel:
         recipe: what it was built from.
         network: in evaluation mode, on ``device``.
         device: where it computes.
+        tta: test-time augmentation, as in `cxrsearch.learn.views`.
     """
 
     folder: Path
@@ -98,6 +120,12 @@ class LoadedModel:
     recipe: Recipe
     network: nn.Module
     device: torch.device
+    tta: str = NONE
+
+    @property
+    def parts(self) -> tuple[LoadedModel, ...]:
+        """The networks that a prediction takes: this one."""
+        return (self,)
 
     @property
     def frame(self) -> int:
@@ -110,17 +138,7 @@ class LoadedModel:
         Raises:
             InputError: where the file is damaged or of another split.
         """
-        path = self.folder / SPLITS
-        if not path.is_file():
-            return None
-        splits = Splits.load(path)
-        wanted = self.card["data"]["split_fingerprint"]
-        if splits.fingerprint != wanted:
-            raise InputError(
-                f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
-                "restore the file"
-            )
-        return splits
+        return read_splits(self.folder, self.card)
 
     def predict(
         self,
@@ -170,20 +188,49 @@ class LoadedModel:
         """(b, 14) probabilities, or None where memory ran out."""
         # On a CPU in float32, so that a model's scores are the same on every machine.
         kind = amp_dtype(self.device) if self.device.type == "cuda" else None
+        seen = views(self.tta, images.shape[1], self.recipe.crop)
         try:
-            batch = prepare(images, rows, self.recipe.crop, self.recipe.input_size)
-            grey = to_float(batch.to(self.device)).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, kind, enabled=kind is not None):
-                logits = self.network(grey)
-            return torch.sigmoid(logits.float()).cpu().numpy()
+                logits = [self.network(self._seen(images, rows, view)).float() for view in seen]
+            return torch.sigmoid(torch.stack(logits).mean(dim=0)).cpu().numpy()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
+    def _seen(self, images: np.ndarray, rows: np.ndarray, view: View) -> Tensor:
+        """(b, 1, H, W) of the images as the network takes them, in one view."""
+        batch = cut(images, rows, view.place, self.recipe.input_size).to(self.device)
+        grey = to_float(batch.flip(-1) if view.flipped else batch)
+        return grey.contiguous(memory_format=torch.channels_last)
 
-def load_model(folder: Path, device: str = "auto") -> LoadedModel:
+
+def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
+    """The parts of the data that the model in ``folder`` was trained on; None if not known.
+
+    Raises:
+        InputError: where the file is damaged or of another split.
+    """
+    path = folder / SPLITS
+    if not path.is_file():
+        return None
+    splits = Splits.load(path)
+    wanted = card["data"]["split_fingerprint"]
+    if splits.fingerprint != wanted:
+        raise InputError(
+            f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
+            "restore the file"
+        )
+    return splits
+
+
+def load_model(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedModel:
     """Read a model folder.
+
+    Args:
+        folder: as `save_model` wrote it.
+        device: where it is to compute.
+        tta: what it predicts the mean over; see `cxrsearch.learn.views`.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
@@ -201,7 +248,7 @@ def load_model(folder: Path, device: str = "auto") -> LoadedModel:
     network.load_state_dict(state, assign=True)
     where = pick_device(device)
     network = network.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(folder, card, recipe, network.eval().requires_grad_(False), where)
+    return LoadedModel(folder, card, recipe, network.eval().requires_grad_(False), where, tta)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from cxrsearch.data.images import image_size, read_image, thumbnail
 from cxrsearch.data.read import folder_problem
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
-from cxrsearch.learn.model_folder import LoadedModel
+from cxrsearch.learn.ensemble_folder import Predictor
 from cxrsearch.learn.recipe import size_of
 from search.files import write_text
 
@@ -64,7 +64,7 @@ class Predictions:
 
 
 def predict_folder(
-    model: LoadedModel, folder: Path, on_progress: Callable[[int, int], None] | None = None
+    model: Predictor, folder: Path, on_progress: Callable[[int, int], None] | None = None
 ) -> Predictions:
     """Predict for all images (PNG, JPEG, DICOM) below ``folder``, sorted by their paths.
 
@@ -120,14 +120,22 @@ def image_names(files: Sequence[str]) -> tuple[str, ...]:
     return tuple(b if count[b] == 1 else f for b, f in zip(bases, files, strict=True))
 
 
-def smallest_side(model: LoadedModel) -> int:
+def smallest_side(model: Predictor) -> int:
     """Shorter side in pixels that an image needs for ``model``.
 
-    Its window, enlarged by at most `ENLARGED`, must fill what the network sees, and it has
-    `SMALLEST` or more. A model whose own images were smaller takes images as small as those.
+    Its window, enlarged by at most `ENLARGED`, must fill what the network sees (of an ensemble,
+    each one), and it has `SMALLEST` or more. A model whose own images were smaller takes images as small as those.
     """
-    sides = zip(size_of(model.recipe.crop), size_of(model.recipe.input_size), strict=True)
-    needed = max(SMALLEST, *(seen * FRAME / window / ENLARGED for window, seen in sides))
+    needed = max(
+        SMALLEST,
+        *(
+            seen * FRAME / window / ENLARGED
+            for part in model.parts
+            for window, seen in zip(
+                size_of(part.recipe.crop), size_of(part.recipe.input_size), strict=True
+            )
+        ),
+    )
     own = model.card["pixels"].get("source_side")
     return int(min(needed, own if isinstance(own, int | float) else needed))
 

@@ -16,6 +16,7 @@ from cxrsearch.ablation.cell import Answer, Cell, Scores
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.searching import search
 from cxrsearch.ablation.singles import one_each, shared_backbone
+from cxrsearch.learn.ensemble import fit, logits_of
 from cxrsearch.learn.recipe import Recipe
 
 BASELINE = "baseline"
@@ -67,15 +68,19 @@ def _half(cell: Cell) -> Answer:
 
 
 def _ensemble(cell: Cell) -> Answer:
-    """The mean of the probabilities of some networks, each with its share of the budget."""
+    """Some networks with a share of the budget each, weighted on validation."""
     share, members = cell.images / MEMBERS, []
     for index in range(MEMBERS):
         name = f"member-{index}"
         members.append((yield from cell.fit(name, cell.recipe, share, seed=cell.seed_of(name))))
-    return Scores(
-        np.mean([member.val for member in members], axis=0),
-        np.mean([member.test for member in members], axis=0),
+    data, rows = cell.data, cell.data.val
+    val = np.stack([logits_of(member.val) for member in members])
+    found = fit(
+        val, data.labels[rows], data.patients[rows], "auto", columns=data.columns, seed=cell.seed
     )
+    cell.notes.append(f"ensemble: {found.method} of {MEMBERS}")
+    test = np.stack([logits_of(member.test) for member in members])
+    return Scores(found.apply(val).astype(np.float32), found.apply(test).astype(np.float32))
 
 
 def _singles(cell: Cell) -> Answer:
@@ -141,7 +146,7 @@ ARMS: dict[str, Arm] = {
     ),
     "ensemble": Arm(
         "ensemble of 3",
-        "Three networks of other seeds with a third of the budget each; the mean of their outputs.",
+        "Three networks of other seeds with a third of the budget each, weighted on validation.",
         _ensemble,
     ),
     "half": Arm(

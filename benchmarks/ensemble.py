@@ -53,8 +53,11 @@ def main(words: Sequence[str] | None = None) -> None:
     methods = [
         m for m in METHODS if wanted is None or (m if isinstance(m, str) else m[0]) in wanted
     ]
-    print(f"{len(half.names)} models, {len(half.labels)} images, "
-          f"{len(set(half.patients.tolist()))} patients, {chosen.folds} folds by patient")  # fmt: skip
+    people = len(set(half.patients.tolist()))
+    print(
+        f"{len(half.names)} models, {len(half.labels)} images, {people} patients, "
+        f"{chosen.folds} folds by patient"
+    )
     clock = time.perf_counter()
 
     def done(name: str) -> None:

@@ -60,13 +60,17 @@ def check_out(folder: Path) -> None:
 
 
 def save_model(
-    folder: Path, model: nn.Module, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+    folder: Path,
+    model: nn.Module | Mapping[str, Tensor],
+    recipe: Recipe,
+    meta: ModelMeta,
+    splits: Path | None = None,
 ) -> None:
     """Write a model folder, which is either there with all of its files or not at all.
 
     Args:
         folder: must not exist, or be empty.
-        model: a `models.Network`; its weights are saved as they are.
+        model: a `models.Network`, or the weights of one; they are saved as they are.
         recipe: what it was built from.
         meta: where it comes from.
         splits: the study's ``splits.json``, copied along so that `evaluate` finds its test part.
@@ -74,8 +78,9 @@ def save_model(
     Raises:
         InputError: where ``folder`` holds something.
     """
+    weights = model.state_dict() if isinstance(model, nn.Module) else model
     with whole_folder(folder) as work:
-        checkpoint.save_tensors(work / WEIGHTS, model.state_dict())
+        checkpoint.save_tensors(work / WEIGHTS, weights)
         write_json(work / CARD, make_card(recipe, meta))
         if splits is not None:
             shutil.copyfile(splits, work / SPLITS)

@@ -182,7 +182,7 @@ def forest_figure(arms: Sequence[Arm]) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     fig.add_vline(x=0, line={"width": 1.2, "dash": "dot"}, opacity=0.7)
-    ends = [0.0, *(end for arm in shown for pair in (arm.joint, arm.own) if pair for end in pair)]
+    ends = [0.0, *(end for arm in shown for both in (arm.joint, arm.own) if both for end in both)]
     edge = 0.05 * (max(ends) - min(ends)) or 0.01
     fig.update_xaxes(
         title_text="difference in mean AUROC (test)", range=[min(ends) - edge, max(ends) + edge]

@@ -56,6 +56,7 @@ def fit(
     members: Sequence[str] | None = None,
     averaging: str = "probability",
     columns: Sequence[int] | None = None,
+    most: int | None = None,
     seed: int = 0,
 ) -> Ensemble:
     """Find weights for the members.
@@ -73,6 +74,7 @@ def fit(
         averaging: ``probability``, ``logit`` or ``rank``: what is averaged. The two stackings
             take z-scores of logits in any case.
         columns: diseases that a joint choice is made by; all by default.
+        most: how many members may take part, the best by mean AUROC; all by default.
         seed: of what is drawn at random.
 
     Returns:
@@ -96,19 +98,31 @@ def fit(
         raise ValueError("no disease has both positives and negatives")
     problem = Problem(scores, truth, judged, wanted, averaging, seed)
     if method == AUTO:
-        method = _best(problem, np.asarray(patients))
-    scale, weights, cross, bias = METHODS[method](problem)
-    return Ensemble(names, method, scale, weights, cross, bias)
+        method = _best(problem, np.asarray(patients), most)
+    best = np.argsort(-_singles(problem), kind="stable")[: k if most is None else max(most, 1)]
+    chosen = np.sort(best)
+    scale, found, cross, bias = METHODS[method](problem._replace(logits=scores[chosen]))
+    weights = np.zeros((k, d))
+    weights[chosen] = found
+    return Ensemble(names, method, Scale.learn(scale.kind, scores), weights, cross, bias)
 
 
-def _best(problem: Problem, patients: Array) -> str:
+def _singles(problem: Problem) -> Array:
+    """(k,) mean AUROC of each member over the problem's columns."""
+    columns = problem.columns
+    truth = problem.truth[:, columns]
+    return np.array([mean_auroc(auroc(truth, one[:, columns])) for one in problem.logits])
+
+
+def _best(problem: Problem, patients: Array, most: int | None) -> str:
     """The candidate with the best mean AUROC on held-out patients."""
 
     def scored(method: str) -> float:
         def fold(fitted: Array, held: Array) -> Array:
             part = fit(
                 problem.logits[:, fitted], problem.truth[fitted], patients[fitted], method,
-                averaging=problem.averaging, columns=problem.columns, seed=problem.seed,
+                averaging=problem.averaging, columns=problem.columns.tolist(), most=most,
+                seed=problem.seed,
             )  # fmt: skip
             return part.apply(problem.logits[:, held])
 
@@ -154,9 +168,7 @@ def _uniform(problem: Problem) -> Fit:
 
 
 def _single(problem: Problem) -> Fit:
-    columns = problem.columns
-    truth = problem.truth[:, columns]
-    values = [mean_auroc(auroc(truth, one[:, columns])) for one in problem.logits]
+    values = _singles(problem)
     weights = np.zeros(len(values))
     weights[int(np.argmax(values))] = 1.0
     return _average(problem._replace(averaging="logit"), weights)

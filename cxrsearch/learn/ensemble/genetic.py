@@ -55,7 +55,7 @@ def genetic_weights(x: Array, truth: Array, seed: int) -> Array:
         everyone = [*population, *_born(children, layout, x, truth)]
         everyone.sort(key=lambda one: one.fitness.values, reverse=True)
         population = everyone[:POPULATION]
-    return _shares(np.array([population[0].numbers]))[0]
+    return np.asarray(_shares(np.array([population[0].numbers]))[0])
 
 
 def _child(operators: Operators, population: list[Genome], strength: float) -> list[float]:

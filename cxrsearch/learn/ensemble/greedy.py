@@ -51,7 +51,7 @@ def greedy_weights(x: Array, truth: Array, seed: int, by_disease: bool = False) 
                 total[bag, column] += _select(x[one][:, bag], truth[:, one])
         else:
             total[bag] += _select(x[:, bag], truth)[:, None]
-    return total / bags
+    return np.asarray(total / bags)
 
 
 def _select(x: Array, truth: Array) -> Array:
@@ -72,4 +72,4 @@ def _select(x: Array, truth: Array) -> Array:
         waited += 1
         if waited >= PATIENCE:
             break
-    return best / best.sum()
+    return np.asarray(best / best.sum())

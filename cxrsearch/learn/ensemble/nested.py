@@ -60,6 +60,7 @@ def nested(
     *,
     columns: Sequence[int] | None = None,
     averaging: str = "probability",
+    most: int | None = None,
     folds: int = FOLDS,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -75,6 +76,7 @@ def nested(
             always estimated too, and comes first.
         columns: diseases that the mean is over; all by default.
         averaging: for methods without one of their own.
+        most: as for `fit`.
         folds: how many.
         seed: of the deal and of the methods.
         resamples: of the bootstrap.
@@ -94,7 +96,7 @@ def nested(
         def fold(fitted: Array, held: Array, method: str = method, kind: str = kind) -> Array:
             part = fit(
                 scores[:, fitted], truth[fitted], patients[fitted], method,
-                averaging=kind, columns=columns, seed=seed,
+                averaging=kind, columns=columns, most=most, seed=seed,
             )  # fmt: skip
             return part.apply(scores[:, held])
 
@@ -104,7 +106,8 @@ def nested(
         by_disease = auroc(truth, ranks)
         value = mean_auroc(by_disease[wanted])
         whole = fit(
-            scores, truth, patients, method, averaging=kind, columns=columns, seed=seed
+            scores, truth, patients, method,
+            averaging=kind, columns=columns, most=most, seed=seed,
         )  # fmt: skip
         found.append(
             Estimate(

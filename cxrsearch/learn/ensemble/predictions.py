@@ -72,4 +72,4 @@ def logits_of(probabilities: Array) -> Array:
     p = np.asarray(probabilities, dtype=np.float64)
     with np.errstate(divide="ignore"):
         logits = np.log(p) - np.log1p(-p)
-    return np.clip(logits, -LIMIT, LIMIT).astype(np.float32)
+    return np.asarray(np.clip(logits, -LIMIT, LIMIT), dtype=np.float32)

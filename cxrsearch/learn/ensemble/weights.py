@@ -25,6 +25,8 @@ class Ensemble:
 
         t[j] = sum_k weights[k, j] x[k, j] + sum_i cross[i, j] mean_k x[k, i] + bias[j]
 
+    where the mean is over the members that have a weight for any disease,
+
     and ``apply`` gives t itself for probabilities and ranks, 1 / (1 + exp(-t)) for logits and
     z-scores.
 
@@ -62,15 +64,13 @@ class Ensemble:
         x = self.scale(scores)
         total = np.einsum("kd,knd->nd", self.weights, x, dtype=np.float64, casting="unsafe")
         if self.cross.any():
-            total = total + x.mean(axis=0) @ self.cross
+            total = total + x[list(self.used)].mean(axis=0) @ self.cross
         total = total + self.bias
         return sigmoid(np.clip(total, -500, 500)) if self.scale.kind in ("logit", "z") else total
 
     @property
     def used(self) -> tuple[int, ...]:
         """Positions of the members that a score depends on."""
-        if self.cross.any():
-            return tuple(range(len(self.members)))
         return tuple(np.flatnonzero(self.weights.any(axis=1)).tolist())
 
     def of_used(self) -> Ensemble:

@@ -20,6 +20,7 @@ METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "l
         "cxrsearch ensemble results/first --members all",
         "cxrsearch ensemble results/first --members all --retrain --out team",
         "cxrsearch ensemble logits.npz --method stacking --out weights.json",
+        "cxrsearch ensemble results/first --per-disease --backbone shared --out heads",
     )
 )
 @click.argument("source", type=FOLDER)
@@ -41,15 +42,25 @@ METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "l
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True,
               help="Of the patients, for the nested estimate.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--per-disease", is_flag=True, help="Train a model for each disease instead, within "
+              "the best trial's image-steps, and hold them against it.")  # fmt: skip
+@click.option("--backbone", type=click.Choice(("own", "shared")), default="own", show_default=True,
+              help="With --per-disease: a network for each disease with the recipe that was best "
+              "for it, or heads on the best trial's network, frozen.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @cli_options.moved_options
-def ensemble(source: Path, out: Path | None, as_json: bool, **given: Any) -> None:
+def ensemble(
+    source: Path, out: Path | None, per_disease: bool, backbone: str, as_json: bool, **given: Any
+) -> None:
     """Put a study's models together, and say what that gains.
 
     Weights come from the trials' saved validation predictions: nothing is trained for them.
     The gain over the best single model is estimated on patients that had no part in choosing.
     A file (.npz) holds labels (n, 14), patient (n,) and the logits (n, 14) of each model.
     """
+    if per_disease:
+        _per_disease(source, out, backbone, as_json, given)
+        return
     from cxrsearch.ensemble import ensemble_of
     from cxrsearch.ensemble_view import describe_ensemble
 
@@ -62,3 +73,21 @@ def ensemble(source: Path, out: Path | None, as_json: bool, **given: Any) -> Non
         else:
             found = step.to_dict()
             click.echo(json.dumps(found, indent=2) if as_json else describe_ensemble(found))
+
+
+def _per_disease(
+    study: Path, out: Path | None, backbone: str, as_json: bool, given: dict[str, Any]
+) -> None:
+    from cxrsearch.errors import InputError
+    from cxrsearch.per_disease import per_disease
+    from cxrsearch.per_disease_view import describe_compared
+
+    if out is None:
+        raise InputError("--per-disease: name the folder to write with --out")
+    moved = {name: given[name] for name in ("data", "labels", "cache")}
+    for step in per_disease(study, out, backbone, given["seed"], **moved):
+        if isinstance(step, str):
+            click.echo(step, err=as_json)
+        else:
+            found = step.to_dict()
+            click.echo(json.dumps(found, indent=2) if as_json else describe_compared(step))

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from cxrsearch.ablation.cell import SCORES, Answer, Cell, Fitted, Scores, loaded
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.learn import checkpoint
 from cxrsearch.learn.arrays import load_arrays, save_arrays
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.heads import Head, best_head, features_of, own_head
@@ -67,7 +71,7 @@ def shared_backbone(cell: Cell) -> Answer:
     return scores
 
 
-def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, object]]:
+def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, dict[str, Any] | None]]:
     """Scores of one head a disease on the features of ``joint``; kept, and not fitted twice.
 
     Returns:
@@ -80,9 +84,11 @@ def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, object]]:
             folder / SCORES, val=val, test=test,
             penalty=np.array([head.recipe.penalty if head.recipe else np.nan for head in chosen]),
             balanced=np.array([bool(head.recipe and head.recipe.balanced) for head in chosen]),
+            weights=np.stack([head.weights for head in chosen]),
+            bias=np.array([head.bias for head in chosen]),
         )  # fmt: skip
     found = load_arrays(folder / SCORES, ("val", "test", "penalty", "balanced"))
-    chosen_by = {
+    chosen_by: dict[str, dict[str, Any] | None] = {
         DISEASES[column]: None
         if np.isnan(penalty)
         else {"penalty": float(penalty), "balanced": bool(balanced)}
@@ -90,7 +96,18 @@ def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, object]]:
             cell.data.columns, found["penalty"], found["balanced"], strict=True
         )
     }
-    return Scores(found["val"], found["test"]), dict(chosen_by)
+    return Scores(found["val"], found["test"]), chosen_by
+
+
+def replaced_heads(cell: Cell, joint: Fitted) -> dict[str, Tensor]:
+    """The weights of ``joint`` with the heads that `on_frozen` chose in the place of its own."""
+    found = load_arrays(cell.folder / HEADS / SCORES, ("weights", "bias"))
+    state, _ = checkpoint.load_tensors(joint.folder / BEST)
+    last = [name for name in state if name.endswith("weight") and state[name].ndim == 2][-1]
+    columns = torch.tensor(cell.data.columns)
+    for name, array in ((last, "weights"), (last.removesuffix("weight") + "bias", "bias")):
+        state[name][columns] = torch.from_numpy(found[array]).to(state[name].dtype)
+    return state
 
 
 def _heads(cell: Cell, joint: Fitted) -> tuple[np.ndarray, np.ndarray, list[Head]]:

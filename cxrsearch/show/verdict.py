@@ -182,10 +182,10 @@ def forest_figure(arms: Sequence[Arm]) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     fig.add_vline(x=0, line={"width": 1.2, "dash": "dot"}, opacity=0.7)
-    ends = [0.0, *(end for arm in shown for both in (arm.joint, arm.own) if both for end in both)]
-    edge = 0.05 * (max(ends) - min(ends)) or 0.01
+    seen = [0.0, *(x for trace in fig.data for x in trace.x)]
+    edge = 0.05 * (max(seen) - min(seen)) or 0.01
     fig.update_xaxes(
-        title_text="difference in mean AUROC (test)", range=[min(ends) - edge, max(ends) + edge]
+        title_text="difference in mean AUROC (test)", range=[min(seen) - edge, max(seen) + edge]
     )
     _name_rows(fig, shown)
     return fig

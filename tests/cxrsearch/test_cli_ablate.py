@@ -6,41 +6,20 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from torch import nn
 
 from cxrsearch.ablation import describe, objective
 from cxrsearch.ablation.arms import ARMS, Arm
 from cxrsearch.ablation.cell import Answer, Cell
 from cxrsearch.kinds import kind_of
-from cxrsearch.learn import models
-from cxrsearch.learn.models import DropoutLinear, Parts
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.stem import GreyStem
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tiny() -> Any:
-    """What is called densenet121 is one layer, for the whole module."""
-    patch = pytest.MonkeyPatch()
-
-    def build(recipe: Recipe, n_classes: int) -> Parts:
-        stem = GreyStem(nn.Conv2d(3, 4, 3, stride=8, bias=False))
-        pool = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        net = nn.Sequential()
-        net.add_module("stem", stem)
-        net.add_module("pool", pool)
-        net.add_module("classifier", DropoutLinear(4, n_classes, 0.0))
-        return Parts(net, [[stem]], "stem")
-
-    patch.setitem(models.MODELS, "densenet121", build)
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("one_layer")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__, cli_ablate, cli_data, cli_ensemble, cli_model, cli_options
+from cxrsearch import (
+    __version__,
+    cli_ablate,
+    cli_data,
+    cli_ensemble,
+    cli_model,
+    cli_options,
+    cli_pretrain,
+)
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
@@ -185,6 +193,7 @@ for command in (
     cli_model.evaluate,
     cli_model.predict,
     cli_ensemble.ensemble,
+    cli_pretrain.pretrain,
     cli_ablate.ablate,
 ):
     cli.add_command(command)

@@ -59,6 +59,8 @@ _SEARCH = [
     click.option("--from", "from_studies", metavar="STUDY", multiple=True,
                  help="Earlier study, on other data or another space, whose best trials are among "
                  "the first that are tried here. May be repeated."),
+    click.option("--pseudo", metavar="DIR", help="What `cxrsearch self-train` wrote: images "
+                 "without a label, for the gene pseudo of the space."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "

@@ -20,10 +20,12 @@ from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
 from cxrsearch.decoding import open_shown
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
-from cxrsearch.search_space import frame_for, idle_genes, load_space
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.search_space import frame_for, gene_values, idle_genes, load_space
 from cxrsearch.settings import AUTO as MEASURE
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote, Sharing, settle
+from cxrsearch.unlabelled import open_pseudo, pseudo_problems
 from search.choosing import AUTO, Choice, choose
 from search.cores import detect_cpus
 from search.errors import SearchError
@@ -42,7 +44,7 @@ class Prepared:
             ``gpus_per_trial`` resolved.
         dataset: names, labels and patients of the images that can be read.
         space: the space with what cannot be had left out.
-        cache: decoded images, side ``cache.frame``.
+        cache: decoded images, side ``cache.frame``; with pseudo-labels also theirs.
         splits: train, validation, test.
         counts: positives by part and disease.
         notes: what the user should know; printed, and stored in study.yaml.
@@ -80,6 +82,9 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     found = _try(lambda: load_space(hardware or settings), problems)
     earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
     prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
+    if found:
+        kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
+        problems += pseudo_problems(kinds, settings.pseudo)
     listed = _try(lambda: _test_names(settings), problems)
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = _try(lambda: load_data(settings), problems)
@@ -99,6 +104,7 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
         test_list=listed,
         val_seed=settings.val_seed,
     )
+    cache = with_pseudo(settings, usable, splits, cache)
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, undefined = judgeable(counts)
     if set(settings.diseases) <= set(undefined):
@@ -210,6 +216,17 @@ def load_data(settings: Settings) -> Dataset:
 def cache_root(settings: Settings) -> Path:
     """Folder of the decoded caches."""
     return Path(settings.cache) if settings.cache else default_cache_root()
+
+
+def with_pseudo(settings: Settings, usable: Dataset, splits: Splits, cache: Cache) -> Cache:
+    """``cache``, or one that also has the images of the pseudo-labels that are asked for.
+
+    Raises:
+        InputError: where those are of another split, or their images are gone.
+    """
+    if settings.pseudo is None:
+        return cache
+    return open_pseudo(settings.pseudo, usable, splits, cache.frame, cache_root(settings))
 
 
 def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:

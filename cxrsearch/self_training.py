@@ -196,7 +196,8 @@ def _teacher(job: Job) -> dict[str, Any]:
 def _scores(job: Job, who: str) -> np.ndarray:
     """(v, 14) scores of the validation part by teacher, student or control."""
     if who == "teacher":
-        return np.mean([validation_scores(t.folder, job.data) for t in job.teachers], axis=0)
+        every = [validation_scores(t.folder, job.data) for t in job.teachers]
+        return np.asarray(np.mean(every, axis=0))
     return validation_scores(job.work / who, job.data)
 
 

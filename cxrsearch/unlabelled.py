@@ -11,7 +11,8 @@ from cxrsearch.data.joined import unlabelled_side, with_unlabelled, without_pati
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.pseudo import PSEUDO_FILE, SELECTING, Pseudo, load_pseudo
+from cxrsearch.learn.pseudo import PSEUDO_FILE, Pseudo, load_pseudo
+from cxrsearch.learn.recipe import SELECTING
 
 NONE_THERE = (
     "no unlabelled images: put some below its folder that the label table does not name, or name "

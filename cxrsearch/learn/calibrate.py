@@ -112,7 +112,7 @@ def threshold(
         NaN where no score's bound is high enough.
     """
     order = np.argsort(-scores, kind="stable")
-    values, right = scores[order], np.cumsum(truth[order])
+    values, right = scores[order], np.cumsum(truth[order].astype(np.int64))
     taken = np.arange(1, len(values) + 1)
     whole = np.append(values[1:] != values[:-1], True)  # equal scores are taken together
     holds = (lower_bound(right, taken, level) >= wanted) & whole

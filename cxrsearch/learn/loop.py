@@ -43,7 +43,11 @@ class Learner(Training):
         self.sampler = SeedProportional(labels, recipe, derive(seed, "draw"))
         self.targets = torch.from_numpy(labels.astype(np.float32)).to(device)
         self.loss = build_loss(recipe, labels.mean(axis=0))
-        super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+        super().__init__(recipe, data, self.rows(data), seed=seed, device=device, **how)
+
+    def rows(self, data: TrainData) -> np.ndarray:
+        """(n,) rows that epochs draw from: those that ``targets`` are of."""
+        return data.train
 
     def build(self, weights_dir: Path | None) -> nn.Module:
         """The recipe's network."""

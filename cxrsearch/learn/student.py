@@ -12,21 +12,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.losses import with_weights
 from cxrsearch.learn.pseudo import Extra, extra
 from cxrsearch.learn.recipe import Recipe, averaged
-from cxrsearch.learn.steps import SCORING
+from cxrsearch.learn.steps import SCORING, How
 from search.seeds import derive
 
 RAMP_UP = 0.3
 """Share of the steps in which the cost of disagreeing with a mean teacher rises to its weight."""
+
+
+NOBODY = Extra(np.zeros(0, np.int64), np.zeros((0, len(DISEASES)), np.float32))
+"""No images without a label, where none is sure enough."""
 
 
 def ramp(progress: float) -> float:
@@ -38,13 +44,19 @@ class Student(Learner):
     """A `Learner` whose recipe has the gene ``pseudo``. Its data know images without a label."""
 
     def __init__(
-        self, recipe: Recipe, data: TrainData, *, seed: int, device: torch.device, **how: object
+        self,
+        recipe: Recipe,
+        data: TrainData,
+        *,
+        seed: int,
+        device: torch.device,
+        **how: Unpack[How],
     ) -> None:
         recipe = replace(recipe, ema=averaged(recipe))
-        added = extra(data.pseudo, data.pseudo_rows, recipe) or nobody()
+        added = extra(data.pseudo, data.pseudo_rows, recipe) or NOBODY
         self._labelled, self._added = len(data.train), added
         self._others = round(recipe.train_seed * len(added.rows))
-        super().__init__(recipe, data, seed=seed, device=device, **how)  # type: ignore[arg-type]
+        super().__init__(recipe, data, seed=seed, device=device, **how)
         weights = torch.ones(self._labelled + len(added.rows))
         weights[self._labelled :] = recipe.pseudo_weight
         known = np.concatenate([data.labels[data.train].astype(np.float32), added.targets])
@@ -94,11 +106,8 @@ class Student(Learner):
         return torch.cat(found)
 
 
-def nobody() -> Extra:
-    """No images without a label."""
-    return Extra(np.zeros(0, np.int64), np.zeros((0, 14), np.float32))
-
-
-def learner_of(recipe: Recipe) -> type[Learner]:
-    """What trains ``recipe``."""
-    return Learner if recipe.pseudo == "none" else Student
+def student_settings(recipe: Recipe, data: TrainData) -> dict[str, str]:
+    """What a checkpoint of ``recipe`` must share besides recipe, seed and split."""
+    if recipe.pseudo == "none" or data.pseudo is None:
+        return {}
+    return {"pseudo": data.pseudo.fingerprint}

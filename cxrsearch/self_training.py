@@ -17,6 +17,7 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.keep import BEST
 from cxrsearch.learn.model_folder import ModelMeta, save_model, trial_model
 from cxrsearch.learn.pseudo import (
@@ -31,6 +32,7 @@ from cxrsearch.learn.pseudo import (
     write_table,
 )
 from cxrsearch.learn.pseudo_check import judge_pseudo, paired_difference
+from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.report import judge
 from cxrsearch.learn.self_training import (
     HIDDEN,
@@ -54,7 +56,7 @@ CHECK = "check.json"
 
 
 def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
-    """Check, label, train the student, and write its model folder with a page.
+    """Label, check, train the student, and write its model folder with a page.
 
     Args:
         study: whose best trial, or trials, are the teacher.
@@ -74,13 +76,15 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
     job = prepare_job(Path(study), out, options, moved)
     for note in job.found.notes:
         yield f"note: {note}"
-    checked = yield from _checked(job)
     pseudo = _labelled(job)
     labels = _judged(job, pseudo)
     yield f"pseudo-labels of {len(pseudo.names)} images: " + ", ".join(
         f"{sum(d[end] for d in labels['counts'])} {end}" for end in ("positive", "negative")
     )
-    trained = yield from _trained(job, pseudo)
+    added = _added(job, pseudo)  # before minutes are spent: there may be none
+    checked = yield from _checked(job)
+    trained = yield from _trained(job, replace(job.data, pseudo=pseudo, pseudo_rows=job.rows))
+    trained["student"]["pseudo_images"] = added
     report = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "study": str(job.study.resolve()),
@@ -150,24 +154,37 @@ def _judged(job: Job, pseudo: Pseudo) -> dict[str, Any]:
     return {"counts": counts, "truth": {"images": len(at), "diseases": right}}
 
 
-def _trained(job: Job, pseudo: Pseudo) -> Lines:
-    """The student, its control, and how they do beside the teacher."""
-    options, first = job.options, job.teachers[0]
-    data = replace(job.data, pseudo=pseudo, pseudo_rows=job.rows)
-    recipe = student_of(first.recipe, options.kind, options.share, options.weight)
-    added = extra(pseudo, data.pseudo_rows, recipe)
-    if added is None:
+def _recipe(job: Job) -> Recipe:
+    """The student's."""
+    options = job.options
+    return student_of(job.teachers[0].recipe, options.kind, options.share, options.weight)
+
+
+def _added(job: Job, pseudo: Pseudo) -> int:
+    """How many images without a label the student trains on.
+
+    Raises:
+        InputError: where there are none.
+    """
+    found = extra(pseudo, job.rows, _recipe(job))
+    if found is None:
+        wanted = job.options.wanted_precision
         raise InputError(
-            f"--kind {options.kind}: no pseudo-label reaches --wanted-precision "
-            f"{options.wanted_precision:g} on the validation part; ask for less, or use --kind soft"
+            f"--kind {job.options.kind}: no pseudo-label reaches --wanted-precision {wanted:g} on "
+            "the validation part; ask for less, or use --kind soft"
         )
+    return len(found.rows)
+
+
+def _trained(job: Job, data: TrainData) -> Lines:
+    """The student, its control, and how they do beside the teacher."""
+    options, first, recipe = job.options, job.teachers[0], _recipe(job)
     seed = derive(job.seed, "student")
     found = {
         "teacher": _teacher(job),
         "student": (yield from fitted(
             recipe, data, seed, job.work / "student", job.config, "student")),
     }  # fmt: skip
-    found["student"]["pseudo_images"] = len(added.rows)
     if options.control:
         images = found["student"]["images_seen"] * recipe.epochs
         control = control_of(first.recipe, images // found["student"]["epochs_run"], job.data)
@@ -221,8 +238,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
     """Write the model folder, and remove what led to it."""
     write_json(job.work / REPORT, report)
     self_training_page(report, job.work / PAGE)
-    options, student, prepared = job.options, report["student"], job.prepared
-    recipe = student_of(job.teachers[0].recipe, options.kind, options.share, options.weight)
+    student, prepared, recipe = report["student"], job.prepared, _recipe(job)
     best = trial_model(job.work / "student" / BEST, recipe, prepared.cache.frame, "cpu")
     meta = ModelMeta(
         frame=prepared.cache.frame,

@@ -1,6 +1,7 @@
 """From a model's scores to probabilities that can be believed, and thresholds that hold.
 
-Both are fitted on images that the model was not trained on, a disease at a time.
+Both are fitted on images that the model was not trained on, a disease at a time. SciPy is loaded
+where it is used: every trial loads this file, and hardly one of them fits anything.
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
-from scipy.stats import beta
 
 LEVEL = 0.9
 """Confidence, one-sided, with which a threshold's precision is at least the wanted one."""
@@ -38,6 +36,8 @@ class Calibration(NamedTuple):
 
     def probabilities(self, scores: NDArray[np.floating]) -> Floats:
         """(m, k) calibrated probabilities of (m, k) ``scores``."""
+        from scipy.special import expit
+
         calibrated: Floats = expit(self.slope * _logits(scores) + self.offset)
         return calibrated
 
@@ -72,6 +72,9 @@ def platt(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> tuple[float
     Returns:
         NaNs where there are positives only, or none.
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     positives = int(truth.sum())
     if positives in (0, len(truth)):
         return float("nan"), float("nan")
@@ -123,10 +126,15 @@ def lower_bound(
     right: NDArray[np.integer], taken: NDArray[np.integer], level: float = LEVEL
 ) -> Floats:
     """One-sided lower bound of a share, ``right`` of ``taken``, at confidence ``level``."""
-    bound = beta.ppf(1 - level, right, taken - right + 1)
+    from scipy.special import betaincinv
+
+    right = np.asarray(right)
+    bound = betaincinv(np.maximum(right, 1), taken - right + 1, 1 - level)
     return np.where(right > 0, bound, 0.0)
 
 
 def _logits(scores: NDArray[np.floating]) -> Floats:
+    from scipy.special import logit
+
     found: Floats = logit(np.clip(np.asarray(scores, float), _EDGE, 1 - _EDGE))
     return found

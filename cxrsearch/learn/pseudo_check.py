@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.learn.calibrate import lower_bound
 from cxrsearch.learn.metrics import _multiplicities, _Sorted
 from cxrsearch.learn.pseudo import select
 
@@ -72,9 +72,10 @@ def _precision(
     with np.errstate(invalid="ignore"):
         shares = weights[:, taken & correct].sum(axis=1) / drawn
     low, high = np.quantile(shares[drawn > 0], [0.025, 0.975]) if drawn.any() else (0.0, 1.0)
-    exact_low = beta.ppf(0.025, right, count - right + 1) if right else 0.0
-    exact_high = beta.ppf(0.975, right + 1, count - right) if right < count else 1.0
-    interval = [float(min(low, exact_low)), float(max(high, exact_high))]
+    exact_low, exact_high = (
+        lower_bound(np.array(number), np.array(count), 0.975) for number in (right, count - right)
+    )
+    interval = [float(min(low, exact_low)), float(max(high, 1 - exact_high))]
     return {
         "taken": count, "right": right, "precision": right / count, "interval": interval,
         "chance": chance,

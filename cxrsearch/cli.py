@@ -17,6 +17,7 @@ from cxrsearch import (
     cli_model,
     cli_options,
     cli_pretrain,
+    cli_selftrain,
 )
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
@@ -194,6 +195,7 @@ for command in (
     cli_model.predict,
     cli_ensemble.ensemble,
     cli_pretrain.pretrain,
+    cli_selftrain.self_train,
     cli_ablate.ablate,
 ):
     cli.add_command(command)

@@ -53,7 +53,9 @@ _DESIGN = [
         "cxrsearch ablate --study results/verdict     # goes on, or judges again",
     )
 )
-@cli_options.options(_DESIGN, cli_options.data_options, cli_options.run_options)
+@cli_options.options(_DESIGN)
+@cli_options.data_options
+@cli_options.run_options
 @click.pass_context
 def ablate(context: click.Context, /, study: Path, dry_run: bool, **given: Any) -> None:
     """Judge which system helps: arms at equal compute, with repeated seeds.

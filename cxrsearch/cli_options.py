@@ -62,6 +62,8 @@ _SEARCH = [
     click.option("--from", "from_studies", metavar="STUDY", multiple=True,
                  help="Earlier study, on other data or another space, whose best trials are among "
                  "the first that are tried here. May be repeated."),
+    click.option("--pseudo", metavar="DIR", help="What `cxrsearch self-train` wrote: images "
+                 "without a label, for the gene pseudo of the space."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
@@ -119,8 +121,6 @@ _MOVED = [
     click.option("--cache", metavar="DIR", help="As before unless given."),
 ]  # fmt: skip
 
-data_options, run_options = _DATA, _RUN
-
 genetic_options = [
     click.option("--generations", type=int, help="Generations in all. [default: 5]"),
     click.option("--population", type=int, default=10, show_default=True,
@@ -151,6 +151,11 @@ def search_options(first: list[Any]) -> Callable[[Command], Command]:
 def data_options(command: Command) -> Command:
     """Which data, and how they are split."""
     return options(_DATA)(command)
+
+
+def run_options(command: Command) -> Command:
+    """How trials are run, and on images of what size they are cached."""
+    return options(_FRAME, _RUN)(command)
 
 
 def resume_options(command: Command) -> Command:

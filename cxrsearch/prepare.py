@@ -26,6 +26,7 @@ from cxrsearch.search_space import frame_for, gene_values, idle_genes, load_spac
 from cxrsearch.settings import AUTO as MEASURE
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote, Sharing, settle
+from cxrsearch.unlabelled import open_pseudo, pseudo_problems
 from search.choosing import AUTO, Choice, choose
 from search.cores import detect_cpus
 from search.errors import SearchError
@@ -44,7 +45,7 @@ class Prepared:
             ``gpus_per_trial`` resolved.
         dataset: names, labels and patients of the images that can be read.
         space: the space with what cannot be had left out.
-        cache: decoded images, side ``cache.frame``.
+        cache: decoded images, side ``cache.frame``; with pseudo-labels also theirs.
         splits: train, validation, test.
         counts: positives by part and disease.
         notes: what the user should know; printed, and stored in study.yaml.
@@ -88,6 +89,9 @@ def prepare(
     earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
     prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
     listed = _try(lambda: listed_names(settings), problems)
+    if found:
+        kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
+        problems += pseudo_problems(kinds, settings.pseudo)
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = _try(lambda: load_data(settings), problems)
     if problems or hardware is None or found is None or dataset is None:
@@ -97,6 +101,7 @@ def prepare(
     cache = open_shown(dataset, frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
     splits = split(settings, usable, listed)
+    cache = with_pseudo(settings, usable, splits, cache)
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, undefined = judgeable(counts)
     if set(settings.diseases) <= set(undefined):
@@ -232,6 +237,17 @@ def load_data(settings: Settings) -> Dataset:
 def cache_root(settings: Settings) -> Path:
     """Folder of the decoded caches."""
     return Path(settings.cache) if settings.cache else default_cache_root()
+
+
+def with_pseudo(settings: Settings, usable: Dataset, splits: Splits, cache: Cache) -> Cache:
+    """``cache``, or one that also has the images of the pseudo-labels that are asked for.
+
+    Raises:
+        InputError: where those are of another split, or their images are gone.
+    """
+    if settings.pseudo is None:
+        return cache
+    return open_pseudo(settings.pseudo, usable, splits, cache.frame, cache_root(settings))
 
 
 def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:

@@ -24,11 +24,13 @@ from cxrsearch.prepare import (
     load_data,
     resolve_hardware,
     trials_at_once,
+    with_pseudo,
 )
 from cxrsearch.projection import disk_need
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote, settle
 from cxrsearch.stopwatches import SHARE
+from cxrsearch.unlabelled import pseudo_path
 from search.choosing import AUTO
 from search.cores import threads_of
 from search.record import read_study
@@ -202,6 +204,7 @@ def load_study(
     splits = Splits.load(folder / "splits.json")
     if splits.fingerprint != record["splits"]["fingerprint"]:
         raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    cache = with_pseudo(settings, usable, splits, cache)
     check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
     space = _searched(folder, record, settings)
     counts = record["splits"]["counts"]
@@ -246,6 +249,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         reuse=settings.reuse,
         memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         spare_bytes=_spare(folder, prepared),
+        pseudo=pseudo_path(settings.pseudo) if settings.pseudo else None,
     )
 
 

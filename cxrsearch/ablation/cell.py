@@ -12,21 +12,19 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from cxrsearch.ablation.plan import FORWARD, Plan, allotted, image_steps
-from cxrsearch.learn import checkpoint, models
 from cxrsearch.learn.arrays import load_arrays, save_arrays
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.isolate import isolated
 from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
-from cxrsearch.learn.model_folder import LoadedModel
+from cxrsearch.learn.model_folder import LoadedModel, trial_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import CURVE, train
 from cxrsearch.learn.trial import TrialConfig
@@ -213,18 +211,11 @@ class Cell:
         """(m, 14) float32 probabilities of the images ``rows`` by weights on the disk."""
         device = pick_device(self.config.device)
         with isolated(device, self.config.threads, self.seed):
-            return loaded(recipe, weights, self.data, device).predict(self.data.images, rows)
+            return self.model(recipe, weights).predict(self.data.images, rows)
 
-
-def loaded(recipe: Recipe, weights: Path, data: TrainData, device: torch.device) -> LoadedModel:
-    """The network of ``recipe`` with the weights of a trial's best epoch, ready to predict."""
-    state, _ = checkpoint.load_tensors(weights)
-    with torch.device("meta"):
-        network = models.build_model(replace(recipe, init="none"))
-    network.load_state_dict(state, assign=True)
-    moved: Any = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    card = {"pixels": {"frame": data.images.shape[1]}}
-    return LoadedModel(weights.parent, card, recipe, moved.eval().requires_grad_(False), device)
+    def model(self, recipe: Recipe, weights: Path) -> LoadedModel:
+        """The network of ``recipe`` with weights on the disk, ready to predict."""
+        return trial_model(weights, recipe, self.data.images.shape[1], self.config.device)
 
 
 def _read_done(folder: Path) -> dict[str, Any] | None:

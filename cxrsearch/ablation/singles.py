@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxrsearch.ablation.cell import SCORES, Answer, Cell, Fitted, Scores, loaded
+from cxrsearch.ablation.cell import SCORES, Answer, Cell, Fitted, Scores
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn import checkpoint
 from cxrsearch.learn.arrays import load_arrays, save_arrays
@@ -113,7 +113,7 @@ def replaced_heads(cell: Cell, joint: Fitted) -> dict[str, Tensor]:
 def _heads(cell: Cell, joint: Fitted) -> tuple[np.ndarray, np.ndarray, list[Head]]:
     data, device = cell.data, pick_device(cell.config.device)
     with isolated(device, cell.config.threads, cell.seed):
-        model = loaded(joint.recipe, joint.folder / BEST, data, device)
+        model = cell.model(joint.recipe, joint.folder / BEST)
         train, val, test = (
             features_of(model, data.images, rows) for rows in (data.train, data.val, cell.test)
         )

@@ -22,6 +22,7 @@ from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.session import Session
+from cxrsearch.learn.student import Student, student_settings
 
 
 def train_final(
@@ -71,7 +72,7 @@ def train_final(
     work = out.parent / f".{out.name}.work"
     every = data.with_validation_for_training()
     session = Session(
-        Learner,
+        Learner if recipe.pseudo == "none" else Student,
         recipe,
         every,
         seed=seed,
@@ -80,6 +81,7 @@ def train_final(
         threads=threads,
         weights_dir=weights_dir,
         precision=precision,
+        settings=student_settings(recipe, every),
     )
     try:
         with told(device):

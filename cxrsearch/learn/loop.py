@@ -47,7 +47,11 @@ class Learner(Training):
         self.loss = build_loss(recipe, learnt.mean(axis=0))
         some = len(data.learnt) < len(DISEASES)
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
-        super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+        super().__init__(recipe, data, self.rows(data), seed=seed, device=device, **how)
+
+    def rows(self, data: TrainData) -> np.ndarray:
+        """(n,) rows that epochs draw from: those that ``targets`` are of."""
+        return data.train
 
     def build(self, weights_dir: Path | None) -> nn.Module:
         """The recipe's network."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "load_model",
     "read_splits",
     "save_model",
+    "trial_model",
     "whole_folder",
 ]
 
@@ -65,6 +66,7 @@ def save_model(
     recipe: Recipe,
     meta: ModelMeta,
     splits: Path | None = None,
+    beside: Sequence[Path] = (),
 ) -> None:
     """Write a model folder, which is either there with all of its files or not at all.
 
@@ -74,6 +76,7 @@ def save_model(
         recipe: what it was built from.
         meta: where it comes from.
         splits: the study's ``splits.json``, copied along so that `evaluate` finds its test part.
+        beside: further files to copy along.
 
     Raises:
         InputError: where ``folder`` holds something.
@@ -84,6 +87,8 @@ def save_model(
         write_json(work / CARD, make_card(recipe, meta))
         if splits is not None:
             shutil.copyfile(splits, work / SPLITS)
+        for file in beside:
+            shutil.copyfile(file, work / file.name)
 
 
 @contextmanager
@@ -245,15 +250,38 @@ def load_model(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedMod
         raise InputError(f"{folder}: no such model folder; make one with `cxrsearch train`")
     card = read_card(folder / CARD)
     recipe = read_recipe(folder / CARD, card["recipe"])
-    state = _read_weights(folder / WEIGHTS)
+    where = pick_device(device)
+    network = _network(folder / WEIGHTS, recipe, where)
+    return LoadedModel(folder, card, recipe, network, where, tta)
+
+
+def trial_model(weights: Path, recipe: Recipe, frame: int, device: str = "auto") -> LoadedModel:
+    """The model that a trial's ``best.safetensors`` is, before there is a folder of it.
+
+    Args:
+        weights: the file.
+        recipe: the trial's.
+        frame: side of the square pictures that it was trained on.
+        device: where to compute.
+
+    Raises:
+        InputError: where the file is missing, damaged or does not fit.
+    """
+    card = make_card(recipe, ModelMeta(frame, data_fingerprint="", split_fingerprint=""))
+    where = pick_device(device)
+    return LoadedModel(weights.parent, card, recipe, _network(weights, recipe, where), where)
+
+
+def _network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Module:
+    """The network of ``recipe`` with the weights of a file, ready to predict."""
+    state = _read_weights(weights)
     # Built without content: its start would be thrown away, and takes seconds for VGG16.
     with torch.device("meta"):
         network: nn.Module = models.build_model(replace(recipe, init="none"))
-    _check_fit(folder / WEIGHTS, network.state_dict(), state)
+    _check_fit(weights, network.state_dict(), state)
     network.load_state_dict(state, assign=True)
-    where = pick_device(device)
-    network = network.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(folder, card, recipe, network.eval().requires_grad_(False), where, tta)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__, cli_data, cli_options
+from cxrsearch import (
+    __version__,
+    cli_ablate,
+    cli_data,
+    cli_ensemble,
+    cli_model,
+    cli_options,
+    cli_pretrain,
+    cli_selftrain,
+)
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
@@ -156,60 +165,6 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
     click.echo(write(study, out or study / "dashboard.html"))
 
 
-@cli.command(
-    epilog=example(
-        "cxrsearch train results/first --out model",
-        "cxrsearch train results/first --trial 17 --out model-17",
-    )
-)
-@STUDY
-@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
-@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
-@cli_options.moved_options
-def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
-    """Retrain the best recipe into a model that predicts.
-
-    On train + validation, for the winner's best number of epochs: no validation part is left to
-    choose an epoch by.
-    """
-    from cxrsearch.winner import train_winner
-
-    for step in train_winner(study, out, trial, **moved):
-        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
-    model = quoted(out)
-    click.echo(f"model: {out}\nnext: cxrsearch evaluate {model}")
-    click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
-
-
-@cli.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
-@click.argument("model", type=FOLDER)
-@click.option("--data", help="Data to judge on. [default: those it was trained on]")
-@click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
-@click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def evaluate(model: Path, as_json: bool, **where: Any) -> None:
-    """AUROC with patient-level intervals on the test part. Every look is counted."""
-    from cxrsearch.terminal import describe_evaluation
-    from cxrsearch.winner import evaluate_model_folder
-
-    result = evaluate_model_folder(model, **where)
-    click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
-
-
-@cli.command(epilog=example("cxrsearch predict model new-xrays --out predictions.csv"))
-@click.argument("model", type=FOLDER)
-@click.argument("images", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="CSV file to write.")
-@click.option("--tidy", is_flag=True, help="One line an image and disease.")
-def predict(model: Path, images: Path, out: Path, tidy: bool) -> None:
-    """Write the 14 probabilities of every image in a folder."""
-    from cxrsearch.winner import predict_to_file
-
-    for line in predict_to_file(model, images, out, tidy):
-        click.echo(line, err=True)
-    click.echo(out)
-
-
 @cli.command(epilog=example("cxrsearch compare results/ga results/tpe --out compare.html"))
 @click.argument("studies", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", type=FOLDER, help="Also write a page.")
@@ -232,7 +187,17 @@ def export(study: Path, out: Path | None) -> None:
     click.echo(export_csv(study, out or study / "trials.csv"))
 
 
-for command in (cli_data.spaces, cli_data.phantom):
+for command in (
+    cli_data.spaces,
+    cli_data.phantom,
+    cli_model.train,
+    cli_model.evaluate,
+    cli_model.predict,
+    cli_ensemble.ensemble,
+    cli_pretrain.pretrain,
+    cli_selftrain.self_train,
+    cli_ablate.ablate,
+):
     cli.add_command(command)
 
 

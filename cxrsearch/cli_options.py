@@ -41,14 +41,17 @@ _DATA = [
                  help="Share of the other patients used for validation."),
     click.option("--val-seed", type=int, default=2000, show_default=True,
                  help="Images at most that each epoch is scored on: one fixed subset."),
-    click.option("--frame", type=int, help="Side of the cached images; default: what the space "
-                 "needs."),
     click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
                  "$CXRSEARCH_CACHE or the user's cache folder."),
     click.option("--phantom-images", type=int, default=600, show_default=True,
                  help="Labelled phantom images."),
     click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
                  help="0 (plain) to 1 (hard)."),
+]  # fmt: skip
+
+_FRAME = [
+    click.option("--frame", type=int, help="Side of the cached images; default: what the space "
+                 "needs."),
 ]  # fmt: skip
 
 _SEARCH = [
@@ -59,6 +62,8 @@ _SEARCH = [
     click.option("--from", "from_studies", metavar="STUDY", multiple=True,
                  help="Earlier study, on other data or another space, whose best trials are among "
                  "the first that are tried here. May be repeated."),
+    click.option("--pseudo", metavar="DIR", help="What `cxrsearch self-train` wrote: images "
+                 "without a label, for the gene pseudo of the space."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
@@ -140,7 +145,17 @@ def options(*groups: list[Any]) -> Callable[[Command], Command]:
 
 def search_options(first: list[Any]) -> Callable[[Command], Command]:
     """The options of a search command: its own ``first``, then data, search and runner."""
-    return options(first, _DATA, _SEARCH, _RUN)
+    return options(first, _DATA, _FRAME, _SEARCH, _RUN)
+
+
+def data_options(command: Command) -> Command:
+    """Which data, and how they are split."""
+    return options(_DATA)(command)
+
+
+def run_options(command: Command) -> Command:
+    """How trials are run, and on images of what size they are cached."""
+    return options(_FRAME, _RUN)(command)
 
 
 def resume_options(command: Command) -> Command:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.keep import Keep, keep_best, parse_keep, winners
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.trial import TrialConfig, TrialObjective, save_labels
+from cxrsearch.learn.trial import TrialObjective, save_labels
 from cxrsearch.prepare import Prepared, check_disk, prepare
 from cxrsearch.progress import Progress
 from cxrsearch.projection import disk_need
@@ -31,6 +31,7 @@ from search.budget import ELAPSED, Budget, parse_duration
 from search.files import write_text
 from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
+from search.objective import Objective
 from search.pareto import front, judged
 from search.record import ENDED
 from search.study import Study, StudyConfig
@@ -76,20 +77,22 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
     prepared.splits.save(folder / "splits.json")
     for left in folder.glob("history.db*"):  # of a start that was killed before its first trial
         left.unlink()
-    _write_labels(prepared, folder)
+    write_labels(prepared, folder)
     study = Study.create(folder, prepared.space, _study_config(prepared, folder), settings.storage)
     try:
         study.set("target_trials", settings.target_trials)
         study.set("data_fingerprint", prepared.dataset.fingerprint)
         study.set("split_fingerprint", prepared.splits.fingerprint)
         write_text(folder / "study.yaml", study_yaml(prepared))
-        run(study, settings, trial_config(folder, prepared), progress, settings.seconds)
+        objective = TrialObjective(trial_config(folder, prepared))
+        run(study, settings, objective, progress, settings.seconds)
     finally:
         study.close()
     return folder
 
 
-def _write_labels(prepared: Prepared, folder: Path) -> None:
+def write_labels(prepared: Prepared, folder: Path) -> None:
+    """Put the labels where the workers read them."""
     data = prepared.dataset
     save_labels(folder / "labels.npz", data.names, data.labels, data.patients)
 
@@ -121,7 +124,7 @@ def _halving(prepared: Prepared) -> Halving | None:
 def run(
     study: Study,
     settings: Settings,
-    config: TrialConfig,
+    objective: Objective,
     progress: Progress | None = None,
     seconds: float | None = None,
 ) -> None:
@@ -144,8 +147,6 @@ def run(
         paused,
     )
     keep = parse_keep(settings.keep_checkpoints)
-    objective = TrialObjective(config)
-
     tidy = _tidier(study, keep)
     tidy()
 
@@ -223,8 +224,8 @@ def resume(
         if changes.get("time_budget"):
             seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(changes["time_budget"])
         _check_something_is_left(study, seconds)
-        _write_labels(prepared, path)  # the same again, lest a damaged file fails every trial
-        run(study, settings, trial_config(path, prepared), seconds=seconds)
+        write_labels(prepared, path)  # the same again, lest a damaged file fails every trial
+        run(study, settings, TrialObjective(trial_config(path, prepared)), seconds=seconds)
     finally:
         study.close()
     return path

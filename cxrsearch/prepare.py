@@ -20,10 +20,13 @@ from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
 from cxrsearch.decoding import open_shown
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
-from cxrsearch.search_space import frame_for, idle_genes, load_space
+from cxrsearch.learn.pretrain_record import origin_notes
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.search_space import frame_for, gene_values, idle_genes, load_space
 from cxrsearch.settings import AUTO as MEASURE
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote, Sharing, settle
+from cxrsearch.unlabelled import open_pseudo, pseudo_problems
 from search.choosing import AUTO, Choice, choose
 from search.cores import detect_cpus
 from search.errors import SearchError
@@ -42,7 +45,7 @@ class Prepared:
             ``gpus_per_trial`` resolved.
         dataset: names, labels and patients of the images that can be read.
         space: the space with what cannot be had left out.
-        cache: decoded images, side ``cache.frame``.
+        cache: decoded images, side ``cache.frame``; with pseudo-labels also theirs.
         splits: train, validation, test.
         counts: positives by part and disease.
         notes: what the user should know; printed, and stored in study.yaml.
@@ -63,12 +66,17 @@ class Prepared:
     sharing: Sharing | None = None
 
 
-def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared:
+def prepare(
+    settings: Settings,
+    on_note: OnNote = lambda line: None,
+    narrow: Callable[[SearchSpace], SearchSpace] = lambda space: space,
+) -> Prepared:
     """Check ``settings`` against the machine and the data, and build the cache.
 
     Args:
         settings: as asked for.
         on_note: told of the measurement of how many trials to run side by side.
+        narrow: makes of the space, as loaded, the one that is searched.
 
     Raises:
         InputError: naming every problem found.
@@ -77,10 +85,13 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     problems: list[str] = []
     _try(settings.check, problems)
     hardware = _try(lambda: resolve_hardware(settings), problems)
-    found = _try(lambda: load_space(hardware or settings), problems)
+    found = _try(lambda: _space(hardware or settings, narrow), problems)
     earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
     prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
-    listed = _try(lambda: _test_names(settings), problems)
+    listed = _try(lambda: listed_names(settings), problems)
+    if found:
+        kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
+        problems += pseudo_problems(kinds, settings.pseudo)
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = _try(lambda: load_data(settings), problems)
     if problems or hardware is None or found is None or dataset is None:
@@ -89,16 +100,8 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     frame = settings.frame or frame_for(space, dataset.source_side)
     cache = open_shown(dataset, frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
-    splits = make_splits(
-        usable.names,
-        usable.labels,
-        usable.patients,
-        seed=settings.seed,
-        test_share=settings.test_share,
-        val_share=settings.val_share,
-        test_list=listed,
-        val_seed=settings.val_seed,
-    )
+    splits = split(settings, usable, listed)
+    cache = with_pseudo(settings, usable, splits, cache)
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, undefined = judgeable(counts)
     if set(settings.diseases) <= set(undefined):
@@ -112,14 +115,38 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     if choice := resolve_sampler(settings, space):
         settings = replace(settings, sampler=choice.sampler)
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
+    inits = gene_values(space, "init", Recipe.init)
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
+    notes += origin_notes(map(str, inits), splits.fingerprint)
     notes += [*dataset.notes, *bad_notes, *splits.notes, *warnings]
     return Prepared(
         settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
     )
 
 
-def _test_names(settings: Settings) -> list[str] | None:
+def _space(
+    settings: Settings, narrow: Callable[[SearchSpace], SearchSpace]
+) -> tuple[SearchSpace, list[str]]:
+    space, notes = load_space(settings)
+    return narrow(space), notes
+
+
+def split(settings: Settings, dataset: Dataset, listed: list[str] | None) -> Splits:
+    """The parts of a search with ``settings`` on the readable images ``dataset``."""
+    return make_splits(
+        dataset.names,
+        dataset.labels,
+        dataset.patients,
+        seed=settings.seed,
+        test_share=settings.test_share,
+        val_share=settings.val_share,
+        test_list=listed,
+        val_seed=settings.val_seed,
+    )
+
+
+def listed_names(settings: Settings) -> list[str] | None:
+    """The images of the test part, where a list names them."""
     return list(read_test_list(Path(settings.test_list))) if settings.test_list else None
 
 
@@ -210,6 +237,17 @@ def load_data(settings: Settings) -> Dataset:
 def cache_root(settings: Settings) -> Path:
     """Folder of the decoded caches."""
     return Path(settings.cache) if settings.cache else default_cache_root()
+
+
+def with_pseudo(settings: Settings, usable: Dataset, splits: Splits, cache: Cache) -> Cache:
+    """``cache``, or one that also has the images of the pseudo-labels that are asked for.
+
+    Raises:
+        InputError: where those are of another split, or their images are gone.
+    """
+    if settings.pseudo is None:
+        return cache
+    return open_pseudo(settings.pseudo, usable, splits, cache.frame, cache_root(settings))
 
 
 def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:

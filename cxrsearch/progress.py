@@ -96,7 +96,8 @@ class Progress:
             shown += " *"
         reason = trial.user_attrs.get("reason")
         why = f" ({reason})" if reason else ""
-        model = trial.params.get("model") or trial.user_attrs.get("params", {}).get("model", "")
+        params = {**trial.user_attrs.get("params", {}), **trial.params}
+        model = params.get("model") or params.get("arm", "")
         done = f"{self.done}/{self.target}" if self.target else str(self.done)
         return (
             f"[{done:>7}] trial {trial.number:<4} {model:<12} {state}{why}{shown} | {self._tail()}"

@@ -42,6 +42,7 @@ class Settings:
         population: the genetic sampler's population, and the length of a generation.
         scheme: ``steady`` or ``generational`` (with its barrier).
         from_studies: folders of earlier studies that the search starts from.
+        pseudo: folder that `cxrsearch self-train` wrote: what the gene ``pseudo`` works with.
         seed: everything random derives from it.
         trials: trials in all; None: ``generations`` times ``population``.
         generations: generations in all.
@@ -82,6 +83,7 @@ class Settings:
     population: int = 10
     scheme: str = "steady"
     from_studies: list[str] = field(default_factory=list)
+    pseudo: str | None = None
     seed: int = 0
     trials: int | None = None
     generations: int | None = None
@@ -146,7 +148,7 @@ class Settings:
         """The same with its paths absolute, so that the study can be resumed from anywhere."""
         paths: dict[str, Any] = {
             name: str(Path(value).expanduser().resolve())
-            for name in ("data", "labels", "test_list", "cache", "weights_dir")
+            for name in ("data", "labels", "test_list", "cache", "weights_dir", "pseudo")
             if (value := getattr(self, name)) and value != PHANTOM
         }
         earlier = [str(Path(folder).expanduser().resolve()) for folder in self.from_studies]

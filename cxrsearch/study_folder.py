@@ -24,14 +24,17 @@ from cxrsearch.prepare import (
     load_data,
     resolve_hardware,
     trials_at_once,
+    with_pseudo,
 )
 from cxrsearch.projection import disk_need
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote, settle
 from cxrsearch.stopwatches import SHARE
+from cxrsearch.unlabelled import pseudo_path
 from search.choosing import AUTO
 from search.cores import threads_of
 from search.record import read_study
+from search.space import SearchSpace
 
 
 def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
@@ -79,8 +82,8 @@ def _difference(path: Path, settings: Settings) -> str:
     return f", made with {'; '.join(changed)}" if changed else ""
 
 
-def study_yaml(prepared: Prepared) -> str:
-    """The text of study.yaml: all that a reader needs to repeat the search."""
+def study_yaml(prepared: Prepared, **more: Any) -> str:
+    """The text of study.yaml: all that a reader needs to repeat the search, and ``more``."""
     libraries = ("torch", "torchvision", "optuna", "ray", "deap", "numpy")
     record = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,6 +96,7 @@ def study_yaml(prepared: Prepared) -> str:
             "frame": prepared.cache.frame,
             "left_out": dict(prepared.cache.bad),
         },
+        **more,
         **_chosen(prepared),
         **({"side_by_side": prepared.sharing.to_dict()} if prepared.sharing else {}),
         "splits": {
@@ -156,8 +160,16 @@ def _is_whole(record: Any) -> bool:
     )
 
 
+ABLATION = "ablation"
+"""The part of study.yaml that only an ablation has, and by which it is known."""
+
+
 def load_study(
-    folder: Path, on_note: OnNote = lambda line: None, **changes: Any
+    folder: Path,
+    on_note: OnNote = lambda line: None,
+    *,
+    ablation: bool = False,
+    **changes: Any,
 ) -> tuple[Settings, Prepared]:
     """A study's settings and data, as they were when it was made.
 
@@ -167,12 +179,15 @@ def load_study(
     Args:
         folder: the study's folder.
         on_note: told of the measurement, where there is one.
+        ablation: whether the study is to be an ablation, whose trials are no recipes.
         changes: settings to override; those that are None stay.
 
     Raises:
-        InputError: where images, labels or splits are no longer those of the study.
+        InputError: where images, labels or splits are no longer those of the study, or where
+            it is of the other kind.
     """
     record = read_study_yaml(folder)
+    _check_kind(folder, record, ablation)
     given = {key: value for key, value in changes.items() if value is not None}
     settings = replace(Settings.from_dict(record["settings"]), **given)
     settings.check()
@@ -189,14 +204,32 @@ def load_study(
     splits = Splits.load(folder / "splits.json")
     if splits.fingerprint != record["splits"]["fingerprint"]:
         raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    cache = with_pseudo(settings, usable, splits, cache)
     check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
-    space = read_study(folder, settings.storage).space
+    space = _searched(folder, record, settings)
     counts = record["splits"]["counts"]
     settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
     prepared = Prepared(
         settings, usable, space, cache, splits, counts, tuple(notes), sharing=sharing
     )
     return settings, prepared
+
+
+def _check_kind(folder: Path, record: dict[str, Any], ablation: bool) -> None:
+    if ablation and ABLATION not in record:
+        raise InputError(f"{folder}: a search, not an ablation; name another folder with --study")
+    if not ablation and ABLATION in record:
+        raise InputError(
+            f"{folder}: an ablation, whose trials are no recipes; go on with it by "
+            f"`cxrsearch ablate --study {quoted(folder)}`"
+        )
+
+
+def _searched(folder: Path, record: dict[str, Any], settings: Settings) -> SearchSpace:
+    """The space of recipes; the history of an ablation has one of arms and seeds instead."""
+    if ABLATION in record:
+        return SearchSpace.from_dict(record.get("space"), f"{folder / 'study.yaml'}: space")
+    return read_study(folder, settings.storage).space
 
 
 def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
@@ -216,6 +249,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         reuse=settings.reuse,
         memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         spare_bytes=_spare(folder, prepared),
+        pseudo=pseudo_path(settings.pseudo) if settings.pseudo else None,
     )
 
 

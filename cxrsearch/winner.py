@@ -10,14 +10,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import train_final
-from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, check_out, load_model
+from cxrsearch.learn.model_folder import ModelMeta, check_out
 from cxrsearch.learn.predict import predict_folder, write_competition, write_tidy
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.submission import read_sample
 from cxrsearch.learn.trial import load_trial_data
-from cxrsearch.prepare import cache_root, load_data
+from cxrsearch.learn.views import NONE
+from cxrsearch.prepare import Prepared, cache_root, load_data
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
 from search.record import StudyRecord, read_study
@@ -73,24 +76,31 @@ def train_winner(
     check_out(out)
     record = read_study(folder)
     trial = chosen_trial(record, number)
-    settings, prepared = load_study(folder, **moved)
+    prepared = load_study(folder, **moved)[1]
+    selected_from = record.counts()["complete"] if number is None else 1
+    return (yield from retrain(folder, prepared, trial, out, selected_from))
+
+
+def retrain(
+    folder: Path, prepared: Prepared, trial: FrozenTrial, out: Path, selected_from: int
+) -> Generator[Progress, None, Path]:
+    """Train a trial's recipe on train + validation for its best number of epochs.
+
+    Args:
+        folder: the study.
+        prepared: its data, as from `load_study`.
+        trial: one with a best epoch.
+        out: the model folder to write.
+        selected_from: how many trials it was chosen among.
+
+    Yields:
+        how far it is, after each epoch.
+
+    Raises:
+        InputError: where it cannot be trained.
+    """
     config = trial_config(folder, prepared)
     attrs = trial.user_attrs
-    complete = record.counts()["complete"]
-    meta = ModelMeta(
-        frame=prepared.cache.frame,
-        data_fingerprint=prepared.dataset.fingerprint,
-        split_fingerprint=prepared.splits.fingerprint,
-        source_side=prepared.dataset.source_side,
-        study=str(folder.resolve()),
-        trial=trial.number,
-        diseases=settings.diseases,
-        validation={
-            "value": trial.values[0] if trial.values else None,
-            "interval": attrs.get("interval"),
-            "selected_from": complete if number is None else 1,
-        },
-    )
     return (
         yield from train_final(
             Recipe.from_params(attrs["params"]),
@@ -98,7 +108,7 @@ def train_winner(
             epochs=attrs["best_epoch"],
             seed=attrs["seed"],
             out=out,
-            meta=meta,
+            meta=meta_of(folder, prepared, trial, selected_from),
             splits=folder / "splits.json",
             device=config.device,
             threads=config.threads,
@@ -108,19 +118,39 @@ def train_winner(
     )
 
 
+def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from: int) -> ModelMeta:
+    """What a model folder says of the trial that its recipe comes from."""
+    return ModelMeta(
+        frame=prepared.cache.frame,
+        data_fingerprint=prepared.dataset.fingerprint,
+        split_fingerprint=prepared.splits.fingerprint,
+        source_side=prepared.dataset.source_side,
+        study=str(folder.resolve()),
+        trial=trial.number,
+        diseases=prepared.settings.diseases,
+        validation={
+            "value": trial.values[0] if trial.values else None,
+            "interval": trial.user_attrs.get("interval"),
+            "selected_from": selected_from,
+        },
+    )
+
+
 def evaluate_model_folder(
     model: Path,
     data: str | None = None,
     labels: str | None = None,
     study: Path | None = None,
+    tta: str = NONE,
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
 
     Args:
-        model: the model folder.
+        model: a model folder or an ensemble folder.
         data: folder of X-rays, or ``phantom``; None: the data of the model's study.
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
+        tta: test-time augmentation, as in `cxrsearch.learn.views`.
 
     Returns:
         as `cxrsearch.learn.evaluate.evaluate_model`, with ``looks``: how many there were.
@@ -128,18 +158,18 @@ def evaluate_model_folder(
     Raises:
         InputError: where model or data cannot be used.
     """
-    loaded = load_model(model)
+    loaded = load_predictor(model, tta=tta)
     study = _study_of(loaded, study)
     settings = _data_settings(model, study, data, labels)
     dataset = load_data(settings)
     cache = open_shown(dataset, loaded.frame, cache_root(settings))
-    result = evaluate_model(loaded, dataset, cache)
+    result = {**evaluate_model(loaded, dataset, cache), "tta": tta}
     if study is None and result["part"] == "test":
         result["notes"].append(f"its study is not here, so this look is counted in {model} alone")
     return {**result, "looks": record_look(study, model, result)}
 
 
-def _study_of(model: LoadedModel, given: Path | None) -> Path | None:
+def _study_of(model: Predictor, given: Path | None) -> Path | None:
     """The model's study: as given, or where it was when the model was made, if it still is."""
     path = given or Path(model.card["study"].get("path") or "")
     if given is None and not (path / "study.yaml").is_file():
@@ -172,23 +202,39 @@ def _data_settings(
     return asked
 
 
-def predict_to_file(model: Path, images: Path, out: Path, tidy: bool = False) -> list[str]:
+def predict_to_file(
+    model: Path,
+    images: Path,
+    out: Path,
+    tidy: bool = False,
+    tta: str = NONE,
+    sample: Path | None = None,
+) -> list[str]:
     """Write the probabilities of every image below ``images`` as CSV.
 
     Args:
-        model: the model folder.
+        model: a model folder or an ensemble folder.
         images: folder of PNG, JPEG or DICOM files.
         out: CSV to write.
         tidy: one row an image and disease, instead of one an image.
+        tta: test-time augmentation, as in `cxrsearch.learn.views`.
+        sample: a sample submission, whose columns and rows are written in its order.
 
     Returns:
         what the user should know: images that got no prediction, with the reason.
 
     Raises:
-        InputError: where the model or every image cannot be used.
+        InputError: where the model, the sample or every image cannot be used.
     """
-    found = predict_folder(load_model(model), images)
-    (write_tidy if tidy else write_competition)(out, found)
+    if tidy and sample is not None:
+        raise InputError("--tidy and --sample name two different formats; choose one")
+    form = read_sample(sample) if sample is not None else None
+    files = form.files(images) if form is not None else None
+    found = predict_folder(load_predictor(model, tta=tta), images, only=files)
+    if form is not None and files is not None:
+        form.write(out, found, files)
+    else:
+        (write_tidy if tidy else write_competition)(out, found)
     left_out = [f"left out: {name}: {reason}" for name, reason in found.left_out]
     if left_out:
         total = len(found.names) + len(left_out)

@@ -64,8 +64,18 @@ def prepare(
     Returns:
         (m, H, W) uint8 on the CPU.
     """
+    return cut(images, rows, window(images.shape[1], crop), input_size)
+
+
+def cut(
+    images: NDArray[np.uint8],
+    rows: NDArray[Any],
+    place: tuple[int, int, int, int],
+    input_size: int | str,
+) -> Tensor:
+    """What `prepare` does, of any window: ``place`` is its top, left, height and width."""
     height, width = size_of(input_size)
-    top, left, tall, wide = window(images.shape[1], crop)
+    top, left, tall, wide = place
     rows = np.asarray(rows, dtype=np.int64)
     out = torch.empty((len(rows), height, width), dtype=torch.uint8)
     step = max(1, _CHUNK // max(tall * wide, height * width))

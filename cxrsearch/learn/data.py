@@ -27,6 +27,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.arrays import Labels
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
+from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe, size_of
 
 HELD_BYTES = 1 << 30
@@ -57,7 +58,10 @@ class TrainData:
         val_seed: rows of its fixed subset on which epochs are scored.
         split: fingerprint of the split.
         columns: the diseases that the objective averages over.
+        learnt: the diseases that the loss is over; the others' outputs mean nothing.
         notes: what was left out, and why.
+        pseudo: what a teacher says of images without a label.
+        pseudo_rows: (m,) where those images are.
         shelf: prepared pixels that workers share; None: each makes its own.
         held: a worker's own pixels kept between trials; see `HELD_BYTES`.
     """
@@ -71,7 +75,10 @@ class TrainData:
     val_seed: np.ndarray
     split: str
     columns: tuple[int, ...] = tuple(range(len(DISEASES)))
+    learnt: tuple[int, ...] = tuple(range(len(DISEASES)))
     notes: tuple[str, ...] = ()
+    pseudo: Pseudo | None = None
+    pseudo_rows: np.ndarray | None = None
     shelf: Shelf | None = None
     held: OrderedDict[tuple[object, ...], torch.Tensor] = field(
         default_factory=OrderedDict, repr=False, compare=False
@@ -90,6 +97,7 @@ def make_data(
     splits: Splits,
     diseases: Sequence[str] = DISEASES,
     spare: int = 0,
+    pseudo: Pseudo | None = None,
 ) -> TrainData:
     """Join cache, labels and splits by image name. Rows are those of the cache.
 
@@ -101,9 +109,11 @@ def make_data(
         splits: which image is in which part.
         diseases: those that the objective averages over.
         spare: bytes of the cache's disk that prepared pixels leave to others.
+        pseudo: what a teacher says of further images of the cache.
 
     Raises:
-        InputError: where a part names an image that is not there, or ends up empty.
+        InputError: where a part or ``pseudo`` names an image that is not there, or a part ends up
+            empty.
     """
     row_of = {str(name): row for row, name in enumerate(cache.names)}
     known = [i for i, name in enumerate(labels[0].tolist()) if name in row_of]
@@ -125,6 +135,8 @@ def make_data(
         split=splits.fingerprint,
         columns=tuple(DISEASES.index(name) for name in diseases),
         notes=(note,) if left_out else (),
+        pseudo=pseudo,
+        pseudo_rows=None if pseudo is None else _pseudo_rows(pseudo, row_of),
         shelf=Shelf(cache.path / SHELF, max(SHELF_BYTES, cache.images.nbytes), spare),
         train=parts["train"],
         val=parts["val"],
@@ -152,6 +164,18 @@ def _parts(splits: Splits, row_of: dict[str, int], usable: np.ndarray) -> dict[s
     if problems:
         raise InputError(problems)
     return parts
+
+
+def _pseudo_rows(pseudo: Pseudo, row_of: dict[str, int]) -> np.ndarray:
+    """(m,) rows of the images that ``pseudo`` is about."""
+    names = pseudo.names.tolist()
+    missing = [name for name in names if name not in row_of]
+    if missing:
+        raise InputError(
+            f"pseudo-labels: {len(missing)} of their {len(names)} images are not in the data, such "
+            f"as {missing[0]!r}; restore them, or run `cxrsearch self-train` again"
+        )
+    return np.array([row_of[name] for name in names], np.int64)
 
 
 class Pixels:

@@ -19,7 +19,7 @@ from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset, fingerprint
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.model_folder import LoadedModel, load_model
+from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
 from cxrsearch.learn.report import judge
 from search.files import write_json
 from search.seeds import derive
@@ -28,7 +28,7 @@ LOOKS = "looks.json"
 
 
 def evaluate_model(
-    model: LoadedModel | Path,
+    model: Predictor | Path,
     dataset: Dataset,
     cache: Cache,
     *,
@@ -39,10 +39,10 @@ def evaluate_model(
     """Score a model on the test part of its own data, or on other data as a whole.
 
     Args:
-        model: a loaded model, or its folder.
+        model: a loaded model or ensemble, or its folder.
         dataset: labelled images. Where its fingerprint is that of the model's data, the test
             part is scored; otherwise it is external data and every image is.
-        cache: its decoded pictures, at the model's `LoadedModel.frame`.
+        cache: its decoded pictures, at the model's `Predictor.frame`.
         device: where to compute, for a folder.
         resamples: of the bootstrap over patients.
         on_progress: called with how many images are done, of how many.
@@ -55,8 +55,8 @@ def evaluate_model(
     Raises:
         InputError: where the model was trained on some of the images, or none can be scored.
     """
-    if not isinstance(model, LoadedModel):
-        model = load_model(model, device)
+    if isinstance(model, Path):
+        model = load_predictor(model, device)
     if cache.frame != model.frame:
         raise InputError(
             f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"
@@ -94,7 +94,7 @@ def evaluate_model(
 
 
 def _images(
-    model: LoadedModel, dataset: Dataset, cache: Cache
+    model: Predictor, dataset: Dataset, cache: Cache
 ) -> tuple[str, tuple[str, ...], list[str]]:
     """Which part of ``dataset`` is scored, its image names, and notes."""
     splits = model.splits()

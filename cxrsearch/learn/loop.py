@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn import models
 from cxrsearch.learn.compiled import Network
 from cxrsearch.learn.data import Pixels, TrainData
@@ -41,9 +42,16 @@ class Learner(Training):
     ) -> None:
         labels = data.labels[data.train]
         self.sampler = SeedProportional(labels, recipe, derive(seed, "draw"))
-        self.targets = torch.from_numpy(labels.astype(np.float32)).to(device)
-        self.loss = build_loss(recipe, labels.mean(axis=0))
-        super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+        learnt = labels[:, list(data.learnt)]
+        self.targets = torch.from_numpy(learnt.astype(np.float32)).to(device)
+        self.loss = build_loss(recipe, learnt.mean(axis=0))
+        some = len(data.learnt) < len(DISEASES)
+        self._learnt = torch.tensor(data.learnt, device=device) if some else None
+        super().__init__(recipe, data, self.rows(data), seed=seed, device=device, **how)
+
+    def rows(self, data: TrainData) -> np.ndarray:
+        """(n,) rows that epochs draw from: those that ``targets`` are of."""
+        return data.train
 
     def build(self, weights_dir: Path | None) -> nn.Module:
         """The recipe's network."""
@@ -61,13 +69,15 @@ class Learner(Training):
     def batch(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augmented images, and their (b, 14) labels."""
+        """Augmented images, and their (b, 14) labels, or those of the diseases to learn."""
         return self.augment(pixels, generator), self.targets[index]
 
     def objective(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """The recipe's loss of the logits."""
         with self.precision():
             logits = network(images)
+        if self._learnt is not None:
+            logits = logits.index_select(1, self._learnt)
         return self.loss(logits.float(), targets)
 
     def scores(self, pixels: Pixels) -> np.ndarray:

@@ -94,12 +94,32 @@ def bootstrap(
     Raises:
         ValueError: as `auroc`, and where ``patients`` does not have n entries.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"0 < level < 1, got {level}")
+    return _intervals(resampled(labels, scores, patients, resamples, seed), level)
+
+
+def resampled(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """AUROC of each column under each resample of `bootstrap`: (resamples, k), NaN if undefined.
+
+    With the same patients and ``seed`` the same patients are drawn, so that the differences
+    between two models' values are paired.
+
+    Raises:
+        ValueError: as `bootstrap`.
+    """
     truth, values = _checked(labels, scores)
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
     if patient.shape != (len(truth),):
         raise ValueError(f"patients must have shape ({len(truth)},), got {patient.shape}")
-    if resamples < 1 or not 0 < level < 1:
-        raise ValueError(f"resamples >= 1 and 0 < level < 1, got {resamples} and {level}")
+    if resamples < 1:
+        raise ValueError(f"resamples >= 1, got {resamples}")
     columns = [_Sorted(t, v) for t, v in zip(truth.T, values.T, strict=True)]
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK // max(1, len(truth)))
@@ -110,7 +130,7 @@ def bootstrap(
         )
         weights = counts[:, patient]
         drawn.append(np.stack([column.auroc(weights) for column in columns], axis=1))
-    return _intervals(np.concatenate(drawn), level)
+    return np.concatenate(drawn)
 
 
 def _multiplicities(rng: np.random.Generator, n: int, resamples: int) -> NDArray[np.int32]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,23 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn import checkpoint, models
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment import cut, to_float
 from cxrsearch.learn.device import amp_dtype, is_out_of_memory, pick_device, release_memory
 from cxrsearch.learn.model_card import ModelMeta, make_card, read_card, read_recipe
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.views import NONE, View, views
 from search.files import write_json
 
-__all__ = ["LoadedModel", "ModelMeta", "check_out", "load_model", "save_model"]
+__all__ = [
+    "LoadedModel",
+    "ModelMeta",
+    "check_out",
+    "load_model",
+    "read_splits",
+    "save_model",
+    "trial_model",
+    "whole_folder",
+]
 
 WEIGHTS, CARD, SPLITS = "model.safetensors", "model.json", "splits.json"
 
@@ -50,16 +61,39 @@ def check_out(folder: Path) -> None:
 
 
 def save_model(
-    folder: Path, model: nn.Module, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+    folder: Path,
+    model: nn.Module | Mapping[str, Tensor],
+    recipe: Recipe,
+    meta: ModelMeta,
+    splits: Path | None = None,
+    beside: Sequence[Path] = (),
 ) -> None:
     """Write a model folder, which is either there with all of its files or not at all.
 
     Args:
         folder: must not exist, or be empty.
-        model: a `models.Network`; its weights are saved as they are.
+        model: a `models.Network`, or the weights of one; they are saved as they are.
         recipe: what it was built from.
         meta: where it comes from.
         splits: the study's ``splits.json``, copied along so that `evaluate` finds its test part.
+        beside: further files to copy along.
+
+    Raises:
+        InputError: where ``folder`` holds something.
+    """
+    weights = model.state_dict() if isinstance(model, nn.Module) else model
+    with whole_folder(folder) as work:
+        checkpoint.save_tensors(work / WEIGHTS, weights)
+        write_json(work / CARD, make_card(recipe, meta))
+        if splits is not None:
+            shutil.copyfile(splits, work / SPLITS)
+        for file in beside:
+            shutil.copyfile(file, work / file.name)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` at the end, or vanishes on an error.
 
     Raises:
         InputError: where ``folder`` holds something.
@@ -70,10 +104,7 @@ def save_model(
         shutil.rmtree(leftover, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        checkpoint.save_tensors(work / WEIGHTS, model.state_dict())
-        write_json(work / CARD, make_card(recipe, meta))
-        if splits is not None:
-            shutil.copyfile(splits, work / SPLITS)
+        yield work
         work.chmod(0o755)
         work.replace(folder)
     except BaseException:
@@ -91,6 +122,7 @@ class LoadedModel:
         recipe: what it was built from.
         network: in evaluation mode, on ``device``.
         device: where it computes.
+        tta: test-time augmentation, as in `cxrsearch.learn.views`.
     """
 
     folder: Path
@@ -98,6 +130,12 @@ class LoadedModel:
     recipe: Recipe
     network: nn.Module
     device: torch.device
+    tta: str = NONE
+
+    @property
+    def parts(self) -> tuple[LoadedModel, ...]:
+        """The networks that a prediction takes: this one."""
+        return (self,)
 
     @property
     def frame(self) -> int:
@@ -110,17 +148,7 @@ class LoadedModel:
         Raises:
             InputError: where the file is damaged or of another split.
         """
-        path = self.folder / SPLITS
-        if not path.is_file():
-            return None
-        splits = Splits.load(path)
-        wanted = self.card["data"]["split_fingerprint"]
-        if splits.fingerprint != wanted:
-            raise InputError(
-                f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
-                "restore the file"
-            )
-        return splits
+        return read_splits(self.folder, self.card)
 
     def predict(
         self,
@@ -170,20 +198,49 @@ class LoadedModel:
         """(b, 14) probabilities, or None where memory ran out."""
         # On a CPU in float32, so that a model's scores are the same on every machine.
         kind = amp_dtype(self.device) if self.device.type == "cuda" else None
+        seen = views(self.tta, images.shape[1], self.recipe.crop)
         try:
-            batch = prepare(images, rows, self.recipe.crop, self.recipe.input_size)
-            grey = to_float(batch.to(self.device)).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, kind, enabled=kind is not None):
-                logits = self.network(grey)
-            return torch.sigmoid(logits.float()).cpu().numpy()
+                logits = [self.network(self._seen(images, rows, view)).float() for view in seen]
+            return torch.sigmoid(torch.stack(logits).mean(dim=0)).cpu().numpy()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
+    def _seen(self, images: np.ndarray, rows: np.ndarray, view: View) -> Tensor:
+        """(b, 1, H, W) of the images as the network takes them, in one view."""
+        batch = cut(images, rows, view.place, self.recipe.input_size).to(self.device)
+        grey = to_float(batch.flip(-1) if view.flipped else batch)
+        return grey.contiguous(memory_format=torch.channels_last)
 
-def load_model(folder: Path, device: str = "auto") -> LoadedModel:
+
+def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
+    """The parts of the data that the model in ``folder`` was trained on; None if not known.
+
+    Raises:
+        InputError: where the file is damaged or of another split.
+    """
+    path = folder / SPLITS
+    if not path.is_file():
+        return None
+    splits = Splits.load(path)
+    wanted = card["data"]["split_fingerprint"]
+    if splits.fingerprint != wanted:
+        raise InputError(
+            f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
+            "restore the file"
+        )
+    return splits
+
+
+def load_model(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedModel:
     """Read a model folder.
+
+    Args:
+        folder: as `save_model` wrote it.
+        device: where it is to compute.
+        tta: what it predicts the mean over; see `cxrsearch.learn.views`.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
@@ -193,15 +250,38 @@ def load_model(folder: Path, device: str = "auto") -> LoadedModel:
         raise InputError(f"{folder}: no such model folder; make one with `cxrsearch train`")
     card = read_card(folder / CARD)
     recipe = read_recipe(folder / CARD, card["recipe"])
-    state = _read_weights(folder / WEIGHTS)
+    where = pick_device(device)
+    network = _network(folder / WEIGHTS, recipe, where)
+    return LoadedModel(folder, card, recipe, network, where, tta)
+
+
+def trial_model(weights: Path, recipe: Recipe, frame: int, device: str = "auto") -> LoadedModel:
+    """The model that a trial's ``best.safetensors`` is, before there is a folder of it.
+
+    Args:
+        weights: the file.
+        recipe: the trial's.
+        frame: side of the square pictures that it was trained on.
+        device: where to compute.
+
+    Raises:
+        InputError: where the file is missing, damaged or does not fit.
+    """
+    card = make_card(recipe, ModelMeta(frame, data_fingerprint="", split_fingerprint=""))
+    where = pick_device(device)
+    return LoadedModel(weights.parent, card, recipe, _network(weights, recipe, where), where)
+
+
+def _network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Module:
+    """The network of ``recipe`` with the weights of a file, ready to predict."""
+    state = _read_weights(weights)
     # Built without content: its start would be thrown away, and takes seconds for VGG16.
     with torch.device("meta"):
         network: nn.Module = models.build_model(replace(recipe, init="none"))
-    _check_fit(folder / WEIGHTS, network.state_dict(), state)
+    _check_fit(weights, network.state_dict(), state)
     network.load_state_dict(state, assign=True)
-    where = pick_device(device)
-    network = network.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedModel(folder, card, recipe, network.eval().requires_grad_(False), where)
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

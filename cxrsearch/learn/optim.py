@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -123,6 +124,12 @@ class EMA:
         torch._foreach_lerp_([self._shadow[n] for n in weights], [*weights.values()], 1 - decay)
         if buffers:
             torch._foreach_copy_([self._shadow[n] for n in buffers], [*buffers.values()])
+
+    def network(self, model: nn.Module) -> nn.Module:
+        """A network like ``model`` over the average's own tensors: it follows every update."""
+        network = deepcopy(model)
+        network.load_state_dict(self._shadow, assign=True)
+        return network.eval().requires_grad_(False)
 
     @torch.no_grad()
     def swap(self, model: nn.Module) -> None:

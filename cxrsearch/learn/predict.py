@@ -10,7 +10,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ from cxrsearch.data.images import image_size, read_image, thumbnail
 from cxrsearch.data.read import folder_problem
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
-from cxrsearch.learn.model_folder import LoadedModel
+from cxrsearch.learn.ensemble_folder import Predictor
 from cxrsearch.learn.recipe import size_of
 from search.files import write_text
 
@@ -64,14 +64,25 @@ class Predictions:
 
 
 def predict_folder(
-    model: LoadedModel, folder: Path, on_progress: Callable[[int, int], None] | None = None
+    model: Predictor,
+    folder: Path,
+    on_progress: Callable[[int, int], None] | None = None,
+    only: Collection[str] | None = None,
 ) -> Predictions:
     """Predict for all images (PNG, JPEG, DICOM) below ``folder``, sorted by their paths.
+
+    Args:
+        model: what predicts.
+        folder: where the images lie, or folders of them.
+        on_progress: called with how many images are done, of how many.
+        only: the files wanted, as paths below ``folder``; all by default.
 
     Raises:
         InputError: where there is no such folder, or no image in it that can be used.
     """
-    files, notes = _files(Path(folder))
+    files, notes = image_files(Path(folder))
+    if only is not None:
+        files = tuple(file for file in files if file in set(only))
     names = image_names(files)
     smallest = smallest_side(model)
     scores: list[np.ndarray] = []
@@ -98,8 +109,12 @@ def predict_folder(
     return Predictions(tuple(kept), np.concatenate(scores), tuple(left_out), notes)
 
 
-def _files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Image files below ``folder``, as sorted paths, and notes."""
+def image_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Image files below ``folder``, as sorted paths, and notes.
+
+    Raises:
+        InputError: where there is no such folder, or no image in it that can be read here.
+    """
     if problem := folder_problem(folder):
         raise InputError(problem)
     files, notes = find_images(folder)
@@ -120,14 +135,23 @@ def image_names(files: Sequence[str]) -> tuple[str, ...]:
     return tuple(b if count[b] == 1 else f for b, f in zip(bases, files, strict=True))
 
 
-def smallest_side(model: LoadedModel) -> int:
+def smallest_side(model: Predictor) -> int:
     """Shorter side in pixels that an image needs for ``model``.
 
-    Its window, enlarged by at most `ENLARGED`, must fill what the network sees, and it has
-    `SMALLEST` or more. A model whose own images were smaller takes images as small as those.
+    Its window, enlarged by at most `ENLARGED`, must fill what the network sees (of an ensemble,
+    every network), and it has `SMALLEST` or more. A model whose own images were smaller takes
+    images as small as those.
     """
-    sides = zip(size_of(model.recipe.crop), size_of(model.recipe.input_size), strict=True)
-    needed = max(SMALLEST, *(seen * FRAME / window / ENLARGED for window, seen in sides))
+    needed = max(
+        SMALLEST,
+        *(
+            seen * FRAME / window / ENLARGED
+            for part in model.parts
+            for window, seen in zip(
+                size_of(part.recipe.crop), size_of(part.recipe.input_size), strict=True
+            )
+        ),
+    )
     own = model.card["pixels"].get("source_side")
     return int(min(needed, own if isinstance(own, int | float) else needed))
 
@@ -186,7 +210,7 @@ def write_competition(path: Path, predictions: Predictions) -> None:
         [name, *(f"{value:.6f}" for value in scores)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
     )
-    _write_csv(path, ["image", *DISEASES], rows)
+    write_csv(path, ["image", *DISEASES], rows)
 
 
 def write_tidy(path: Path, predictions: Predictions) -> None:
@@ -196,10 +220,15 @@ def write_tidy(path: Path, predictions: Predictions) -> None:
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
         for disease, value in zip(DISEASES, scores, strict=True)
     )
-    _write_csv(path, ["image", "disease", "probability"], rows)
+    write_csv(path, ["image", "disease", "probability"], rows)
 
 
-def _write_csv(path: Path, header: list[str], rows: Iterable[list[str]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table atomically.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

@@ -14,6 +14,11 @@ from typing import Any
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 
+PSEUDO = ("none", "hard", "soft", "calibrated", "mean_teacher")
+"""What a training makes of images without a label; see `cxrsearch.learn.pseudo`."""
+SELECTING = PSEUDO[1:4]
+"""Those that take a share of the images at each end of a teacher's scores."""
+
 RATIO_PREFIX = "ratio_"
 RATIO_NAMES = (*DISEASES, NO_FINDING.replace(" ", "_"))
 """What a ``ratio_<name>`` gene may be called after, in the order of `Recipe.ratios`."""
@@ -78,6 +83,29 @@ class Recipe:
     )
     label_smoothing: float = _gene(0.0, "label smoothing", low=0.0, high=0.5)
 
+    pseudo: str = _gene(
+        "none",
+        "images without a label (--pseudo): left aside; the share of each disease that a teacher "
+        "finds nearest to 0 and to 1, as 0 and 1 (hard), as its calibrated probability (soft), or "
+        "as 0 and 1 beyond a calibrated threshold (calibrated); or all of them, to agree with the "
+        "average of one's own weights on (mean_teacher)",
+        choices=PSEUDO,
+    )
+    pseudo_share: float = _gene(
+        0.05,
+        "share of the images without a label that is taken at each end, a disease",
+        above=0.0,
+        high=0.5,
+        acts={"pseudo": SELECTING},
+    )
+    pseudo_weight: float = _gene(
+        1.0,
+        "weight of a pseudo-label beside a label's 1; mean_teacher: of the disagreement",
+        above=0.0,
+        high=100.0,
+        acts={"pseudo": PSEUDO[1:]},
+    )
+
     crop: int | str = _gene(
         1024,
         "central window kept, in units of a 1024 frame: a side, or HEIGHTxWIDTH",
@@ -132,6 +160,15 @@ class Recipe:
         return cls(**given, ratios=ratios)
 
 
+MEAN_TEACHER_EMA = 0.99
+"""Decay of the average that a mean teacher is, where a recipe has none of its own."""
+
+
+def averaged(recipe: Recipe) -> float:
+    """The decay of the averaged weights; 0: there are none."""
+    return recipe.ema or (MEAN_TEACHER_EMA if recipe.pseudo == "mean_teacher" else 0.0)
+
+
 def size_of(value: int | str) -> tuple[int, int]:
     """Height and width of a ``crop`` or ``input_size``: ``224`` or ``"600x800"``.
 
@@ -150,7 +187,7 @@ def gene_limits() -> dict[str, dict[str, Any]]:
 
     Keys: ``choices`` (allowed values), ``low``/``high`` (inclusive), ``above`` (exclusive),
     ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``, ``acts`` (the value of
-    another gene without which this one does nothing).
+    another gene, or the values, without which this one does nothing).
     """
     limits: dict[str, dict[str, Any]] = {}
     for f in fields(Recipe):

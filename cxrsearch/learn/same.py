@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.recipe import Recipe, averaged, size_of
 
 DIGITS = 9
 """Significant digits by which numbers are told apart: rounding noise is no other recipe."""
@@ -23,13 +23,15 @@ def effective(recipe: Recipe) -> Recipe:
     idle: dict[str, Any] = {
         f.name: f.default
         for f in fields(Recipe)
-        for gene, value in f.metadata.get("acts", {}).items()
-        if getattr(recipe, gene) != value
+        for gene, values in f.metadata.get("acts", {}).items()
+        if getattr(recipe, gene) not in (values if isinstance(values, tuple) else (values,))
     }
     if recipe.train_seed >= 1:  # every image is drawn once an epoch, whatever the weights
         idle |= {"balance": Recipe.balance, "ratios": Recipe.ratios}
     if recipe.patience >= recipe.epochs - 1:  # the first epoch is always the best so far
         idle["patience"] = Recipe.patience
+    if recipe.pseudo == "mean_teacher":
+        idle["ema"] = averaged(recipe)
     return replace(recipe, **idle)
 
 

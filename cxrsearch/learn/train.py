@@ -34,6 +34,7 @@ from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.report import judge
 from cxrsearch.learn.session import Session
+from cxrsearch.learn.student import Student, student_settings
 from search.files import write_json
 from search.objective import Step, TrialError
 from search.seeds import derive
@@ -102,7 +103,7 @@ def train(
     """
     best = BestWeights(folder)
     session = Session(
-        Learner,
+        Learner if recipe.pseudo == "none" else Student,
         recipe,
         data,
         seed=seed,
@@ -113,6 +114,7 @@ def train(
         memory_share=memory_share,
         precision=precision,
         usable=lambda book: best.recover(book["best_epoch"]),
+        settings=student_settings(recipe, data),
     )
     run = _Run(session, best, measures)
     try:
@@ -210,7 +212,7 @@ class _Run:
 
     def _save(self) -> None:
         """Begin to write weights and checkpoint; what they name stays until both are there."""
-        self.session.save(first=self.best.write, then=self.best.forget_previous)
+        self.session.save(first=self.best.writer(), then=self.best.forget_previous)
         self._saved = len(self.book["curve"])
 
     def suspend(self) -> None:
@@ -225,7 +227,7 @@ class _Run:
 
     def _count(self, exposure: dict[str, float]) -> None:
         """Take an epoch's exposure into the mean over epochs."""
-        self.book["drawn"] += self.session.learner.sampler.images_per_epoch
+        self.book["drawn"] += self.session.learner.images_per_epoch
         done, mean = len(self.book["curve"]), self.book["exposure"]
         self.book["exposure"] = {
             name: (mean.get(name, 0.0) * done + share) / (done + 1)

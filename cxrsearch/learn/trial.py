@@ -14,6 +14,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.arrays import load_labels, save_labels
 from cxrsearch.learn.data import TrainData, make_data
+from cxrsearch.learn.pseudo import load_pseudo
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.same import identity
 from cxrsearch.learn.train import train
@@ -46,6 +47,7 @@ class TrialConfig:
         precision: as for `cxrsearch.learn.device.amp_dtype`.
         reuse: whether a trial whose recipe has been trained in the study is answered by that.
         spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
+        pseudo: a file of `cxrsearch.learn.pseudo.save_pseudo` about further images of the cache.
     """
 
     cache: Cache
@@ -62,6 +64,7 @@ class TrialConfig:
     precision: str = "auto"
     reuse: bool = True
     spare_bytes: int = 0
+    pseudo: Path | None = None
 
 
 class TrialObjective:
@@ -111,10 +114,11 @@ def load_trial_data(config: TrialConfig) -> TrainData:
         InputError: where files are missing or damaged, or the split is another one.
     """
     stamps = [path.stat().st_mtime_ns if path.exists() else None
-              for path in (config.splits_path, config.labels_path)]  # fmt: skip
+              for path in (config.splits_path, config.labels_path, config.pseudo)
+              if path is not None]  # fmt: skip
     key = (
         config.cache.path, config.splits_path, config.labels_path, config.split_fingerprint,
-        config.diseases, *stamps,
+        config.diseases, config.pseudo, *stamps,
     )  # fmt: skip
     if key not in _held:
         _held[key] = _load(config)
@@ -132,4 +136,5 @@ def _load(config: TrialConfig) -> TrainData:
             f"{config.split_fingerprint}; restore the file, or start a new study"
         )
     labels = load_labels(config.labels_path)
-    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes)
+    pseudo = None if config.pseudo is None else load_pseudo(config.pseudo)
+    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes, pseudo)

@@ -9,6 +9,7 @@ import pytest
 
 from cxrsearch.cli import main
 from cxrsearch.data.phantom import phantom_dataset, write_phantom
+from cxrsearch.learn.recipe import Recipe
 
 SPACE = """
 name: tiny
@@ -88,3 +89,26 @@ def finished_study(xrays: Path, tiny_space: Path, tmp_path_factory: pytest.TempP
         data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
     )
     return search(settings, tmp_path_factory.mktemp("studies") / "finished")
+
+
+@pytest.fixture(scope="module")
+def one_layer() -> Iterator[None]:
+    """What is called densenet121 is a network of one convolution, so that trials take no time."""
+    from torch import nn
+
+    from cxrsearch.learn import models
+    from cxrsearch.learn.stem import GreyStem
+
+    def build(recipe: Recipe, n_classes: int) -> models.Parts:
+        stem = GreyStem(nn.Conv2d(3, 4, 3, stride=8, bias=False))
+        pool = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        last = models.DropoutLinear(4, n_classes, 0.0)
+        net = nn.Sequential()
+        for name, part in (("stem", stem), ("pool", pool), ("classifier", last)):
+            net.add_module(name, part)
+        return models.Parts(net, [[stem]], "stem")
+
+    patch = pytest.MonkeyPatch()
+    patch.setitem(models.MODELS, "densenet121", build)
+    yield
+    patch.undo()

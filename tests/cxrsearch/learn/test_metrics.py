@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
-from cxrsearch.learn.metrics import auroc, bootstrap, mean_auroc
+from cxrsearch.learn.metrics import auroc, bootstrap, mean_auroc, resampled
 
 Array = np.ndarray[Any, Any]
 
@@ -228,3 +228,13 @@ def test_a_thousand_resamples_take_seconds() -> None:
 def test_no_torch_is_loaded() -> None:
     code = "import sys, cxrsearch.learn.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_two_scores_of_the_same_images_are_judged_on_the_same_resamples() -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, (40, 3))
+    scores, patients = rng.random((40, 3)), np.arange(40) // 2
+    one, again = (resampled(labels, s, patients, 50, seed=3) for s in (scores, 2 * scores))
+    assert np.array_equal(one, again)
+    ends = bootstrap(labels, scores, patients, 50, seed=3).diseases
+    assert ends == pytest.approx(np.quantile(one, [0.025, 0.975], axis=0).T)

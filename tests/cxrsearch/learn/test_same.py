@@ -17,6 +17,8 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"crop": "600X600", "input_size": 224}, {"crop": 600, "input_size": "224x224"}),
     ({"rotation": 5, "horizontal_flip": 0}, {"rotation": 5.0, "horizontal_flip": False}),
     ({"lr": 0.1 + 0.2}, {"lr": 0.3}),
+    ({"pseudo": "none", "pseudo_share": 0.2, "pseudo_weight": 3.0}, {}),
+    ({"pseudo": "mean_teacher", "pseudo_share": 0.2}, {"pseudo": "mean_teacher", "ema": 0.99}),
 ]
 OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "sgd"}),
@@ -26,6 +28,9 @@ OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"train_seed": 0.9, "balance": 0.7}, {"train_seed": 0.9}),
     ({"train_seed": 0.9, "ratio_Mass": 3.0}, {"train_seed": 0.9}),
     ({"epochs": 5, "patience": 3}, {"epochs": 5}),
+    ({"pseudo": "soft", "pseudo_share": 0.2}, {"pseudo": "soft"}),
+    ({"pseudo": "mean_teacher", "pseudo_weight": 3.0}, {"pseudo": "mean_teacher"}),
+    ({"pseudo": "hard"}, {"pseudo": "calibrated"}),
     ({"input_size": "224x225"}, {"input_size": "225x224"}),
     ({"schedule": "constant", "warmup": 0.2}, {"schedule": "constant", "warmup": 0.1}),
 ]
@@ -48,10 +53,17 @@ def test_recipes_that_differ_in_a_gene_that_acts_differ(
 def test_every_gene_counts_where_it_acts() -> None:
     acting = {"train_seed": 0.5, "epochs": 9}
     for name, limits in gene_limits().items():
-        base = Recipe.from_params({**acting, **limits.get("acts", {})})
+        acts = {parent: values[0] for parent, values in _acts(limits).items()}
+        base = Recipe.from_params({**acting, **acts})
         other = _another(limits, getattr(base, name, 1.0))
-        changed = Recipe.from_params({**acting, **limits.get("acts", {}), name: other})
+        changed = Recipe.from_params({**acting, **acts, name: other})
         assert identity(base) != identity(changed), name
+
+
+def _acts(limits: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The values of other genes with which a gene acts."""
+    acts = limits.get("acts", {})
+    return {k: v if isinstance(v, tuple) else (v,) for k, v in acts.items()}
 
 
 def _another(limits: dict[str, Any], value: Any) -> Any:
@@ -67,8 +79,8 @@ def _another(limits: dict[str, Any], value: Any) -> Any:
 def test_genes_that_only_act_with_another_name_one_of_its_choices() -> None:
     limits = gene_limits()
     for name, gene in limits.items():
-        for parent, value in gene.get("acts", {}).items():
-            assert value in limits[parent]["choices"], name
+        for parent, values in _acts(gene).items():
+            assert set(values) <= set(limits[parent]["choices"]), name
 
 
 def test_what_acts_is_left_as_it_is() -> None:

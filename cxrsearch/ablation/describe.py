@@ -1,0 +1,64 @@
+"""What an ablation is going to do, for people: arms, compute, hours."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from cxrsearch.ablation.arms import ARMS
+from cxrsearch.ablation.design import Ready
+from cxrsearch.errors import InputError
+from cxrsearch.kinds import kind_of, trial_seconds
+from cxrsearch.prepare import trials_at_once
+from cxrsearch.stopwatches import TimingError, timed
+from cxrsearch.terminal import counts_table, to_text
+from search.cores import threads_of
+
+
+def describe_ablation(ready: Ready) -> str:
+    """Data, arms and what is held equal, of an ablation that is about to start."""
+    plan, prepared = ready.plan, ready.prepared
+    recipe, data = plan.recipe, prepared.dataset
+    table = Table(box=None)
+    for column in ("arm", "what it does"):
+        table.add_column(column, overflow="fold")
+    for name in plan.arms:
+        table.add_row(name, ARMS[name].sentence)
+    start = "without ImageNet weights" if recipe.init == "none" else f"from {recipe.init}"
+    lines = [
+        f"data: {data.label}, {len(data.names)} labelled images of "
+        f"{len(set(data.patients.tolist()))} patients",
+        to_text(counts_table(prepared.counts)),
+        f"baseline: {recipe.model} at {recipe.input_size}, {start}; searched: {plan.space['name']}",
+        f"held equal: {plan.images:,} image-steps an arm and seed ({recipe.epochs} epochs of "
+        f"{plan.train_images:,} images), pre-training and search included",
+        f"cells: {len(plan.arms)} arms x {plan.seeds} seeds = {ready.cells}",
+        to_text(table),
+        f"judged by: {', '.join(ready.diseases)}",
+    ]
+    lines += [f"left out: {ARMS[name].title}: {why}" for name, why in ready.left_out.items()]
+    return "\n".join([*lines, *(f"note: {note}" for note in prepared.notes)])
+
+
+def describe_time(ready: Ready) -> str:
+    """What ``--dry-run`` prints: a timed step, and the hours of all cells.
+
+    Raises:
+        InputError: where not one step could be timed.
+    """
+    plan, settings = ready.plan, ready.prepared.settings
+    recipe, at_once = plan.recipe, trials_at_once(settings)
+    kind, device = kind_of(recipe), "cuda" if settings.gpus else "cpu"
+    each = min(at_once, max(1, int(1 / settings.gpus + 1e-4))) if settings.gpus else at_once
+    try:
+        steps, _ = timed({kind: recipe}, each, threads_of(settings.cpus), device)
+    except TimingError as error:
+        raise InputError(
+            f"no training step could be timed with {each} at once ({error})"
+        ) from error
+    splits = ready.prepared.splits
+    cell = trial_seconds(recipe, steps, len(splits.train), len(splits.val_seed))
+    return (
+        f"one image-step: {steps[kind] * 1000:.1f} ms; one cell: about {cell / 60:.1f} min; all "
+        f"{ready.cells}: about {cell * ready.cells / at_once / 3600:.2f} h with {at_once} at once\n"
+        "dry run: everything checked, nothing written but the image cache"
+    )

@@ -1,0 +1,149 @@
+"""What is asked of an ablation, checked, and the plan that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cxrsearch.ablation.arms import ARMS, BASELINE
+from cxrsearch.ablation.plan import Plan, baseline_of, narrowed
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.prepare import Prepared, prepare
+from cxrsearch.settings import Settings
+from cxrsearch.sharing import OnNote
+from search.errors import did_you_mean
+from search.space import SearchSpace
+
+MOST_SEEDS, MOST_TRIALS = 100, 1000
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is asked of an ablation beside the data and how it runs.
+
+    Args:
+        arms: names out of `ARMS`; None: all that can be had.
+        seeds: how often each arm is trained.
+        epochs: the budget, in passes of the baseline over the training part; None: its point's.
+        input_size: what the network sees; None: the point's.
+        search_trials: trials of an arm that searches.
+    """
+
+    arms: tuple[str, ...] | None = None
+    seeds: int = 5
+    epochs: int | None = None
+    input_size: str | None = None
+    search_trials: int = 8
+
+    def check(self) -> None:
+        """Raise one `InputError` that names everything that cannot work."""
+        problems = [
+            f"--arms {name}: there is no such arm{did_you_mean(name, ARMS)}; one of "
+            f"{', '.join(ARMS)}"
+            for name in self.arms or ()
+            if name not in ARMS
+        ]
+        limits = {"seeds": (1, MOST_SEEDS), "search_trials": (2, MOST_TRIALS)}
+        problems += [
+            f"--{name.replace('_', '-')} {getattr(self, name)}: must be from {low} to {high:,}"
+            for name, (low, high) in limits.items()
+            if not low <= getattr(self, name) <= high
+        ]
+        if self.arms is not None and not set(self.arms) - {BASELINE}:
+            problems.append(f"--arms: give at least one arm beside the {BASELINE}")
+        if problems:
+            raise InputError(problems)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An ablation that may start."""
+
+    prepared: Prepared
+    plan: Plan
+    diseases: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def cells(self) -> int:
+        """How many trainings of an arm there are."""
+        return len(self.plan.arms) * self.plan.seeds
+
+
+def prepare_ablation(
+    settings: Settings, design: Design, on_note: OnNote = lambda line: None
+) -> Ready:
+    """Check everything, build the cache, and lay out the budget.
+
+    Args:
+        settings: data and how it runs; what concerns a search's sampler is set here.
+        design: arms, seeds and budget.
+        on_note: told of the measurement of how many cells to run side by side.
+
+    Raises:
+        InputError: naming every problem found.
+    """
+    design.check()
+    asked = len(design.arms or ARMS) * design.seeds
+    settings = replace(
+        settings, sampler="random", trials=asked, early_stopping=False, reuse=False,
+        keep_checkpoints="none",
+    )  # fmt: skip
+    found: dict[str, Any] = {}
+
+    def narrow(space: SearchSpace) -> SearchSpace:
+        found.update(baseline_of(space, design.epochs, design.input_size))
+        return narrowed(space, found)
+
+    prepared = prepare(settings, on_note, narrow)
+    images = len(prepared.splits.train)
+    plan = Plan(
+        arms=(), seeds=design.seeds, baseline=found, images=found["epochs"] * images,
+        train_images=images, search_trials=design.search_trials, space=prepared.space.to_dict(),
+        seed=settings.seed,
+    )  # fmt: skip
+    plan, left_out = _with_arms(plan, design.arms)
+    diseases = judged_diseases(prepared.counts, prepared.settings.diseases)
+    total = len(plan.arms) * plan.seeds
+    prepared = replace(prepared, settings=replace(prepared.settings, trials=total))
+    return Ready(prepared, plan, diseases, left_out)
+
+
+def _with_arms(plan: Plan, asked: Sequence[str] | None) -> tuple[Plan, dict[str, str]]:
+    """The plan with the arms that can be had, and why the others cannot.
+
+    Raises:
+        InputError: where one of those that were named cannot be had.
+    """
+    wanted = [name for name in ARMS if asked is None or name in asked or name == BASELINE]
+    missing = {name: why for name in wanted if (why := ARMS[name].missing(plan)) is not None}
+    if asked is not None and missing:
+        raise InputError([f"--arms {name}: {why}" for name, why in missing.items()])
+    return replace(plan, arms=tuple(name for name in wanted if name not in missing)), missing
+
+
+def judged_diseases(
+    counts: Mapping[str, Mapping[str, int]], asked: Sequence[str]
+) -> tuple[str, ...]:
+    """The diseases of ``asked`` with positives to train on, to choose by and to judge by.
+
+    The mean of every arm is over these alone, on validation and on test, so that no arm is
+    judged by a disease that another could not choose by.
+
+    Raises:
+        InputError: where there is none.
+    """
+    parts = ("train", "val", "val_seed", "test")
+    found = tuple(
+        name
+        for name in DISEASES
+        if name in asked
+        and all(0 < counts[part].get(name, 0) < counts[part]["images"] for part in parts)
+    )
+    if not found:
+        raise InputError(
+            "no disease has positives in the training, validation and test part; give more data"
+        )
+    return found

@@ -1,0 +1,97 @@
+"""The searching arms: a whole search inside one cell, within the cell's budget."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from cxrsearch.ablation.cell import Cell
+from cxrsearch.ablation.plan import SEARCHED_SHARE, image_steps
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.train import train
+from search.budget import Budget
+from search.files import write_text
+from search.objective import Outcome, Step, Steps, Task, TrialError
+from search.places import HISTORY
+from search.serial import run_serial
+from search.space import SearchSpace
+from search.study import Study, StudyConfig
+
+FOLDER, MADE = "search", "made"
+
+
+def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
+    """Search within `SEARCHED_SHARE` of the cell's budget, and return the best trial's recipe.
+
+    Each trial has the same image-steps, whatever share of the images its recipe draws. The
+    trials are a study of their own below the cell's folder, which a cell that was cut off goes
+    on with.
+
+    Yields:
+        a step a trial: the best value so far.
+
+    Raises:
+        TrialError: where no trial came to a value.
+    """
+    trials = cell.plan.search_trials
+    each = cell.images * SEARCHED_SHARE / trials
+    objective = _ShortTrial(cell, each)
+    with _opened(cell, sampler) as study:
+        for count in range(1, trials + 1):
+            run_serial(study, objective, Budget(trials=count))
+            found = study.best()
+            if found is not None:
+                yield cell.step(count, float(found.values[0]))
+        best = study.best()
+        if best is None:
+            last = study.trials()[-1].user_attrs
+            why = f"{last.get('reason')}: {last.get('detail', '')}"
+            raise TrialError("crash", f"no trial of the search came to a value; the last: {why}")
+        recipe = Recipe.from_params(best.user_attrs["params"])
+    cell.advance(trials)
+    used = cell.allotted(recipe, each)
+    cell.count(trials * image_steps(used, cell.plan.train_images, cell.recipe))
+    return recipe
+
+
+def _opened(cell: Cell, sampler: str) -> Study:
+    """The cell's own study, made or gone on with."""
+    folder: Path = cell.folder / FOLDER
+    if (folder / MADE).exists():
+        return Study.open(folder)
+    for left in folder.glob(f"{HISTORY}*"):  # of a cell that was killed while it made its study
+        left.unlink()
+    options: dict[str, Any] = {}
+    if sampler == "genetic":  # a population that has offspring within the few trials
+        options = {"population_size": max(2, cell.plan.search_trials // 3)}
+    config = StudyConfig(
+        name=f"{cell.folder.name}-{sampler}",
+        sampler=sampler,
+        seed=cell.seed_of("search"),
+        sampler_options=options,
+        n_trials=cell.plan.search_trials,
+    )
+    space = SearchSpace.from_dict(dict(cell.plan.space), "ablation")
+    study = Study.create(folder, space, config)
+    write_text(folder / MADE, "")
+    return study
+
+
+class _ShortTrial:
+    """A trial of the search: a recipe, trained for so many image-steps, by its validation AUROC."""
+
+    def __init__(self, cell: Cell, images: float) -> None:
+        self.cell, self.images = cell, images
+
+    def __call__(self, task: Task) -> Steps:
+        cell, config = self.cell, self.cell.config
+        recipe = cell.allotted(Recipe.from_params(task.params), self.images)
+        result = yield from train(
+            recipe, cell.data, seed=task.seed, folder=task.folder, device=config.device,
+            threads=config.threads, weights_dir=config.weights_dir, resamples=1,
+            memory_share=config.memory_share, precision=config.precision,
+        )  # fmt: skip
+        for left in task.folder.glob("*.safetensors"):
+            left.unlink()
+        return Outcome(value=result.value, attrs=result.attrs)

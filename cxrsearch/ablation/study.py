@@ -1,0 +1,192 @@
+"""The ablation as a study: prepared, run, gone on with, and judged when all of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cxrsearch import experiment
+from cxrsearch.ablation.arms import ARMS, BASELINE
+from cxrsearch.ablation.design import Ready
+from cxrsearch.ablation.objective import CellObjective, cells
+from cxrsearch.ablation.plan import Plan
+from cxrsearch.ablation.verdict import write_verdict
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.learn.trial import TrialConfig
+from cxrsearch.prepare import Prepared
+from cxrsearch.progress import Progress
+from cxrsearch.settings import PHANTOM, Settings
+from cxrsearch.sharing import OnNote
+from cxrsearch.study_folder import (
+    ABLATION,
+    load_study,
+    new_folder,
+    read_study_yaml,
+    study_yaml,
+    trial_config,
+)
+from search.budget import ELAPSED, parse_duration
+from search.files import write_text
+from search.lock import driver_alive
+from search.record import ENDED, read_study
+from search.study import Study, StudyConfig
+
+
+def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Write the study folder, run every cell and judge them.
+
+    Returns:
+        the verdict.
+
+    Raises:
+        InputError: where a study is in ``folder``, or another is about to be made there.
+        KeyboardInterrupt: after a clean stop; `resume` goes on.
+    """
+    prepared, plan = ready.prepared, ready.plan
+    new_folder(prepared.settings, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if driver_alive(folder):
+        raise InputError(f"--study {folder}: another study is starting there; name another folder")
+    prepared.splits.save(folder / "splits.json")
+    for left in folder.glob("history.db*"):  # of a start that was killed before its first trial
+        left.unlink()
+    experiment.write_labels(prepared, folder)
+    config = StudyConfig(name=folder.resolve().name, sampler="random", seed=plan.seed)
+    study = Study.create(folder, cells(plan), config, prepared.settings.storage)
+    try:
+        study.set("target_trials", ready.cells)
+        study.set("data_fingerprint", prepared.dataset.fingerprint)
+        study.set("split_fingerprint", prepared.splits.fingerprint)
+        ablation = {**plan.to_dict(), "diseases": list(ready.diseases),
+                    "left_out": dict(ready.left_out)}  # fmt: skip
+        write_text(folder / "study.yaml", study_yaml(prepared, **{ABLATION: ablation}))
+        _run(study, prepared, plan, ready.diseases, progress, prepared.settings.seconds)
+    finally:
+        study.close()
+    return judge(folder)
+
+
+def resume(
+    folder: Path, progress: Progress | None = None, on_note: OnNote = lambda line: None,
+    **changes: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Go on with an ablation: cells that were cut off, then new ones, then the verdict.
+
+    Args:
+        folder: the study's.
+        progress: shows how far it is.
+        on_note: told what a measurement of ``auto`` comes to.
+        changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...).
+
+    Raises:
+        InputError: where the data are not those that it was made with.
+    """
+    settings, prepared = load_study(folder, on_note, ablation=True, **changes)
+    kept = read_study_yaml(folder)[ABLATION]
+    diseases = tuple(kept.pop("diseases", ()))
+    kept.pop("left_out", None)
+    plan = Plan.from_dict(kept)
+    study = Study.open(folder, settings.storage)
+    try:
+        counts = study.counts()
+        if sum(counts[state] for state in ENDED) < (study.get("target_trials") or 0):
+            experiment.write_labels(prepared, folder)
+            seconds = settings.seconds
+            if changes.get("time_budget"):
+                seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(changes["time_budget"])
+            _run(study, prepared, plan, diseases, progress, seconds)
+    finally:
+        study.close()
+    return judge(folder)
+
+
+def _run(
+    study: Study, prepared: Prepared, plan: Plan, diseases: tuple[str, ...],
+    progress: Progress | None, seconds: float | None,
+) -> None:  # fmt: skip
+    config: TrialConfig = replace(trial_config(study.folder, prepared), diseases=diseases)
+    experiment.run(study, prepared.settings, CellObjective(config, plan), progress, seconds)
+
+
+def judge(folder: Path) -> dict[str, Any]:
+    """The verdict of a study all of whose cells have ended; written where it isn't yet.
+
+    Raises:
+        InputError: where cells are left to train.
+    """
+    record = read_study(folder)
+    kept = read_study_yaml(folder)
+    ended = sum(trial.state.is_finished() for trial in record.trials)
+    target = int(record.attrs.get("target_trials") or 0)
+    if ended < target:
+        raise InputError(
+            f"{folder}: {ended} of {target} cells have ended; the test part is judged when all "
+            f"have. `cxrsearch ablate --study {folder}` goes on"
+        )
+    ablation = dict(kept[ABLATION])
+    diseases, left_out = ablation.pop("diseases"), ablation.pop("left_out")
+    plan = Plan.from_dict(ablation)
+    return write_verdict(record, plan, _about(kept, plan, diseases, left_out))
+
+
+def differences(folder: Path, asked: Mapping[str, Any]) -> list[str]:
+    """What the ablation in ``folder`` was made with where ``asked`` says otherwise.
+
+    Args:
+        folder: the study's.
+        asked: options of the command by name, those that were given.
+
+    Raises:
+        InputError: where it is no ablation.
+    """
+    kept = read_study_yaml(folder)
+    if ABLATION not in kept:
+        raise InputError(f"{folder}: a search, not an ablation; name another folder with --study")
+    plan = Plan.from_dict(
+        {k: v for k, v in kept[ABLATION].items() if k not in ("diseases", "left_out")}
+    )
+    design = {"seeds": plan.seeds, "search_trials": plan.search_trials,
+              "epochs": plan.recipe.epochs, "input_size": str(plan.recipe.input_size),
+              "arms": ",".join(name for name in plan.arms if name != BASELINE)}  # fmt: skip
+    known = {**kept["settings"], **design}
+    fresh = Settings(**{k: v for k, v in asked.items() if k not in design}).with_absolute_paths()
+    wanted = {name: design_value(name, value) if name in design else getattr(fresh, name)
+              for name, value in asked.items()}  # fmt: skip
+    return [
+        f"--{name.replace('_', '-')} {known[name]}, not {value}"
+        for name, value in wanted.items()
+        if value != known[name]
+    ]
+
+
+def design_value(name: str, value: Any) -> Any:
+    """An option of the design as `differences` compares it: arms in their own order."""
+    if name != "arms":
+        return value
+    named = {part.strip() for part in str(value).split(",")}
+    return ",".join([arm for arm in ARMS if arm in named and arm != BASELINE]
+                    + sorted(named - set(ARMS)))  # fmt: skip
+
+
+def _about(
+    kept: Mapping[str, Any], plan: Plan, diseases: Sequence[str], left_out: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the verdict says of the data and of what was held equal."""
+    recipe = plan.recipe
+    return {
+        "data": kept["data"]["source"],
+        "phantom": kept["settings"]["data"] == PHANTOM,
+        "init": recipe.init,
+        "model": recipe.model,
+        "input_size": str(recipe.input_size),
+        "epochs": recipe.epochs,
+        "space": kept["space"]["name"],
+        "split": kept["splits"]["fingerprint"],
+        "seed": plan.seed,
+        "diseases": list(diseases),
+        "diseases_left_out": [name for name in DISEASES if name not in diseases],
+        "arms_left_out": dict(left_out),
+    }

@@ -1,0 +1,192 @@
+"""From the cells of a study to its verdict: ``verdict.json``, and the looks that it cost.
+
+All choices were made on validation when this runs: epochs, recipes and members, each within its
+cell. Here the test labels are joined to the stored outputs for the first time. It is done once all
+cells have ended, and each arm counts as one look at the test part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from cxrsearch.ablation.arms import ARMS, BASELINE
+from cxrsearch.ablation.cell import SCORES
+from cxrsearch.ablation.judging import LEVEL, RESAMPLES, Judged, judge_arms
+from cxrsearch.ablation.objective import ARM, REPEAT
+from cxrsearch.ablation.plan import Plan
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.learn.arrays import load_arrays, load_labels
+from cxrsearch.learn.evaluate import read_looks, record_look
+from search.files import write_json
+from search.record import StudyRecord
+from search.seeds import derive
+
+VERDICT = "verdict.json"
+
+
+def write_verdict(record: StudyRecord, plan: Plan, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge the study's cells on the test part, count the looks, and write ``verdict.json``.
+
+    Args:
+        record: the study's history, all of its cells ended.
+        plan: what was held equal.
+        about: what is said of the data beside the figures; see `cxrsearch.ablation.study`.
+
+    Returns:
+        what was written.
+
+    Raises:
+        InputError: where no cell of the baseline is there to compare with.
+    """
+    found = _Cells.read(record)
+    if not found.test.get(BASELINE):
+        raise InputError(
+            f"{record.folder}: no cell of the baseline ended well, so there is nothing to compare "
+            f"with; `cxrsearch status {record.folder}` says why"
+        )
+    columns = [DISEASES.index(name) for name in about["diseases"]]
+    seed = derive(plan.seed, "verdict")
+    judged = judge_arms(found.labels, found.patients, found.test, columns, BASELINE, seed=seed)
+    arms = [_arm(name, plan, found, judged.get(name)) for name in plan.arms]
+    verdict = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **about,
+        "arms": arms,
+        "seeds": plan.seeds,
+        "budget": {"image_steps": plan.images, "search_trials": plan.search_trials,
+                   "train_images": plan.train_images},
+        "test": {"images": len(found.labels), "patients": len(np.unique(found.patients)),
+                 "positives": {d: int(found.labels[:, i].sum()) for i, d in enumerate(DISEASES)}},
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+    }  # fmt: skip
+    _count_looks(record.folder, verdict)
+    verdict["looks"] = len(read_looks(record.folder))
+    strict: dict[str, Any] = _plain(verdict)
+    write_json(record.folder / VERDICT, strict)
+    return strict
+
+
+class _Cells:
+    """The stored outputs of all cells, and the labels of the test images."""
+
+    def __init__(self, record: StudyRecord) -> None:
+        self.trials: dict[str, list[FrozenTrial]] = defaultdict(list)
+        self.test: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
+        self.labels = np.zeros((0, len(DISEASES)), np.uint8)
+        self.patients = np.zeros(0, np.str_)
+        for trial in record.trials:
+            self.trials[str(trial.params[ARM])].append(trial)
+
+    @classmethod
+    def read(cls, record: StudyRecord) -> _Cells:
+        found = cls(record)
+        names, labels, patients = load_labels(record.folder / "labels.npz")
+        row_of = {str(name): row for row, name in enumerate(names)}
+        seen: np.ndarray | None = None
+        for arm, trials in found.trials.items():
+            for trial in trials:
+                if trial.state != TrialState.COMPLETE:
+                    continue
+                path = record.folder / "trials" / str(trial.number) / SCORES
+                arrays = load_arrays(path, ("test", "test_names"))
+                seen = arrays["test_names"] if seen is None else seen
+                if not np.array_equal(seen, arrays["test_names"]):
+                    raise InputError(f"{path}: other test images than the other cells; restore it")
+                found.test[arm][int(trial.params[REPEAT])] = arrays["test"]
+        if seen is not None:
+            rows = [row_of[str(name)] for name in seen]
+            found.labels, found.patients = labels[rows], patients[rows]
+        return found
+
+
+def _arm(name: str, plan: Plan, found: _Cells, judged: Judged | None) -> dict[str, Any]:
+    """What verdict.json says of one arm."""
+    trials = found.trials.get(name, [])
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    attrs = [t.user_attrs for t in complete]
+    failed = [
+        f"repeat {t.params[REPEAT]}: {t.user_attrs.get('reason')}: {t.user_attrs.get('detail', '')}"
+        for t in trials
+        if t.state == TrialState.FAIL
+    ]
+    entry: dict[str, Any] = {
+        "name": name,
+        "title": ARMS[name].title,
+        "sentence": ARMS[name].sentence,
+        "cells": len(complete),
+        "failed": failed,
+        "image_steps": float(np.mean([a["images_seen"] for a in attrs])) if attrs else None,
+        "seconds": float(np.mean([_seconds(t) for t in complete])) if attrs else None,
+        "validation": float(np.mean([t.values[0] for t in complete])) if attrs else None,
+        "notes": sorted({note for a in attrs for note in a.get("notes", ())}),
+        "answer": "failed" if judged is None else answer(name, judged),
+    }
+    return entry if judged is None else entry | _figures(judged)
+
+
+def _figures(judged: Judged) -> dict[str, Any]:
+    diseases = judged.diseases or {}
+    return {
+        "test": {
+            "mean": judged.mean, "interval": judged.interval, "by_seed": judged.by_seed,
+        },
+        "difference": {
+            "value": judged.difference, "interval": judged.own,
+            "simultaneous": judged.simultaneous, "repeats": len(judged.repeats),
+        },
+        "diseases": {
+            DISEASES[column]: {"auroc": value, "difference": difference, "interval": interval}
+            for column, (value, difference, interval) in diseases.items()
+        },
+    }  # fmt: skip
+
+
+def answer(name: str, judged: Judged) -> str:
+    """``helped`` or ``hurt`` where the interval for all arms together lies beside 0."""
+    low, high = judged.simultaneous
+    if name == BASELINE:
+        return "baseline"
+    return "helped" if low > 0 else "hurt" if high < 0 else "unclear"
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return sum(float(end) - float(start) for _, start, end in trial.user_attrs.get("spans", []))
+
+
+def _count_looks(folder: Path, verdict: Mapping[str, Any]) -> None:
+    """Count a look for each arm; none twice where this is done again on the same cells."""
+    counted = {str(look.get("model")) for look in read_looks(folder)}
+    for arm in verdict["arms"]:
+        model = f"ablation: {arm['name']}, {arm['cells']} cells"
+        if "test" not in arm or model in counted:
+            continue
+        look = {
+            "time": verdict["written"], "model": model, "study": str(folder.resolve()),
+            "trial": None,
+            "data": verdict["data"], "part": "test", "n_images": verdict["test"]["images"],
+            "n_patients": verdict["test"]["patients"], "mean": arm["test"]["mean"],
+            "interval": list(arm["test"]["interval"]),
+            "auroc": {d: v["auroc"] for d, v in arm["diseases"].items()}, "intervals": {},
+        }  # fmt: skip
+        record_look(None, folder, look)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as strict JSON has it: no NaN, no tuples."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,117 @@
+"""The command that asks which system helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch import cli_options
+from cxrsearch.cli_options import FOLDER, example
+from cxrsearch.errors import quoted
+
+DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials")
+RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
+           "storage", "cache")  # fmt: skip
+"""What may be another when a study goes on."""
+
+_DESIGN = [
+    click.option("--study", type=FOLDER, required=True,
+                 help="Study folder; one that is there already is gone on with."),
+    click.option("--arms", metavar="A,B,...",
+                 help="Arms beside the baseline. [default: all that can be had]"),
+    click.option("--seeds", type=int, default=5, show_default=True,
+                 help="How often each arm is trained, each time with another seed."),
+    click.option("--epochs", type=int, help="Budget of each arm, in passes of the baseline over "
+                 "the training part. [default: the space's first point's]"),
+    click.option("--input-size", metavar="N|HxW",
+                 help="What the network sees. [default: the space's first point's]"),
+    click.option("--search-trials", type=int, default=8, show_default=True,
+                 help="Trials of an arm that searches."),
+    click.option("--space", metavar="NAME|FILE", help="Its first known-good point, with nothing "
+                 "added, is the baseline, and its genes are what is searched. Default: quick, or "
+                 "report where there is a GPU and real data."),
+    click.option("--seed", type=int, default=0, show_default=True,
+                 help="Of the split, which stays, and of the repeats."),
+    click.option("--weights-dir", metavar="DIR",
+                 help="Folder with pretrained weights under torchvision's file names."),
+    click.option("--time-budget", metavar="TIME",
+                 help="Stop after so long; the same command goes on."),
+    click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "
+                 "default: SQLite in the study folder."),
+    click.option("--dry-run", is_flag=True,
+                 help="Check everything, show arms and compute, time one step; run nothing."),
+]  # fmt: skip
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch ablate --study results/verdict --input-size 32 --epochs 6",
+        "cxrsearch ablate --data my-xrays --study results/verdict --dry-run",
+        "cxrsearch ablate --data my-xrays --study results/verdict --arms crop,augmentation",
+        "cxrsearch ablate --study results/verdict     # goes on, or judges again",
+    )
+)
+@cli_options.options(_DESIGN)
+@cli_options.data_options
+@cli_options.run_options
+@click.pass_context
+def ablate(context: click.Context, /, study: Path, dry_run: bool, **given: Any) -> None:
+    """Judge which system helps: arms at equal compute, with repeated seeds.
+
+    Every arm has the same image-steps in all, pre-training and search included. Choices are made
+    on validation; differences to the baseline are judged on the test part, paired over patients
+    and seeds, once all cells are there. Writes STUDY/verdict.html.
+    """
+    from cxrsearch.ablation.study import resume
+    from cxrsearch.show.verdict import verdict_page, verdict_text
+
+    default = click.core.ParameterSource.DEFAULT
+    said = {name: value for name, value in given.items()
+            if context.get_parameter_source(name) is not default}  # fmt: skip
+    if (study / "study.yaml").exists():
+        _check_same(study, said)
+        if dry_run:
+            click.echo(f"{study}: there already; without --dry-run it goes on")
+            return
+        resume(study, on_note=click.echo, **{k: v for k, v in said.items() if k in RUNNING})
+    elif not _begin(study, given, dry_run):
+        return
+    click.echo(verdict_text(study))
+    click.echo(f"page: {verdict_page(study, study / 'verdict.html')}")
+
+
+def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
+    """Run a new study; False for a dry run."""
+    from cxrsearch.ablation.describe import describe_ablation, describe_time
+    from cxrsearch.ablation.design import Design, prepare_ablation
+    from cxrsearch.ablation.study import start
+    from cxrsearch.settings import Settings
+    from cxrsearch.study_folder import new_folder
+
+    arms = given["arms"]
+    names = None if arms is None else tuple(n.strip() for n in arms.split(",") if n.strip())
+    design = Design(**{name: given[name] for name in DESIGN} | {"arms": names})
+    settings = Settings(**{name: v for name, v in given.items() if name not in DESIGN}, trials=1)
+    new_folder(settings, study)
+    ready = prepare_ablation(settings, design, click.echo)
+    click.echo(describe_ablation(ready))
+    if dry_run:
+        click.echo(describe_time(ready))
+        return False
+    click.echo(f"study: {study}   (how far it is: cxrsearch status {quoted(study)})")
+    start(ready, study)
+    return True
+
+
+def _check_same(study: Path, said: dict[str, Any]) -> None:
+    """Refuse options that the study in ``study`` was not made with."""
+    from cxrsearch.ablation.study import differences
+    from cxrsearch.errors import InputError
+
+    if found := differences(study, {k: v for k, v in said.items() if k not in RUNNING}):
+        raise InputError(
+            f"--study {study}: made with {'; '.join(found)}; leave those options out to go on "
+            "with it, or name another folder"
+        )

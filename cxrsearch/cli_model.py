@@ -1,0 +1,85 @@
+"""Commands that make a model, judge it and use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch import cli_options
+from cxrsearch.cli_options import FOLDER, STUDY, example
+from cxrsearch.errors import quoted
+
+_TTA = click.option(
+    "--tta",
+    type=click.Choice(("none", "flip", "ten-crop")),
+    default="none",
+    show_default=True,
+    help="Test-time augmentation: the mean of the logits over the mirror image too, or over the "
+    "corners and the centre and their mirror images.",
+)
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch train results/first --out model",
+        "cxrsearch train results/first --trial 17 --out model-17",
+    )
+)
+@STUDY
+@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
+@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
+@cli_options.moved_options
+def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
+    """Retrain the best recipe into a model that predicts.
+
+    On train + validation, for the winner's best number of epochs: no validation part is left to
+    choose an epoch by.
+    """
+    from cxrsearch.winner import train_winner
+
+    for step in train_winner(study, out, trial, **moved):
+        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
+    model = quoted(out)
+    click.echo(f"model: {out}\nnext: cxrsearch evaluate {model}")
+    click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
+
+
+@click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
+@click.argument("model", type=FOLDER)
+@click.option("--data", help="Data to judge on. [default: those it was trained on]")
+@click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
+@click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
+@_TTA
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def evaluate(model: Path, as_json: bool, **where: Any) -> None:
+    """AUROC with patient-level intervals on the test part. Every look is counted."""
+    from cxrsearch.terminal import describe_evaluation
+    from cxrsearch.winner import evaluate_model_folder
+
+    result = evaluate_model_folder(model, **where)
+    click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch predict model new-xrays --out predictions.csv",
+        "cxrsearch predict team test-images --tta flip --sample sample.csv --out submission.csv",
+    )
+)
+@click.argument("model", type=FOLDER)
+@click.argument("images", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="CSV file to write.")
+@click.option("--tidy", is_flag=True, help="One line an image and disease.")
+@click.option("--sample", type=FOLDER, help="A competition's sample submission (CSV): its columns "
+              "and rows, in its order, are written.")  # fmt: skip
+@_TTA
+def predict(model: Path, images: Path, out: Path, **how: Any) -> None:
+    """Write the 14 probabilities of every image in a folder, by a model or an ensemble."""
+    from cxrsearch.winner import predict_to_file
+
+    for line in predict_to_file(model, images, out, **how):
+        click.echo(line, err=True)
+    click.echo(out)

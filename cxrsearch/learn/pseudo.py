@@ -1,0 +1,192 @@
+"""Pseudo-labels: what a teacher says of images without a label, as far as it is believed.
+
+A *teacher* is a model, or several whose probabilities are averaged, trained on the labelled
+images. Of each disease the share of the images that it puts nearest to 1 count as positives,
+as large a share nearest to 0 as negatives, and the rest stay unknown (`select`). The teacher's
+probabilities of all images are kept, so that share and kind can be genes of a recipe.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.learn.arrays import load_arrays, save_arrays
+from cxrsearch.learn.calibrate import Calibration
+from cxrsearch.learn.recipe import SELECTING, Recipe
+from search.files import write_text
+
+PSEUDO_FILE, TABLE = "pseudo.npz", "pseudo.csv"
+"""A teacher's probabilities, for programs; the pseudo-labels made of them, for people."""
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """What a teacher says of images without a label.
+
+    Args:
+        names: (m,) of the images.
+        scores: (m, 14) float32, its probabilities.
+        calibration: of these scores, on images whose labels are known.
+        split: fingerprint of the split that the teacher was trained on: it has seen the images
+            of its training part, and was chosen by those of its validation part.
+        folder: where the images lie, when they are not among the data's own; "" when they are.
+    """
+
+    names: NDArray[np.str_]
+    scores: NDArray[np.float32]
+    calibration: Calibration
+    split: str
+    folder: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that stand for names, scores and calibration."""
+        digest = hashlib.sha256("\n".join(self.names.tolist()).encode())
+        for array in (self.scores.astype(np.float32), *self.calibration):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+
+class Extra(NamedTuple):
+    """Images that a recipe trains on beside the labelled ones.
+
+    Args:
+        rows: (e,) rows of the images.
+        targets: (e, 14) float32 in [0, 1]; NaN where nothing is known.
+    """
+
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
+
+
+def select(scores: NDArray[np.floating], share: float) -> NDArray[np.float32]:
+    """The images of each disease at both ends of ``scores``.
+
+    Args:
+        scores: (m, k), more is more positive.
+        share: of the m images, taken at each end; one image at least, half of them at most.
+
+    Returns:
+        (m, k) 1 nearest to 1, 0 nearest to 0, NaN between.
+    """
+    count = len(scores)
+    taken = min(max(1, round(share * count)), count // 2)
+    ends = np.full(scores.shape, np.nan, np.float32)
+    if taken:
+        order = np.argsort(scores, axis=0, kind="stable")
+        np.put_along_axis(ends, order[:taken], np.float32(0), axis=0)
+        np.put_along_axis(ends, order[-taken:], np.float32(1), axis=0)
+    return ends
+
+
+def beyond(
+    ends: NDArray[np.float32], scores: NDArray[np.floating], calibration: Calibration
+) -> NDArray[np.float32]:
+    """Of the ends that `select` found, those beyond the calibrated thresholds."""
+    sure = ((ends == 1) & (scores >= calibration.floor)) | (
+        (ends == 0) & (scores <= calibration.ceiling)
+    )  # nothing is beyond a NaN
+    return np.where(sure, ends, np.float32(np.nan))
+
+
+def targets_of(pseudo: Pseudo, recipe: Recipe) -> NDArray[np.float32]:
+    """(m, 14) targets in [0, 1] that ``recipe`` makes of ``pseudo``; NaN where it makes none."""
+    if recipe.pseudo not in SELECTING:
+        return np.full(pseudo.scores.shape, np.nan, np.float32)
+    ends = select(pseudo.scores, recipe.pseudo_share)
+    if recipe.pseudo == "calibrated":
+        return beyond(ends, pseudo.scores, pseudo.calibration)
+    if recipe.pseudo == "soft":
+        likely = pseudo.calibration.probabilities(pseudo.scores).astype(np.float32)
+        return np.where(np.isnan(ends), ends, likely)
+    return ends
+
+
+def extra(pseudo: Pseudo | None, rows: NDArray[np.int64] | None, recipe: Recipe) -> Extra | None:
+    """What ``recipe`` trains on beside the labelled images; None: nothing.
+
+    Args:
+        pseudo: what a teacher says, where there is one.
+        rows: (m,) where its images are in the data.
+        recipe: genes ``pseudo`` and ``pseudo_share``.
+
+    Raises:
+        InputError: where the recipe wants pseudo-labels and there are none.
+    """
+    if recipe.pseudo == "none":
+        return None
+    if pseudo is None or rows is None:
+        raise InputError(
+            f"pseudo: {recipe.pseudo} needs images without a label; name what "
+            "`cxrsearch self-train` wrote with --pseudo, or use pseudo: none"
+        )
+    targets = targets_of(pseudo, recipe)
+    if recipe.pseudo == "mean_teacher":
+        return Extra(rows, targets)
+    known = ~np.isnan(targets).all(axis=1)
+    return Extra(rows[known], targets[known]) if known.any() else None
+
+
+def save_pseudo(path: Path, pseudo: Pseudo) -> None:
+    """Write ``pseudo`` to ``path`` (.npz), atomically."""
+    save_arrays(
+        path,
+        names=np.asarray(pseudo.names, np.str_),
+        scores=np.asarray(pseudo.scores, np.float32),
+        calibration=np.stack(pseudo.calibration),
+        split=np.array(pseudo.split),
+        folder=np.array(pseudo.folder),
+    )
+
+
+def load_pseudo(path: Path) -> Pseudo:
+    """What `save_pseudo` wrote.
+
+    Raises:
+        InputError: where the file is missing, damaged or of another shape.
+    """
+    found = load_arrays(path, ("names", "scores", "calibration", "split", "folder"))
+    scores, calibration = found["scores"], found["calibration"]
+    wanted = (len(found["names"]), len(DISEASES))
+    if scores.shape != wanted or calibration.shape != (4, len(DISEASES)):
+        raise InputError(
+            f"{path}: scores of shape {scores.shape} and a calibration of {calibration.shape} for "
+            f"{wanted[0]} names do not fit together; make it again with `cxrsearch self-train`"
+        )
+    if not np.isfinite(scores).all():
+        raise InputError(f"{path}: scores that are not finite; make it again")
+    return Pseudo(
+        found["names"], scores, Calibration(*calibration), str(found["split"]), str(found["folder"])
+    )
+
+
+def write_table(path: Path, pseudo: Pseudo, targets: NDArray[np.float32]) -> None:
+    """Write one line an image and disease: its pseudo-label (0, 1 or none) and probabilities.
+
+    Args:
+        path: the CSV file; written atomically.
+        pseudo: what the teacher says.
+        targets: (m, 14) as from `select` or `beyond`.
+    """
+    likely = pseudo.calibration.probabilities(pseudo.scores)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["image", "disease", "label", "probability", "calibrated"])
+    for row, name in enumerate(pseudo.names.tolist()):
+        for column, disease in enumerate(DISEASES):
+            target, known = targets[row, column], likely[row, column]
+            writer.writerow([
+                name, disease, "none" if np.isnan(target) else int(target),
+                f"{pseudo.scores[row, column]:.6f}", "" if np.isnan(known) else f"{known:.6f}",
+            ])  # fmt: skip
+    write_text(path, buffer.getvalue())

@@ -1,0 +1,113 @@
+"""The classifier that also learns from images without a label.
+
+Beside the labelled images that a recipe draws, each epoch sees as large a share of those without.
+With pseudo-labels their targets are a teacher's, at a weight of their own. A *mean teacher*
+(Tarvainen & Valpola, NeurIPS 2017) needs none: every image, labelled or not, is augmented twice;
+the student sees one view, the average of its own weights the other, and disagreeing costs more
+and more while the average becomes worth agreeing with. The average is judged as it is used, with
+the statistics of batch normalisation and without dropout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Unpack
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.learn.data import TrainData, even_slices
+from cxrsearch.learn.loop import Learner
+from cxrsearch.learn.losses import with_weights
+from cxrsearch.learn.pseudo import Extra, extra
+from cxrsearch.learn.recipe import Recipe, averaged
+from cxrsearch.learn.steps import SCORING, How
+from search.seeds import derive
+
+RAMP_UP = 0.3
+"""Share of the steps in which the cost of disagreeing with a mean teacher rises to its weight."""
+
+
+NOBODY = Extra(np.zeros(0, np.int64), np.zeros((0, len(DISEASES)), np.float32))
+"""No images without a label, where none is sure enough."""
+
+
+def ramp(progress: float) -> float:
+    """exp(-5 (1 - t)^2) of the way ``t`` through the ramp-up, as in the paper's experiments."""
+    return math.exp(-5 * (1 - min(1.0, max(0.0, progress))) ** 2)
+
+
+class Student(Learner):
+    """A `Learner` whose recipe has the gene ``pseudo``. Its data know images without a label."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainData,
+        *,
+        seed: int,
+        device: torch.device,
+        **how: Unpack[How],
+    ) -> None:
+        recipe = replace(recipe, ema=averaged(recipe))
+        added = extra(data.pseudo, data.pseudo_rows, recipe) or NOBODY
+        self._labelled, self._added = len(data.train), added
+        self._others = round(recipe.train_seed * len(added.rows))
+        super().__init__(recipe, data, seed=seed, device=device, **how)
+        weights = torch.ones(self._labelled + len(added.rows))
+        weights[self._labelled :] = recipe.pseudo_weight
+        known = np.concatenate([data.labels[data.train].astype(np.float32), added.targets])
+        self.targets = with_weights(torch.from_numpy(known), weights).to(device)
+        self._teacher: nn.Module | None = None
+        if recipe.pseudo == "mean_teacher" and self.average is not None:
+            self._teacher = self.average.network(self.model)
+
+    def rows(self, data: TrainData) -> np.ndarray:
+        """The training part, then the images without a label."""
+        return np.concatenate([data.train, self._added.rows])
+
+    @property
+    def images_per_epoch(self) -> int:
+        """The recipe's share of the labelled images, and as large a share of the others."""
+        return self.sampler.images_per_epoch + self._others
+
+    def draw(self, number: int) -> np.ndarray:
+        """Labelled images in designed proportions, others as they come, in random order."""
+        rng = np.random.default_rng(derive(self.seed, "others", number))
+        others = rng.choice(len(self._added.rows), self._others, replace=False)
+        return rng.permutation(
+            np.concatenate([self.sampler.draw(number), self._labelled + others])
+        )  # fmt: skip
+
+    def batch(
+        self, pixels: Tensor, index: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Augmented images and (b, 2, 14) targets, (b, 4, 14) with a mean teacher."""
+        images, targets = super().batch(pixels, index, generator)
+        if self._teacher is None:
+            return images, targets
+        agreed = self._agreed(self._teacher, self.augment(pixels, generator))
+        progress = self.schedule.last_epoch / (RAMP_UP * self.recipe.epochs * len(self.pieces))
+        cost = torch.full_like(agreed, self.recipe.pseudo_weight * ramp(progress))
+        return images, torch.cat([targets, agreed[:, None], cost[:, None]], dim=1)
+
+    @torch.no_grad()
+    def _agreed(self, teacher: nn.Module, images: Tensor) -> Tensor:
+        """(b, 14) the teacher's probabilities."""
+        found = []
+        for piece in even_slices(len(images), SCORING * self.micro):
+            chunk = images[piece].contiguous(memory_format=torch.channels_last)
+            with self.precision():
+                logits = teacher(chunk)
+            found.append(torch.sigmoid(logits.float()))
+        return torch.cat(found)
+
+
+def student_settings(recipe: Recipe, data: TrainData) -> dict[str, str]:
+    """What a checkpoint of ``recipe`` must share besides recipe, seed and split."""
+    if recipe.pseudo == "none" or data.pseudo is None:
+        return {}
+    return {"pseudo": data.pseudo.fingerprint}

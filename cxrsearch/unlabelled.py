@@ -1,0 +1,134 @@
+"""Images without a label beside a study's own: which may be used, and one cache of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cxrsearch.data.cache import Cache
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.joined import unlabelled_side, with_unlabelled, without_patients
+from cxrsearch.data.splits import Splits
+from cxrsearch.decoding import open_shown
+from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.pseudo import PSEUDO_FILE, Pseudo, load_pseudo
+from cxrsearch.learn.recipe import SELECTING
+
+NONE_THERE = (
+    "no unlabelled images: put some below its folder that the label table does not name, or name "
+    "a folder of them with --unlabelled DIR"
+)
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """The images without a label that may be used.
+
+    Args:
+        names: of those that can be read and show nobody of the validation or test part.
+        cache: decoded pictures of the labelled images, then of the unlabelled ones.
+        side: typical side of theirs in pixels; None: not known.
+        notes: what the user should know of them.
+    """
+
+    names: tuple[str, ...]
+    cache: Cache
+    side: int | None
+    notes: tuple[str, ...]
+
+
+def find_unlabelled(
+    dataset: Dataset, splits: Splits, frame: int, root: Path, folder: Path | None = None
+) -> Unlabelled:
+    """The unlabelled images of ``dataset``, or those below ``folder``.
+
+    All are stretched to the same square frame as the labelled ones, whatever their size; what a
+    network sees of smaller ones is enlarged, and said to be.
+
+    Raises:
+        InputError: where there are none that can be used.
+    """
+    found = dataset if folder is None else with_unlabelled(dataset, folder)
+    if not found.unlabelled:
+        raise InputError(f"{dataset.label}: {NONE_THERE}")
+    usable, count = without_patients(found, (*splits.val, *splits.test))
+    notes = []
+    if count:
+        notes.append(
+            f"{count} of {len(found.unlabelled)} unlabelled images are left out: by their names "
+            "they show patients of the validation or test part"
+        )
+    if not usable.unlabelled:
+        raise InputError([f"{dataset.label}: not one unlabelled image can be used", *notes])
+    cache = open_both(usable, frame, root)
+    names = tuple(name for name in usable.unlabelled if name not in cache.bad)
+    if not names:
+        raise InputError(f"{dataset.label}: not one of its unlabelled images could be read")
+    if len(names) < len(usable.unlabelled):
+        notes.append(f"{len(usable.unlabelled) - len(names)} unlabelled images cannot be read")
+    side = unlabelled_side(usable)
+    if side is not None and side < min(frame, dataset.source_side):
+        notes.append(
+            f"the unlabelled images are of {side} pixels a side, the labelled ones of "
+            f"{dataset.source_side}: both are stretched to a frame of {frame}, where the "
+            "unlabelled ones are less sharp"
+        )
+    return Unlabelled(names, cache, side, tuple(notes))
+
+
+def open_both(dataset: Dataset, frame: int, root: Path) -> Cache:
+    """Decoded pictures of ``dataset``'s labelled images, then of its unlabelled ones."""
+    return open_shown(dataset, frame, root, (*dataset.names, *dataset.unlabelled))
+
+
+def pseudo_path(folder: str) -> Path:
+    """The file of pseudo-labels in what `cxrsearch self-train` wrote."""
+    return Path(folder) / PSEUDO_FILE
+
+
+def open_pseudo(folder: str, dataset: Dataset, splits: Splits, frame: int, root: Path) -> Cache:
+    """A cache of ``dataset`` and of the images that the pseudo-labels in ``folder`` are about.
+
+    Raises:
+        InputError: where their teacher was trained on another split, or images are gone.
+    """
+    pseudo = load_pseudo(pseudo_path(folder))
+    if pseudo.split != splits.fingerprint:
+        raise InputError(
+            f"--pseudo {folder}: its teacher was trained on another split ({pseudo.split}, not "
+            f"{splits.fingerprint}) and may have seen this one's validation part; search with the "
+            "data, --seed, --test-share, --val-share and --val-seed of the study that it came from"
+        )
+    joined = _with_images(pseudo, dataset, folder)
+    return open_both(replace(joined, unlabelled=tuple(pseudo.names.tolist())), frame, root)
+
+
+def _with_images(pseudo: Pseudo, dataset: Dataset, folder: str) -> Dataset:
+    """``dataset`` with all images that ``pseudo`` is about among the unlabelled."""
+    joined = with_unlabelled(dataset, Path(pseudo.folder)) if pseudo.folder else dataset
+    missing = sorted(set(pseudo.names.tolist()) - set(joined.unlabelled))
+    if missing:
+        raise InputError(
+            f"--pseudo {folder}: {len(missing)} of its {len(pseudo.names)} images are not below "
+            f"{pseudo.folder or dataset.label} any more, such as {missing[0]!r}; restore them, or "
+            "run `cxrsearch self-train` again"
+        )
+    return joined
+
+
+def pseudo_problems(kinds: list[str], folder: str | None) -> list[str]:
+    """What is wrong between the values of the gene ``pseudo`` and the option ``--pseudo``."""
+    wanted = [kind for kind in kinds if kind != "none"]
+    if wanted and folder is None:
+        return [
+            f"--space: pseudo {', '.join(wanted)} needs images without a label; run `cxrsearch "
+            "self-train STUDY --out DIR` and give --pseudo DIR, or leave the gene out"
+        ]
+    if folder is not None and not wanted:
+        return [
+            f"--pseudo {quoted(folder)}: the space has no gene pseudo, so they would not be used; "
+            f"add pseudo: {{choices: [none, {', '.join(SELECTING)}]}} to it"
+        ]
+    if folder is not None and not pseudo_path(folder).is_file():
+        return [f"--pseudo {folder}: no {PSEUDO_FILE} there; `cxrsearch self-train` writes it"]
+    return []

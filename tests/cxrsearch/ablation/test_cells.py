@@ -1,0 +1,107 @@
+"""Cells: every arm within the budget, cut off anywhere, gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cxrsearch.ablation import cell as cells
+from cxrsearch.ablation.arms import ARMS
+from cxrsearch.ablation.cell import Cell
+from cxrsearch.ablation.singles import one_each
+from cxrsearch.learn.keep import BEST
+from search.objective import Step
+
+Make = Callable[..., Cell]
+
+
+def finish(steps: Generator[Step, None, Any]) -> tuple[list[Step], Any]:
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as stop:
+            return seen, stop.value
+
+
+@pytest.mark.parametrize("name", [n for n in ARMS if ARMS[n].missing is ARMS["crop"].missing])
+def test_every_arm_keeps_to_the_budget_and_scores_both_parts(make_cell: Make, name: str) -> None:
+    cell = make_cell()
+    steps, scores = finish(ARMS[name].train(cell))
+    budget = cell.plan.images / (2 if name == "half" else 1)
+    assert cell.spent == pytest.approx(budget, abs=8)  # whole images in each epoch of each fit
+    assert scores.val.shape == (16, 14)
+    assert scores.test.shape == (14, 14)
+    assert np.isfinite(scores.val).all()
+    assert np.isfinite(scores.test).all()
+    assert [step.number for step in steps] == sorted({step.number for step in steps})
+
+
+def test_arms_of_one_repeat_start_alike_and_repeats_do_not(make_cell: Make) -> None:
+    one, again = (finish(ARMS["baseline"].train(make_cell(n)))[1] for n in ("a", "b"))
+    assert np.array_equal(one.test, again.test)
+    other = make_cell("c")
+    other.seed = 8
+    assert not np.array_equal(one.test, finish(ARMS["baseline"].train(other))[1].test)
+
+
+def test_a_cell_that_was_cut_off_ends_as_one_that_was_not(make_cell: Make) -> None:
+    whole = finish(ARMS["ensemble"].train(make_cell("whole")))
+    steps = ARMS["ensemble"].train(make_cell("cut"))
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    seen, scores = finish(ARMS["ensemble"].train(make_cell("cut")))
+    assert np.array_equal(scores.test, whole[1].test)
+    assert [(s.number, s.value) for s in seen] == [(s.number, s.value) for s in whole[0]]
+
+
+def test_what_is_done_is_not_trained_again(
+    make_cell: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = finish(ARMS["per-disease-shared"].train(make_cell()))[1]
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(cells, "train", refuse)
+    cell = make_cell()
+    again = finish(ARMS["per-disease-shared"].train(cell))[1]
+    assert np.array_equal(first.test, again.test)
+    assert cell.spent == pytest.approx(cell.plan.images, abs=3)
+
+
+def test_a_search_in_a_cell_goes_on_where_it_was_cut_off(make_cell: Make) -> None:
+    whole = finish(ARMS["tpe"].train(make_cell("whole")))[1]
+    steps = ARMS["tpe"].train(make_cell("cut"))
+    next(steps)
+    steps.close()
+    assert np.array_equal(finish(ARMS["tpe"].train(make_cell("cut")))[1].test, whole.test)
+
+
+def test_weights_go_when_they_are_no_longer_needed(make_cell: Make) -> None:
+    cell = make_cell()
+    finish(ARMS["ensemble"].train(cell))
+    assert not list(cell.folder.rglob("*.safetensors"))
+    kept = finish(cell.fit("kept", cell.recipe, 30, keep=True))[1]
+    assert (kept.folder / BEST).is_file()
+
+
+def test_a_single_model_gives_its_own_disease_alone(make_cell: Make) -> None:
+    scores, fits = finish(one_each(make_cell()))[1]
+    own = list(fits)
+    assert len(own) == 2
+    others = [column for column in range(14) if column not in own]
+    assert (scores.val[:, others] == 0).all()
+    for column in own:
+        assert np.array_equal(scores.test[:, column], fits[column].test[:, column])
+
+
+def test_the_outputs_of_the_test_images_are_those_of_the_best_epoch(make_cell: Make) -> None:
+    cell = make_cell()
+    fitted = finish(cell.fit("model", cell.recipe, keep=True))[1]
+    again = cell.score(fitted.recipe, fitted.folder / BEST, cell.data.val)
+    assert np.allclose(again, fitted.val, atol=1e-5)

@@ -1,0 +1,100 @@
+"""A model for each disease, out of a finished search."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cxrsearch.experiment import Settings, search
+from cxrsearch.learn.arrays import load_arrays
+from cxrsearch.learn.ensemble_folder import load_predictor
+from cxrsearch.learn.model_folder import load_model
+from cxrsearch.learn.train import PREDICTIONS
+from cxrsearch.learn.trial import load_trial_data
+from cxrsearch.per_disease import best_for, per_disease
+from cxrsearch.study_folder import load_study, trial_config
+from cxrsearch.winner import chosen_trial
+from search.record import read_study
+
+Run = Callable[..., tuple[int, str, str]]
+
+pytestmark = pytest.mark.usefixtures("one_layer")
+
+
+@pytest.fixture(scope="module")
+def quick_study(
+    one_layer: None, xrays: Path, tiny_space: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A search of two trials for three diseases."""
+    settings = Settings(
+        data=str(xrays), space=str(tiny_space), trials=2, population=2, runner="serial",
+        objective="auroc:Infiltration,Effusion,Atelectasis", precision="float32",
+    )  # fmt: skip
+    return search(settings, tmp_path_factory.mktemp("quick") / "study")
+
+
+def scores_of(model: Path, study: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What the model in ``model`` says of the study's validation images; the joint model's."""
+    data = load_trial_data(trial_config(study, load_study(study)[1]))
+    number = chosen_trial(read_study(study)).number
+    joint = load_arrays(study / "trials" / str(number) / PREDICTIONS, ("scores",))["scores"]
+    return load_predictor(model, "cpu").predict(data.images, data.val), joint
+
+
+def test_networks_for_each_disease_share_the_joint_models_compute(
+    quick_study: Path, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "singles"
+    steps = per_disease(quick_study, out)
+    assert next(steps).startswith("epoch 1")  # cut off after the first, and gone on with
+    steps.close()
+    code, text, _ = run("ensemble", quick_study, "--per-disease", "--out", out, "--json")
+    found = json.loads(text)
+    assert code == 0
+    joint, single = found["image_steps"]
+    assert single == pytest.approx(joint, abs=len(found["diseases"]))
+    best = best_for(read_study(quick_study).trials, chosen_trial(read_study(quick_study)), (3,))
+    assert all(recipe.startswith("trial ") for _, _, recipe in found["diseases"].values())
+    assert best[3].user_attrs["auroc"]["Infiltration"] == max(
+        t.user_attrs["auroc"]["Infiltration"] for t in read_study(quick_study).trials
+    )
+    members = {path.name for path in (out / "members").iterdir()}
+    assert members == set(found["diseases"])
+    assert found["single"] == pytest.approx(np.mean([v for _, v, _ in found["diseases"].values()]))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_heads_on_a_shared_backbone_come_out_as_one_model(
+    quick_study: Path, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "heads"
+    words = ("--per-disease", "--backbone", "shared", "--out", out)
+    code, text, _ = run("ensemble", quick_study, *words)
+    assert code == 0
+    assert "a head each, one backbone" in text
+    ours, joint = scores_of(out, quick_study)
+    kept = load_model(out).card["training"]["heads"]
+    own = [i for i, name in enumerate(load_model(out).card["diseases"])
+           if kept.get(name, "joint") == "joint"]  # fmt: skip
+    assert any(recipe != "joint" for recipe in kept.values())
+    assert np.allclose(ours[:, own], joint[:, own], atol=1e-4)
+    state = load_model(out).network.state_dict()
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_what_is_missing_is_said(quick_study: Path, run: Run, tmp_path: Path) -> None:
+    code, _, err = run("ensemble", quick_study, "--per-disease")
+    assert (code, "--out" in err) == (2, True)
+    study = tmp_path / "study"
+    shutil.copytree(quick_study, study)
+    for path in study.rglob("best.safetensors"):
+        path.unlink()
+    words = ("--per-disease", "--backbone", "shared", "--out", tmp_path / "m")
+    code, _, err = run("ensemble", study, *words)
+    assert (code, "--keep-checkpoints" in err) == (2, True)

@@ -1,0 +1,142 @@
+"""From a study to an ensemble folder, by the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxrsearch.ensemble import ensemble_of
+from cxrsearch.ensemble_pool import study_pool
+from cxrsearch.errors import InputError
+from cxrsearch.learn.ensemble import Ensemble, logits_of
+from cxrsearch.learn.ensemble_folder import load_predictor
+from cxrsearch.learn.model_folder import load_model
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def study(finished_study: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished_study, tmp_path / "study")
+    return tmp_path / "study"
+
+
+def test_a_study_goes_to_an_ensemble_that_is_judged_and_predicts(
+    study: Path, xrays: Path, run: Run, tmp_path: Path
+) -> None:
+    team = tmp_path / "team"
+    words = ("ensemble", study, "--folds", 2, "--method", "uniform")
+    code, out, _ = run(*words, "--out", team)
+    assert code == 0
+    for word in ("best single", "naive", "held-out", "uniform", "Cardiomegaly", "evaluate"):
+        assert word in out
+    code, out, _ = run(*words, "--json")
+    found = json.loads(out)
+    assert [one["method"] for one in found["estimates"]][-1] == "uniform"
+    assert len(found["members"]) == found["selected_from"] == 3
+
+    loaded = load_predictor(team, "cpu")
+    images = np.random.default_rng(0).integers(0, 255, (2, loaded.frame, loaded.frame))
+    pictures = images.astype(np.uint8)
+    alone = [load_model(team / "members" / str(n), "cpu").predict(pictures) for n in range(3)]
+    expected = np.mean(alone, axis=0)
+    shutil.move(study, tmp_path / "moved")  # the folder stands for itself
+    assert np.allclose(load_predictor(team, "cpu").predict(pictures), expected, atol=1e-5)
+    shutil.move(tmp_path / "moved", study)
+
+    code, out, _ = run("evaluate", team, "--tta", "flip", "--json")
+    result = json.loads(out)
+    assert (code, result["part"], result["looks"], result["tta"]) == (0, "test", 1, "flip")
+    assert len(json.loads((study / "looks.json").read_text())) == 1
+
+    names = sorted(path.name for path in (xrays / "images").iterdir())[:3]
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,Mass,Hernia\n" + "".join(f"{name[:-4]},0,0\n" for name in names[::-1]))
+    code, _, err = run("predict", team, xrays / "images", "--out", tmp_path / "s.csv",
+                       "--tta", "ten-crop", "--sample", sample)  # fmt: skip
+    assert (code, err) == (0, "")
+    rows = list(csv.reader((tmp_path / "s.csv").open()))
+    assert rows[0] == ["id", "Mass", "Hernia"]
+    assert [row[0] for row in rows[1:]] == [name[:-4] for name in names[::-1]]
+    code, _, err = run("predict", team, xrays / "images", "--out", tmp_path / "s.csv",
+                       "--tidy", "--sample", sample)  # fmt: skip
+    assert (code, "--tidy" in err) == (2, True)
+
+
+def test_members_that_lost_their_weights_are_trained_again_and_a_kill_costs_one(
+    study: Path, run: Run, tmp_path: Path
+) -> None:
+    (study / "trials" / "1" / "best.safetensors").unlink()
+    (study / "trials" / "2" / "best.safetensors").unlink()
+    team, words = tmp_path / "team", ("ensemble", study, "--folds", 2, "--method", "uniform")
+    code, _, err = run(*words)
+    assert (code, "--members all --retrain" in err) == (2, True)
+    code, out, _ = run(*words, "--members", "all")
+    assert (code, "to be trained again" in out) == (0, True)
+    code, _, err = run(*words, "--members", "all", "--out", team)
+    assert (code, "trials 1, 2 are in the ensemble" in err) == (2, True)
+    assert not team.exists()
+    cut = ensemble_of(study, team, method="uniform", folds=2, members="all", again=True, most=2)
+    next(line for line in cut if isinstance(line, str) and "epoch" in line)
+    next(cut)  # the first member is written before the second one is begun
+    cut.close()
+    assert not team.exists()
+    again = ("--members", "all", "--most", 2, "--retrain", "--out", team)
+    code, out, _ = run(*words, *again)
+    assert (code, out.count("trained already"), out.count("epoch 1/1")) == (0, 1, 1)
+    assert not list(tmp_path.glob(".team*"))
+    cards = [json.loads(path.read_text()) for path in team.glob("members/*/model.json")]
+    assert [card["training"]["rows"] for card in cards] == ["train + validation"] * 2
+
+
+def test_the_pool_is_what_the_trials_saved(study: Path) -> None:
+    pool = study_pool(study)
+    with np.load(study / "trials" / "1" / "val.npz") as saved:
+        assert np.allclose(pool.scores[1], logits_of(saved["scores"]))
+        assert np.array_equal(pool.labels, saved["labels"])
+        arrays = dict(saved)
+    arrays["names"] = arrays["names"][::-1]
+    np.savez(study / "trials" / "1" / "val.npz", **arrays)
+    with pytest.raises(InputError, match="other images"):
+        study_pool(study)
+    (study / "trials" / "1" / "val.npz").unlink()
+    assert "1 complete trials have no val.npz" in study_pool(study).notes[0]
+
+
+def test_a_file_of_logits_becomes_weights(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((80, 14)) < 0.4).astype(np.uint8)
+    models = {f"m{i}": rng.normal(size=(80, 14)) + labels for i in range(3)}
+    half = tmp_path / "half.npz"
+    np.savez(half, labels=labels, patient=np.arange(80) // 2, **models)
+    weights = tmp_path / "weights.json"
+    code, out, _ = run("ensemble", half, "--method", "stacking", "--folds", 3, "--out", weights)
+    assert (code, "m2" in out, "z-scores" in out) == (0, True, True)
+    assert Ensemble.load(weights).apply(np.stack(list(models.values()))).shape == (80, 14)
+    code, _, err = run("ensemble", half, "--retrain")
+    assert (code, "study" in err) == (2, True)
+    code, _, err = run("ensemble", tmp_path / "none")
+    assert code == 2
+
+
+def test_a_broken_ensemble_is_named(study: Path, run: Run, tmp_path: Path) -> None:
+    team = tmp_path / "team"
+    assert run("ensemble", study, "--folds", 2, "--method", "single", "--out", team)[0] == 0
+    path = team / "ensemble.json"
+    card = json.loads(path.read_text())
+    for change, word in (
+        ({"version": 7}, "version"),
+        ({"format": "x"}, "not an ensemble"),
+        ({"members": ["../../model"]}, "do not fit"),
+        ({"data": {"fingerprint": "a", "split_fingerprint": "b"}}, "not of this ensemble"),
+        ({"pixels": None}, "pixels"),
+    ):
+        path.write_text(json.dumps(card | change))
+        with pytest.raises(InputError, match=word):
+            load_predictor(team, "cpu")

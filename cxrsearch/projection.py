@@ -77,7 +77,8 @@ def project(prepared: Prepared) -> Projection:
     kinds = weightiest(recipes)
     images = prepared.sharing.chosen.images if prepared.sharing else _timed(kinds, settings)
     mean = statistics.mean(
-        trial_seconds(recipe, images, len(splits.train), len(splits.val_seed)) for recipe in recipes
+        trial_seconds(recipe, images, _seen(recipe, prepared), len(splits.val_seed))
+        for recipe in recipes
     )
     concurrent = trials_at_once(settings)
     target = settings.target_trials or 100
@@ -88,6 +89,12 @@ def project(prepared: Prepared) -> Projection:
         disk_need(prepared.space, settings),
         {str(kind): seconds * kinds[kind].batch_size for kind, seconds in images.items()},
     )
+
+
+def _seen(recipe: Recipe, prepared: Prepared) -> int:
+    """Images that ``recipe`` trains on, at the most."""
+    others = len(prepared.cache.names) - len(prepared.dataset.names)  # those without a label
+    return len(prepared.splits.train) + (others if recipe.pseudo != "none" else 0)
 
 
 def _timed(kinds: Mapping[Kind, Recipe], settings: Settings) -> dict[Kind, float]:

@@ -60,7 +60,7 @@ def make_copies(picture: np.ndarray, recipe: Recipe, parameters: Parameters) -> 
     """
     augment, count = Augment(recipe), len(parameters.rotation)
     out = np.empty((count, *picture.shape), np.uint8)
-    batch = torch.from_numpy(np.ascontiguousarray(picture))[None]
+    batch = torch.from_numpy(np.array(picture))[None]
     step = max(1, _CHUNK // picture.size)
     for start in range(0, count, step):
         some = slice(start, start + step)

@@ -126,8 +126,9 @@ def _images(
         people = np.unique(np.asarray(dataset.patients)[overlap])
         raise InputError(
             f"{dataset.label}: {len(overlap)} of its images (of {len(people)} patients), such as "
-            f"{dataset.names[overlap[0]]!r}, were trained on, as they are or as copies; leave those patients out, or give "
-            "the very data that the model was made with, to score its test part"
+            f"{dataset.names[overlap[0]]!r}, were trained on, as they are or as copies; leave "
+            "those patients out, or give the very data that the model was made with, to score its "
+            "test part"
         )
     return "external", dataset.names, notes
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__, cli_augment, cli_data, cli_options
+from cxrsearch import __version__, cli_augment, cli_data, cli_options, cli_train
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
@@ -156,31 +156,6 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
     click.echo(write(study, out or study / "dashboard.html"))
 
 
-@cli.command(
-    epilog=example(
-        "cxrsearch train results/first --out model",
-        "cxrsearch train results/first --trial 17 --out model-17",
-    )
-)
-@STUDY
-@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
-@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
-@cli_options.moved_options
-def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
-    """Retrain the best recipe into a model that predicts.
-
-    On train + validation, for the winner's best number of epochs: no validation part is left to
-    choose an epoch by.
-    """
-    from cxrsearch.winner import train_winner
-
-    for step in train_winner(study, out, trial, **moved):
-        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
-    model = quoted(out)
-    click.echo(f"model: {out}\nnext: cxrsearch evaluate {model}")
-    click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
-
-
 @cli.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
 @click.argument("model", type=FOLDER)
 @click.option("--data", help="Data to judge on. [default: those it was trained on]")
@@ -232,7 +207,7 @@ def export(study: Path, out: Path | None) -> None:
     click.echo(export_csv(study, out or study / "trials.csv"))
 
 
-for command in (cli_data.spaces, cli_data.phantom, cli_augment.augment):
+for command in (cli_train.train, cli_data.spaces, cli_data.phantom, cli_augment.augment):
     cli.add_command(command)
 
 

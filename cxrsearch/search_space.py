@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,13 +128,20 @@ def idle_genes(space: SearchSpace) -> list[str]:
 
 
 def frame_for(space: SearchSpace, source_side: int) -> int:
+    """`frame_of` the input sizes and crops of ``space``."""
+    sizes = gene_values(space, "input_size", Recipe.input_size)
+    return frame_of(sizes, gene_values(space, "crop", Recipe.crop), source_side)
+
+
+def frame_of(
+    input_sizes: Sequence[int | str], crop_windows: Sequence[int | str], source_side: int
+) -> int:
     """Side of the cached images: enough for the largest input from the smallest crop.
 
     A multiple of 32, so that studies with similar spaces share one cache; never above the
     source's own side, or 1024.
     """
-    sizes = [size_of(v) for v in gene_values(space, "input_size", Recipe.input_size)]
-    crops = [size_of(v) for v in gene_values(space, "crop", Recipe.crop)]
+    sizes, crops = [size_of(v) for v in input_sizes], [size_of(v) for v in crop_windows]
     need = max(
         side * 1024 / window
         for size in sizes

@@ -81,6 +81,17 @@ def save_model(
         raise
 
 
+def save_best(
+    folder: Path, weights: Path, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+) -> None:
+    """`save_model` of the weights that a trial kept of its best epoch.
+
+    Raises:
+        InputError: where ``folder`` holds something, or the weights are not of ``recipe``.
+    """
+    save_model(folder, _network(recipe, weights), recipe, meta, splits)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that predicts.
@@ -193,15 +204,20 @@ def load_model(folder: Path, device: str = "auto") -> LoadedModel:
         raise InputError(f"{folder}: no such model folder; make one with `cxrsearch train`")
     card = read_card(folder / CARD)
     recipe = read_recipe(folder / CARD, card["recipe"])
-    state = _read_weights(folder / WEIGHTS)
-    # Built without content: its start would be thrown away, and takes seconds for VGG16.
-    with torch.device("meta"):
-        network: nn.Module = models.build_model(replace(recipe, init="none"))
-    _check_fit(folder / WEIGHTS, network.state_dict(), state)
-    network.load_state_dict(state, assign=True)
-    where = pick_device(device)
+    network, where = _network(recipe, folder / WEIGHTS), pick_device(device)
     network = network.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LoadedModel(folder, card, recipe, network.eval().requires_grad_(False), where)
+
+
+def _network(recipe: Recipe, path: Path) -> nn.Module:
+    """The network of ``recipe`` with the weights in ``path``."""
+    state = _read_weights(path)
+    # Built without content: its start would be thrown away, and takes seconds for VGG16.
+    with torch.device("meta"):
+        network = models.build_model(replace(recipe, init="none"))
+    _check_fit(path, network.state_dict(), state)
+    network.load_state_dict(state, assign=True)
+    return network
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

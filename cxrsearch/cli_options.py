@@ -128,6 +128,9 @@ _MOVED = [
     click.option("--cache", metavar="DIR", help="As before unless given."),
 ]  # fmt: skip
 
+_CORES = click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO,
+                      show_default=True, help="CPU cores, or auto: all there are.")  # fmt: skip
+
 _MOVED_OR_NEW = [
     click.option("--data", metavar="DIR", help="Folder of chest X-rays with a label table. "
                  "[default: those of the STUDY; phantom with --recipe]"),
@@ -169,8 +172,7 @@ def resume_options(command: Command) -> Command:
 
 def recipe_options(command: Command) -> Command:
     """Data, split and device of a recipe that is trained without a search."""
-    places = [*_MOVED_OR_NEW, *_PARTS, _SEED, _WEIGHTS, *_DEVICE]
-    return options(places)(command)
+    return options(_MOVED_OR_NEW, _PARTS, [_SEED, _WEIGHTS, _CORES], _DEVICE)(command)
 
 
 def moved_options(command: Command) -> Command:

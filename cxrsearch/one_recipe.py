@@ -34,7 +34,7 @@ from cxrsearch.prepare import (
 from cxrsearch.projection import COPIES_RUNNING, weight_bytes
 from cxrsearch.recipes import Named
 from cxrsearch.search_space import frame_of
-from cxrsearch.settings import Settings
+from cxrsearch.settings import AUTO, Settings
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
@@ -141,7 +141,7 @@ def train_recipe(ready: Ready) -> Generator[Epoch, None, Result]:
         seed=settings.seed,
         folder=work,
         device="auto" if settings.gpus else "cpu",
-        threads=threads_of(detect_cpus()),
+        threads=detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus),
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
         precision=settings.precision,
     )

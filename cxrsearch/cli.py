@@ -12,12 +12,14 @@ import click
 from cxrsearch import (
     __version__,
     cli_ablate,
+    cli_augment,
     cli_data,
     cli_ensemble,
     cli_model,
     cli_options,
     cli_pretrain,
     cli_selftrain,
+    cli_train,
 )
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
@@ -190,7 +192,8 @@ def export(study: Path, out: Path | None) -> None:
 for command in (
     cli_data.spaces,
     cli_data.phantom,
-    cli_model.train,
+    cli_augment.augment,
+    cli_train.train,
     cli_model.evaluate,
     cli_model.predict,
     cli_ensemble.ensemble,

@@ -1,4 +1,4 @@
-"""Commands that make a model, judge it and use it."""
+"""Commands that judge a model and use it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 
 import click
 
-from cxrsearch import cli_options
-from cxrsearch.cli_options import FOLDER, STUDY, example
-from cxrsearch.errors import quoted
+from cxrsearch.cli_options import FOLDER, example
 
 _TTA = click.option(
     "--tta",
@@ -20,31 +18,6 @@ _TTA = click.option(
     help="Test-time augmentation: the mean of the logits over the mirror image too, or over the "
     "corners and the centre and their mirror images.",
 )
-
-
-@click.command(
-    epilog=example(
-        "cxrsearch train results/first --out model",
-        "cxrsearch train results/first --trial 17 --out model-17",
-    )
-)
-@STUDY
-@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
-@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
-@cli_options.moved_options
-def train(study: Path, out: Path, trial: int | None, **moved: Any) -> None:
-    """Retrain the best recipe into a model that predicts.
-
-    On train + validation, for the winner's best number of epochs: no validation part is left to
-    choose an epoch by.
-    """
-    from cxrsearch.winner import train_winner
-
-    for step in train_winner(study, out, trial, **moved):
-        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
-    model = quoted(out)
-    click.echo(f"model: {out}\nnext: cxrsearch evaluate {model}")
-    click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
 
 
 @click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))

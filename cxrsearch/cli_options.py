@@ -29,11 +29,16 @@ def amount(value: str) -> float | str:
         raise click.BadParameter(f"{value!r} is neither a number nor {AUTO}") from None
 
 
-_DATA = [
+_PLACES = [
     click.option("--data", metavar="DIR", default="phantom", show_default=True,
                  help="Folder of chest X-rays with a label table, or: phantom."),
     click.option("--labels", metavar="FILE",
                  help="Label table (NIH's format or one-hot), where it lies elsewhere."),
+    click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
+                 "$CXRSEARCH_CACHE or the user's cache folder."),
+]  # fmt: skip
+
+_PARTS = [
     click.option("--test-list", metavar="FILE", help="NIH's test_list.txt: the test part."),
     click.option("--test-share", type=float, default=0.2, show_default=True,
                  help="Share of the patients kept for the test part."),
@@ -41,8 +46,6 @@ _DATA = [
                  help="Share of the other patients used for validation."),
     click.option("--val-seed", type=int, default=2000, show_default=True,
                  help="Images at most that each epoch is scored on: one fixed subset."),
-    click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
-                 "$CXRSEARCH_CACHE or the user's cache folder."),
     click.option("--phantom-images", type=int, default=600, show_default=True,
                  help="Labelled phantom images."),
     click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
@@ -52,6 +55,18 @@ _DATA = [
 _FRAME = [
     click.option("--frame", type=int, help="Side of the cached images; default: what the space "
                  "needs."),
+]  # fmt: skip
+
+_SEED = click.option("--seed", type=int, default=0, show_default=True,
+                     help="Seed of everything.")  # fmt: skip
+
+_WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrained weights under "
+                        "torchvision's file names.")  # fmt: skip
+
+_DEVICE = [
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
+                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
 ]  # fmt: skip
 
 _SEARCH = [
@@ -64,7 +79,7 @@ _SEARCH = [
                  "the first that are tried here. May be repeated."),
     click.option("--pseudo", metavar="DIR", help="What `cxrsearch self-train` wrote: images "
                  "without a label, for the gene pseudo of the space."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
+    _SEED,
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
                  ",seconds (of training) or ,parameters (of the model) several at once."),
@@ -77,8 +92,7 @@ _SEARCH = [
     click.option("--halving", type=click.Choice(HALVINGS), default="promote", show_default=True,
                  help="Weak trials pause, and go on if they turn out to be among the best "
                  "(promote), or end (stop)."),
-    click.option("--weights-dir", metavar="DIR",
-                 help="Folder with pretrained weights under torchvision's file names."),
+    _WEIGHTS,
     click.option("--keep-checkpoints", default="best:5", show_default=True,
                  metavar="best:N|all|none", help="Which trials keep their weights."),
     click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "
@@ -98,9 +112,7 @@ _RUN = [
                  "lets trials share one."),
     click.option("--concurrent", type=int, help="Trials at once at most. Default: as many as fit."),
     click.option("--address", metavar="HOST:PORT", help="An existing Ray cluster."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
+    *_DEVICE,
 ]  # fmt: skip
 
 _RESUME = [
@@ -119,6 +131,16 @@ _MOVED = [
     click.option("--data", metavar="DIR", help="Where the same data lie now, if they moved."),
     click.option("--labels", metavar="FILE", help="Where their label table lies now."),
     click.option("--cache", metavar="DIR", help="As before unless given."),
+]  # fmt: skip
+
+_CORES = click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO,
+                      show_default=True, help="CPU cores, or auto: all there are.")  # fmt: skip
+
+_MOVED_OR_NEW = [
+    click.option("--data", metavar="DIR", help="Folder of chest X-rays with a label table. "
+                 "[default: those of the STUDY; phantom with --recipe]"),
+    click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere."),
+    click.option("--cache", metavar="DIR", help="Folder of the decoded cache."),
 ]  # fmt: skip
 
 genetic_options = [
@@ -145,12 +167,12 @@ def options(*groups: list[Any]) -> Callable[[Command], Command]:
 
 def search_options(first: list[Any]) -> Callable[[Command], Command]:
     """The options of a search command: its own ``first``, then data, search and runner."""
-    return options(first, _DATA, _FRAME, _SEARCH, _RUN)
+    return options(first, _PLACES, _PARTS, _FRAME, _SEARCH, _RUN)
 
 
 def data_options(command: Command) -> Command:
     """Which data, and how they are split."""
-    return options(_DATA)(command)
+    return options(_PLACES, _PARTS)(command)
 
 
 def run_options(command: Command) -> Command:
@@ -161,6 +183,11 @@ def run_options(command: Command) -> Command:
 def resume_options(command: Command) -> Command:
     """What may change when a study goes on."""
     return options(_RESUME, _MOVED)(command)
+
+
+def recipe_options(command: Command) -> Command:
+    """Data, split and device of a recipe that is trained without a search."""
+    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [_SEED, _WEIGHTS, _CORES], _DEVICE)(command)
 
 
 def moved_options(command: Command) -> Command:

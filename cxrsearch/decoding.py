@@ -1,4 +1,4 @@
-"""The one view of a cache that is being built: an estimate first, then how far it is."""
+"""The one view of images that are worked through: an estimate first, then how far it is."""
 
 from __future__ import annotations
 
@@ -49,12 +49,20 @@ class DecodingView:
     Args:
         console: where to write, stderr by default; a terminal gets a bar, anything else a line
             a minute.
+        doing: what is done to the images.
+        did: the line at the end, with ``{}`` in the place of how many.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        doing: str = "decoding images",
+        did: str = "decoded {} images",
+    ) -> None:
         self.console = console or Console(stderr=True)
+        self.doing, self.did = doing, did
         self._bar = Progress(
-            TextColumn("decoding images"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -73,11 +81,11 @@ class DecodingView:
             self._bar.stop()
         elif self._done > self._first:
             gone = clock(time.monotonic() - self._started)
-            self._line(f"decoded {self._done - self._first:,} images in {gone}")
+            self.say(f"{self.did.format(f'{self._done - self._first:,}')} in {gone}")
 
     def estimate(self, estimate: Estimate) -> None:
         """Say what the build will take."""
-        self._line(describe_estimate(estimate))
+        self.say(describe_estimate(estimate))
 
     def progress(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` images are there."""
@@ -93,13 +101,14 @@ class DecodingView:
         if now - self._spoke > QUIET_SECONDS and not self.console.is_terminal:
             # By the speed of the last minute: rows copied from another cache come faster.
             each = (now - self._spoke) / max(1, done - self._then)
-            self._line(
-                f"decoding images: {done:,} of {total:,} ({done / total:.0%}) | "
+            self.say(
+                f"{self.doing}: {done:,} of {total:,} ({done / total:.0%}) | "
                 f"{clock(now - self._started)} gone, about {clock(each * (total - done))} left"
             )
             self._then = done
 
-    def _line(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a line."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._spoke = time.monotonic()
 

@@ -7,10 +7,10 @@ raises one `InputError` with all that is wrong.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,12 @@ from search.prior import Prior
 from search.space import SearchSpace
 
 T = TypeVar("T")
+
+STUDY_ROOM = (
+    "free some, name another --study folder, or use --halving stop (paused trials keep their "
+    "checkpoints) or --keep-checkpoints best:1"
+)
+"""How a study's checkpoints get room on the disk."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,24 @@ class Prepared:
     sharing: Sharing | None = None
 
 
+class Parts(NamedTuple):
+    """Data that can be trained on and judged.
+
+    Args:
+        dataset: the images that can be read.
+        cache: decoded images, with pseudo-labels also theirs.
+        splits: train, validation, test.
+        counts: positives by part and disease.
+        notes: what the user should know.
+    """
+
+    dataset: Dataset
+    cache: Cache
+    splits: Splits
+    counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+
+
 def prepare(
     settings: Settings,
     on_note: OnNote = lambda line: None,
@@ -83,22 +107,52 @@ def prepare(
     """
     settings = settings.with_absolute_paths()
     problems: list[str] = []
-    _try(settings.check, problems)
-    hardware = _try(lambda: resolve_hardware(settings), problems)
-    found = _try(lambda: _space(hardware or settings, narrow), problems)
-    earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
-    prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
-    listed = _try(lambda: listed_names(settings), problems)
+    attempt(settings.check, problems)
+    hardware = attempt(lambda: resolve_hardware(settings), problems)
+    found = attempt(lambda: _space(hardware or settings, narrow), problems)
+    earlier = attempt(lambda: read_earlier(settings.from_studies), problems) or []
+    prior = attempt(lambda: prior_of(earlier, found[0]), problems) if found else None
+    listed = attempt(lambda: listed_names(settings), problems)
     if found:
         kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
         problems += pseudo_problems(kinds, settings.pseudo)
     # The data come last: reading them takes longest, and depends on none of the others.
-    dataset = _try(lambda: load_data(settings), problems)
+    dataset = attempt(lambda: load_data(settings), problems)
     if problems or hardware is None or found is None or dataset is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
-    frame = settings.frame or frame_for(space, dataset.source_side)
-    cache = open_shown(dataset, frame, cache_root(settings))
+    parts = make_parts(settings, dataset, frame_for(space, dataset.source_side), listed)
+    images = len(parts.splits.train), len(parts.splits.val_seed)
+    # Last, for it takes longest, and only of a search that can start.
+    settings, sharing = settle(settings, space, images, on_note)
+    notes = [*([sharing.note] if sharing else []), *notes]
+    if choice := resolve_sampler(settings, space):
+        settings = replace(settings, sampler=choice.sampler)
+        notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
+    usable, cache, splits, counts, said = parts
+    inits = gene_values(space, "init", Recipe.init)
+    notes = [*notes, *prior_notes(prior), *idle_genes(space)]
+    notes += [*origin_notes(map(str, inits), splits.fingerprint), *said]
+    return Prepared(
+        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
+    )
+
+
+def make_parts(
+    settings: Settings, dataset: Dataset, frame: int, listed: Sequence[str] | None
+) -> Parts:
+    """Decode the images of ``dataset`` and split those that can be read.
+
+    Args:
+        settings: say how to split, and which frame and cache to use.
+        dataset: the labelled images.
+        frame: side of the cached images, where the settings name none.
+        listed: names of the test part, where they are given.
+
+    Raises:
+        InputError: where nothing can be read, split or judged.
+    """
+    cache = open_shown(dataset, settings.frame or frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
     splits = split(settings, usable, listed)
     cache = with_pseudo(settings, usable, splits, cache)
@@ -109,19 +163,8 @@ def prepare(
             f"--objective {settings.objective}: none of its diseases can be judged on the "
             f"{counts['val']['images']} validation images; choose others, or give more data"
         )
-    # Last, for it takes longest, and only of a search that can start.
-    settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
-    notes = [*([sharing.note] if sharing else []), *notes]
-    if choice := resolve_sampler(settings, space):
-        settings = replace(settings, sampler=choice.sampler)
-        notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
-    inits = gene_values(space, "init", Recipe.init)
-    notes = [*notes, *prior_notes(prior), *idle_genes(space)]
-    notes += origin_notes(map(str, inits), splits.fingerprint)
-    notes += [*dataset.notes, *bad_notes, *splits.notes, *warnings]
-    return Prepared(
-        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
-    )
+    notes = (*dataset.notes, *bad_notes, *splits.notes, *warnings)
+    return Parts(usable, cache, splits, counts, notes)
 
 
 def _space(
@@ -131,7 +174,7 @@ def _space(
     return narrow(space), notes
 
 
-def split(settings: Settings, dataset: Dataset, listed: list[str] | None) -> Splits:
+def split(settings: Settings, dataset: Dataset, listed: Sequence[str] | None) -> Splits:
     """The parts of a search with ``settings`` on the readable images ``dataset``."""
     return make_splits(
         dataset.names,
@@ -146,11 +189,11 @@ def split(settings: Settings, dataset: Dataset, listed: list[str] | None) -> Spl
 
 
 def listed_names(settings: Settings) -> list[str] | None:
-    """The images of the test part, where a list names them."""
+    """The names in the test list of ``settings``; None without one."""
     return list(read_test_list(Path(settings.test_list))) if settings.test_list else None
 
 
-def _try(check: Callable[[], T], problems: list[str]) -> T | None:
+def attempt(check: Callable[[], T], problems: list[str]) -> T | None:
     """What ``check`` returns, or None where it fails; what it complains of joins ``problems``."""
     try:
         return check()
@@ -276,8 +319,8 @@ def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
     ]
 
 
-def check_disk(folder: Path, need: int) -> None:
-    """Refuse where ``folder``'s disk has fewer than ``need`` bytes free.
+def check_disk(folder: Path, need: int, way: str = STUDY_ROOM) -> None:
+    """Refuse where ``folder``'s disk has fewer than ``need`` bytes free; ``way`` is the way out.
 
     Raises:
         InputError: naming both figures and the way out.
@@ -288,7 +331,5 @@ def check_disk(folder: Path, need: int) -> None:
     free = shutil.disk_usage(there).free
     if free < need:
         raise InputError(
-            f"{folder}: {need / 1e9:.1f} GB needed for checkpoints, {free / 1e9:.1f} GB free; "
-            "free some, name another --study folder, or use --halving stop (paused trials keep "
-            "their checkpoints) or --keep-checkpoints best:1"
+            f"{folder}: {need / 1e9:.1f} GB needed for checkpoints, {free / 1e9:.1f} GB free; {way}"
         )

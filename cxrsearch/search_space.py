@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,21 +128,23 @@ def idle_genes(space: SearchSpace) -> list[str]:
 
 
 def frame_for(space: SearchSpace, source_side: int) -> int:
+    """`frame_of` the input sizes and crops of ``space``."""
+    sizes = gene_values(space, "input_size", Recipe.input_size)
+    return frame_of(sizes, gene_values(space, "crop", Recipe.crop), source_side)
+
+
+def frame_of(
+    input_sizes: Sequence[int | str], crop_windows: Sequence[int | str], source_side: int
+) -> int:
     """Side of the cached images: enough for the largest input from the smallest crop.
 
     A multiple of 32, so that studies with similar spaces share one cache; never above the
     source's own side, or 1024.
     """
-    sizes = gene_values(space, "input_size", Recipe.input_size)
-    return frame_of(sizes, gene_values(space, "crop", Recipe.crop), source_side)
-
-
-def frame_of(sizes: Iterable[Any], crops: Sequence[Any], source_side: int) -> int:
-    """`frame_for` of the input ``sizes`` and ``crops`` that are to be cut from it."""
     need = max(
         side * 1024 / window
-        for size in sizes
-        for crop in crops
+        for size in input_sizes
+        for crop in crop_windows
         for side, window in zip(size_of(size), size_of(crop), strict=True)
     )
     return min(math.ceil(need / 32) * 32, max(32, source_side), 1024)

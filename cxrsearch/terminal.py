@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +11,14 @@ from rich.table import Table
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.learn.recipe import RATIO_PREFIX, gene_limits
 from cxrsearch.prepare import Prepared
+from cxrsearch.progress import clock
 from cxrsearch.projection import Projection, project
 from cxrsearch.search_space import shipped_spaces, space_path
 from search.space import SearchSpace
+
+if TYPE_CHECKING:  # they load torch
+    from cxrsearch.learn.train import Result
+    from cxrsearch.one_recipe import Epoch, Ready
 
 WIDTH = 100
 PARTS = ("train", "val", "test")
@@ -42,6 +47,43 @@ def describe(prepared: Prepared) -> str:
     )
     notes = "".join(f"\nnote: {note}" for note in prepared.notes)
     return f"{head}\n{to_text(counts_table(prepared.counts))}{notes}"
+
+
+def describe_ready(ready: Ready) -> str:
+    """Recipe, data and notes of a training that is about to start."""
+    data, parts, recipe = ready.parts.dataset, ready.parts, ready.named.recipe
+    head = (
+        f"recipe: {ready.named.name}\n"
+        f"  {recipe.model}, weights {recipe.init}, {recipe.optimizer} at {recipe.lr:g}, "
+        f"{recipe.epochs} epochs, batches of {recipe.batch_size}, window {recipe.crop} at "
+        f"{recipe.input_size}\n"
+        f"data: {data.label}, {len(data.names)} labelled images of "
+        f"{len(set(data.patients.tolist()))} patients; cached at {parts.cache.frame} x "
+        f"{parts.cache.frame}"
+    )
+    notes = "".join(f"\nnote: {note}" for note in (*ready.named.notes, *parts.notes))
+    return f"{head}\n{to_text(counts_table(parts.counts))}{notes}"
+
+
+def describe_epoch(epoch: Epoch) -> str:
+    """One epoch of such a training, and the time that is left."""
+    left = epoch.seconds / epoch.epoch * (epoch.epochs - epoch.epoch)
+    return (
+        f"epoch {epoch.epoch}/{epoch.epochs}: validation AUROC {epoch.value:.4f}"
+        f"{' *' if epoch.best_epoch == epoch.epoch else ''} | {clock(epoch.seconds)} gone, "
+        f"about {clock(left)} left"
+    )
+
+
+def describe_trained(result: Result) -> str:
+    """What came out of it on validation."""
+    attrs = result.attrs
+    notes = "".join(f"\nnote: {note}" for note in attrs["notes"])
+    return (
+        f"validation: {result.value:.3f} ({_interval(attrs['interval'])}), of epoch "
+        f"{attrs['best_epoch']}, the best of {attrs['epochs_run']} by this part, so it flatters"
+        f"{notes}"
+    )
 
 
 def counts_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
@@ -88,7 +130,8 @@ def describe_evaluation(result: Mapping[str, Any]) -> str:
     counted = f"\nlook number {looks} at this test part" if looks else ""
     notes = "".join(f"\nnote: {note}" for note in result.get("notes", ()))
     return (
-        f"{result['part']}: {result['n_images']} images of {result['n_patients']} patients\n"
+        f"{result['part']}: {result['n_images']} images of {result['n_patients']} patients, "
+        f"{result['data']}\n"
         f"{to_text(table)}{counted}{notes}\nresearch use only"
     )
 

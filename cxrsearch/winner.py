@@ -14,7 +14,7 @@ from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import train_final
-from cxrsearch.learn.model_folder import ModelMeta, check_out
+from cxrsearch.learn.model_folder import CARD, ModelMeta, check_out
 from cxrsearch.learn.predict import predict_folder, write_competition, write_tidy
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.submission import read_sample
@@ -160,18 +160,22 @@ def evaluate_model_folder(
     """
     loaded = load_predictor(model, tta=tta)
     study = _study_of(loaded, study)
-    settings = _data_settings(model, study, data, labels)
+    settings = _data_settings(loaded, study, data, labels)
     dataset = load_data(settings)
     cache = open_shown(dataset, loaded.frame, cache_root(settings))
     result = {**evaluate_model(loaded, dataset, cache), "tta": tta}
     if study is None and result["part"] == "test":
-        result["notes"].append(f"its study is not here, so this look is counted in {model} alone")
+        why = "its study is not here" if loaded.card["study"].get("path") else "it has no study"
+        result["notes"].append(f"{why}, so this look is counted in {model} alone")
     return {**result, "looks": record_look(study, model, result)}
 
 
 def _study_of(model: Predictor, given: Path | None) -> Path | None:
     """The model's study: as given, or where it was when the model was made, if it still is."""
-    path = given or Path(model.card["study"].get("path") or "")
+    noted = given or model.card["study"].get("path")
+    if not noted:
+        return None
+    path = Path(noted)
     if given is None and not (path / "study.yaml").is_file():
         return None
     if read_study_yaml(path)["splits"]["fingerprint"] == model.card["data"]["split_fingerprint"]:
@@ -182,14 +186,17 @@ def _study_of(model: Predictor, given: Path | None) -> Path | None:
 
 
 def _data_settings(
-    model: Path, study: Path | None, data: str | None, labels: str | None
+    model: Predictor, study: Path | None, data: str | None, labels: str | None
 ) -> Settings:
-    """Where to read data from: as asked, or as the study did."""
+    """Where to read data from: as asked, or as study or model had them."""
     from_study = Settings.from_dict(read_study_yaml(study)["settings"]) if study else None
+    if from_study is None and (reading := model.card["data"].get("reading")):
+        from_study = _settings_in(model.folder / CARD, reading)
     if data is None:
         if from_study is None:
             raise InputError(
-                f"{model}: its study is not where it was; name it with --study, or data with --data"
+                f"{model.folder}: its study is not where it was; name it with --study, or data "
+                "with --data"
             )
         if labels is None:
             return from_study
@@ -200,6 +207,18 @@ def _data_settings(
     if from_study is not None and labels is None and asked.data == from_study.data:
         return from_study
     return asked
+
+
+def _settings_in(card: Path, reading: Any) -> Settings:
+    """The settings that a model's card keeps.
+
+    Raises:
+        InputError: where they are none.
+    """
+    try:
+        return Settings.from_dict(reading)
+    except (InputError, TypeError, AttributeError) as error:
+        raise InputError(f"{card}: data.reading is damaged; restore it from a copy") from error
 
 
 def predict_to_file(

@@ -23,7 +23,7 @@ from .errors import ImageError
 from .plain_png import read_plain
 from .resize import resize
 
-__all__ = ["ImageError", "image_size", "read_image", "thumbnail"]
+__all__ = ["ImageError", "image_size", "read_grey", "read_image", "thumbnail"]
 
 MAX_PIXELS = 100_000_000
 """An image with more is refused before it is decoded (a chest X-ray has 4 to 20 million)."""
@@ -34,6 +34,15 @@ _NOT_DECODED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.e
 def read_image(path: Path, size: int) -> np.ndarray:
     """Read a PNG, JPEG or DICOM file as ``(size, size)`` uint8.
 
+    Raises:
+        ImageError: with the reason, where the file cannot be read or is no image.
+    """
+    return resize(read_grey(path), size, size)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read a PNG, JPEG or DICOM file at its own size, ``(height, width)`` uint8.
+
     The format is told from the content. Colours become luma (ITU-R BT.601), transparent
     pixels black, a camera's orientation mark is obeyed.
 
@@ -41,12 +50,10 @@ def read_image(path: Path, size: int) -> np.ndarray:
         ImageError: with the reason, where the file cannot be read or is no image.
     """
     kind = _kind(path)
-    picture = read_plain(path, MAX_PIXELS) if kind == "png" else None
     if kind == "dicom":
-        picture = _eight_bits(read_dicom(path, MAX_PIXELS))
-    elif picture is None:
-        picture = np.asarray(_read_picture(path))
-    return resize(picture, size, size)
+        return _eight_bits(read_dicom(path, MAX_PIXELS))
+    picture = read_plain(path, MAX_PIXELS) if kind == "png" else None
+    return np.asarray(_read_picture(path)) if picture is None else picture
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.data.cache import Cache
+from cxrsearch.data.copies import same_images
 from cxrsearch.data.dataset import Dataset, fingerprint
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
@@ -119,14 +120,15 @@ def _images(
     if splits is None:
         notes.append("the model folder holds no splits.json: overlap with training is not checked")
         return "external", dataset.names, notes
-    seen = set(splits.train) | set(splits.val)
+    seen = set(same_images(dataset.names, [*splits.train, *splits.val]))
     overlap = [i for i, name in enumerate(dataset.names) if name in seen]
     if overlap:
         people = np.unique(np.asarray(dataset.patients)[overlap])
         raise InputError(
             f"{dataset.label}: {len(overlap)} of its images (of {len(people)} patients), such as "
-            f"{dataset.names[overlap[0]]!r}, were trained on; leave those patients out, or give "
-            "the very data that the model was made with, to score its test part"
+            f"{dataset.names[overlap[0]]!r}, were trained on, as they are or as copies; leave "
+            "those patients out, or give the very data that the model was made with, to score its "
+            "test part"
         )
     return "external", dataset.names, notes
 

@@ -34,6 +34,7 @@ class ModelMeta:
         validation: the trial's own score: ``value``, ``interval``, ``selected_from`` (how many
             trials the choice was among) and what else is to be kept.
         training: how this model was trained: ``rows``, ``epochs``, ``seed``, ``loss``.
+        reading: the settings that its data were read with, where no study keeps them.
     """
 
     frame: int
@@ -45,6 +46,7 @@ class ModelMeta:
     diseases: tuple[str, ...] = DISEASES
     validation: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
         "data": {
             "fingerprint": meta.data_fingerprint,
             "split_fingerprint": meta.split_fingerprint,
+            **({"reading": dict(meta.reading)} if meta.reading else {}),
         },
         "study": {"path": meta.study, "trial": meta.trial, "objective": list(meta.diseases)},
         "validation": dict(meta.validation),

@@ -112,6 +112,17 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
+def save_best(
+    folder: Path, weights: Path, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+) -> None:
+    """`save_model` of the weights that a trial kept of its best epoch.
+
+    Raises:
+        InputError: where ``folder`` holds something, or the weights are not of ``recipe``.
+    """
+    save_model(folder, _filled(recipe, weights), recipe, meta, splits)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that predicts.
@@ -274,14 +285,20 @@ def trial_model(weights: Path, recipe: Recipe, frame: int, device: str = "auto")
 
 def _network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Module:
     """The network of ``recipe`` with the weights of a file, ready to predict."""
-    state = _read_weights(weights)
+    network = _filled(recipe, weights).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ready: nn.Module = network.eval().requires_grad_(False)
+    return ready
+
+
+def _filled(recipe: Recipe, path: Path) -> nn.Module:
+    """The network of ``recipe`` with the weights in ``path``."""
+    state = _read_weights(path)
     # Built without content: its start would be thrown away, and takes seconds for VGG16.
     with torch.device("meta"):
-        network: nn.Module = models.build_model(replace(recipe, init="none"))
-    _check_fit(weights, network.state_dict(), state)
+        network = models.build_model(replace(recipe, init="none"))
+    _check_fit(path, network.state_dict(), state)
     network.load_state_dict(state, assign=True)
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval().requires_grad_(False)
+    return network
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

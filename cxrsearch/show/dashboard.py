@@ -21,6 +21,7 @@ from .history import history, history_figure
 from .importance import FEWEST, Importance, importance, importance_figure
 from .page import Panel, Section, render, write_page
 from .population import generations, population_figure
+from .ratios import Ratios, gene, ratios, ratios_figure
 from .table import table
 from .theme import score
 from .view import View, read_view
@@ -79,6 +80,7 @@ def sections(view: View, now: float, lineage: Ancestry, scores: Diseases) -> lis
         Section("lineage", "Lineage", "Lineage of the winner", [_lineage(lineage)]),
         Section("workers", "Workers", "What ran when, and where", [_workers(view, now)]),
         Section("exposure", "Exposure", "What the best trial was shown", [_exposure(view)]),
+        *_ratios(view),
         Section("notes", "Notes", "Notes and provenance"),
     ]
 
@@ -249,4 +251,35 @@ def _exposure(view: View) -> Panel:
         exposures_figure(found),
         caption="Share of the images drawn for training that carry a disease, beside its share "
         f"in the training part: what seed and proportional sampling changed.{never}",
+    )
+
+
+def _ratios(view: View) -> list[Section]:
+    """Draw ratios and what they led to, where there are some."""
+    found = ratios(view.rows, view.counts.get("train"))
+    if found is None:
+        return []
+    if not found.trials:
+        panel = Panel("", sentence="No trial is complete yet, so no ratio has led to anything.")
+    else:
+        panel = Panel("", ratios_figure(found), caption=_about_ratios(found), wide=760)
+    return [Section("ratios", "Ratios", "Draw ratios, and what they led to", [panel])]
+
+
+def _about_ratios(found: Ratios) -> str:
+    best, few = found.trials[0][0], len(found.trials)
+    shown = f"The best {few} of {found.complete} complete trials. " * (few < found.complete)
+    seed, balance = gene(best, "train_seed"), gene(best, "balance")
+    limits = "An epoch drew every image, so ratios said nothing. "
+    if seed is not None and 0 < seed < 1:
+        limits = (
+            f"An epoch of the best trial drew {seed:.0%} of the images without replacement: no "
+            f"disease is shown more than {1 / seed:.3g} times as often as it occurs. "
+        )
+    on_top = "" if balance is None else f", on top of balance ({balance:.2f} in the best trial)"
+    return (
+        f"{shown}Only how ratios compare with one another counts{on_top}. {limits}"
+        "Diseases come together in one image, so drawing one more often draws its companions too. "
+        "AUROC by disease rests on few positives: see the intervals above before reading a pattern "
+        "into it."
     )

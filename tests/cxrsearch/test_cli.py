@@ -115,7 +115,8 @@ def test_a_dry_run_prints_hours_and_disk_and_makes_no_study(
 
 
 def test_spaces_are_listed_and_explained(run: Run) -> None:
-    assert all(name in run("spaces")[1] for name in ("quick:", "report:", "full:"))
+    names = ("quick:", "report:", "full:", "seed-ratios:")
+    assert all(name in run("spaces")[1] for name in names)
     code, out, _ = run("spaces", "full")
     assert code == 0
     assert "optimizer is sgd" in out

@@ -137,3 +137,50 @@ def test_an_objective_that_cannot_be_judged_is_refused(
 def test_gpus_and_the_cpu_device_contradict_each_other() -> None:
     with pytest.raises(InputError, match="leave one of them out"):
         resolve_hardware(Settings(trials=1, device="cpu", gpus_per_trial=1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "genes"),
+    [
+        ("report-densenet121", {"model": "densenet121", "lr": 1e-4, "epochs": 20}),
+        ("report-densenet121-first", {"model": "densenet121", "lr": 1e-5, "epochs": 20}),
+        ("report-vgg16", {"model": "vgg16", "lr": 1e-3, "epochs": 50}),
+        ("report-densenet121-600x800", {"input_size": "600x800", "batch_size": 4}),
+        ("report-densenet121-100x134", {"input_size": "100x134", "batch_size": 120}),
+    ],
+)
+def test_the_reports_recipes_are_known_good_points(name: str, genes: dict[str, Any]) -> None:
+    space = SearchSpace.load(shipped_spaces()["report"], known=gene_limits())
+    point = next(dict(p.params) for p in space.points if p.name == name)
+    recipe = {**space.fixed, **point}
+    common = {
+        "init": "imagenet", "optimizer": "adam", "schedule": "constant", "loss": "bce",
+        "crop": "600x800", "rotation": 10.0, "width_shift": 0.05, "height_shift": 0.05,
+        "shear": 0.04, "zoom": 0.04, "horizontal_flip": True, "train_seed": 1.0,
+    }  # fmt: skip
+    if "input_size" not in genes:
+        common |= {"input_size": "300x400", "batch_size": 12}
+    assert {gene: recipe.get(gene) for gene in common | genes} == common | genes
+    assert "vertical_flip" not in recipe
+    assert "patience" not in recipe
+
+
+def test_the_default_copies_are_augmented_as_the_report_did() -> None:
+    from cxrsearch.learn.copies import REPORT_RANGES
+
+    space = SearchSpace.load(shipped_spaces()["report"], known=gene_limits())
+    point = space.points[0].params
+    assert {g: v for g, v in REPORT_RANGES.items() if g in point} == {
+        g: v for g, v in point.items() if g in REPORT_RANGES
+    }
+    assert not any(v for g, v in REPORT_RANGES.items() if g not in point)
+
+
+def test_ratios_can_act_in_their_space_as_far_as_they_reach() -> None:
+    from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX
+
+    space = SearchSpace.load(shipped_spaces()["seed-ratios"], known=gene_limits())
+    assert {RATIO_PREFIX + name for name in RATIO_NAMES} <= set(space.genes)
+    assert idle_genes(space) == []
+    reach = max(gene.distribution.high for gene in space.genes.values())  # type: ignore[attr-defined]
+    assert space.fixed["train_seed"] * reach <= 1

@@ -10,12 +10,14 @@ from optuna.distributions import CategoricalDistribution
 from cxrsearch.show.ancestry import ancestry, ancestry_figure, change_text
 from cxrsearch.show.clock import Clock, duration
 from cxrsearch.show.curves import chosen, curves_figure, loss_curves, value_curves
+from cxrsearch.show.dashboard import sections
 from cxrsearch.show.diseases import diseases, diseases_figure
 from cxrsearch.show.exposure import exposures, exposures_figure
 from cxrsearch.show.genes import INACTIVE, ordered, parallel, parallel_figure, searched, share
 from cxrsearch.show.history import AXES, history, history_figure
 from cxrsearch.show.importance import importance, importance_figure
 from cxrsearch.show.population import generations, population_figure
+from cxrsearch.show.ratios import ratios, ratios_figure
 from cxrsearch.show.rows import row
 from cxrsearch.show.theme import blend, faded, hover
 from cxrsearch.show.view import Epoch, Look
@@ -258,3 +260,43 @@ def test_hover_text_is_escaped(make: SimpleNamespace) -> None:
 def test_colours_are_made_right() -> None:
     assert faded("#0a141e", 0.5) == "rgba(10,20,30,0.5)"
     assert blend("#000000", "#ffffff", 0.5) == "#808080"
+
+
+def test_ratios_stand_beside_exposure_and_auroc_of_the_best_trials(make: SimpleNamespace) -> None:
+    def trial(number: int, value: float, **ratios: float) -> Any:
+        given = {"params": {**ratios, "train_seed": 0.25}, "exposure": {"Mass": 0.2, "Hernia": 0.1},
+                 "auroc": {"Mass": value, "Hernia": None}}  # fmt: skip
+        return make.trial(number, value=value, params={}, attrs=given)
+
+    trials = [trial(n, 0.5 + n / 100, ratio_Mass=1.0 + n) for n in range(12)]
+    counts = {"images": 100, "Mass": 10, "Hernia": 1, "No Finding": 50}
+    found = ratios(rows_of(trials), counts)
+    assert found is not None
+    assert [row.number for row, _ in found.trials] == [11, 10, 9, 8, 7, 6, 5, 4]
+    assert (found.complete, found.names[-1], len(found.names)) == (12, "No Finding", 15)
+    best = {drawn.name: drawn for drawn in found.trials[0][1]}
+    assert best["Mass"] == ("Mass", 12.0, 0.2, pytest.approx(0.61))
+    assert best["Hernia"] == ("Hernia", 1.0, 0.1, None)
+    assert best["No Finding"] == ("No Finding", 1.0, None, None)
+    figure = json.loads(ratios_figure(found).to_json())
+    assert {trace.get("xaxis", "x") for trace in figure["data"]} == {"x", "x2", "x3"}
+    assert figure["data"][-1]["x"][found.names.index("Mass")] == pytest.approx(0.61)
+
+
+def test_ratios_are_shown_where_there_are_some_only(make: SimpleNamespace) -> None:
+    assert ratios(rows_of([make.trial(0)])) is None
+    fresh = make.trial(0, "running", attrs={"params": {"ratio_Mass": 2.0}})
+    found = ratios(rows_of([fresh]))
+    assert found is not None
+    assert found.trials == []
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_the_page_has_a_part_for_ratios(make: SimpleNamespace, count: int) -> None:
+    given = {"params": {"ratio_Mass": 2.0, "train_seed": 0.25, "balance": 0.5}}
+    view = make.view([make.trial(n, attrs=dict(given)) for n in range(count)])
+    part = next(s for s in sections(view, 1.7e9, ancestry([], []), diseases(None))
+                if s.anchor == "ratios")  # fmt: skip
+    assert part.panels[0].figure is not None
+    assert "more than 4 times as often" in part.panels[0].caption
+    assert ("The best 8 of 100" in part.panels[0].caption) == (count == 100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,11 +81,64 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture(scope="session")
-def finished_study(xrays: Path, tiny_space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of three trials, run by the serial runner. Read only: copy it to change it."""
+def tiny_builder() -> Callable[..., Any]:
+    """What builds a network of two layers. Only who asks for it waits for torch."""
+    from torch import Tensor, nn
+
+    from cxrsearch.learn.models import DropoutLinear, Parts
+    from cxrsearch.learn.recipe import Recipe
+    from cxrsearch.learn.stem import GreyStem
+
+    class TinyNet(nn.Module):
+        def __init__(self, n_classes: int, dropout: float) -> None:
+            super().__init__()
+            self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False))
+            self.norm = nn.BatchNorm2d(8)
+            self.conv = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+            self.classifier = DropoutLinear(8, n_classes, dropout)
+
+        def forward(self, grey: Tensor) -> Tensor:
+            hidden = self.conv(self.norm(self.stem(grey)).relu()).relu()
+            out: Tensor = self.classifier(hidden.mean(dim=(2, 3)))
+            return out
+
+    def build(recipe: Recipe, n_classes: int) -> Parts:
+        net = TinyNet(n_classes, recipe.dropout)
+        return Parts(net, [[net.stem, net.norm], [net.conv]], "stem")
+
+    return build
+
+
+@pytest.fixture
+def tiny_model(tiny_builder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called densenet121 becomes a network of two layers."""
+    from cxrsearch.learn import models
+
+    monkeypatch.setitem(models.MODELS, "densenet121", tiny_builder)
+
+
+@pytest.fixture(scope="session")
+def _finished_study(
+    xrays: Path,
+    tiny_space: Path,
+    tiny_builder: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     from cxrsearch.experiment import Settings, search
+    from cxrsearch.learn import models
 
     settings = Settings(
         data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
     )
-    return search(settings, tmp_path_factory.mktemp("studies") / "finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, "densenet121", tiny_builder)
+        return search(settings, tmp_path_factory.mktemp("studies") / "finished")
+
+
+@pytest.fixture
+def finished_study(_finished_study: Path, tiny_model: None) -> Path:
+    """A study of three trials of the tiny network, which the test then has too.
+
+    Run once, by the serial runner. Read only: copy it to change it.
+    """
+    return _finished_study

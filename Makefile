@@ -51,7 +51,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Files are dealt out to processes in their order; see tests/conftest.py.
+# Whole files are dealt out to the processes, in their order; see tests/conftest.py.
 PROCESSES := 2
 test: lint
 	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder

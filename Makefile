@@ -51,8 +51,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Whole files are dealt out to the processes, in their order; see tests/conftest.py.
+PROCESSES := 2
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -175,25 +175,33 @@ def test_the_fingerprint_follows_what_is_used(tmp_path: Path) -> None:
     assert of(first, other.replace("SCALE = 2", "SCALE = 5")) != same
 
 
-@pytest.mark.parametrize("name", PIECES)
-def test_a_piece_that_is_taken_out_changes_the_search_and_is_put_back(name: str) -> None:
+def asked(sampler: str) -> list[dict[str, object]]:
+    """The parameters of a search of 30 trials."""
     this = problem("models-three-noisy")
+    contender = contenders.entry(sampler).make(this, 0, 30)
+    found = []
+    try:
+        for trial in range(30):
+            key, params = contender.ask()
+            found.append(params)
+            contender.tell(key, params, this.evaluate(params, running.noise("x", 0, trial))[0])
+    finally:
+        contender.close()
+    return found
 
-    def run(sampler: str) -> list[dict[str, object]]:
-        contender = contenders.entry(sampler).make(this, 0, 30)
-        asked = []
-        try:
-            for trial in range(30):
-                key, params = contender.ask()
-                asked.append(params)
-                contender.tell(key, params, this.evaluate(params, running.noise("x", 0, trial))[0])
-        finally:
-            contender.close()
-        return asked
 
-    whole = run("genetic")
-    assert run(ablation.variant(name)) != whole
-    assert run("genetic") == whole
+@pytest.fixture(scope="module")
+def whole() -> list[dict[str, object]]:
+    """What is asked with every piece in its place."""
+    return asked("genetic")
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_a_piece_that_is_taken_out_changes_the_search_and_is_put_back(
+    name: str, whole: list[dict[str, object]]
+) -> None:
+    assert asked(ablation.variant(name)) != whole
+    assert asked("genetic") == whole
 
 
 def test_a_piece_that_does_not_exist_is_refused() -> None:

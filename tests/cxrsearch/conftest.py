@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from torch import Tensor, nn
 
 from cxrsearch.cli import main
 from cxrsearch.data.phantom import phantom_dataset, write_phantom
-from cxrsearch.learn import models
-from cxrsearch.learn.models import Parts
-from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.stem import GreyStem
 
 SPACE = """
 name: tiny
@@ -64,35 +60,6 @@ def tiny_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class SmallNet(nn.Module):
-    """Two convolutions and a layer."""
-
-    def __init__(self, n_classes: int) -> None:
-        super().__init__()
-        self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=4, padding=1, bias=False))
-        self.norm = nn.BatchNorm2d(8)
-        self.classifier = nn.Linear(8, n_classes)
-
-    def features(self, grey: Tensor) -> Tensor:
-        maps: Tensor = self.norm(self.stem(grey)).relu()
-        return maps
-
-    def forward(self, grey: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
-        return out
-
-
-@pytest.fixture
-def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is called densenet121 becomes a network of one convolution."""
-
-    def build(recipe: Recipe, n_classes: int) -> Parts:
-        net = SmallNet(n_classes)
-        return Parts(net, [[net.stem, net.norm]], "stem", SmallNet.features)
-
-    monkeypatch.setitem(models.MODELS, "densenet121", build)
-
-
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -114,34 +81,77 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture(scope="session")
-def finished_study(xrays: Path, tiny_space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of three trials, run by the serial runner. Read only: copy it to change it."""
+def tiny_builder() -> Callable[..., Any]:
+    """What builds a network of two layers. Only who asks for it waits for torch."""
+    from torch import Tensor, nn
+
+    from cxrsearch.learn.models import DropoutLinear, Parts
+    from cxrsearch.learn.recipe import Recipe
+    from cxrsearch.learn.stem import GreyStem
+
+    class TinyNet(nn.Module):
+        def __init__(self, n_classes: int, dropout: float) -> None:
+            super().__init__()
+            self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False))
+            self.norm = nn.BatchNorm2d(8)
+            self.conv = nn.Conv2d(8, 8, 3, stride=2, padding=1)
+            self.classifier = DropoutLinear(8, n_classes, dropout)
+
+        def features(self, grey: Tensor) -> Tensor:
+            maps: Tensor = self.conv(self.norm(self.stem(grey)).relu()).relu()
+            return maps
+
+        def forward(self, grey: Tensor) -> Tensor:
+            out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
+            return out
+
+    def build(recipe: Recipe, n_classes: int) -> Parts:
+        net = TinyNet(n_classes, recipe.dropout)
+        return Parts(net, [[net.stem, net.norm], [net.conv]], "stem", TinyNet.features)
+
+    return build
+
+
+@pytest.fixture
+def tiny_model(tiny_builder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called densenet121 becomes a network of two layers."""
+    from cxrsearch.learn import models
+
+    monkeypatch.setitem(models.MODELS, "densenet121", tiny_builder)
+
+
+@pytest.fixture(scope="module")
+def tiny_model_throughout(tiny_builder: Callable[..., Any]) -> Iterator[None]:
+    """`tiny_model`, for what is made once for the tests of a module."""
+    from cxrsearch.learn import models
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, "densenet121", tiny_builder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _finished_study(
+    xrays: Path,
+    tiny_space: Path,
+    tiny_builder: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     from cxrsearch.experiment import Settings, search
+    from cxrsearch.learn import models
 
     settings = Settings(
         data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
     )
-    return search(settings, tmp_path_factory.mktemp("studies") / "finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, "densenet121", tiny_builder)
+        return search(settings, tmp_path_factory.mktemp("studies") / "finished")
 
 
-@pytest.fixture(scope="module")
-def one_layer() -> Iterator[None]:
-    """What is called densenet121 is a network of one convolution, so that trials take no time."""
-    from torch import nn
+@pytest.fixture
+def finished_study(_finished_study: Path, tiny_model: None) -> Path:
+    """A study of three trials of the tiny network, which the test then has too.
 
-    from cxrsearch.learn import models
-    from cxrsearch.learn.stem import GreyStem
-
-    def build(recipe: Recipe, n_classes: int) -> models.Parts:
-        stem = GreyStem(nn.Conv2d(3, 4, 3, stride=8, bias=False))
-        pool = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        last = models.DropoutLinear(4, n_classes, 0.0)
-        net = nn.Sequential()
-        for name, part in (("stem", stem), ("pool", pool), ("classifier", last)):
-            net.add_module(name, part)
-        return models.Parts(net, [[stem]], "stem")
-
-    patch = pytest.MonkeyPatch()
-    patch.setitem(models.MODELS, "densenet121", build)
-    yield
-    patch.undo()
+    Run once, by the serial runner. Read only: copy it to change it.
+    """
+    return _finished_study

@@ -19,7 +19,7 @@ from cxrsearch.learn.recipe import Recipe
 Run = Callable[..., tuple[int, str, str]]
 
 
-pytestmark = pytest.mark.usefixtures("one_layer")
+pytestmark = pytest.mark.usefixtures("tiny_model_throughout")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from cxrsearch.winner import chosen_trial
 from search.record import read_study
 from search.study import Study
 
+pytestmark = pytest.mark.usefixtures("tiny_model")
+
 
 def test_a_study_folder_holds_what_repeats_the_search(finished_study: Path) -> None:
     record = yaml.safe_load((finished_study / "study.yaml").read_text())
@@ -161,7 +163,7 @@ def test_a_used_up_time_budget_is_said_and_can_be_renewed(
     assert before["interrupted"] + before["complete"] < 200
     with pytest.raises(InputError, match="time budget is used up"):
         resume(folder)
-    resume(folder, time_budget="3s")
+    resume(folder, time_budget="2s")
     assert status(folder)["trials"]["complete"] > before["complete"]
 
 

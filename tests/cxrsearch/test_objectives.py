@@ -72,8 +72,9 @@ def test_auto_knows_how_many_objectives_there_are(tiny_space: Path) -> None:
 
 
 def test_a_search_of_two_objectives_from_start_to_model(
-    run: Callable[..., tuple[int, str, str]], xrays: Path, tiny_space: Path, tmp_path: Path
-) -> None:
+    run: Callable[..., tuple[int, str, str]], xrays: Path, tiny_space: Path, tiny_model: None,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     study = tmp_path / "study"
     code, out, err = run(
         "optuna", "--data", xrays, "--space", tiny_space, "--trials", 3, "--sampler", "nsga2",

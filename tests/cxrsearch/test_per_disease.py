@@ -24,12 +24,15 @@ from search.record import read_study
 
 Run = Callable[..., tuple[int, str, str]]
 
-pytestmark = pytest.mark.usefixtures("one_layer")
+pytestmark = pytest.mark.usefixtures("tiny_model_throughout")
 
 
 @pytest.fixture(scope="module")
 def quick_study(
-    one_layer: None, xrays: Path, tiny_space: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_model_throughout: None,
+    xrays: Path,
+    tiny_space: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A search of two trials for three diseases."""
     settings = Settings(

@@ -23,7 +23,7 @@ TINY = ("--input-size", 32, "--epochs", 1, "--batch-size", 16, "--device", "cpu"
 
 
 @pytest.fixture(autouse=True)
-def _small(small_encoder: None) -> None:
+def _small(tiny_model: None) -> None:
     """What is called densenet121 is a small network here."""
 
 

@@ -1,4 +1,4 @@
-"""A small network and a small study, so that whole trainings take milliseconds."""
+"""A small study, with which whole trainings of the small network take milliseconds."""
 
 from __future__ import annotations
 
@@ -8,47 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import Tensor, nn
 
 from cxrsearch.data.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.splits import Splits
-from cxrsearch.learn import models
 from cxrsearch.learn.arrays import save_labels
 from cxrsearch.learn.data import TrainData, make_data
-from cxrsearch.learn.models import DropoutLinear, Parts
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.stem import GreyStem
 
 FRAME, IMAGES = 40, 36
-
-
-class TinyNet(nn.Module):
-    def __init__(self, n_classes: int, dropout: float) -> None:
-        super().__init__()
-        self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False))
-        self.norm = nn.BatchNorm2d(8)
-        self.conv = nn.Conv2d(8, 8, 3, stride=2, padding=1)
-        self.classifier = DropoutLinear(8, n_classes, dropout)
-
-    def features(self, grey: Tensor) -> Tensor:
-        maps: Tensor = self.conv(self.norm(self.stem(grey)).relu()).relu()
-        return maps
-
-    def forward(self, grey: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
-        return out
-
-
-@pytest.fixture
-def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is called densenet121 becomes a network of two layers."""
-
-    def build(recipe: Recipe, n_classes: int) -> Parts:
-        net = TinyNet(n_classes, recipe.dropout)
-        return Parts(net, [[net.stem, net.norm], [net.conv]], "stem", TinyNet.features)
-
-    monkeypatch.setitem(models.MODELS, "densenet121", build)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ lint: $(READY)
 # Whole files are dealt out to the processes, in their order; see tests/conftest.py.
 PROCESSES := 2
 test: lint
-	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,12 +24,24 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes a file stays in one, and all that needs Ray in one with one Ray."""
-    for item in items:
-        name = "ray" if item.get_closest_marker("ray") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes a file stays in one, and all that need Ray in one with one Ray.
+
+    By the file's text, since the process that deals tests out knows no more than their names.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    @functools.cache
+    def needs_ray(file: str) -> bool:
+        return "pytest.mark.ray" in (config.rootpath / file).read_text(encoding="utf-8")
+
+    class OneRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return "ray" if needs_ray(file) else file
+
+    return OneRay(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -9,44 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import Tensor, nn
 
 from cxrsearch.ablation.cell import Cell
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.data.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.splits import Splits
-from cxrsearch.learn import models
 from cxrsearch.learn.arrays import save_labels
-from cxrsearch.learn.models import DropoutLinear, Parts
-from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.stem import GreyStem
 from cxrsearch.learn.trial import TrialConfig, load_trial_data
 
 FRAME, IMAGES = 32, 60
-
-
-class TinyNet(nn.Module):
-    def __init__(self, n_classes: int, dropout: float) -> None:
-        super().__init__()
-        self.stem = GreyStem(nn.Conv2d(3, 4, 3, stride=4, padding=1, bias=False))
-        self.norm = nn.BatchNorm2d(4)
-        self.classifier = DropoutLinear(4, n_classes, dropout)
-
-    def forward(self, grey: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.norm(self.stem(grey)).relu().mean(dim=(2, 3)))
-        return out
-
-
-@pytest.fixture
-def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is called densenet121 becomes a network of one layer."""
-
-    def build(recipe: Recipe, n_classes: int) -> Parts:
-        net = TinyNet(n_classes, recipe.dropout)
-        return Parts(net, [[net.stem, net.norm]], "stem")
-
-    monkeypatch.setitem(models.MODELS, "densenet121", build)
 
 
 class Drawn:

@@ -29,9 +29,7 @@ def amount(value: str) -> float | str:
         raise click.BadParameter(f"{value!r} is neither a number nor {AUTO}") from None
 
 
-_DATA = [
-    click.option("--data", metavar="DIR", default="phantom", show_default=True,
-                 help="Folder of chest X-rays with a label table, or: phantom."),
+PARTS = [
     click.option("--labels", metavar="FILE",
                  help="Label table (NIH's format or one-hot), where it lies elsewhere."),
     click.option("--test-list", metavar="FILE", help="NIH's test_list.txt: the test part."),
@@ -41,10 +39,21 @@ _DATA = [
                  help="Share of the other patients used for validation."),
     click.option("--val-seed", type=int, default=2000, show_default=True,
                  help="Images at most that each epoch is scored on: one fixed subset."),
+]  # fmt: skip
+"""Label table and splits: the same options give the same parts in every command."""
+
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything.")
+
+CACHE = click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
+                     "$CXRSEARCH_CACHE or the user's cache folder.")  # fmt: skip
+
+_DATA = [
+    click.option("--data", metavar="DIR", default="phantom", show_default=True,
+                 help="Folder of chest X-rays with a label table, or: phantom."),
+    *PARTS,
     click.option("--frame", type=int, help="Side of the cached images; default: what the space "
                  "needs."),
-    click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
-                 "$CXRSEARCH_CACHE or the user's cache folder."),
+    CACHE,
     click.option("--phantom-images", type=int, default=600, show_default=True,
                  help="Labelled phantom images."),
     click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
@@ -59,7 +68,7 @@ _SEARCH = [
     click.option("--from", "from_studies", metavar="STUDY", multiple=True,
                  help="Earlier study, on other data or another space, whose best trials are among "
                  "the first that are tried here. May be repeated."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything."),
+    SEED,
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
                  ",seconds (of training) or ,parameters (of the model) several at once."),

@@ -1,10 +1,12 @@
-"""The one view of a cache that is being built: an estimate first, then how far it is."""
+"""The one view of a cache that is being built (estimate, then how far), and what came of it."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +21,7 @@ from rich.progress import (
 from cxrsearch.data.cache import Cache, open_cache
 from cxrsearch.data.cache_decode import Estimate
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.errors import InputError
 from cxrsearch.progress import QUIET_SECONDS, clock
 
 
@@ -34,18 +37,50 @@ def open_shown(dataset: Dataset, frame: int, root: Path) -> Cache:
         )
 
 
+def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
+    """The images that could be decoded, and a note on those that could not.
+
+    Raises:
+        InputError: where none could be.
+    """
+    if not cache.bad:
+        return dataset, []
+    some = [f"{name}: {reason}" for name, reason in list(cache.bad.items())[:5]]
+    if not cache.ok.any():
+        raise InputError([f"{dataset.label}: not one image could be read", *some])
+    keep = np.flatnonzero(cache.ok)
+    usable = replace(
+        dataset,
+        names=tuple(dataset.names[i] for i in keep),
+        labels=dataset.labels[keep],
+        patients=dataset.patients[keep],
+        extra={column: values[keep] for column, values in dataset.extra.items()},
+    )
+    more = f"; and {len(cache.bad) - 5} more" if len(cache.bad) > 5 else ""
+    count = len(cache.bad)
+    return usable, [
+        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: "
+        f"{'; '.join(some)}{more}"
+    ]
+
+
 class DecodingView:
     """Shows a build as it goes on. Use as a context manager.
 
     Args:
         console: where to write, stderr by default; a terminal gets a bar, anything else a line
             a minute.
+        doing: what is done to the images.
+        done: the same when it is over.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, doing: str = "decoding", done: str = "decoded"
+    ) -> None:
         self.console = console or Console(stderr=True)
+        self._doing, self._over = doing, done
         self._bar = Progress(
-            TextColumn("decoding images"),
+            TextColumn(f"{doing} images"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -64,7 +99,7 @@ class DecodingView:
             self._bar.stop()
         elif self._done > self._first:
             gone = clock(time.monotonic() - self._started)
-            self._line(f"decoded {self._done - self._first:,} images in {gone}")
+            self._line(f"{self._over} {self._done - self._first:,} images in {gone}")
 
     def estimate(self, estimate: Estimate) -> None:
         """Say what the build will take."""
@@ -85,7 +120,7 @@ class DecodingView:
             # By the speed of the last minute: rows copied from another cache come faster.
             each = (now - self._spoke) / max(1, done - self._then)
             self._line(
-                f"decoding images: {done:,} of {total:,} ({done / total:.0%}) | "
+                f"{self._doing} images: {done:,} of {total:,} ({done / total:.0%}) | "
                 f"{clock(now - self._started)} gone, about {clock(each * (total - done))} left"
             )
             self._then = done

@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from cxrsearch.data.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
 from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
-from cxrsearch.decoding import open_shown
+from cxrsearch.decoding import leave_out_bad, open_shown
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
 from cxrsearch.search_space import frame_for, idle_genes, load_space
@@ -210,32 +208,6 @@ def load_data(settings: Settings) -> Dataset:
 def cache_root(settings: Settings) -> Path:
     """Folder of the decoded caches."""
     return Path(settings.cache) if settings.cache else default_cache_root()
-
-
-def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
-    """The images that could be decoded, and a note on those that could not.
-
-    Raises:
-        InputError: where none could be.
-    """
-    if not cache.bad:
-        return dataset, []
-    some = [f"{name}: {reason}" for name, reason in list(cache.bad.items())[:5]]
-    if not cache.ok.any():
-        raise InputError([f"{dataset.label}: not one image could be read", *some])
-    keep = np.flatnonzero(cache.ok)
-    usable = replace(
-        dataset,
-        names=tuple(dataset.names[i] for i in keep),
-        labels=dataset.labels[keep],
-        patients=dataset.patients[keep],
-    )
-    more = f"; and {len(cache.bad) - 5} more" if len(cache.bad) > 5 else ""
-    count = len(cache.bad)
-    return usable, [
-        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: "
-        f"{'; '.join(some)}{more}"
-    ]
 
 
 def check_disk(folder: Path, need: int) -> None:

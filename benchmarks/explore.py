@@ -4,8 +4,9 @@
 
 DIR holds X-rays and a label table. Copies of its images are saved again, resized, brightened,
 cropped, turned, inverted; printed is which share is found. False alarms are what is flagged in the
-set as it is: look at those, as real sets have inverted images and duplicates too. How the correlations of
-different patients' images end tells how many false duplicates a larger set would have.
+set as it is: look at those, as real sets have inverted images and duplicates too. How the
+correlations of different patients' images end tells how many false duplicates a larger set would
+have.
 """
 
 from __future__ import annotations

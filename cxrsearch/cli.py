@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__, cli_data, cli_options
+from cxrsearch import __version__, cli_data, cli_eda, cli_options
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
@@ -232,7 +232,7 @@ def export(study: Path, out: Path | None) -> None:
     click.echo(export_csv(study, out or study / "trials.csv"))
 
 
-for command in (cli_data.spaces, cli_data.phantom):
+for command in (cli_data.spaces, cli_data.phantom, cli_eda.eda):
     cli.add_command(command)
 
 

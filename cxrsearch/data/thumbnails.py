@@ -10,7 +10,9 @@ from scipy.ndimage import gaussian_filter
 SIDE = 32
 """Pixels a side of a thumbnail."""
 BLOCK = 1024
-"""Images that are worked on at once."""
+"""Thumbnails that are worked on at once."""
+FRAMES = 128
+"""Images of full size that are."""
 SAMPLE = 4096
 """Images at most that a median over the set is taken of, evenly spread."""
 
@@ -31,9 +33,10 @@ def thumbnails(
     weights = _area_weights(side)
     small = np.empty((count, SIDE, SIDE), np.float32)
     on_progress(0, count)
-    for start in range(0, count, BLOCK):
-        block = np.asarray(images[start : start + BLOCK], np.float32)
-        small[start : start + len(block)] = weights @ block @ weights.T
+    for start in range(0, count, FRAMES):
+        block = np.asarray(images[start : start + FRAMES], np.float32)
+        narrow = (block.reshape(-1, side) @ weights.T).reshape(len(block), side, SIDE)
+        small[start : start + len(block)] = weights @ narrow
         on_progress(start + len(block), count)
     return small
 

@@ -21,7 +21,16 @@ from PIL import Image
 from scipy.ndimage import rotate
 
 from cxrsearch.data.cache import default_cache_root
-from cxrsearch.data.duplicates import ALIKE, candidates, features, find_duplicates, hashes
+from cxrsearch.data.duplicates import (
+    ALIKE,
+    CLOSE,
+    candidates,
+    features,
+    find_duplicates,
+    hashes,
+    second_look,
+    texture,
+)
 from cxrsearch.data.orientation import KINDS, against, orientations, set_problems
 from cxrsearch.data.quality import BLANK, blanks
 from cxrsearch.data.read import read_dataset
@@ -30,6 +39,7 @@ from cxrsearch.decoding import open_shown
 
 Edit = Callable[[np.ndarray], np.ndarray]
 NIH = 112_120
+DRAWS = 100
 
 
 def saved(quality: int) -> Edit:
@@ -93,46 +103,51 @@ EDITS: dict[str, Edit] = {
 def duplicates(images: np.ndarray, small: np.ndarray, chosen: np.ndarray) -> None:
     """Print which share of edited copies, put beside the whole set, is paired with its original."""
     print(f"\nduplicates: edited copies of {len(chosen)} images beside the {len(small)}")
-    print(f"{'edit':26} {'found':>7} {'a key shared':>13} {f'correlation >= {ALIKE}':>20}")
+    print(f"{'edit':26} {'found':>7} {'by key':>8} {'by coarse':>10} {'by fine correlation':>20}")
     for name, edit in EDITS.items():
-        copies = thumbnails(np.stack([edit(np.asarray(images[row])) for row in chosen]))
-        both = np.concatenate([small, copies])
+        copies = np.stack([edit(np.asarray(images[row])) for row in chosen])
+        every = np.concatenate([images, copies])
+        both = np.concatenate([small, thumbnails(copies)])
         own = features(both)
         keys = hashes(own)
         twin = np.arange(len(small), len(both))
         near = (keys[chosen] == keys[twin]).any(axis=1)
-        close = np.einsum("ij,ij->i", own[chosen], own[twin]) >= ALIKE
-        pairs = find_duplicates(both)
+        close = np.einsum("ij,ij->i", own[chosen], own[twin]) >= CLOSE
+        alike = second_look(every, np.column_stack([chosen, twin])) >= ALIKE
+        pairs = find_duplicates(every, both)
         linked = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
         found = [(int(row), int(copy)) in linked for row, copy in zip(chosen, twin, strict=True)]
-        print(f"{name:26} {np.mean(found):7.1%} {near.mean():13.1%} {close.mean():20.1%}")
+        print(
+            f"{name:26} {np.mean(found):7.1%} {near.mean():8.1%} {close.mean():10.1%} "
+            f"{alike.mean():20.1%}"
+        )
 
 
-def strangers(small: np.ndarray, patients: np.ndarray) -> None:
+def strangers(images: np.ndarray, small: np.ndarray, patients: np.ndarray) -> None:
     """Print how alike images of different patients are, and how many are flagged."""
-    own = features(small)
+    own = texture(images)
     highest: list[np.ndarray] = []
     for start in range(0, len(own), 512):
         close = own[start : start + 512] @ own.T
         later = np.arange(len(own)) > np.arange(start, start + len(close))[:, None]
         other = patients[start : start + len(close), None] != patients
-        highest.append(np.sort(close[later & other])[-2000:])
-    tail = np.sort(np.concatenate(highest))[::-1]
-    # The upper end falls off exponentially: the mean excess over a threshold is its scale.
-    scale = float((tail[:50] - tail[50]).mean())
+        highest.append(np.sort(close[later & other])[-1000:])
+    tail = np.sort(np.concatenate(highest))[::-1][:1000]
+    # Over the upper end, a tenth of the pairs lies a constant step higher.
+    step, top = np.polyfit(np.log10(np.arange(10, len(tail) + 1)), tail[9:], 1)
     pairs = len(own) ** 2 / 2
-    expected = 50 * np.exp(-(ALIKE - tail[50]) / scale)
-    larger = expected * (NIH**2 / 2) / pairs
-    made = sum(len(first) for first, _ in candidates(hashes(own)))
-    found = find_duplicates(small)
+    expected = 10 ** ((ALIKE - top) / step)
+    made = sum(len(first) for first, _ in candidates(hashes(features(small))))
+    found = find_duplicates(images, small)
     across = int((patients[found.first] != patients[found.second]).sum())
     print(
         f"\n{len(own)} images, {pairs:,.0f} pairs, {made:,} of them candidates by hash\n"
         f"flagged: {len(found.first) - across} within a patient, {across} across patients\n"
-        f"different patients' highest correlations: {', '.join(f'{c:.3f}' for c in tail[:5])}; "
-        f"a share of e more pairs adds {scale:.4f}\n"
-        f"false pairs to be expected across patients at {ALIKE}: {expected:.2g} here, "
-        f"{larger:.2g} among {NIH:,} images"
+        "different patients' fine correlations, by rank: "
+        + ", ".join(f"{rank}: {tail[rank - 1]:.3f}" for rank in (1, 10, 100, 1000))
+        + f"; ten times the pairs add {-step:.3f}\n"
+        f"false pairs across patients at {ALIKE} by that line, on fine correlation alone: "
+        f"{expected:.2g} here, {expected * (NIH / len(own)) ** 2:.2g} among {NIH:,} images"
     )
 
 
@@ -156,10 +171,10 @@ def orientation(small: np.ndarray, names: tuple[str, ...]) -> None:
 
 
 def whole(small: np.ndarray) -> None:
-    """Print what is said of the set as a whole, and of 200 draws of 30 and of 100 images."""
+    """Print what is said of the set as a whole, and of draws of 30 and of 100 images."""
     for size in (30, 100):
         wrong = dict.fromkeys(("as it is", "inverted", "on its side"), 0)
-        for seed in range(200):
+        for seed in range(DRAWS):
             rows = np.random.default_rng(seed).choice(len(small), min(size, len(small)), False)
             for name, part, wanted in (
                 ("as it is", small[rows], []),
@@ -168,7 +183,7 @@ def whole(small: np.ndarray) -> None:
             ):
                 seen = orientations(part, np.ones(len(part), bool))
                 wrong[name] += seen is None or set_problems(seen.pattern) != wanted
-        print(f"whole sets of {size} images misjudged, of 200 draws: {wrong}")
+        print(f"whole sets of {size} images misjudged, of {DRAWS} draws: {wrong}")
 
 
 def main() -> None:
@@ -188,7 +203,7 @@ def main() -> None:
     deviation = small.reshape(len(small), -1).std(axis=1)
     print(f"deviation of the grey levels: {deviation.min():.0f} to {deviation.max():.0f}")
     orientation(small, dataset.names)
-    strangers(small, dataset.patients)
+    strangers(images, small, dataset.patients)
     chosen = np.random.default_rng(0).choice(len(small), min(args.edited, len(small)), False)
     duplicates(images, small, chosen)
 

@@ -204,4 +204,4 @@ def _check(images: Images) -> ImageChecks:
     """Look at every readable image."""
     with DecodingView(doing="looking at", done="looked at") as view:
         small = thumbnails(images.cache.images, view.progress)
-    return check_images(small[images.place])
+    return check_images(images.cache.images, small, images.cache.ok)

@@ -19,6 +19,8 @@ FEW = 5
 """A disease with fewer positive patients can hardly be in three parts."""
 SHARE = 0.05
 """Of all images: a patient with more weighs a lot in every figure."""
+MANY = 10
+"""Images that are many for a patient, however few there are in all."""
 TELLING = 0.7
 """AUROC of a column alone from which it is worth a caution."""
 ENOUGH = 30
@@ -108,13 +110,13 @@ def _patients(rows: Rows) -> Iterator[Caution]:
             "Add a patient column. Else images of one patient come into training and test, and "
             "scores are too good.",
         )
-    heavy = [n for n, c in zip(names, counts, strict=True) if c > SHARE * len(rows.names) and c > 1]
-    if heavy and len(names) > 1:
+    heavy = names[counts > max(SHARE * len(rows.names), MANY)].tolist() if len(names) > 1 else []
+    if heavy:
         yield Caution(
             MILD,
             f"{_count(len(heavy), 'patient')} with more than {SHARE:.0%} of the images each",
             "Look whether that is one person. Parts share no patient, so their sizes will be off.",
-            tuple(str(name) for name in heavy),
+            tuple(heavy),
         )
 
 

@@ -53,8 +53,19 @@ def blanks(small: np.ndarray) -> np.ndarray:
     return kinds
 
 
-def check_images(small: np.ndarray) -> ImageChecks:
-    """Look at all thumbnails ``(n, 32, 32)``."""
-    blank = blanks(small)
-    pairs = find_duplicates(small, blank == 0)
+def check_images(images: np.ndarray, small: np.ndarray, ok: np.ndarray) -> ImageChecks:
+    """Look at all images that could be read.
+
+    Args:
+        images: ``(n, side, side)`` uint8, such as a cache's.
+        small: their thumbnails, ``(n, 32, 32)``.
+        ok: ``(n,)`` bool, which to look at; the result counts these alone.
+    """
+    place = np.flatnonzero(ok)
+    blank = np.full(len(small), -1)
+    blank[place] = blanks(small[place])
+    pairs = find_duplicates(images, small, blank == 0)
+    where = np.cumsum(ok) - 1
+    pairs = pairs._replace(first=where[pairs.first], second=where[pairs.second])
+    small, blank = small[place], blank[place]
     return ImageChecks(blank, orientations(small, blank == 0), pairs, groups(pairs, len(small)))

@@ -20,12 +20,12 @@ EXAMPLES = 8
 """Images shown of a disease."""
 FLAGGED = 24
 """Images shown of one kind of trouble, at most."""
-SHOWN = 112
+SHOWN = 128
 """Side of a shown image in pixels."""
 
 
 class Picture(NamedTuple):
-    """An image to show: its name, a line about it, and ``(112, 112)`` uint8 grey levels."""
+    """An image to show: its name, a line about it, and ``(128, 128)`` uint8 grey levels."""
 
     name: str
     note: str

@@ -18,36 +18,39 @@ SAMPLE = 4096
 
 
 def thumbnails(
-    images: np.ndarray, on_progress: Callable[[int, int], None] = lambda done, total: None
+    images: np.ndarray,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    to: int = SIDE,
 ) -> np.ndarray:
     """Shrink every image by averaging the area under each pixel.
 
     Args:
         images: ``(n, side, side)`` uint8, such as a cache's; read block by block.
         on_progress: called with images done and images in all.
+        to: pixels a side of a thumbnail.
 
     Returns:
-        ``(n, 32, 32)`` float32 grey levels, 0 to 255.
+        ``(n, to, to)`` float32 grey levels, 0 to 255.
     """
     count, side = len(images), images.shape[-1]
-    weights = _area_weights(side)
-    small = np.empty((count, SIDE, SIDE), np.float32)
+    weights = _area_weights(side, to)
+    small = np.empty((count, to, to), np.float32)
     on_progress(0, count)
     for start in range(0, count, FRAMES):
         block = np.asarray(images[start : start + FRAMES], np.float32)
-        narrow = (block.reshape(-1, side) @ weights.T).reshape(len(block), side, SIDE)
+        narrow = (block.reshape(-1, side) @ weights.T).reshape(len(block), side, to)
         small[start : start + len(block)] = weights @ narrow
         on_progress(start + len(block), count)
     return small
 
 
-def _area_weights(side: int) -> np.ndarray:
-    """``(32, side)``: how much of each pixel lies under each pixel of a thumbnail."""
-    edges = np.linspace(0, side, SIDE + 1)
+def _area_weights(side: int, to: int) -> np.ndarray:
+    """``(to, side)``: how much of each pixel lies under each pixel of a thumbnail."""
+    edges = np.linspace(0, side, to + 1)
     pixel = np.arange(side)
     low = np.maximum(edges[:-1, None], pixel)
     high = np.minimum(edges[1:, None], pixel + 1)
-    weights: np.ndarray = (np.maximum(high - low, 0) * SIDE / side).astype(np.float32)
+    weights: np.ndarray = (np.maximum(high - low, 0) * to / side).astype(np.float32)
     return weights
 
 

@@ -73,7 +73,7 @@ def conditional_figure(found: Together) -> go.Figure:
         ]
         for i in range(len(DISEASES))
     ]
-    fig = _heatmap(values, _cells(values, "{:.0f}"), hover, SCALE, "%")
+    fig = _heatmap(values, _cells(values, "{:.0f}", "{:.1f}"), hover, SCALE, "%")
     fig.update_xaxes(title_text="… also have")
     fig.update_yaxes(title_text="Of the images with …")
     return fig
@@ -120,8 +120,12 @@ def lift_figure(found: Together) -> go.Figure:
     return fig
 
 
-def _cells(values: np.ndarray, form: str) -> list[list[str]]:
-    return [[form.format(v) if np.isfinite(v) else "" for v in row] for row in values]
+def _cells(values: np.ndarray, form: str, small: str = "") -> list[list[str]]:
+    """``values`` as text, those below 10 as ``small`` has it; nothing for NaN."""
+    return [
+        ["" if np.isnan(v) else (small if small and v < 10 else form).format(v) for v in row]
+        for row in values
+    ]
 
 
 def _heatmap(
@@ -150,12 +154,12 @@ def _heatmap(
 
 def spread_figure(found: Spread, what: str, of: str) -> go.Figure:
     """How many ``of`` (images, patients) have each value of a count."""
-    values, counts = list(found.values), list(found.counts)
-    names = [str(value) for value in values]
+    by_value = dict(zip(found.values, found.counts, strict=True))
+    values = range(found.values[0], found.values[-1] + 1)
+    names, counts = [str(value) for value in values], [by_value.get(v, 0) for v in values]
     if len(values) > MOST_BARS:
-        rest = sum(counts[MOST_BARS - 1 :])
         names = [*names[: MOST_BARS - 1], f"{values[MOST_BARS - 1]}+"]
-        counts = [*counts[: MOST_BARS - 1], rest]
+        counts = [*counts[: MOST_BARS - 1], sum(counts[MOST_BARS - 1 :])]
     fig = figure(380, showlegend=False, bargap=0.2)
     total = sum(counts)
     fig.add_bar(

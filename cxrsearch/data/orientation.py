@@ -2,14 +2,14 @@
 
 The set's own median picture is the pattern. An image is compared with it as it is, turned by 90,
 180 and 270 degrees, and inverted; where one of these fits better by `MARGIN`, it is named.
-``python -m benchmarks.explore --images DIR`` measures that. On 1,916 of NIH's images the check
-finds 99% of those turned and 99.8% of those inverted on purpose. Of the set itself it flags six, of
-which by eye two are an inverted and an upside-down image; the others are a child on a large film,
-bright bars beside the beam, and an image too dense to show lungs. Mirrored images it
-cannot tell.
+``python -m benchmarks.explore --images DIR`` measures that. Of NIH's 1,916 images at hand, each
+turned or inverted on purpose, 99.2% to 99.5% of the turned and 99.8% of the inverted are flagged.
+Of the set as it is six are (0.3%): by eye two are inverted (one of them is taken for a turned one)
+and one is upside down; the other three have bright bars beside the beam. Mirrored images it cannot
+tell.
 
 A pattern cannot tell that most of the set is inverted or on its side; for that it is looked at
-itself (`set_problems`).
+itself (`set_problems`), which was right for 100 draws of 30 images as they are, inverted and turned.
 """
 
 from __future__ import annotations

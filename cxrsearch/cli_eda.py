@@ -34,8 +34,9 @@ def eda(source: Path, out: Path, **given: Any) -> None:
     duplicates, patients across parts, blank, turned or inverted images, too few positives.
     """
     from cxrsearch.exploration import explore
-    from cxrsearch.show.explore_page import explore_page
+    from cxrsearch.show.explore_page import check_out, explore_page
 
+    check_out(out)
     for place in ("labels", "test_list", "cache"):
         given[place] = given[place] and Path(given[place])
     found = explore(source, **given)

@@ -9,7 +9,8 @@ and one is upside down; the other three have bright bars beside the beam. Mirror
 tell.
 
 A pattern cannot tell that most of the set is inverted or on its side; for that it is looked at
-itself (`set_problems`), which was right for 100 draws of 30 images as they are, inverted and turned.
+itself (`set_problems`): right for all of 100 draws of 30 images, as they are, inverted, and on
+their side.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from cxrsearch.data.cautions import SERIOUS
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.people import UNKNOWN, Group, age_bands, groups_of
+from cxrsearch.errors import InputError
 from cxrsearch.exploration import Exploration
 
 from .diseases import readable
@@ -33,6 +35,19 @@ from .page import Panel, Section, render, write_page
 
 MOST_NAMES = 200
 """Names listed under a caution."""
+
+
+def check_out(out: Path) -> None:
+    """Check that a page can be written to ``out``, before any image is looked at.
+
+    Raises:
+        InputError: where it cannot.
+    """
+    if out.is_dir():
+        raise InputError(f"--out {out}: a folder; name an HTML file, such as {out / 'eda.html'}")
+    there = next(place for place in out.absolute().parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"--out {out}: {there} cannot be written to; name another place")
 
 
 def explore_page(found: Exploration, out: Path) -> Path:

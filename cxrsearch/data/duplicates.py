@@ -12,12 +12,12 @@ Three steps, each on what the one before has left.
    so that bright bars and film edges, which patients may share, do not count: `ALIKE` or more.
 
 ``python -m benchmarks.explore --images DIR`` measures it. In NIH's 1,916 images at hand (1.8
-million pairs) different patients reach 0.58 in the last step, and ten times the pairs add 0.06: by that line
-some five false pairs among all 112,120 images, if the last step were alone. One true copy was
-found, of one patient. Of 400 edited copies beside the set all are found that were saved as JPEG
-(quality 20), shrunk to 64 x 64 and back, darkened, brightened or given a gamma of 0.8 or 1.25; of
-those cropped by 1% a side 96%, of those turned by 1 degree 90%. Not found: 2% cropped off a side
-(6%), mirrored copies (none).
+million pairs) different patients reach 0.58 in the last step, and ten times the pairs add 0.06: by
+that line some five false pairs among all 112,120 images, if the last step were alone. One true
+copy was found, of one patient. Of 400 edited copies beside the set all are found that were saved
+as JPEG (quality 20), shrunk to 64 x 64 and back, darkened, brightened a little or given a gamma of
+0.8 or 1.25; of those cropped by 1% a side 96%, of those turned by 1 degree 90%. Not found: 2%
+cropped off a side (6%), mirrored copies (none).
 """
 
 from __future__ import annotations

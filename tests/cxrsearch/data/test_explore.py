@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
@@ -62,6 +62,7 @@ def test_conditional_and_lift_of_a_hand_made_table(few: tuple[np.ndarray, np.nda
     assert np.isnan(np.diag(found.lift)).all()
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.lists(st.integers(0, 13), max_size=5)),

@@ -14,6 +14,7 @@ from cxrsearch import (
     cli_ablate,
     cli_augment,
     cli_data,
+    cli_eda,
     cli_ensemble,
     cli_model,
     cli_options,
@@ -192,6 +193,7 @@ def export(study: Path, out: Path | None) -> None:
 for command in (
     cli_data.spaces,
     cli_data.phantom,
+    cli_eda.eda,
     cli_augment.augment,
     cli_train.train,
     cli_model.evaluate,

@@ -29,16 +29,20 @@ def amount(value: str) -> float | str:
         raise click.BadParameter(f"{value!r} is neither a number nor {AUTO}") from None
 
 
+CACHE = click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
+                     "$CXRSEARCH_CACHE or the user's cache folder.")  # fmt: skip
+
+LABELS = click.option("--labels", metavar="FILE", help="Label table (NIH's format or one-hot), "
+                      "where it lies elsewhere.")  # fmt: skip
+
 _PLACES = [
     click.option("--data", metavar="DIR", default="phantom", show_default=True,
                  help="Folder of chest X-rays with a label table, or: phantom."),
-    click.option("--labels", metavar="FILE",
-                 help="Label table (NIH's format or one-hot), where it lies elsewhere."),
-    click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
-                 "$CXRSEARCH_CACHE or the user's cache folder."),
+    LABELS,
+    CACHE,
 ]  # fmt: skip
 
-_PARTS = [
+SPLIT = [
     click.option("--test-list", metavar="FILE", help="NIH's test_list.txt: the test part."),
     click.option("--test-share", type=float, default=0.2, show_default=True,
                  help="Share of the patients kept for the test part."),
@@ -46,6 +50,11 @@ _PARTS = [
                  help="Share of the other patients used for validation."),
     click.option("--val-seed", type=int, default=2000, show_default=True,
                  help="Images at most that each epoch is scored on: one fixed subset."),
+]  # fmt: skip
+"""How patients are split: the same options give the same parts in every command."""
+
+_PARTS = [
+    *SPLIT,
     click.option("--phantom-images", type=int, default=600, show_default=True,
                  help="Labelled phantom images."),
     click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
@@ -57,7 +66,7 @@ _FRAME = [
                  "needs."),
 ]  # fmt: skip
 
-_SEED = click.option("--seed", type=int, default=0, show_default=True,
+SEED = click.option("--seed", type=int, default=0, show_default=True,
                      help="Seed of everything.")  # fmt: skip
 
 _WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrained weights under "
@@ -79,7 +88,7 @@ _SEARCH = [
                  "the first that are tried here. May be repeated."),
     click.option("--pseudo", metavar="DIR", help="What `cxrsearch self-train` wrote: images "
                  "without a label, for the gene pseudo of the space."),
-    _SEED,
+    SEED,
     click.option("--objective", default="auroc", show_default=True,
                  help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
                  ",seconds (of training) or ,parameters (of the model) several at once."),
@@ -187,7 +196,7 @@ def resume_options(command: Command) -> Command:
 
 def recipe_options(command: Command) -> Command:
     """Data, split and device of a recipe that is trained without a search."""
-    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [_SEED, _WEIGHTS, _CORES], _DEVICE)(command)
+    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [SEED, _WEIGHTS, _CORES], _DEVICE)(command)
 
 
 def moved_options(command: Command) -> Command:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +22,7 @@ from rich.progress import (
 from cxrsearch.data.cache import Cache, open_cache
 from cxrsearch.data.cache_decode import Estimate
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.errors import InputError
 from cxrsearch.progress import QUIET_SECONDS, clock
 
 
@@ -41,6 +44,33 @@ def open_shown(
         return open_cache(
             dataset, frame, root, on_progress=view.progress, names=names, on_estimate=view.estimate
         )
+
+
+def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
+    """The images that could be decoded, and a note on those that could not.
+
+    Raises:
+        InputError: where none could be.
+    """
+    if not cache.bad:
+        return dataset, []
+    some = [f"{name}: {reason}" for name, reason in list(cache.bad.items())[:5]]
+    if not cache.ok.any():
+        raise InputError([f"{dataset.label}: not one image could be read", *some])
+    keep = np.flatnonzero(cache.ok)
+    usable = replace(
+        dataset,
+        names=tuple(dataset.names[i] for i in keep),
+        labels=dataset.labels[keep],
+        patients=dataset.patients[keep],
+        extra={column: values[keep] for column, values in dataset.extra.items()},
+    )
+    more = f"; and {len(cache.bad) - 5} more" if len(cache.bad) > 5 else ""
+    count = len(cache.bad)
+    return usable, [
+        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: "
+        f"{'; '.join(some)}{more}"
+    ]
 
 
 class DecodingView:

@@ -22,15 +22,8 @@ from cxrsearch.learn.model_folder import ModelMeta, check_out, save_best
 from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import Result, train
-from cxrsearch.prepare import (
-    Parts,
-    attempt,
-    check_disk,
-    listed_names,
-    load_data,
-    make_parts,
-    resolve_hardware,
-)
+from cxrsearch.parts import Parts, listed_names, load_data, make_parts
+from cxrsearch.prepare import attempt, check_disk, resolve_hardware
 from cxrsearch.projection import COPIES_RUNNING, weight_bytes
 from cxrsearch.recipes import Named
 from cxrsearch.search_space import frame_of

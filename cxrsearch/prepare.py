@@ -7,26 +7,24 @@ raises one `InputError` with all that is wrong.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-import numpy as np
-
-from cxrsearch.data.cache import Cache, default_cache_root
-from cxrsearch.data.read import Dataset, read_dataset, read_test_list
-from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
-from cxrsearch.decoding import open_shown
+from cxrsearch.data.cache import Cache
+from cxrsearch.data.read import Dataset
+from cxrsearch.data.splits import Splits
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
 from cxrsearch.learn.pretrain_record import origin_notes
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.parts import listed_names, load_data, make_parts
 from cxrsearch.search_space import frame_for, gene_values, idle_genes, load_space
 from cxrsearch.settings import AUTO as MEASURE
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote, Sharing, settle
-from cxrsearch.unlabelled import open_pseudo, pseudo_problems
+from cxrsearch.unlabelled import pseudo_problems
 from search.choosing import AUTO, Choice, choose
 from search.cores import detect_cpus
 from search.errors import SearchError
@@ -70,24 +68,6 @@ class Prepared:
     prior: Prior | None = None
     choice: Choice | None = None
     sharing: Sharing | None = None
-
-
-class Parts(NamedTuple):
-    """Data that can be trained on and judged.
-
-    Args:
-        dataset: the images that can be read.
-        cache: decoded images, with pseudo-labels also theirs.
-        splits: train, validation, test.
-        counts: positives by part and disease.
-        notes: what the user should know.
-    """
-
-    dataset: Dataset
-    cache: Cache
-    splits: Splits
-    counts: Mapping[str, Mapping[str, int]]
-    notes: tuple[str, ...]
 
 
 def prepare(
@@ -138,59 +118,11 @@ def prepare(
     )
 
 
-def make_parts(
-    settings: Settings, dataset: Dataset, frame: int, listed: Sequence[str] | None
-) -> Parts:
-    """Decode the images of ``dataset`` and split those that can be read.
-
-    Args:
-        settings: say how to split, and which frame and cache to use.
-        dataset: the labelled images.
-        frame: side of the cached images, where the settings name none.
-        listed: names of the test part, where they are given.
-
-    Raises:
-        InputError: where nothing can be read, split or judged.
-    """
-    cache = open_shown(dataset, settings.frame or frame, cache_root(settings))
-    usable, bad_notes = leave_out_bad(dataset, cache)
-    splits = split(settings, usable, listed)
-    cache = with_pseudo(settings, usable, splits, cache)
-    counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
-    warnings, undefined = judgeable(counts)
-    if set(settings.diseases) <= set(undefined):
-        raise InputError(
-            f"--objective {settings.objective}: none of its diseases can be judged on the "
-            f"{counts['val']['images']} validation images; choose others, or give more data"
-        )
-    notes = (*dataset.notes, *bad_notes, *splits.notes, *warnings)
-    return Parts(usable, cache, splits, counts, notes)
-
-
 def _space(
     settings: Settings, narrow: Callable[[SearchSpace], SearchSpace]
 ) -> tuple[SearchSpace, list[str]]:
     space, notes = load_space(settings)
     return narrow(space), notes
-
-
-def split(settings: Settings, dataset: Dataset, listed: Sequence[str] | None) -> Splits:
-    """The parts of a search with ``settings`` on the readable images ``dataset``."""
-    return make_splits(
-        dataset.names,
-        dataset.labels,
-        dataset.patients,
-        seed=settings.seed,
-        test_share=settings.test_share,
-        val_share=settings.val_share,
-        test_list=listed,
-        val_seed=settings.val_seed,
-    )
-
-
-def listed_names(settings: Settings) -> list[str] | None:
-    """The names in the test list of ``settings``; None without one."""
-    return list(read_test_list(Path(settings.test_list))) if settings.test_list else None
 
 
 def attempt(check: Callable[[], T], problems: list[str]) -> T | None:
@@ -261,62 +193,6 @@ def resolve_sampler(settings: Settings, space: SearchSpace) -> Choice | None:
         workers=trials_at_once(settings),
         objectives=len(settings.objectives.measures),
     )
-
-
-def load_data(settings: Settings) -> Dataset:
-    """The labelled images that ``settings.data`` names."""
-    if settings.data == PHANTOM:
-        from cxrsearch.data.phantom import phantom_dataset
-
-        return phantom_dataset(
-            images=settings.phantom_images,
-            seed=settings.seed,
-            difficulty=settings.phantom_difficulty,
-        )
-    labels = Path(settings.labels) if settings.labels else None
-    return read_dataset(Path(settings.data), labels)
-
-
-def cache_root(settings: Settings) -> Path:
-    """Folder of the decoded caches."""
-    return Path(settings.cache) if settings.cache else default_cache_root()
-
-
-def with_pseudo(settings: Settings, usable: Dataset, splits: Splits, cache: Cache) -> Cache:
-    """``cache``, or one that also has the images of the pseudo-labels that are asked for.
-
-    Raises:
-        InputError: where those are of another split, or their images are gone.
-    """
-    if settings.pseudo is None:
-        return cache
-    return open_pseudo(settings.pseudo, usable, splits, cache.frame, cache_root(settings))
-
-
-def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
-    """The images that could be decoded, and a note on those that could not.
-
-    Raises:
-        InputError: where none could be.
-    """
-    if not cache.bad:
-        return dataset, []
-    some = [f"{name}: {reason}" for name, reason in list(cache.bad.items())[:5]]
-    if not cache.ok.any():
-        raise InputError([f"{dataset.label}: not one image could be read", *some])
-    keep = np.flatnonzero(cache.ok)
-    usable = replace(
-        dataset,
-        names=tuple(dataset.names[i] for i in keep),
-        labels=dataset.labels[keep],
-        patients=dataset.patients[keep],
-    )
-    more = f"; and {len(cache.bad) - 5} more" if len(cache.bad) > 5 else ""
-    count = len(cache.bad)
-    return usable, [
-        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: "
-        f"{'; '.join(some)}{more}"
-    ]
 
 
 def check_disk(folder: Path, need: int, way: str = STUDY_ROOM) -> None:

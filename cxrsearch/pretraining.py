@@ -13,7 +13,7 @@ from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset, fingerprint
 from cxrsearch.data.joined import patients_of, unlabelled_side, with_unlabelled, without_patients
 from cxrsearch.data.splits import Splits
-from cxrsearch.decoding import open_shown
+from cxrsearch.decoding import leave_out_bad, open_shown
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.epochs import Progress
@@ -21,7 +21,7 @@ from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.pretrain_record import RECORD, SETTINGS, read_json, read_record
 from cxrsearch.learn.pretrain_run import Plan, pretrain
 from cxrsearch.learn.recipe import gene_limits, size_of
-from cxrsearch.prepare import cache_root, leave_out_bad, listed_names, load_data, split
+from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
 from search.errors import SearchError

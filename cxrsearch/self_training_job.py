@@ -18,7 +18,8 @@ from cxrsearch.learn.model_folder import check_out
 from cxrsearch.learn.recipe import PSEUDO, Recipe
 from cxrsearch.learn.self_training import Teacher
 from cxrsearch.learn.trial import TrialConfig, load_trial_data
-from cxrsearch.prepare import Prepared, cache_root
+from cxrsearch.parts import cache_root
+from cxrsearch.prepare import Prepared
 from cxrsearch.study_folder import load_study, trial_config
 from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from cxrsearch.winner import chosen_trial

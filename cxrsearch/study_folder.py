@@ -14,18 +14,11 @@ import yaml
 
 from cxrsearch import __version__
 from cxrsearch.data.splits import Splits, check_leakage
-from cxrsearch.decoding import open_shown
+from cxrsearch.decoding import leave_out_bad, open_shown
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.trial import TrialConfig
-from cxrsearch.prepare import (
-    Prepared,
-    cache_root,
-    leave_out_bad,
-    load_data,
-    resolve_hardware,
-    trials_at_once,
-    with_pseudo,
-)
+from cxrsearch.parts import cache_root, load_data, with_pseudo
+from cxrsearch.prepare import Prepared, resolve_hardware, trials_at_once
 from cxrsearch.projection import disk_need
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote, settle

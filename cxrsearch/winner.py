@@ -20,7 +20,8 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.submission import read_sample
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.learn.views import NONE
-from cxrsearch.prepare import Prepared, cache_root, load_data
+from cxrsearch.parts import cache_root, load_data
+from cxrsearch.prepare import Prepared
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
 from search.record import StudyRecord, read_study

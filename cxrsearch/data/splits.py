@@ -156,6 +156,18 @@ def make_splits(
     return splits
 
 
+def check_shares(test_share: float, val_share: float, val_seed: int | None) -> list[str]:
+    """What is wrong with these arguments of `make_splits`, whatever the data."""
+    problems = []
+    if not 0 <= test_share < 1:
+        problems.append(f"test share {test_share:g}: at least 0 and below 1 is possible")
+    if not 0 < val_share < 1:
+        problems.append(f"validation share {val_share:g}: between 0 and 1 is possible")
+    if val_seed is not None and val_seed < 1:
+        problems.append(f"val_seed {val_seed}: at least 1 image is needed to score an epoch")
+    return problems
+
+
 def check_leakage(splits: Splits, patients_by_name: Mapping[str, str]) -> None:
     """Check that no image and no patient is in two parts.
 
@@ -208,12 +220,7 @@ def _check(
         problems.append(f"{len(names)} names, {len(labels)} labels, {len(patients)} patients")
     if len(set(names)) != len(names):
         problems.append("an image name occurs twice; names tell the images apart")
-    if not 0 <= test_share < 1:
-        problems.append(f"test share {test_share:g}: at least 0 and below 1 is possible")
-    if not 0 < val_share < 1:
-        problems.append(f"validation share {val_share:g}: between 0 and 1 is possible")
-    if val_seed is not None and val_seed < 1:
-        problems.append(f"val_seed {val_seed}: at least 1 image is needed to score an epoch")
+    problems += check_shares(test_share, val_share, val_seed)
     if problems:
         raise InputError(problems)
     count = len(set(map(str, patients)))

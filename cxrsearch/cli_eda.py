@@ -1,0 +1,45 @@
+"""The command that looks at a data set before anything is searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch.cli_options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, options
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch eda my-xrays --out my-xrays.html",
+        "cxrsearch eda Data_Entry_2017.csv.gz --out labels.html",
+        "cxrsearch eda my-xrays --test-list test_list.txt --out my-xrays.html",
+    )
+)
+@click.argument("source", type=FOLDER, metavar="DIR|LABEL_TABLE")
+@click.option("--out", type=FOLDER, required=True, help="HTML file to write.")
+@options([LABELS, *SPLIT, SEED])
+@click.option(
+    "--frame",
+    type=int,
+    help="Side of the cached images; default: the source's own, 224 at most. A search's own shares "
+    "its cache.",
+)
+@options([CACHE])
+def eda(source: Path, out: Path, **given: Any) -> None:
+    """Look at a data set: labels, patients, images and split, as one offline HTML page.
+
+    Takes a folder of X-rays, or a label table alone. Says what to mend before a search:
+    duplicates, patients across parts, blank, turned or inverted images, too few positives.
+    """
+    from cxrsearch.exploration import explore
+    from cxrsearch.show.explore_page import check_out, explore_page
+
+    check_out(out)
+    for place in ("labels", "test_list", "cache"):
+        given[place] = given[place] and Path(given[place])
+    found = explore(source, **given)
+    for caution in found.cautions:
+        click.echo(f"{caution.level}: {caution.what}. {caution.todo}", err=True)
+    click.echo(explore_page(found, out))

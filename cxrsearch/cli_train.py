@@ -42,7 +42,7 @@ _BOTH = ("study", "out", "data", "labels", "cache")
 )
 @recipe_options
 @click.pass_context
-def train(ctx: click.Context, study: Path | None, out: Path, **options: Any) -> None:
+def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) -> None:
     """Retrain the best recipe into a model that predicts, or train one without a search.
 
     The best recipe of a STUDY: on train + validation, for the winner's best number of epochs, as

@@ -13,20 +13,18 @@ Data_Entry_2017.csv  the label table: written last, so its presence means comple
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from cxrsearch import __version__
 from cxrsearch.copying import Copying, Task
+from cxrsearch.copying_settings import SETTINGS, check_folder, copy_settings
 from cxrsearch.copying_tables import label_table, parameter_table
 from cxrsearch.data.copies import copy_names, table_names
 from cxrsearch.data.dataset import Dataset
@@ -35,6 +33,7 @@ from cxrsearch.data.tables import NIH_TABLE
 from cxrsearch.decoding import DecodingView
 from cxrsearch.errors import InputError
 from cxrsearch.learn import copies as made
+from cxrsearch.learn.augment import Parameters
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.sheet import sample_sheet
 from cxrsearch.show.extremes import extremes_html
@@ -42,8 +41,7 @@ from search.cores import detect_cpus
 from search.files import write_json, write_text
 from search.space_values import limit_problem
 
-SETTINGS, SHEET, PARAMETERS = "copies.json", "extremes.html", "augmentation.csv"
-FORMAT, VERSION = "cxrsearch copies", 1
+SHEET, PARAMETERS = "extremes.html", "augmentation.csv"
 MOST_COPIES = 1000
 SLACK = 64 << 20
 """Bytes of the disk that copies leave free."""
@@ -129,24 +127,25 @@ def augment(wanted: Wanted, view: DecodingView | None = None) -> Written:
     wanted.check()
     dataset = read_dataset(wanted.data, wanted.labels)
     tasks = _tasks(wanted, dataset)
-    settings = _settings(wanted, dataset)
-    _check_folder(wanted.out, settings)
+    settings = copy_settings(wanted.data, dataset, wanted.copies, wanted.seed, wanted.ranges)
+    check_folder(wanted.out, settings)
     copying = Copying(wanted.out, wanted.recipe, wanted.seed, detect_cpus())
     todo = [task for task in tasks if not copying.is_done(task)]
     view = view or DecodingView(doing="augmenting images", did="augmented {} images")
-    if todo:
-        _announce(copying, todo, wanted, view)
-        write_json(wanted.out / SETTINGS, settings)
-        _tidy(wanted.out)
+    _announce(copying, todo, wanted, view)
+    with _alone(wanted.out):
+        if todo:
+            write_json(wanted.out / SETTINGS, settings)
+            _tidy(wanted.out)
         if not (wanted.out / SHEET).exists():
             write_text(wanted.out / SHEET, _sheet(wanted, dataset))
-    with view:
-        bad = copying.run(todo, len(tasks), view.progress)
-    kept = np.array([task.row for task in tasks if task.name not in bad], np.int64)
-    if not len(kept):
-        some = [f"{name}: {reason}" for name, reason in list(bad.items())[:5]]
-        raise InputError([f"{wanted.data}: not one image could be read", *some])
-    _write_tables(wanted, dataset, tasks, kept)
+        with view:
+            bad = copying.run(todo, len(tasks), view.progress)
+        kept = np.array([task.row for task in tasks if task.name not in bad], np.int64)
+        if not len(kept):
+            some = [f"{name}: {reason}" for name, reason in list(bad.items())[:5]]
+            raise InputError([f"{wanted.data}: not one image could be read", *some])
+        _write_tables(wanted, dataset, tasks, kept)
     notes = [*dataset.notes, *_notes(dataset, bad), *made.warnings(wanted.recipe)]
     fresh = copying.written
     return Written(len(kept), len(kept) * wanted.copies, fresh, tuple(notes))
@@ -162,79 +161,6 @@ def _tasks(wanted: Wanted, dataset: Dataset) -> list[Task]:
         Task(row, name, source.path(name), tuple(copies))
         for row, (name, copies) in enumerate(zip(dataset.names, names, strict=True))
     ]
-
-
-def _settings(wanted: Wanted, dataset: Dataset) -> dict[str, Any]:
-    """The content of copies.json."""
-    source = dataset.source
-    assert isinstance(source, FolderSource)
-    sizes = [[name, _size(source.path(name))] for name in dataset.names]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "source": {
-            "folder": str(wanted.data.absolute()),
-            "images": len(dataset.names),
-            "fingerprint": dataset.fingerprint,
-            "files": hashlib.sha256(json.dumps(sizes).encode()).hexdigest()[:16],
-        },
-        "copies": wanted.copies,
-        "seed": wanted.seed,
-        "ranges": dict(wanted.ranges),
-        "made_with": {"cxrsearch": __version__},
-    }
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def _check_folder(out: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a folder that is not this very set of copies, or a new one.
-
-    Raises:
-        InputError: with what differs.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file; name a folder")
-    there = next(p for p in (out, *out.absolute().parents) if p.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{out}: {there} cannot be written to; name another folder")
-    if not (out / SETTINGS).exists():
-        if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
-            raise InputError(f"{out}: not empty, and no {SETTINGS} in it; name a new folder")
-        return
-    try:
-        old = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        differences = _differences(old, settings)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{out / SETTINGS}: cannot be read ({error}); restore it, or name a new folder"
-        ) from error
-    if differences:
-        raise InputError([f"{out}: made with other settings; name a new folder", *differences])
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    found = []
-    for key in ("format", "version", "copies", "seed"):
-        if old[key] != new[key]:
-            found.append(f"{key} is {old[key]!r} there, not {new[key]!r}")
-    for gene in new["ranges"]:
-        if (there := old["ranges"].get(gene)) != new["ranges"][gene]:
-            found.append(f"{gene} is {there!r} there, not {new['ranges'][gene]!r}")
-    was, now = old["source"], new["source"]
-    if was["fingerprint"] != now["fingerprint"]:
-        found.append(
-            f"its copies are of {was['images']:,} images of {was['folder']}, and images, labels or "
-            f"patients of the {now['images']:,} in {now['folder']} are others"
-        )
-    elif was["files"] != now["files"]:
-        found.append(f"files of {now['folder']} have another size than when the copies were made")
-    return found
 
 
 def _announce(copying: Copying, todo: list[Task], wanted: Wanted, view: DecodingView) -> None:
@@ -257,6 +183,25 @@ def _announce(copying: Copying, todo: list[Task], wanted: Wanted, view: Decoding
     view.say(estimate.text())
 
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep others from writing to ``out``, which is made where needed.
+
+    Raises:
+        InputError: where somebody is at it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{out}: another run is writing there; wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _tidy(out: Path) -> None:
     """Remove what a killed run had half written."""
     for leftover in out.rglob(".*.tmp"):
@@ -274,9 +219,12 @@ def _write_tables(wanted: Wanted, dataset: Dataset, tasks: list[Task], kept: np.
     """Both tables, the labels last; one that says the same already stays as it is."""
     good = [tasks[row] for row in kept]
     names = table_names([path for task in good for path in task.copies])
-    draws = [made.draw_parameters(wanted.recipe, wanted.copies, wanted.seed, t.name) for t in good]
+
+    def draw(task: Task) -> Parameters:
+        return made.draw_parameters(wanted.recipe, wanted.copies, wanted.seed, task.name)
+
     for path, text in (
-        (wanted.out / PARAMETERS, parameter_table(names, good, draws)),
+        (wanted.out / PARAMETERS, parameter_table(names, good, draw)),
         (wanted.out / NIH_TABLE, label_table(names, dataset, kept, wanted.copies)),
     ):
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from cxrsearch.learn.augment import Parameters
 from cxrsearch.learn.copies import described
 
 HEAD = ("Image Index", "Finding Labels", "Patient ID")
+STEPS_HEAD = ("copy", "file", "image", "number")
 
 
 def label_table(names: Sequence[str], dataset: Dataset, kept: np.ndarray, copies: int) -> str:
@@ -29,35 +31,38 @@ def label_table(names: Sequence[str], dataset: Dataset, kept: np.ndarray, copies
     """
     taken = {*IMAGE_COLUMNS, *LABEL_COLUMNS, *PATIENT_COLUMNS, *map(plain, DISEASES)}
     others = [name for name in dataset.extra if plain(name) not in taken]
-    lines: list[list[object]] = []
-    for position, row in enumerate(kept.tolist()):
-        found = [d for d, has in zip(DISEASES, dataset.labels[row], strict=True) if has]
-        label = "|".join(found) or NO_FINDING
-        rest = [label, dataset.patients[row], *(dataset.extra[name][row] for name in others)]
-        lines += [[name, *rest] for name in names[position * copies : (position + 1) * copies]]
-    return _csv([*HEAD, *others], lines)
+
+    def lines() -> Iterator[list[object]]:
+        for position, row in enumerate(kept.tolist()):
+            found = [d for d, has in zip(DISEASES, dataset.labels[row], strict=True) if has]
+            label = "|".join(found) or NO_FINDING
+            rest = [label, dataset.patients[row], *(dataset.extra[name][row] for name in others)]
+            for name in names[position * copies : (position + 1) * copies]:
+                yield [name, *rest]
+
+    return _csv([*HEAD, *others], lines())
 
 
 def parameter_table(
-    names: Sequence[str], tasks: Sequence[Task], draws: Sequence[Parameters]
+    names: Sequence[str], tasks: Sequence[Task], draw: Callable[[Task], Parameters]
 ) -> str:
-    """What happened to each copy, in the order of ``names``: a column a parameter."""
-    rows = [
-        (task, number, values)
-        for task, parameters in zip(tasks, draws, strict=True)
-        for number, values in enumerate(_numbers(parameters, len(task.copies)), 1)
-    ]
-    lines: list[list[object]] = [
-        [name, path, task.name, number, *values.values()]
-        for name, path, (task, number, values) in zip(
-            names, (copy for task in tasks for copy in task.copies), rows, strict=True
-        )
-    ]
-    return _csv(["copy", "file", "image", "number", *rows[0][2]], lines)
+    """What happened to each copy: a column a parameter.
 
+    Args:
+        names: of the copies, those of an image after one another.
+        tasks: the images.
+        draw: gives an image's parameters, fields of shape (copies,).
+    """
 
-def _numbers(parameters: Parameters, count: int) -> list[dict[str, float | int]]:
-    return [described(parameters, number) for number in range(count)]
+    def lines() -> Iterator[list[object]]:
+        following = iter(names)
+        for task in tasks:
+            parameters = draw(task)
+            for number, file in enumerate(task.copies, 1):
+                values = described(parameters, number - 1)
+                yield [next(following), file, task.name, number, *values.values()]
+
+    return _csv([*STEPS_HEAD, *(field.name for field in fields(Parameters))], lines())
 
 
 def _csv(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

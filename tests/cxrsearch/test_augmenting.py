@@ -109,9 +109,18 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
 def test_a_second_call_writes_nothing(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     augment(Wanted(source, out, copies=2))
-    times = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*")}
     assert augment(Wanted(source, out, copies=2)).fresh == 0
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == times
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*")} == times
+
+
+def test_two_runs_do_not_write_to_one_folder(source: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(InputError, match="another run is writing"):
+        augment(Wanted(source, out, copies=1))
 
 
 def test_other_settings_or_data_are_refused_with_what_differs(source: Path, tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ def test_images_it_was_trained_on_are_refused_in_other_data(study, folder, cache
         evaluate_model(folder, part, cache, device="cpu")
 
 
+def test_copies_of_images_it_was_trained_on_are_refused_too(study, folder, cache) -> None:
+    names = tuple(name.replace(".png", "_aug01.png") for name in study.dataset.names)
+    copies = replace(study.dataset, names=names)
+    with pytest.raises(InputError, match=r"28 of its images .* as they are or as copies"):
+        evaluate_model(folder, copies, cache, device="cpu")
+
+
 def test_its_own_data_without_splits_is_refused(study, folder, cache) -> None:
     (folder / "splits.json").unlink()
     with pytest.raises(InputError, match=r"no splits\.json"):

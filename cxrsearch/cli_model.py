@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ def predict(model: Path, images: Path, out: Path, **how: Any) -> None:
     """Write the 14 probabilities of every image in a folder, by a model or an ensemble."""
     from cxrsearch.winner import predict_to_file
 
-    for line in predict_to_file(model, images, out, **how):
+    def told(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done} of {of} images", nl=done == of, err=True)
+
+    for line in predict_to_file(model, images, out, on_progress=told, **how):
         click.echo(line, err=True)
     click.echo(out)

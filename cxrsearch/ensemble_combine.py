@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.ensemble_pool import Pool
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, Estimate, fit, nested
@@ -59,6 +60,10 @@ class Combined:
             "selected_from": len(self.pool.names),
             "images": len(self.pool.labels),
             "patients": len(np.unique(self.pool.patients)),
+            "positives": {
+                name: int(count)
+                for name, count in zip(DISEASES, self.pool.labels.sum(axis=0), strict=True)
+            },
             "folds": self.folds,
             "estimates": [_plain(one) for one in self.estimates],
             "notes": list(self.pool.notes),

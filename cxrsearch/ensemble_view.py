@@ -73,15 +73,16 @@ def _methods(found: Mapping[str, Any]) -> Table:
 def _diseases(found: Mapping[str, Any]) -> Table:
     table = Table(box=None)
     table.add_column("")
-    for column in ("best single", "ensemble", "difference"):
+    for column in ("positives", "best single", "ensemble", "difference"):
         table.add_column(column, justify="right")
     single, last = found["estimates"][0]["auroc"], found["estimates"][-1]["auroc"]
     for disease, value in last.items():
-        before = single[disease]
+        before, positives = single[disease], str(found["positives"][disease])
         if value is None or before is None:
-            table.add_row(disease, "not defined", "", "")
+            table.add_row(disease, positives, "not defined", "", "")
             continue
-        table.add_row(disease, f"{before:.3f}", f"{value:.3f}", f"{value - before:+.3f}")
+        difference = f"{value - before:+.3f}"
+        table.add_row(disease, positives, f"{before:.3f}", f"{value:.3f}", difference)
     return table
 
 

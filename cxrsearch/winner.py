@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,7 @@ def predict_to_file(
     tidy: bool = False,
     tta: str = NONE,
     sample: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Write the probabilities of every image below ``images`` as CSV.
 
@@ -239,6 +240,7 @@ def predict_to_file(
         tidy: one row an image and disease, instead of one an image.
         tta: test-time augmentation, as in `cxrsearch.learn.views`.
         sample: a sample submission, whose columns and rows are written in its order.
+        on_progress: called with how many images are done, of how many.
 
     Returns:
         what the user should know: images that got no prediction, with the reason.
@@ -248,11 +250,11 @@ def predict_to_file(
     """
     if tidy and sample is not None:
         raise InputError("--tidy and --sample name two different formats; choose one")
-    form = read_sample(sample) if sample is not None else None
-    files = form.files(images) if form is not None else None
-    found = predict_folder(load_predictor(model, tta=tta), images, only=files)
-    if form is not None and files is not None:
-        form.write(out, found, files)
+    form = read_sample(sample, images) if sample is not None else None
+    wanted = form.files if form is not None else None
+    found = predict_folder(load_predictor(model, tta=tta), images, on_progress, wanted)
+    if form is not None:
+        form.write(out, found)
     else:
         (write_tidy if tidy else write_competition)(out, found)
     left_out = [f"left out: {name}: {reason}" for name, reason in found.left_out]

@@ -28,6 +28,7 @@ class Sample:
         image: position of the one that names the image.
         diseases: position of each other column -> which disease it holds.
         ids: the images, in the sample's order.
+        files: the file of each, as a path below the folder of images.
     """
 
     path: Path
@@ -35,61 +36,20 @@ class Sample:
     image: int
     diseases: dict[int, int]
     ids: tuple[str, ...]
+    files: tuple[str, ...]
 
-    def files(self, folder: Path) -> tuple[str, ...]:
-        """The file below ``folder`` of each row, as a path below it.
-
-        A row names a file by its path, its base name or either without the extension, as long
-        as it fits one file only.
-
-        Raises:
-            InputError: naming the rows that fit no file, or several.
-        """
-        places: dict[str, set[str]] = defaultdict(set)
-        every = image_files(folder)[0]
-        for file in every:
-            path = PurePosixPath(file)
-            for name in {file, path.name, str(path.with_suffix("")), path.stem}:
-                places[name].add(file)
-        exact = set(every)
-        found: list[str] = []
-        missing: list[str] = []
-        unclear: list[str] = []
-        for one in self.ids:
-            fits = {one} if one in exact else places.get(one, set())
-            if len(fits) == 1:
-                found.append(next(iter(fits)))
-            elif fits:
-                unclear.append(f"{one!r} fits {' and '.join(sorted(fits)[:3])}")
-            else:
-                missing.append(repr(one))
-        problems = []
-        if missing:
-            problems.append(
-                f"{self.path}: {len(missing)} of its {len(self.ids)} images are not in {folder}: "
-                f"{_some(missing)}"
-            )
-        if unclear:
-            problems.append(
-                f"{self.path}: {len(unclear)} images are not clear: {_some(unclear)}; name them "
-                "by their path"
-            )
-        if problems:
-            raise InputError(problems)
-        return tuple(found)
-
-    def write(self, out: Path, predictions: Predictions, files: Sequence[str]) -> None:
+    def write(self, out: Path, predictions: Predictions) -> None:
         """Write the submission.
 
         Args:
             out: CSV to write.
             predictions: for the ``files``.
-            files: as from `files`.
 
         Raises:
             InputError: naming the images that got no prediction, with the reasons.
         """
         # Names are as short as the files that were predicted for allow.
+        files = self.files
         names = dict(zip(sorted(set(files)), image_names(sorted(set(files))), strict=True))
         scores = dict(zip(predictions.names, predictions.scores, strict=True))
         reasons = dict(predictions.left_out)
@@ -112,15 +72,21 @@ class Sample:
         write_csv(out, self.header, rows)
 
 
-def read_sample(path: Path) -> Sample:
+def read_sample(path: Path, folder: Path) -> Sample:
     """Read a sample submission: an image column and a column for each disease asked for.
 
     The image column is one called as in label tables (``Image Index``, ``image``, ``id``), or
     else the first. Disease columns are found by NIH's names, whatever their case, spaces or
-    underscores.
+    underscores. A row names a file by its path below ``folder``, its base name or either
+    without the extension, as long as it fits one file only.
+
+    Args:
+        path: the sample.
+        folder: where the images lie.
 
     Raises:
-        InputError: naming all columns and rows that are not understood.
+        InputError: naming all columns and rows that are not understood, and all images that
+            are not there.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -141,9 +107,39 @@ def read_sample(path: Path) -> Sample:
     twice = sorted(one for one, count in Counter(ids).items() if count > 1)
     if twice:
         problems.append(f"--sample {path}: images listed twice: {_some(list(map(repr, twice)))}")
-    if problems:
-        raise InputError(problems)
-    return Sample(Path(path), header, image, diseases, ids)
+    files, lost = _files(path, ids, folder)
+    if problems or lost:
+        raise InputError([*problems, *lost])
+    return Sample(Path(path), header, image, diseases, ids, files)
+
+
+def _files(path: Path, ids: Sequence[str], folder: Path) -> tuple[tuple[str, ...], list[str]]:
+    """The file below ``folder`` of each image, and what is wrong."""
+    every = image_files(folder)[0]
+    exact, places = set(every), defaultdict(set)
+    for file in every:
+        whole = PurePosixPath(file)
+        for name in {file, whole.name, str(whole.with_suffix("")), whole.stem}:
+            places[name].add(file)
+    fits = [{one} if one in exact else places.get(one, set()) for one in ids]
+    missing = [repr(one) for one, fit in zip(ids, fits, strict=True) if not fit]
+    unclear = [
+        f"{one!r} fits {' and '.join(sorted(fit)[:3])}"
+        for one, fit in zip(ids, fits, strict=True)
+        if len(fit) > 1
+    ]
+    problems = []
+    if missing:
+        problems.append(
+            f"--sample {path}: {len(missing)} of its {len(ids)} images are not in {folder}: "
+            f"{_some(missing)}"
+        )
+    if unclear:
+        problems.append(
+            f"--sample {path}: {len(unclear)} images are not clear: {_some(unclear)}; name them "
+            "by their path"
+        )
+    return tuple(next(iter(fit), "") for fit in fits), problems
 
 
 def _image_column(header: Sequence[str]) -> int:

@@ -20,7 +20,8 @@ AUTO = "auto"
 CANDIDATES = ("uniform", "greedy", "stacking")
 """What ``auto`` chooses among: few, so that little is won by choosing."""
 
-INNER_FOLDS = 3
+INNER_FOLDS = 5
+"""As many as for the estimate: with fewer, methods that need many images look too bad."""
 
 
 class Problem(NamedTuple):

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 LEVEL = 0.9
 """Confidence, one-sided, with which a threshold's precision is at least the wanted one."""
 
+TRIED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Shares of the images that thresholds are tried to let through."""
+
 _EDGE = 1e-6  # scores are kept this far from 0 and 1, so that they have a logit
 
 Floats = NDArray[np.float64]
@@ -100,10 +103,11 @@ def threshold(
 ) -> float:
     """The lowest score from which on positives are right at least ``wanted`` of the time.
 
-    Of every score in turn, how often those from it on are right has a lower bound at confidence
-    ``level`` (Clopper & Pearson, Biometrika 1934, one-sided); the lowest score counts whose bound
-    reaches ``wanted``. The bound takes images as independent and the score as fixed beforehand,
-    neither of which is quite so: labels that were hidden tell what it is worth.
+    Tried are the scores that let the highest of `TRIED` through, and those equal to them. How often
+    what is let through is right has a lower bound (Clopper & Pearson, Biometrika 1934, one-sided),
+    taken at a confidence at which all of the bounds hold together with ``level`` (Bonferroni):
+    with every score tried at ``level`` itself, the best looking one flatters. Images are taken as
+    independent; labels that were hidden tell what a threshold is worth.
 
     Args:
         truth: (n,) whether each is positive.
@@ -116,10 +120,11 @@ def threshold(
     """
     order = np.argsort(-scores, kind="stable")
     values, right = scores[order], np.cumsum(truth[order].astype(np.int64))
-    taken = np.arange(1, len(values) + 1)
-    whole = np.append(values[1:] != values[:-1], True)  # equal scores are taken together
-    holds = (lower_bound(right, taken, level) >= wanted) & whole
-    return float(values[np.flatnonzero(holds)[-1]]) if holds.any() else float("nan")
+    edges = values[[max(1, round(share * len(values))) - 1 for share in TRIED]]
+    taken = np.searchsorted(-values, -edges, "right")  # equal scores are taken together
+    bounds = lower_bound(right[taken - 1], taken, 1 - (1 - level) / len(TRIED))
+    holds = bounds >= wanted
+    return float(edges[np.flatnonzero(holds)[-1]]) if holds.any() else float("nan")
 
 
 def lower_bound(

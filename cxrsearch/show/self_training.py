@@ -165,27 +165,37 @@ def table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     checked, labels = report["check"], report["labels"]
     who = list(report["differences"])[-1]
     gains = report["differences"][who]["diseases"]
+    taken = max(found["positive"]["taken"] for found in checked["ends"])
     columns = [
-        "disease", "prevalence", "positives right", "negatives right",
-        "positives right beyond the threshold", "pseudo-positives", "pseudo-negatives",
-        f"student minus {who}",
+        "disease", "prevalence", f"positives right (of {taken})", f"negatives right (of {taken})",
+        "and beyond a threshold", "pseudo-labels 1 / 0", f"student minus {who}",
     ]  # fmt: skip
     if labels["truth"] is not None:
-        columns[5:5] = ["unlabelled: prevalence", "unlabelled: positives right"]
+        columns[5:5] = ["unlabelled: positives right", "prevalence"]
     lines = []
     for row, found in enumerate(checked["ends"]):
         disease, count = found["disease"], labels["counts"][row]
         line = [
-            readable(disease), f"{found['prevalence']:.3f}", _right(found["positive"]),
-            _right(found["negative"]), _right(checked["calibrated"][row]["positive"]),
+            readable(disease), f"{found['prevalence']:.3f}", _precision(found["positive"]),
+            _precision(found["negative"]), _beyond(checked["calibrated"][row]),
         ]  # fmt: skip
         if labels["truth"] is not None:
             known = labels["truth"]["diseases"][row]
-            line += [f"{known['prevalence']:.3f}", _right(known["positive"])]
+            line += [_right(known["positive"]), f"{known['prevalence']:.3f}"]
         gain = gains[disease]
-        line += [str(count["positive"]), str(count["negative"])]
+        line.append(f"{count['positive']} / {count['negative']}")
         lines.append([*line, signed(gain["difference"], gain["interval"])])
     return columns, lines
+
+
+def _precision(end: Mapping[str, Any]) -> str:
+    return score(end["precision"], end["interval"]) if end["taken"] else "–"
+
+
+def _beyond(found: Mapping[str, Any]) -> str:
+    """``3 of 4 / 10 of 11``: right ones of the positives, and of the negatives."""
+    ends = (found["positive"], found["negative"])
+    return " / ".join(f"{e['right']} of {e['taken']}" if e["taken"] else "none" for e in ends)
 
 
 def _right(end: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
+from scipy.stats import norm
 
 from cxrsearch.learn.calibrate import calibrate, lower_bound, platt, threshold
 
@@ -39,16 +40,29 @@ def test_a_bound_is_that_of_clopper_and_pearson() -> None:
     assert lower_bound(np.array([0]), np.array([5]), 0.9) == 0
 
 
-def test_the_threshold_is_the_lowest_score_whose_bound_is_high_enough() -> None:
-    truth = np.array([True] * 30 + [False] * 70)
-    scores = np.linspace(1, 0, 100)
-    found = threshold(truth, scores, 0.8)
-    taken = int((scores >= found).sum())
-    right = np.minimum(np.arange(1, 101), 30)
-    bounds = lower_bound(right, np.arange(1, 101), 0.9)
-    assert bounds[taken - 1] >= 0.8
-    assert (bounds[taken:] < 0.8).all()
+def test_the_threshold_is_the_lowest_score_tried_whose_bound_is_high_enough() -> None:
+    truth = np.array([True] * 60 + [False] * 140)
+    scores = np.linspace(1, 0, 200)
+    # 40 of the 200 are all right, 100 are not; with six thresholds tried, each at 1 - 0.1 / 6.
+    assert (0.1 / 6) ** (1 / 40) > 0.9
+    assert threshold(truth, scores, 0.9) == scores[39]
+    assert threshold(truth, scores, 0.45) == scores[99]
+    assert np.isnan(threshold(truth, scores, 0.95))
     assert np.isnan(threshold(truth[::-1], scores, 0.8))
+
+
+def test_what_thresholds_promise_holds_as_often_as_they_say() -> None:
+    """Where a threshold's true precision is known: scores of two normal distributions."""
+    rng = np.random.default_rng(0)
+    right = []
+    for _ in range(300):
+        truth = rng.random(300) < 0.3
+        found = threshold(truth, rng.normal(1.2 * truth, 1), 0.6)
+        if not np.isnan(found):
+            hits, misses = 0.3 * norm.sf(found - 1.2), 0.7 * norm.sf(found)
+            right.append(hits / (hits + misses) >= 0.6)
+    assert len(right) > 100
+    assert np.mean(right) > 0.9
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=60))
@@ -58,7 +72,7 @@ def test_equal_scores_are_taken_together(pairs: list[tuple[bool, int]]) -> None:
     found = threshold(truth, scores, 0.5)
     if not np.isnan(found):
         taken = scores >= found
-        assert lower_bound(truth[taken].sum()[None], taken.sum()[None])[0] >= 0.5
+        assert lower_bound(truth[taken].sum()[None], taken.sum()[None], 1 - 0.1 / 6)[0] >= 0.5
 
 
 def test_each_disease_has_thresholds_at_both_ends() -> None:
@@ -69,7 +83,7 @@ def test_each_disease_has_thresholds_at_both_ends() -> None:
     assert 0.1 < found.ceiling[0] < 0.95
     assert 0.05 < found.floor[0] < 0.9
     assert np.isnan(found.floor[1])
-    assert found.ceiling[1] == scores[:, 1].max()
+    assert found.ceiling[1] == np.sort(scores[:, 1])[199]  # half of them at the most
     likely = found.probabilities(scores)
     assert likely[truth[:, 0], 0].min() > 0.9
     assert np.isnan(likely[:, 1]).all()

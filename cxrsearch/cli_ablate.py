@@ -11,7 +11,7 @@ from cxrsearch import cli_options
 from cxrsearch.cli_options import FOLDER, example
 from cxrsearch.errors import quoted
 
-DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials")
+DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
 RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
            "storage", "cache")  # fmt: skip
 """What may be another when a study goes on."""
@@ -29,6 +29,8 @@ _DESIGN = [
                  help="What the network sees. [default: the space's first point's]"),
     click.option("--search-trials", type=int, default=8, show_default=True,
                  help="Trials of an arm that searches."),
+    click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images without a "
+                 "label. [default: those below --data that the label table does not name]"),
     click.option("--space", metavar="NAME|FILE", help="Its first known-good point, with nothing "
                  "added, is the baseline, and its genes are what is searched. Default: quick, or "
                  "report where there is a GPU and real data."),

@@ -106,7 +106,7 @@ def one_layer() -> Iterator[None]:
         net = nn.Sequential()
         for name, part in (("stem", stem), ("pool", pool), ("classifier", last)):
             net.add_module(name, part)
-        return models.Parts(net, [[stem]], "stem")
+        return models.Parts(net, [[stem]], "stem", lambda net, grey: net.stem(grey).relu())
 
     patch = pytest.MonkeyPatch()
     patch.setitem(models.MODELS, "densenet121", build)

@@ -14,7 +14,7 @@ from cxrsearch.ablation.objective import CellObjective, cells
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.verdict import write_verdict
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.progress import Progress
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote
@@ -33,11 +33,11 @@ from search.record import ENDED, read_study
 from search.study import Study, StudyConfig
 
 
-def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
+def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any] | None:
     """Write the study folder, run every cell and judge them.
 
     Returns:
-        the verdict.
+        the verdict; None where the time was up before all cells had ended.
 
     Raises:
         InputError: where a study is in ``folder``, or another is about to be made there.
@@ -63,13 +63,13 @@ def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[
         _run(study, ready, progress, prepared.settings.seconds)
     finally:
         study.close()
-    return judge(folder)
+    return judge(folder) if _left(folder) is None else None
 
 
 def resume(
     folder: Path, progress: Progress | None = None, on_note: OnNote = lambda line: None,
     **changes: Any,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any] | None:  # fmt: skip
     """Go on with an ablation: cells that were cut off, then new ones, then the verdict.
 
     Args:
@@ -77,6 +77,9 @@ def resume(
         progress: shows how far it is.
         on_note: told what a measurement of ``auto`` comes to.
         changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...).
+
+    Returns:
+        the verdict; None where the time was up before all cells had ended.
 
     Raises:
         InputError: where the data are not those that it was made with.
@@ -94,7 +97,7 @@ def resume(
             _run(study, ready, progress, seconds)
     finally:
         study.close()
-    return judge(folder)
+    return judge(folder) if _left(folder) is None else None
 
 
 def _run(
@@ -114,17 +117,22 @@ def judge(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: where cells are left to train.
     """
-    record = read_study(folder)
-    kept = read_study_yaml(folder)
-    ended = sum(trial.state.is_finished() for trial in record.trials)
-    target = int(record.attrs.get("target_trials") or 0)
-    if ended < target:
+    if left := _left(folder):
         raise InputError(
-            f"{folder}: {ended} of {target} cells have ended; the test part is judged when all "
-            f"have. `cxrsearch ablate --study {folder}` goes on"
+            f"{folder}: {left}; the test part is judged when all have. "
+            f"`cxrsearch ablate --study {quoted(folder)}` goes on"
         )
+    record, kept = read_study(folder), read_study_yaml(folder)
     plan = plan_of(kept)
     return write_verdict(record, plan, _about(kept, plan))
+
+
+def _left(folder: Path) -> str | None:
+    """How many cells have ended, where not all have."""
+    record = read_study(folder)
+    ended = sum(trial.state.is_finished() for trial in record.trials)
+    target = int(record.attrs.get("target_trials") or 0)
+    return f"{ended} of {target} cells have ended" if ended < target else None
 
 
 def differences(folder: Path, asked: Mapping[str, Any]) -> list[str]:

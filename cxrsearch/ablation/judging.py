@@ -186,7 +186,7 @@ def _judged(
 
 
 def row_means(values: Floats) -> Floats:
-    """The mean over the defined values of each row, (resamples, k) -> (resamples,); NaN where none is."""
+    """The mean over the defined values of each row of a (resamples, k) array: (resamples,)."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         mean: Floats = np.where(defined, values, 0.0).sum(axis=1) / defined.sum(axis=1)

@@ -11,7 +11,7 @@ from cxrsearch import cli_options
 from cxrsearch.cli_options import FOLDER, example
 from cxrsearch.errors import quoted
 
-DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials")
+DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
 RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
            "storage", "cache")  # fmt: skip
 """What may be another when a study goes on."""
@@ -29,6 +29,8 @@ _DESIGN = [
                  help="What the network sees. [default: the space's first point's]"),
     click.option("--search-trials", type=int, default=8, show_default=True,
                  help="Trials of an arm that searches."),
+    click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images without a "
+                 "label. [default: those below --data that the label table does not name]"),
     click.option("--space", metavar="NAME|FILE", help="Its first known-good point, with nothing "
                  "added, is the baseline, and its genes are what is searched. Default: quick, or "
                  "report where there is a GPU and real data."),
@@ -64,26 +66,42 @@ def ablate(context: click.Context, /, study: Path, dry_run: bool, **given: Any) 
     on validation; differences to the baseline are judged on the test part, paired over patients
     and seeds, once all cells are there. Writes STUDY/verdict.html.
     """
-    from cxrsearch.ablation.study import resume
-    from cxrsearch.show.verdict import verdict_page, verdict_text
-
     default = click.core.ParameterSource.DEFAULT
     said = {name: value for name, value in given.items()
             if context.get_parameter_source(name) is not default}  # fmt: skip
-    if (study / "study.yaml").exists():
-        _check_same(study, said)
-        if dry_run:
-            click.echo(f"{study}: there already; without --dry-run it goes on")
-            return
-        resume(study, on_note=click.echo, **{k: v for k, v in said.items() if k in RUNNING})
-    elif not _begin(study, given, dry_run):
-        return
-    click.echo(verdict_text(study))
-    click.echo(f"page: {verdict_page(study, study / 'verdict.html')}")
+    try:
+        over = _run(study, given, said, dry_run)
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; `cxrsearch ablate --study {quoted(study)}` goes on")
+        raise
+    if over:
+        from cxrsearch.show.verdict import verdict_page, verdict_text
+
+        click.echo(verdict_text(study))
+        click.echo(f"page: {verdict_page(study, study / 'verdict.html')}")
+    elif not dry_run:
+        click.echo(
+            "the time is up and nothing is judged yet; "
+            f"`cxrsearch ablate --study {quoted(study)}` goes on"
+        )
+
+
+def _run(study: Path, given: dict[str, Any], said: dict[str, Any], dry_run: bool) -> bool:
+    """Whether there is a verdict now."""
+    if not (study / "study.yaml").exists():
+        return _begin(study, given, dry_run)
+    from cxrsearch.ablation.study import resume
+
+    _check_same(study, said)
+    if dry_run:
+        click.echo(f"{study}: there already; without --dry-run it goes on")
+        return False
+    changes = {name: value for name, value in said.items() if name in RUNNING}
+    return resume(study, on_note=click.echo, **changes) is not None
 
 
 def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
-    """Run a new study; False for a dry run."""
+    """Run a new study; whether there is a verdict now."""
     from cxrsearch.ablation.describe import describe_ablation, describe_time
     from cxrsearch.ablation.design import Design, prepare_ablation
     from cxrsearch.ablation.study import start
@@ -101,8 +119,7 @@ def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
         click.echo(describe_time(ready))
         return False
     click.echo(f"study: {study}   (how far it is: cxrsearch status {quoted(study)})")
-    start(ready, study)
-    return True
+    return start(ready, study) is not None
 
 
 def _check_same(study: Path, said: dict[str, Any]) -> None:

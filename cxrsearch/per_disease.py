@@ -20,6 +20,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.ablation.cell import Cell, Fitted, Scores
+from cxrsearch.ablation.judging import row_means
 from cxrsearch.ablation.plan import HELD, Plan
 from cxrsearch.ablation.singles import on_frozen, one_each, replaced_heads
 from cxrsearch.data.diseases import DISEASES
@@ -201,7 +202,7 @@ class _Job:
         both = [one[:, columns] for one in (self.joint_scores, scores.val)]
         values = [auroc(truth, one) for one in both]
         drawn = [resampled(truth, one, patients, RESAMPLES, self.cell.seed) for one in both]
-        gains = np.nanmean(drawn[1] - drawn[0], axis=1)
+        gains = row_means(drawn[1] - drawn[0])
         low, high = np.nanquantile(gains, [0.025, 0.975])
         joint, single = mean_auroc(values[0]), mean_auroc(values[1])
         names = [DISEASES[column] for column in columns]

@@ -16,6 +16,7 @@ from cxrsearch.ablation.cell import Answer, Cell, Scores
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.searching import search
 from cxrsearch.ablation.singles import one_each, shared_backbone
+from cxrsearch.ablation.unlabelled import pretrained, self_trained
 from cxrsearch.learn.ensemble import fit, logits_of
 from cxrsearch.learn.recipe import Recipe
 
@@ -102,6 +103,10 @@ def _no_weights(plan: Plan) -> str | None:
     return None if plan.recipe.init != "none" else "the baseline starts from random weights already"
 
 
+def _no_images(plan: Plan) -> str | None:
+    return None if plan.unlabelled else "there are no images without a label"
+
+
 ARMS: dict[str, Arm] = {
     BASELINE: Arm(
         "baseline",
@@ -133,6 +138,23 @@ ARMS: dict[str, Arm] = {
         "The baseline without its pretrained weights.",
         _recipe(init="none"),
         _no_weights,
+    ),
+    "autoencoder": Arm(
+        "+ auto-encoder",
+        "A third of the budget trains the network to draw its input, labels unused.",
+        pretrained("autoencoder"),
+    ),
+    "contrastive": Arm(
+        "+ contrastive pre-training",
+        "A third of the budget brings two views of an image together (VICReg), labels unused.",
+        pretrained("contrastive"),
+    ),
+    "self-training": Arm(
+        "+ self-training",
+        "Half of the budget for a teacher; its surest 5% of the unlabelled images at each end "
+        "join a student's training.",
+        self_trained,
+        _no_images,
     ),
     "per-disease": Arm(
         "a network per disease",

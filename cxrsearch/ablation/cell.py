@@ -25,6 +25,7 @@ from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.isolate import isolated
 from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
 from cxrsearch.learn.model_folder import LoadedModel, trial_model
+from cxrsearch.learn.pseudo import extra
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import CURVE, train
 from cxrsearch.learn.trial import TrialConfig
@@ -75,6 +76,7 @@ class Cell:
         test: rows of the test images.
         seed: of this repeat, the same for all arms.
         folder: the cell's.
+        unlabelled: rows of the images without a label.
 
     Attributes:
         spent: image-steps so far.
@@ -87,6 +89,7 @@ class Cell:
     test: np.ndarray
     seed: int
     folder: Path
+    unlabelled: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     spent: float = 0.0
     notes: list[str] = field(default_factory=list)
     _steps: int = 0
@@ -101,9 +104,15 @@ class Cell:
         """Image-steps that are left of the budget."""
         return max(0.0, self.plan.images - self.spent)
 
-    def allotted(self, recipe: Recipe, images: float) -> Recipe:
-        """``recipe`` cut to ``images`` image-steps; see `cxrsearch.ablation.plan.allotted`."""
-        return allotted(recipe, images, self.plan.train_images, self.recipe)
+    def allotted(self, recipe: Recipe, images: float, pool: int | None = None) -> Recipe:
+        """``recipe`` cut to ``images`` image-steps; see `cxrsearch.ablation.plan.allotted`.
+
+        Args:
+            recipe: to be trained.
+            images: image-steps.
+            pool: images that its epochs draw from; None: the training part.
+        """
+        return allotted(recipe, images, pool or self.plan.train_images, self.recipe)
 
     def seed_of(self, name: str) -> int:
         """A seed of this repeat that belongs to ``name``."""
@@ -133,7 +142,9 @@ class Cell:
             a step an epoch.
         """
         data = data or self.data
-        exact = self.allotted(recipe, self.images if images is None else images)
+        added = extra(data.pseudo, data.pseudo_rows, recipe)
+        pool = len(data.train) + (0 if added is None else len(added.rows))
+        exact = self.allotted(recipe, self.images if images is None else images, pool)
         folder = self.folder / name
         done = _read_done(folder)
         if done is None:
@@ -143,7 +154,7 @@ class Cell:
         else:
             yield from self._again(folder)
         self.advance(int(done["epochs"]))
-        self.spent += image_steps(exact, len(data.train), self.recipe)
+        self.spent += image_steps(exact, pool, self.recipe)
         self.notes += [note for note in done["notes"] if note not in self.notes]
         if not keep:
             self.forget(name)

@@ -26,7 +26,7 @@ def describe_ablation(ready: Ready) -> str:
     start = "without ImageNet weights" if recipe.init == "none" else f"from {recipe.init}"
     lines = [
         f"data: {data.label}, {len(data.names)} labelled images of "
-        f"{len(set(data.patients.tolist()))} patients",
+        f"{len(set(data.patients.tolist()))} patients, {plan.unlabelled:,} without a label",
         to_text(counts_table(prepared.counts)),
         f"baseline: {recipe.model} at {recipe.input_size}, {start}; searched: {plan.space['name']}",
         f"held equal: {plan.images:,} image-steps an arm and seed ({recipe.epochs} epochs of "
@@ -35,8 +35,9 @@ def describe_ablation(ready: Ready) -> str:
         to_text(table),
         f"judged by: {', '.join(ready.diseases)}",
     ]
+    notes = [*prepared.notes, *(ready.unlabelled.notes if ready.unlabelled else ())]
     lines += [f"left out: {ARMS[name].title}: {why}" for name, why in ready.left_out.items()]
-    return "\n".join([*lines, *(f"note: {note}" for note in prepared.notes)])
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
 def describe_time(ready: Ready) -> str:

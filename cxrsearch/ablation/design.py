@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from cxrsearch.ablation.arms import ARMS, BASELINE
 from cxrsearch.ablation.plan import Plan, baseline_of, narrowed
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.prepare import Prepared, prepare
+from cxrsearch.prepare import Prepared, cache_root, prepare
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote
+from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from search.errors import did_you_mean
 from search.space import SearchSpace
 
@@ -29,6 +31,7 @@ class Design:
         epochs: the budget, in passes of the baseline over the training part; None: its point's.
         input_size: what the network sees; None: the point's.
         search_trials: trials of an arm that searches.
+        unlabelled: folder of images without a label; None: the data's own.
     """
 
     arms: tuple[str, ...] | None = None
@@ -36,6 +39,7 @@ class Design:
     epochs: int | None = None
     input_size: str | None = None
     search_trials: int = 8
+    unlabelled: Path | None = None
 
     def check(self) -> None:
         """Raise one `InputError` that names everything that cannot work."""
@@ -65,6 +69,38 @@ class Ready:
     plan: Plan
     diseases: tuple[str, ...]
     left_out: Mapping[str, str]
+    unlabelled: Unlabelled | None = None
+    unlabelled_from: str | None = None
+
+    @classmethod
+    def again(cls, prepared: Prepared, kept: Mapping[str, Any]) -> Ready:
+        """What was begun before: ``kept`` is what `record` gave.
+
+        Raises:
+            InputError: where ``kept`` is damaged, or unlabelled images have changed.
+        """
+        rest = dict(kept)
+        diseases, left_out = rest.pop("diseases", ()), rest.pop("left_out", {})
+        source = rest.pop("unlabelled_from", None)
+        plan = Plan.from_dict(rest)
+        free = None
+        if plan.unlabelled:
+            free = unlabelled_of(prepared, None if source is None else Path(source))
+            if free is None or len(free.names) != plan.unlabelled:
+                raise InputError(
+                    f"{source or prepared.dataset.label}: {len(free.names) if free else 0} images "
+                    f"without a label, {plan.unlabelled} when the ablation began; restore them"
+                )
+        return cls(prepared, plan, tuple(diseases), left_out, free, source)
+
+    def record(self) -> dict[str, Any]:
+        """What study.yaml keeps of it beside the settings."""
+        return {
+            **self.plan.to_dict(),
+            "diseases": list(self.diseases),
+            "left_out": dict(self.left_out),
+            "unlabelled_from": self.unlabelled_from,
+        }
 
     @property
     def cells(self) -> int:
@@ -99,16 +135,32 @@ def prepare_ablation(
 
     prepared = prepare(settings, on_note, narrow)
     images = len(prepared.splits.train)
+    free = unlabelled_of(prepared, design.unlabelled)
     plan = Plan(
         arms=(), seeds=design.seeds, baseline=found, images=found["epochs"] * images,
         train_images=images, search_trials=design.search_trials, space=prepared.space.to_dict(),
         seed=settings.seed,
+        unlabelled=len(free.names) if free else 0,
     )  # fmt: skip
     plan, left_out = _with_arms(plan, design.arms)
     diseases = judged_diseases(prepared.counts, prepared.settings.diseases)
     total = len(plan.arms) * plan.seeds
     prepared = replace(prepared, settings=replace(prepared.settings, trials=total))
-    return Ready(prepared, plan, diseases, left_out)
+    source = None if design.unlabelled is None else str(design.unlabelled.resolve())
+    return Ready(prepared, plan, diseases, left_out, free, source)
+
+
+def unlabelled_of(prepared: Prepared, folder: Path | None) -> Unlabelled | None:
+    """The images without a label, in one cache with the labelled ones; None where there are none.
+
+    Raises:
+        InputError: where ``folder`` was named and holds none that can be used.
+    """
+    data, settings = prepared.dataset, prepared.settings
+    if folder is None and not data.unlabelled:
+        return None
+    root = cache_root(settings)
+    return find_unlabelled(data, prepared.splits, prepared.cache.frame, root, folder)
 
 
 def _with_arms(plan: Plan, asked: Sequence[str] | None) -> tuple[Plan, dict[str, str]]:

@@ -86,7 +86,7 @@ def judge_arms(
     shared = {arm: sorted(set(some) & set(base)) for arm, some in found.items()}
     arms = [arm for arm in found if shared[arm]]
     drawn = {arm: _differences(found[arm], base, shared[arm], weights) for arm in arms}
-    critical = _critical([_means(drawn[a]) for a in arms if a != baseline])
+    critical = _critical([row_means(drawn[a]) for a in arms if a != baseline])
     return {
         arm: _judged(found[arm], base, shared[arm], drawn[arm], weights, columns, critical)
         for arm in arms
@@ -163,7 +163,7 @@ def _judged(
     repeats = sorted(arm)
     by_seed = tuple(mean_auroc(arm[r].observed) for r in repeats)
     level = _over_seeds([arm[r].drawn for r in repeats], weights[:, repeats])
-    means = _means(drawn)
+    means = row_means(drawn)
     each = np.mean([arm[r].observed - base[r].observed for r in shared], axis=0)
     difference = mean_auroc(each)
     reach = critical * float(np.nanstd(means))
@@ -175,7 +175,7 @@ def _judged(
     }
     return Judged(
         mean=float(np.mean(by_seed)),
-        interval=_ends(_means(level)),
+        interval=_ends(row_means(level)),
         by_seed=by_seed,
         repeats=tuple(shared),
         difference=difference,
@@ -185,8 +185,8 @@ def _judged(
     )
 
 
-def _means(values: Floats) -> Floats:
-    """The mean over the defined of each row of (resamples, k) values; NaN where none is."""
+def row_means(values: Floats) -> Floats:
+    """The mean over the defined values of each row of a (resamples, k) array: (resamples,)."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         mean: Floats = np.where(defined, values, 0.0).sum(axis=1) / defined.sum(axis=1)

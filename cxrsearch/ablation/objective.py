@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,10 +43,17 @@ def cells(plan: Plan) -> SearchSpace:
 
 @dataclass(frozen=True)
 class CellObjective:
-    """Implements `search.objective.Objective`: trains the cell that a task's genes name."""
+    """Implements `search.objective.Objective`: trains the cell that a task's genes name.
+
+    Args:
+        config: as of a search's trials; its cache holds the unlabelled images too.
+        plan: what all cells share.
+        unlabelled: names of the images without a label.
+    """
 
     config: TrialConfig
     plan: Plan
+    unlabelled: tuple[str, ...] = ()
 
     def __call__(self, task: Task) -> Steps:
         """Train, or go on with, the cell ``task`` in its folder."""
@@ -54,7 +61,8 @@ class CellObjective:
             data = load_trial_data(self.config)
             test, names = test_rows(data, self.config)
             seed = derive(self.plan.seed, "repeat", int(task.params[REPEAT]))
-            cell = Cell(self.plan, self.config, data, test, seed, task.folder)
+            free = rows_of(data, self.unlabelled)
+            cell = Cell(self.plan, self.config, data, test, seed, task.folder, free)
             scores = yield from self._trained(cell, str(task.params[ARM]))
         except InputError as error:
             raise TrialError("bad data", "; ".join(error.problems)) from error
@@ -76,10 +84,15 @@ class CellObjective:
         return scores
 
 
+def rows_of(data: TrainData, names: Sequence[str]) -> np.ndarray:
+    """(m,) rows of the images ``names``."""
+    row_of = {str(name): row for row, name in enumerate(data.names)}
+    return np.array([row_of[name] for name in names], np.int64)
+
+
 def test_rows(data: TrainData, config: TrialConfig) -> tuple[np.ndarray, np.ndarray]:
     """Rows and names of the usable test images; nobody here looks at their labels."""
     splits = Splits.load(config.splits_path)
-    row_of = {str(name): row for row, name in enumerate(data.names)}
-    ok = np.asarray(config.cache.ok, bool)
-    names = [name for name in splits.test if name in row_of and ok[row_of[name]]]
-    return np.array([row_of[name] for name in names], np.int64), np.array(names, dtype=np.str_)
+    ok = {str(name) for name, fine in zip(data.names, config.cache.ok, strict=True) if fine}
+    names = [name for name in splits.test if name in ok]
+    return rows_of(data, names), np.array(names, dtype=np.str_)

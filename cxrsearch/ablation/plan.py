@@ -46,6 +46,7 @@ class Plan:
         search_trials: trials of an arm that searches.
         space: what such an arm searches, as `search.space.SearchSpace.to_dict`.
         seed: of the study; each repeat's seed derives from it.
+        unlabelled: images without a label that may be used.
     """
 
     arms: tuple[str, ...]
@@ -56,6 +57,7 @@ class Plan:
     search_trials: int
     space: Mapping[str, Any]
     seed: int
+    unlabelled: int = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -65,7 +67,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as study.yaml keeps them."""
         kept = ("arms", "seeds", "baseline", "images", "train_images", "search_trials", "space")
-        plain = {name: getattr(self, name) for name in (*kept, "seed")}
+        plain = {name: getattr(self, name) for name in (*kept, "seed", "unlabelled")}
         return {**plain, "arms": list(self.arms), "baseline": dict(self.baseline)}
 
     @classmethod

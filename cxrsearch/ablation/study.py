@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,7 @@ from cxrsearch.ablation.objective import CellObjective, cells
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.verdict import write_verdict
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.errors import InputError
-from cxrsearch.learn.trial import TrialConfig
-from cxrsearch.prepare import Prepared
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.progress import Progress
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote
@@ -35,11 +33,11 @@ from search.record import ENDED, read_study
 from search.study import Study, StudyConfig
 
 
-def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
+def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any] | None:
     """Write the study folder, run every cell and judge them.
 
     Returns:
-        the verdict.
+        the verdict; None where the time was up before all cells had ended.
 
     Raises:
         InputError: where a study is in ``folder``, or another is about to be made there.
@@ -60,19 +58,18 @@ def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[
         study.set("target_trials", ready.cells)
         study.set("data_fingerprint", prepared.dataset.fingerprint)
         study.set("split_fingerprint", prepared.splits.fingerprint)
-        ablation = {**plan.to_dict(), "diseases": list(ready.diseases),
-                    "left_out": dict(ready.left_out)}  # fmt: skip
-        write_text(folder / "study.yaml", study_yaml(prepared, **{ABLATION: ablation}))
-        _run(study, prepared, plan, ready.diseases, progress, prepared.settings.seconds)
+        kept = {ABLATION: ready.record()}
+        write_text(folder / "study.yaml", study_yaml(prepared, **kept))
+        _run(study, ready, progress, prepared.settings.seconds)
     finally:
         study.close()
-    return judge(folder)
+    return judge(folder) if _left(folder) is None else None
 
 
 def resume(
     folder: Path, progress: Progress | None = None, on_note: OnNote = lambda line: None,
     **changes: Any,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any] | None:  # fmt: skip
     """Go on with an ablation: cells that were cut off, then new ones, then the verdict.
 
     Args:
@@ -81,14 +78,14 @@ def resume(
         on_note: told what a measurement of ``auto`` comes to.
         changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...).
 
+    Returns:
+        the verdict; None where the time was up before all cells had ended.
+
     Raises:
         InputError: where the data are not those that it was made with.
     """
     settings, prepared = load_study(folder, on_note, ablation=True, **changes)
-    kept = read_study_yaml(folder)[ABLATION]
-    diseases = tuple(kept.pop("diseases", ()))
-    kept.pop("left_out", None)
-    plan = Plan.from_dict(kept)
+    ready = Ready.again(prepared, read_study_yaml(folder)[ABLATION])
     study = Study.open(folder, settings.storage)
     try:
         counts = study.counts()
@@ -97,18 +94,21 @@ def resume(
             seconds = settings.seconds
             if changes.get("time_budget"):
                 seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(changes["time_budget"])
-            _run(study, prepared, plan, diseases, progress, seconds)
+            _run(study, ready, progress, seconds)
     finally:
         study.close()
-    return judge(folder)
+    return judge(folder) if _left(folder) is None else None
 
 
 def _run(
-    study: Study, prepared: Prepared, plan: Plan, diseases: tuple[str, ...],
-    progress: Progress | None, seconds: float | None,
+    study: Study, ready: Ready, progress: Progress | None, seconds: float | None
 ) -> None:  # fmt: skip
-    config: TrialConfig = replace(trial_config(study.folder, prepared), diseases=diseases)
-    experiment.run(study, prepared.settings, CellObjective(config, plan), progress, seconds)
+    prepared, free = ready.prepared, ready.unlabelled
+    cache = free.cache if free else prepared.cache
+    config = trial_config(study.folder, prepared)
+    config = replace(config, cache=cache, diseases=ready.diseases)
+    objective = CellObjective(config, ready.plan, free.names if free else ())
+    experiment.run(study, prepared.settings, objective, progress, seconds)
 
 
 def judge(folder: Path) -> dict[str, Any]:
@@ -117,19 +117,22 @@ def judge(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: where cells are left to train.
     """
+    if left := _left(folder):
+        raise InputError(
+            f"{folder}: {left}; the test part is judged when all have. "
+            f"`cxrsearch ablate --study {quoted(folder)}` goes on"
+        )
+    record, kept = read_study(folder), read_study_yaml(folder)
+    plan = plan_of(kept)
+    return write_verdict(record, plan, _about(kept, plan))
+
+
+def _left(folder: Path) -> str | None:
+    """How many cells have ended, where not all have."""
     record = read_study(folder)
-    kept = read_study_yaml(folder)
     ended = sum(trial.state.is_finished() for trial in record.trials)
     target = int(record.attrs.get("target_trials") or 0)
-    if ended < target:
-        raise InputError(
-            f"{folder}: {ended} of {target} cells have ended; the test part is judged when all "
-            f"have. `cxrsearch ablate --study {folder}` goes on"
-        )
-    ablation = dict(kept[ABLATION])
-    diseases, left_out = ablation.pop("diseases"), ablation.pop("left_out")
-    plan = Plan.from_dict(ablation)
-    return write_verdict(record, plan, _about(kept, plan, diseases, left_out))
+    return f"{ended} of {target} cells have ended" if ended < target else None
 
 
 def differences(folder: Path, asked: Mapping[str, Any]) -> list[str]:
@@ -145,10 +148,9 @@ def differences(folder: Path, asked: Mapping[str, Any]) -> list[str]:
     kept = read_study_yaml(folder)
     if ABLATION not in kept:
         raise InputError(f"{folder}: a search, not an ablation; name another folder with --study")
-    plan = Plan.from_dict(
-        {k: v for k, v in kept[ABLATION].items() if k not in ("diseases", "left_out")}
-    )
-    design = {"seeds": plan.seeds, "search_trials": plan.search_trials,
+    plan = plan_of(kept)
+    source = kept[ABLATION].get("unlabelled_from")
+    design = {"unlabelled": source, "seeds": plan.seeds, "search_trials": plan.search_trials,
               "epochs": plan.recipe.epochs, "input_size": str(plan.recipe.input_size),
               "arms": ",".join(name for name in plan.arms if name != BASELINE)}  # fmt: skip
     known = {**kept["settings"], **design}
@@ -164,6 +166,8 @@ def differences(folder: Path, asked: Mapping[str, Any]) -> list[str]:
 
 def design_value(name: str, value: Any) -> Any:
     """An option of the design as `differences` compares it: arms in their own order."""
+    if name == "unlabelled":
+        return str(Path(value).resolve())
     if name != "arms":
         return value
     named = {part.strip() for part in str(value).split(",")}
@@ -171,11 +175,20 @@ def design_value(name: str, value: Any) -> Any:
                     + sorted(named - set(ARMS)))  # fmt: skip
 
 
-def _about(
-    kept: Mapping[str, Any], plan: Plan, diseases: Sequence[str], left_out: Mapping[str, str]
-) -> dict[str, Any]:
+def plan_of(kept: Mapping[str, Any]) -> Plan:
+    """The plan in an ablation's study.yaml.
+
+    Raises:
+        InputError: where it is damaged.
+    """
+    names = {f.name for f in fields(Plan)}
+    return Plan.from_dict({k: v for k, v in kept[ABLATION].items() if k in names})
+
+
+def _about(kept: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """What the verdict says of the data and of what was held equal."""
-    recipe = plan.recipe
+    recipe, ablation = plan.recipe, kept[ABLATION]
+    diseases = list(ablation["diseases"])
     return {
         "data": kept["data"]["source"],
         "phantom": kept["settings"]["data"] == PHANTOM,
@@ -186,7 +199,8 @@ def _about(
         "space": kept["space"]["name"],
         "split": kept["splits"]["fingerprint"],
         "seed": plan.seed,
-        "diseases": list(diseases),
+        "diseases": diseases,
         "diseases_left_out": [name for name in DISEASES if name not in diseases],
-        "arms_left_out": dict(left_out),
+        "arms_left_out": dict(ablation.get("left_out") or {}),
+        "unlabelled": plan.unlabelled,
     }

@@ -170,6 +170,16 @@ def test_a_stopped_ablation_has_no_verdict_and_goes_on_to_the_same(
     assert [a["test"] for a in after["arms"]] == [a["test"] for a in whole["arms"]]
 
 
+def test_where_the_time_is_up_it_says_how_to_go_on(
+    words: list[object], run: Run, tmp_path: Path
+) -> None:
+    study = tmp_path / "short"
+    code, out, err = run("ablate", "--study", study, *words, "--time-budget", "1s")
+    assert code == 0, err
+    assert f"`cxrsearch ablate --study {study}` goes on" in out
+    assert not (study / "looks.json").exists()
+
+
 def test_an_arm_that_fails_is_left_out_of_the_verdict(
     words: list[object], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cxrsearch.ablation import unlabelled
 from cxrsearch.ablation.cell import Cell
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.data.cache import open_cache
@@ -18,7 +19,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.learn.arrays import save_labels
 from cxrsearch.learn.trial import TrialConfig, load_trial_data
 
-FRAME, IMAGES = 32, 60
+FRAME, IMAGES, FREE = 32, 60, 20
 
 
 class Drawn:
@@ -37,18 +38,25 @@ class Drawn:
 
 
 @pytest.fixture
-def make_cell(tmp_path: Path, tiny_model: None) -> Callable[..., Cell]:
+def make_cell(
+    tmp_path: Path, tiny_model: None, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Cell]:
     """Cells over one set of 60 drawn pictures: 30 to train on, 15 of each other part."""
+    # Beside so small a network a decoder would cost more than the whole budget.
+    monkeypatch.setattr(unlabelled, "passes", lambda method, recipe: 2.0)
     rng = np.random.default_rng(0)
     labels = (rng.random((IMAGES, 14)) < 0.4).astype(np.uint8)
     names = tuple(f"{i:03d}.png" for i in range(IMAGES))
     patients = np.array([f"p{i // 2}" for i in range(IMAGES)])
-    source: Any = Drawn({n: int(row.sum()) for n, row in zip(names, labels, strict=True)})
-    dataset = Dataset(names, labels, patients, (), source, label="drawn", source_side=FRAME)
+    free = tuple(f"{i:03d}.png" for i in range(IMAGES, IMAGES + FREE))
+    level = {name: int(row.sum()) for name, row in zip(names, labels, strict=True)}
+    source: Any = Drawn(level | dict.fromkeys(free, 5))
+    dataset = Dataset(names, labels, patients, free, source, label="drawn", source_side=FRAME)
     splits = Splits(names[:30], names[30:46], names[46:], names[30:46], seed=0)
     splits.save(tmp_path / "splits.json")
     save_labels(tmp_path / "labels.npz", names, labels, patients)
-    cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1)
+    every = (*names, *dataset.unlabelled)
+    cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1, names=every)
     config = TrialConfig(
         cache, tmp_path / "splits.json", tmp_path / "labels.npz", splits.fingerprint,
         device="cpu", diseases=("Mass", "Nodule"), resamples=10, precision="float32", threads=1,
@@ -56,11 +64,12 @@ def make_cell(tmp_path: Path, tiny_model: None) -> Callable[..., Cell]:
     held = {"epochs": 2, "input_size": 32, "batch_size": 10}
     genes = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}}
     space = {"name": "s", "genes": genes, "fixed": held}
-    plan = Plan(("baseline",), 2, {**held, "lr": 0.01}, 60, 30, 2, space, seed=0)
+    plan = Plan(("baseline",), 2, {**held, "lr": 0.01}, 60, 30, 2, space, 0, FREE)
 
     def make(name: str = "cell", **changes: Any) -> Cell:
         data = load_trial_data(config)
-        rows = np.arange(46, IMAGES)
-        return Cell(replace(plan, **changes), config, data, rows, 7, tmp_path / "trials" / name)
+        rows, free = np.arange(46, IMAGES), np.arange(IMAGES, IMAGES + FREE)
+        folder = tmp_path / "trials" / name
+        return Cell(replace(plan, **changes), config, data, rows, 7, folder, free)
 
     return make

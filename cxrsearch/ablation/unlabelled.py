@@ -1,0 +1,132 @@
+"""Arms that learn from images without using their labels: pre-training and self-training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cxrsearch.ablation.cell import Answer, Cell, Fitted
+from cxrsearch.learn import models
+from cxrsearch.learn.autoencoder import Autoencoder
+from cxrsearch.learn.contrastive import ContrastiveTraining, Embedder
+from cxrsearch.learn.pretrain_record import WEIGHTS
+from cxrsearch.learn.pretrain_run import Plan, pretrain
+from cxrsearch.learn.pseudo import Pseudo, load_pseudo, save_pseudo
+from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.self_training import Teacher, student_of, teach
+from search.seeds import derive
+
+PRETRAIN_SHARE = 1 / 3
+"""Share of the budget that goes into pre-training."""
+
+TEACHER_SHARE = 1 / 2
+"""Share of the budget that trains the teacher; labelling and the student have the rest."""
+
+PSEUDO_SHARE = 0.05
+"""The report's: of the unlabelled images, those nearest to 0 and to 1."""
+
+PRECISION = 0.8
+"""What the calibrated thresholds are to reach; the hard labels of the report take none."""
+
+BATCH = 64
+"""Images a step of a pre-training."""
+
+WHOLE: dict[str, Callable[[models.Network], nn.Module]] = {
+    "autoencoder": Autoencoder,
+    "contrastive": Embedder,
+}
+"""What is trained around the network, by the method's name."""
+
+
+def pretrained(method: str) -> Callable[[Cell], Answer]:
+    """The network is trained without labels first, then as the baseline for what is left."""
+
+    def train(cell: Cell) -> Answer:
+        folder = cell.folder / "pretraining"
+        each = passes(method, cell.recipe)
+        pool = np.concatenate([cell.data.train, cell.unlabelled])
+        steps = cell.images * PRETRAIN_SHARE / each
+        epochs = max(1, int(np.ceil(steps / len(pool))))
+        count = max(2, min(len(pool), round(steps / epochs)))
+        rng = np.random.default_rng(cell.seed_of("pool"))
+        rows = np.sort(rng.choice(pool, count, replace=False))
+        cell.count(each * epochs * count)
+        if not (folder / WEIGHTS).is_file():  # written whole, or not at all
+            _pretrain(cell, method, rows, epochs)
+        recipe = replace(cell.recipe, init=str((folder / WEIGHTS).resolve()))
+        return (yield from cell.fit("model", recipe))
+
+    return train
+
+
+def _pretrain(cell: Cell, method: str, rows: np.ndarray, epochs: int) -> None:
+    """Train, or go on with, a pre-training on the images ``rows``."""
+    recipe, config = cell.recipe, cell.config
+    plan = Plan(
+        method, recipe.model, recipe.init, recipe.input_size, recipe.crop, epochs,
+        batch_size=min(BATCH, len(rows)),
+    )  # fmt: skip
+    for _ in pretrain(
+        plan, replace(cell.data, train=rows), seed=cell.seed_of("pretraining"),
+        folder=cell.folder / "pretraining", about={"trained_on": str(derive(*rows.tolist()))},
+        device=config.device, threads=config.threads, weights_dir=config.weights_dir,
+        precision=config.precision,
+    ):  # fmt: skip
+        pass
+
+
+def passes(method: str, recipe: Recipe) -> float:
+    """What an image of a pre-training costs, in images of the classifier's training.
+
+    By the arithmetic of a forward pass: a decoder or an embedder comes on top of the network,
+    and two views are two images.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = models.build_model(replace(recipe, init="none"))
+        whole = WHOLE[method](network)
+    views = ContrastiveTraining.passes if method == "contrastive" else 1
+    return views * _flops(whole, recipe) / _flops(network, recipe)
+
+
+def _flops(network: nn.Module, recipe: Recipe) -> int:
+    """Of a forward pass of one image."""
+    height, width = size_of(recipe.input_size)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network.eval()(torch.zeros(1, 1, height, width))
+    total: int = counter.get_total_flops()
+    return total
+
+
+def self_trained(cell: Cell) -> Answer:
+    """A teacher labels what it is surest of among the unlabelled images, a student learns all.
+
+    The report's way: of each disease the 5% nearest to 1 count as positives, the 5% nearest to 0
+    as negatives.
+    """
+    data, rows = cell.data, cell.unlabelled
+    seed = cell.seed_of("teacher")
+    teacher = yield from cell.fit(
+        "teacher", cell.recipe, cell.images * TEACHER_SHARE, seed=seed, keep=True
+    )
+    cell.count(cell.forward(len(rows)))
+    path = cell.folder / "pseudo.npz"
+    names = data.names[rows]
+    if not path.is_file():
+        save_pseudo(path, _labelled(cell, teacher, seed, names))
+    pseudo = load_pseudo(path)
+    cell.forget("teacher")
+    recipe = student_of(cell.recipe, "hard", PSEUDO_SHARE, 1.0)
+    taught = replace(data, pseudo=pseudo, pseudo_rows=rows)
+    return (yield from cell.fit("student", recipe, data=taught))
+
+
+def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseudo:
+    one = Teacher(0, teacher.recipe, seed, teacher.folder)
+    scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, PRECISION)
+    return Pseudo(names, scores, calibration, cell.data.split)

@@ -1,0 +1,201 @@
+"""Training a GAN to its end, looked at on the way: distances, samples, the best generator.
+
+Epochs are looked at from the untrained networks on, `LOOKS` times at even distances. At each
+look the same latent vectors become images, whose distance from the training images is measured,
+and the averaged generator with the smallest distance is kept: late in a training a GAN may get
+worse. What is said of it at the end is measured on images that nothing was chosen by.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from cxrsearch.learn.best import BestWeights
+from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.device import pick_device
+from cxrsearch.learn.gan import GanTraining, generate, latents_of
+from cxrsearch.learn.gan_judge import Judge, to_dict
+from cxrsearch.learn.gan_nets import Generator as Network
+from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
+from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.session import Session
+from search.files import write_bytes, write_json
+from search.objective import TrialError
+
+LOOKS = 12
+"""Looks after the one at the untrained networks."""
+JUDGED = 300
+"""Images generated at a look."""
+GRID = 8
+"""Rows and columns of the pictures of samples."""
+CURVE, SAMPLES = "curve.json", "samples"
+
+
+def look_epochs(epochs: int) -> list[int]:
+    """0, then at most `LOOKS` epochs at even distances, the last among them."""
+    looks = min(LOOKS, epochs)
+    return [round(i * epochs / looks) for i in range(looks + 1)]
+
+
+class GanRun:
+    """One GAN in training in ``folder``, new or gone on with.
+
+    Args:
+        recipe: as for `GanTraining`.
+        data: its part ``train`` is trained on.
+        judge: measures distances.
+        seed: everything random derives from it.
+        folder: gets the checkpoint, ``best.safetensors``, ``curve.json`` and ``samples/``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        threads: CPU threads.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainData,
+        judge: Judge,
+        *,
+        seed: int,
+        folder: Path,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "auto",
+    ) -> None:
+        self.recipe, self.judge, self.seed, self.folder = recipe, judge, seed, folder
+        self.best = BestWeights(folder)
+        self.session = Session(
+            GanTraining,
+            recipe,
+            data,
+            seed=seed,
+            folder=folder,
+            device=pick_device(device),
+            threads=threads,
+            precision=precision,
+            usable=lambda book: self.best.recover(book["best_epoch"]),
+            settings={"task": "gan"},
+        )
+        self.book = self.session.book
+        if not self.book:
+            for name in (CHECKPOINT, BEST, PREVIOUS, CURVE):
+                (folder / name).unlink(missing_ok=True)
+            self.book.update(curve=[], best_epoch=0, best_kid=math.inf)
+        self._saved = len(self.book["curve"])
+        self._looks = set(look_epochs(recipe.epochs))
+
+    def train(self) -> Generator[dict[str, Any], None, None]:
+        """Train to the last epoch, or on to it. Closing the generator keeps what was done.
+
+        Yields:
+            after each epoch, from 0 on: ``epoch``, ``images`` (seen so far), ``discriminator``
+            and ``generator`` (losses; None at 0), ``seconds``, ``kid`` and ``interval`` (at
+            looks, else None).
+
+        Raises:
+            TrialError: where losses or images are not finite, or memory runs out.
+            OSError: where nothing can be written.
+        """
+        try:
+            for number in range(self.recipe.epochs + 1):
+                while len(self.book["curve"]) <= number:
+                    self._epoch()
+                if self.session.due and number + 1 > self._saved:
+                    self._save()
+                yield self.book["curve"][number]
+            self.session.settle()
+            self.best.write()
+        except GeneratorExit:
+            with suppress(OSError):  # without it, the checkpoint before will do
+                if len(self.book["curve"]) > self._saved:
+                    self._save()
+                self.session.settle()
+            raise
+        finally:
+            self.session.close()
+
+    def _save(self) -> None:
+        self.session.save(first=self.best.write, then=self.best.forget_previous)
+        self._saved = len(self.book["curve"])
+
+    def _epoch(self) -> None:
+        """Train for the next epoch, and look where it is time to."""
+        start = time.perf_counter()
+        number = len(self.book["curve"])
+        losses = self.session.work(self._train)
+        record: dict[str, Any] = {"epoch": number, "discriminator": losses[0]}
+        record |= {"generator": losses[1], "kid": None, "interval": None}
+        if losses[0] is not None and not (math.isfinite(losses[0]) and math.isfinite(losses[1])):
+            raise TrialError("nan", f"the losses of epoch {number} are {losses[0]}, {losses[1]}")
+        if number in self._looks:
+            record |= self._look(number)
+        record["images"] = number * len(self.session.data.train)
+        record["seconds"] = round(time.perf_counter() - start, 3)
+        self.book["curve"].append(record)
+        write_json(self.folder / CURVE, self.book["curve"])
+
+    def _train(self) -> tuple[float | None, float | None]:
+        learner, number = self.session.learner, len(self.book["curve"])
+        if number == 0:
+            return None, None
+        loss = learner.epoch(number)
+        self.session.take_notes()
+        return loss, learner.generator_loss
+
+    def _look(self, number: int) -> dict[str, Any]:
+        """Measure the averaged generator, keep it if it is the best, and draw samples."""
+        latents = latents_of(JUDGED, self.seed, "looks")
+        learner = self.session.learner
+        images = self.session.work(lambda: learner.make(latents))
+        found = self.judge.distance(images)
+        if found.value < self.book["best_kid"]:
+            weights = {
+                name.removeprefix("generator."): value
+                for name, value in learner.weights().items()
+                if name.startswith("generator.")
+            }
+            self.best.keep(weights, number, found.value)
+            self.book.update(best_epoch=number, best_kid=found.value)
+        write_bytes(self.folder / SAMPLES / f"{number:05d}.png", png(grid(images)))
+        return to_dict(found)
+
+    def generator(self) -> Network:
+        """The best generator, on the session's device."""
+        return load_generator(self.best.weights(), self.recipe, self.session.device)
+
+
+def load_generator(weights: Any, recipe: Recipe, device: Any) -> Network:
+    """The generator of ``weights``, as `BestWeights` keeps them."""
+    from cxrsearch.learn.gan import WIDTH
+
+    network = Network(size_of(recipe.input_size)[0], WIDTH)
+    network.load_state_dict({name: value for name, value in weights.items()})
+    return network.to(device).eval().requires_grad_(False)
+
+
+def grid(images: np.ndarray, columns: int = GRID, rows: int = GRID) -> np.ndarray:
+    """The first of (n, S, S) images side by side, one grey picture; missing ones are black."""
+    side = images.shape[1]
+    cells = np.zeros((rows * columns, side, side), np.uint8)
+    shown = images[: len(cells)]
+    cells[: len(shown)] = shown
+    return cells.reshape(rows, columns, side, side).swapaxes(1, 2).reshape(rows * side, -1)
+
+
+def png(picture: np.ndarray) -> bytes:
+    """(h, w) uint8 as a PNG file."""
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -41,14 +41,17 @@ _DATA = [
                  help="Share of the other patients used for validation."),
     click.option("--val-seed", type=int, default=2000, show_default=True,
                  help="Images at most that each epoch is scored on: one fixed subset."),
-    click.option("--frame", type=int, help="Side of the cached images; default: what the space "
-                 "needs."),
     click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
                  "$CXRSEARCH_CACHE or the user's cache folder."),
     click.option("--phantom-images", type=int, default=600, show_default=True,
                  help="Labelled phantom images."),
     click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
                  help="0 (plain) to 1 (hard)."),
+]  # fmt: skip
+
+_FRAME = [
+    click.option("--frame", type=int, help="Side of the cached images; default: what the space "
+                 "needs."),
 ]  # fmt: skip
 
 _SEARCH = [
@@ -140,7 +143,12 @@ def options(*groups: list[Any]) -> Callable[[Command], Command]:
 
 def search_options(first: list[Any]) -> Callable[[Command], Command]:
     """The options of a search command: its own ``first``, then data, search and runner."""
-    return options(first, _DATA, _SEARCH, _RUN)
+    return options(first, _DATA, _FRAME, _SEARCH, _RUN)
+
+
+def data_options(command: Command) -> Command:
+    """Which data, and how they are split."""
+    return options(_DATA)(command)
 
 
 def resume_options(command: Command) -> Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -22,15 +23,28 @@ from cxrsearch.data.dataset import Dataset
 from cxrsearch.progress import QUIET_SECONDS, clock
 
 
-def open_shown(dataset: Dataset, frame: int, root: Path) -> Cache:
+def open_shown(
+    dataset: Dataset, frame: int, root: Path, names: Sequence[str] | None = None
+) -> Cache:
     """`open_cache`, with what it costs told on stderr where it has to be built.
+
+    Args:
+        dataset: whose source gives the pixels.
+        frame: side in pixels.
+        root: folder of all caches.
+        names: other images of the source than the labelled ones.
 
     Raises:
         InputError: as `open_cache`.
     """
     with DecodingView() as view:
         return open_cache(
-            dataset, frame, root, on_progress=view.progress, on_estimate=view.estimate
+            dataset,
+            frame,
+            root,
+            on_progress=view.progress,
+            names=names,
+            on_estimate=view.estimate,
         )
 
 

@@ -6,8 +6,10 @@ field's usual ones, of an ImageNet network, say little of X-rays and would have 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from cxrsearch.learn.augment import prepare, to_float
-from cxrsearch.learn.data import even_slices
-from cxrsearch.learn.models import DropoutLinear
+from cxrsearch.learn.best import BestWeights
+from cxrsearch.learn.data import TrainData, even_slices
+from cxrsearch.learn.device import pick_device
+from cxrsearch.learn.keep import CHECKPOINT
+from cxrsearch.learn.model_folder import load_model
+from cxrsearch.learn.models import DropoutLinear, build_model
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.train import Result, train
+from search.files import write_json
+from search.objective import Step
+from search.seeds import derive
 
+EPOCHS = 4
+"""Of the classifier that is trained for its features, where the user names no better one."""
+DONE = "features.json"
 AT_ONCE = 32
 """Images that go through the network together."""
 
@@ -77,3 +90,75 @@ class Features:
 def _last_layer(network: nn.Module) -> nn.Module:
     """The layer that gives the logits."""
     return [module for module in network.modules() if isinstance(module, DropoutLinear)][-1]
+
+
+def load_features(folder: Path, device: str = "auto") -> Features:
+    """The features of a model that ``cxrsearch train`` made.
+
+    Raises:
+        InputError: as `load_model`.
+    """
+    model = load_model(folder, device)
+    return Features(model.network, model.recipe, model.device, f"the model {folder}")
+
+
+def train_features(
+    data: TrainData,
+    side: int,
+    *,
+    seed: int,
+    folder: Path,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
+) -> Generator[str, None, Features]:
+    """A DenseNet121 trained on the labelled training part for a few epochs, as any trial is.
+
+    Args:
+        data: labelled images; epochs are chosen by its validation subset.
+        side: input size in pixels.
+        seed: everything random derives from it.
+        folder: keeps the weights; what is there already is not trained again.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        threads: CPU threads.
+        precision: as for `cxrsearch.learn.device.amp_dtype`.
+
+    Yields:
+        lines for people, one an epoch.
+
+    Raises:
+        TrialError: as `train`.
+    """
+    recipe = Recipe(input_size=side, epochs=EPOCHS, batch_size=32)
+    if not (folder / DONE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        steps = train(
+            recipe, data, seed=derive(seed, "features"), folder=folder, device=device,
+            threads=threads, precision=precision, resamples=100,
+        )  # fmt: skip
+        result = yield from _told(steps)
+        write_json(folder / DONE, {"auroc": result.value, "recipe": asdict(recipe)})
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    auroc = json.loads((folder / DONE).read_text(encoding="utf-8"))["auroc"]
+    where = pick_device(device)
+    network = build_model(recipe)
+    network.load_state_dict(dict(BestWeights(folder).weights()))
+    network = network.to(where).requires_grad_(False)
+    name = (
+        f"a {recipe.model} of our own, {recipe.epochs} epochs on the training part "
+        f"(validation AUROC {auroc:.3f})"
+    )
+    return Features(network.eval(), recipe, where, name)
+
+
+def _told(steps: Generator[Step, None, Result]) -> Generator[str, None, Result]:
+    """What `train` returns, with a line for each of its epochs."""
+    try:
+        while True:
+            step = next(steps)
+            yield f"features: epoch {step.number}/{EPOCHS}: AUROC {step.value:.3f}"
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        steps.close()

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import torch
 from torch import Tensor
 
+from cxrsearch.data.generated import png
+from cxrsearch.errors import InputError
 from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.gan import GanTraining, generate, latents_of
+from cxrsearch.learn.checkpoint import CheckpointError
+from cxrsearch.learn.gan import WIDTH, GanTraining, latents_of
 from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_nets import Generator as Network
 from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
@@ -73,6 +76,7 @@ class GanRun:
         precision: str = "auto",
     ) -> None:
         self.recipe, self.judge, self.seed, self.folder = recipe, judge, seed, folder
+        self.device = pick_device(device)
         self.best = BestWeights(folder)
         self.session = Session(
             GanTraining,
@@ -80,7 +84,7 @@ class GanRun:
             data,
             seed=seed,
             folder=folder,
-            device=pick_device(device),
+            device=self.device,
             threads=threads,
             precision=precision,
             usable=lambda book: self.best.recover(book["best_epoch"]),
@@ -171,15 +175,27 @@ class GanRun:
 
     def generator(self) -> Network:
         """The best generator, on the session's device."""
-        return load_generator(self.best.weights(), self.recipe, self.session.device)
+        return load_generator(self.best.weights(), self.recipe, self.device)
 
 
-def load_generator(weights: Any, recipe: Recipe, device: Any) -> Network:
-    """The generator of ``weights``, as `BestWeights` keeps them."""
-    from cxrsearch.learn.gan import WIDTH
+def read_best(folder: Path) -> Mapping[str, Tensor]:
+    """The weights of the best generator of a finished run.
 
+    Raises:
+        InputError: where they are missing or damaged.
+    """
+    try:
+        return BestWeights(folder).weights()
+    except (FileNotFoundError, CheckpointError) as error:
+        raise InputError(f"{folder / BEST}: missing or damaged ({error}); restore it") from None
+
+
+def load_generator(
+    weights: Mapping[str, Tensor], recipe: Recipe, device: torch.device
+) -> Network:
+    """A generator of ``recipe``'s size with ``weights``."""
     network = Network(size_of(recipe.input_size)[0], WIDTH)
-    network.load_state_dict({name: value for name, value in weights.items()})
+    network.load_state_dict(weights)
     return network.to(device).eval().requires_grad_(False)
 
 
@@ -190,12 +206,3 @@ def grid(images: np.ndarray, columns: int = GRID, rows: int = GRID) -> np.ndarra
     shown = images[: len(cells)]
     cells[: len(shown)] = shown
     return cells.reshape(rows, columns, side, side).swapaxes(1, 2).reshape(rows * side, -1)
-
-
-def png(picture: np.ndarray) -> bytes:
-    """(h, w) uint8 as a PNG file."""
-    import io
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.evaluate import evaluate_model, record_look
-from cxrsearch.learn.final import Progress, train_final
+from cxrsearch.learn.final import train_final
 from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, check_out, load_model
 from cxrsearch.learn.predict import predict_folder, write_competition, write_tidy
 from cxrsearch.learn.recipe import Recipe

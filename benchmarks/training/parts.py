@@ -10,6 +10,7 @@ import torch
 
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.device import pick_device
+from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.session import Session
@@ -67,7 +68,7 @@ def _pieces(
     with where.scratch() as folder, contextlib.ExitStack() as stack:
         data = material.data()
         session = Session(
-            made, data, seed=where.seed, folder=folder / "parts",
+            Learner, made, data, seed=where.seed, folder=folder / "parts",
             device=pick_device(str(where.device)), threads=where.threads,
         )  # fmt: skip
         stack.callback(session.close)

@@ -9,38 +9,20 @@ are more images, so each epoch has more steps, and the schedule is laid out over
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import is_out_of_memory, pick_device
+from cxrsearch.learn.epochs import Progress, train_epochs
+from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.session import Session
 from search.objective import TrialError
-
-
-class Progress(NamedTuple):
-    """How far the training is.
-
-    Args:
-        epoch: done so far.
-        epochs: to be done.
-        loss: mean of the epoch's loss an image.
-        seconds: that the epoch took.
-    """
-
-    epoch: int
-    epochs: int
-    loss: float
-    seconds: float
 
 
 def train_final(
@@ -90,6 +72,7 @@ def train_final(
     work = out.parent / f".{out.name}.work"
     every = data.with_validation_for_training()
     session = Session(
+        Learner,
         recipe,
         every,
         seed=seed,
@@ -100,7 +83,7 @@ def train_final(
         precision=precision,
     )
     try:
-        yield from _epochs(session, epochs)
+        yield from train_epochs(session, epochs)
         training = {
             "rows": "train + validation",
             "images": len(every.train),
@@ -123,38 +106,3 @@ def train_final(
         session.close()
     shutil.rmtree(work, ignore_errors=True)
     return out
-
-
-def _epochs(session: Session, epochs: int) -> Generator[Progress, None, None]:
-    """Train up to ``epochs``; closed, it leaves a checkpoint of the last one."""
-    done = len(session.book.get("losses", []))
-    if done > epochs:  # later weights are of no use for a shorter training
-        session.start_over(f"the checkpoint is of epoch {done}, past {epochs}")
-    book = session.book
-    book.setdefault("losses", [])
-    book.setdefault("seconds", [])
-    saved = len(book["losses"])
-    try:
-        for number in range(1, epochs + 1):
-            while len(book["losses"]) < number:  # earlier ones again, where memory ran out
-                _epoch(session)
-            if session.due and number > saved:
-                session.save()
-                saved = number
-            yield Progress(number, epochs, book["losses"][number - 1], book["seconds"][number - 1])
-    except GeneratorExit:
-        with suppress(OSError):  # without it, the checkpoint before will do
-            if len(book["losses"]) > saved:
-                session.save()
-            session.settle()
-        raise
-
-
-def _epoch(session: Session) -> None:
-    """Train for the next epoch."""
-    start, book = time.perf_counter(), session.book
-    loss = session.work(lambda: session.learner.epoch(len(book["losses"]) + 1))
-    if not math.isfinite(loss):
-        raise TrialError("nan", f"the mean loss of epoch {len(book['losses']) + 1} is {loss}")
-    book["losses"].append(loss)
-    book["seconds"].append(round(time.perf_counter() - start, 3))

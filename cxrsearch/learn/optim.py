@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,17 @@ def _half_cosine(start: float, end: float, way: float) -> float:
 def build_schedule(optimizer: Optimizer, recipe: Recipe, total_steps: int) -> LambdaLR:
     """A scheduler to be stepped after each optimiser step; see `lr_factor`."""
     return LambdaLR(optimizer, lambda step: lr_factor(recipe, step, total_steps))
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Go on from a ``state_dict``, which may have been on another device."""
+    optimizer.load_state_dict(dict(state))
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # In the layout of a fresh start (channels_last), so that the same
+                # vector instructions, and with them the same roundings, follow.
+                kept[name] = torch.empty_like(parameter).copy_(value)
 
 
 class EMA:

@@ -17,13 +17,13 @@ in the notes where it is not the whole batch, and in the checkpoint, for a resum
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -32,11 +32,12 @@ from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import amp_dtype, is_out_of_memory, release_memory
 from cxrsearch.learn.isolate import isolated
 from cxrsearch.learn.keep import CHECKPOINT
-from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.steps import Training
 from search.objective import TrialError
 
 T = TypeVar("T")
+L = TypeVar("L", bound=Training)
 
 SHARE = 0.025
 """Share of the training time that checkpoints may take."""
@@ -48,10 +49,11 @@ def _nothing() -> None:
     pass
 
 
-class Session:
+class Session(Generic[L]):
     """One training run in ``folder``, new or gone on with.
 
     Args:
+        make: makes the learner, of ``(recipe, data, seed=, device=)`` and the keys of `How`.
         recipe: what to train.
         data: what to train on.
         seed: everything random derives from it.
@@ -62,10 +64,13 @@ class Session:
         memory_share: share of the free memory that may be used.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
         usable: looks at a checkpoint's book and says why it cannot be gone on with, or None.
+        settings: what else than recipe, seed and split a checkpoint must share to be gone on
+            with; JSON-able.
     """
 
     def __init__(
         self,
+        make: Callable[..., L],
         recipe: Recipe,
         data: TrainData,
         *,
@@ -77,13 +82,15 @@ class Session:
         memory_share: float = 0.8,
         precision: str = "auto",
         usable: Callable[[dict[str, Any]], str | None] = lambda book: None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
+        self._make, self._settings = make, dict(settings or {})
         self.recipe, self.data, self.seed, self.folder = recipe, data, seed, folder
         self.device, self.threads, self.weights_dir = device, threads, weights_dir
         self.memory_share, self.precision = memory_share, precision
         self.book: dict[str, Any] = {}
         self.notes: list[str] = list(data.notes)
-        self._learner: Learner | None = None
+        self._learner: L | None = None
         self._micro: int | None = None
         self._usable = usable
         state = self._read()
@@ -97,10 +104,10 @@ class Session:
         self._cost, self._since = FIRST, time.perf_counter()
 
     @property
-    def learner(self) -> Learner:
+    def learner(self) -> L:
         """The learner; made, from the checkpoint where there is one, at the first use."""
         if self._learner is None:
-            self._learner = Learner(
+            self._learner = self._make(
                 self.recipe,
                 self.data,
                 seed=self.seed,
@@ -241,7 +248,8 @@ class Session:
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must share with this session to be its own."""
-        return {"recipe": asdict(self.recipe), "seed": self.seed, "split": self.data.split}
+        identity = {"recipe": asdict(self.recipe), "seed": self.seed, "split": self.data.split}
+        return {**identity, **self._settings}
 
     def _read(self) -> dict[str, Any] | None:
         """The checkpoint's state, or None (with a note where there is one of no use)."""

@@ -29,6 +29,7 @@ from cxrsearch.learn.cost import costs, trainable
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.device import is_out_of_memory, pick_device
 from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
+from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.report import judge
@@ -101,6 +102,7 @@ def train(
     """
     best = BestWeights(folder)
     session = Session(
+        Learner,
         recipe,
         data,
         seed=seed,
@@ -132,7 +134,9 @@ def train(
 class _Run:
     """The state of one `train`."""
 
-    def __init__(self, session: Session, best: BestWeights, measures: tuple[str, ...]) -> None:
+    def __init__(
+        self, session: Session[Learner], best: BestWeights, measures: tuple[str, ...]
+    ) -> None:
         self.session, self.best, self.measures = session, best, measures
         self.recipe, self.data, self.folder = session.recipe, session.data, session.folder
         self.book = session.book

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn import checkpoint, models, session
-from cxrsearch.learn.final import Progress, train_final
+from cxrsearch.learn import checkpoint, final, models
+from cxrsearch.learn.epochs import Progress
+from cxrsearch.learn.final import train_final
 from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, load_model, save_model
 from cxrsearch.learn.recipe import Recipe
 
@@ -255,7 +256,7 @@ def test_a_final_training_that_cannot_be_done_says_so(
     def full(*args: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(session, "Learner", full)
+    monkeypatch.setattr(final, "Learner", full)
     with pytest.raises(InputError, match="out of memory"):
         finish(study, recipe, meta, tmp_path / "o")
     assert not (tmp_path / "m").exists()

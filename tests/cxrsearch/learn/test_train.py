@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn import checkpoint, loop, session
+from cxrsearch.learn import checkpoint, device, faster, loop, session
 from cxrsearch.learn import train as module
 from cxrsearch.learn.arrays import load_arrays
 from cxrsearch.learn.best import BestWeights
@@ -263,17 +263,17 @@ class Hungry(loop.Learner):
     limit = 3
     at_step = 0
 
-    def _step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def step(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         type(self).at_step += 1
         if self.micro > self.limit and type(self).at_step > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super()._step(images, targets)
+        return super().step(images, targets)
 
 
 def test_out_of_memory_halves_the_micro_batch_and_goes_on(
     study, recipe, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(session, "Learner", Hungry)
+    monkeypatch.setattr(module, "Learner", Hungry)
     monkeypatch.setattr(Hungry, "at_step", 0)
     recipe = replace(recipe, batch_size=6)
     steps, result = run(study, recipe, tmp_path / "a")
@@ -294,7 +294,7 @@ def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().epoch(number)
 
-    monkeypatch.setattr(session, "Learner", Late)
+    monkeypatch.setattr(module, "Learner", Late)
     recipe = replace(recipe, batch_size=6)
     steps, result = run(study, recipe, tmp_path / "a")
     assert trained == [(1, 6), (2, 6), (3, 6), (1, 3), (2, 3), (3, 3)]
@@ -318,7 +318,7 @@ def test_out_of_memory_at_the_last_scoring_loses_no_epoch(
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().scores(pixels)
 
-    monkeypatch.setattr(session, "Learner", Late)
+    monkeypatch.setattr(module, "Learner", Late)
     steps, result = run(study, recipe, tmp_path / "a")
     assert len(steps) == result.attrs["epochs_run"] == 3
     assert result.attrs["best_epoch"] == whole.attrs["best_epoch"]
@@ -369,7 +369,13 @@ def test_what_is_written_is_the_state_at_the_call(study, recipe, tmp_path, monke
         write(*args)
 
     run_of = session.Session(
-        recipe, study.data, seed=3, folder=tmp_path / "a", device=torch.device("cpu"), threads=1
+        loop.Learner,
+        recipe,
+        study.data,
+        seed=3,
+        folder=tmp_path / "a",
+        device=torch.device("cpu"),
+        threads=1,
     )
     before = {k: v.clone() for k, v in run_of.learner.model.state_dict().items()}
     run_of.book["note"] = ["as it was"]
@@ -387,7 +393,7 @@ def test_what_is_written_is_the_state_at_the_call(study, recipe, tmp_path, monke
 def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
     study, recipe, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(session, "Learner", Hungry)
+    monkeypatch.setattr(module, "Learner", Hungry)
     monkeypatch.setattr(Hungry, "at_step", 4)
     monkeypatch.setattr(Hungry, "limit", 0)
     with pytest.raises(TrialError) as caught:
@@ -397,7 +403,7 @@ def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
 
 
 def test_a_batch_that_goes_through_in_parts_is_noted(study, recipe, monkeypatch) -> None:
-    monkeypatch.setattr(loop.devices, "free_memory", lambda _: 0)
+    monkeypatch.setattr(device, "free_memory", lambda _: 0)
     learner = loop.Learner(recipe, study.data, seed=0, device=torch.device("cpu"))
     assert any("2 of 5 images at once" in note for note in learner.notes)
 
@@ -439,8 +445,8 @@ def test_steps_that_cannot_be_made_faster_are_taken_one_by_one_and_it_is_noted(
 
     study = make_study(8)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "repays", lambda *_: True)
-        patch.setattr(loop, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
+        patch.setattr(faster, "repays", lambda *_: True)
+        patch.setattr(faster, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
         steps, result = run(study, recipe, tmp_path / "trial")
     assert len([note for note in result.attrs["notes"] if "no C compiler here" in note]) == 1
     assert [s.value for s in steps] == [s.value for s in run(study, recipe, tmp_path / "e")[0]]

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -32,8 +31,8 @@ from typing import Any
 import numpy as np
 
 from cxrsearch import __version__
-from cxrsearch.data.generated import PROVENANCE, missing_images, png, write_generated
-from cxrsearch.errors import InputError, quoted
+from cxrsearch.data.generated import missing_images, png, write_generated
+from cxrsearch.errors import InputError
 from cxrsearch.gan_data import GanData, read_gan_data
 from cxrsearch.gan_settings import GanSettings, differences
 from cxrsearch.learn.device import pick_device
@@ -178,9 +177,7 @@ def _judge(settings: GanSettings, data: GanData, out: Path) -> Generator[str, No
     return judge
 
 
-def _end(
-    settings: GanSettings, out: Path, run: GanRun, judge: Judge
-) -> Generator[str, None, None]:
+def _end(settings: GanSettings, out: Path, run: GanRun, judge: Judge) -> Generator[str, None, None]:
     """Judge fresh images of the best generator, and keep what was found."""
     images = generate(run.generator(), latents_of(FINAL, settings.seed, "end"), run.device)
     verdict = judge.verdict(images)

@@ -20,6 +20,7 @@ from .images import image_size
 from .read import SIDE_SAMPLE, FolderSource, folder_problem
 from .tables import NIH_NAME
 
+
 @dataclass(frozen=True)
 class JoinedSource:
     """Two sources: names that begin with ``prefix`` are the second's, without it."""

@@ -26,10 +26,10 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from cxrsearch.learn.augment import to_float
+from cxrsearch.learn.compiled import Network
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.diff_augment import DRAWS, diff_augment
 from cxrsearch.learn.gan_nets import LATENT, Discriminator, Generator
-from cxrsearch.learn.compiled import Network
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.steps import How, Training

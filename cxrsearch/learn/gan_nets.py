@@ -48,7 +48,7 @@ class _Layer(nn.Module):
         self.conv = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
         self.style = nn.Linear(LATENT, 2 * n_out)
         nn.init.kaiming_normal_(self.conv.weight, a=_SLOPE)
-        nn.init.normal_(self.style.weight, std=0.5 / math.sqrt(LATENT))
+        nn.init.normal_(self.style.weight, std=1 / math.sqrt(LATENT))
         nn.init.zeros_(self.style.bias)
 
     def forward(self, features: Tensor, latent: Tensor) -> Tensor:
@@ -71,10 +71,17 @@ class Generator(nn.Module):
         sides = resolutions(size)
         counts = [channels(side, width) for side in sides]
         self.mapping = nn.Sequential(
-            nn.Linear(LATENT, LATENT), nn.LeakyReLU(_SLOPE),
-            nn.Linear(LATENT, LATENT), nn.LeakyReLU(_SLOPE),
-        )  # fmt: skip
-        self.start = nn.Parameter(torch.randn(1, counts[0], START, START))
+            nn.Linear(LATENT, LATENT),
+            nn.LeakyReLU(_SLOPE),
+            nn.Linear(LATENT, LATENT),
+            nn.LeakyReLU(_SLOPE),
+        )
+        for layer in self.mapping:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+                nn.init.zeros_(layer.bias)
+        self.start = nn.Linear(LATENT, counts[0] * START * START)
+        nn.init.normal_(self.start.weight, std=1 / math.sqrt(LATENT))
         pairs = [(counts[0], counts[0]), *pairwise(counts)]
         self.layers = nn.ModuleList(_Layer(a, b) for a, b in pairs)
         self.grey = nn.ModuleList(nn.Conv2d(b, 1, 1) for b in counts)
@@ -86,7 +93,7 @@ class Generator(nn.Module):
         """See the class."""
         latent = latent * torch.rsqrt(latent.square().mean(1, keepdim=True) + 1e-6)
         style = self.mapping(latent)
-        features = self.start.expand(len(latent), -1, -1, -1)
+        features = self.start(style).view(len(latent), -1, START, START)
         picture: Tensor | None = None
         for layer, grey in zip(self.layers, self.grey, strict=True):
             if picture is not None:

@@ -22,9 +22,9 @@ from torch import Tensor
 from cxrsearch.data.generated import png
 from cxrsearch.errors import InputError
 from cxrsearch.learn.best import BestWeights
+from cxrsearch.learn.checkpoint import CheckpointError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.checkpoint import CheckpointError
 from cxrsearch.learn.gan import WIDTH, GanTraining, latents_of
 from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_nets import Generator as Network
@@ -190,9 +190,7 @@ def read_best(folder: Path) -> Mapping[str, Tensor]:
         raise InputError(f"{folder / BEST}: missing or damaged ({error}); restore it") from None
 
 
-def load_generator(
-    weights: Mapping[str, Tensor], recipe: Recipe, device: torch.device
-) -> Network:
+def load_generator(weights: Mapping[str, Tensor], recipe: Recipe, device: torch.device) -> Network:
     """A generator of ``recipe``'s size with ``weights``."""
     network = Network(size_of(recipe.input_size)[0], WIDTH)
     network.load_state_dict(weights)

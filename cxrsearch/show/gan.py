@@ -20,7 +20,12 @@ from .theme import BEST, QUIET, STYLES, counted, faded, figure, text
 
 SHOWN = 4
 """Looks whose samples are shown: the first, the last, the best and some between."""
-COLOURS = {"noise": "#d1495b", "mean image": "#d99a2b", "gaussian": "#9a7fc4", "held-out": "#2a9d7f"}
+COLOURS = {
+    "noise": "#d1495b",
+    "mean image": "#d99a2b",
+    "gaussian": "#9a7fc4",
+    "held-out": "#2a9d7f",
+}
 FLOOR = 1e-4
 """Share of the largest distance below which a logarithmic axis shows no difference."""
 
@@ -169,7 +174,9 @@ def _pairs(view: GanView) -> Picture | None:
     if not view.judged or not path.is_file():
         return None
     return _picture(
-        path, "Above: generated images; below: the training image nearest to each in features.", 2048
+        path,
+        "Above: generated images; below: the training image nearest to each in features.",
+        2048,
     )
 
 
@@ -180,8 +187,9 @@ def verdict(view: GanView) -> str:
     copies = view.judged["copies"]
     word = "That is copying." if copies["copies"] else "By chance it would be 1% or less."
     return (
-        f"{copies['suspects']:.1%} of {view.judged['images']} fresh images are nearer to a training "
-        f"image, in pixels and in features, than 99% of real images of other patients are. {word}"
+        f"{copies['suspects']:.1%} of {view.judged['images']} fresh images are nearer to a "
+        "training image, in pixels and in features, than 99% of real images of other patients "
+        f"are. {word}"
     )
 
 

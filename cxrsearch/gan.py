@@ -36,7 +36,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.gan_data import GanData, read_gan_data
 from cxrsearch.gan_settings import GanSettings, differences
 from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.features import load_features, train_features
+from cxrsearch.learn.features import Features, load_features, train_features
 from cxrsearch.learn.gan import generate, latents_of
 from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_run import JUDGED, GanRun, grid, load_generator, read_best
@@ -72,6 +72,7 @@ def pretrain_gan(settings: GanSettings, out: Path, images: int) -> Generator[str
     settings = settings.with_absolute_paths()
     settings.check()
     card = read_card(out, settings)
+    given = load_features(Path(settings.features), settings.device) if settings.features else None
     data = read_gan_data(settings)
     if card is None:
         _begin(out, settings, data)
@@ -86,7 +87,7 @@ def pretrain_gan(settings: GanSettings, out: Path, images: int) -> Generator[str
         f"{data.record['labelled']:,} labelled, {data.record['unlabelled']:,} unlabelled"
     )
     try:
-        yield from _train(settings, data, out)
+        yield from _train(settings, data, out, given)
     except TrialError as error:
         raise InputError(f"training failed: {error}") from error
     yield from _write_images(settings, out, images)
@@ -135,11 +136,13 @@ def _begin(out: Path, settings: GanSettings, data: GanData) -> None:
     write_json(out / CARD, record)
 
 
-def _train(settings: GanSettings, data: GanData, out: Path) -> Generator[str, None, None]:
+def _train(
+    settings: GanSettings, data: GanData, out: Path, given: Features | None
+) -> Generator[str, None, None]:
     """Train to the end and judge it, where that is not done."""
     if (out / VERDICT).exists():
         return
-    judge = yield from _judge(settings, data, out)
+    judge = yield from _judge(settings, data, out, given)
     run = GanRun(
         settings.recipe(),
         data.training,
@@ -154,11 +157,11 @@ def _train(settings: GanSettings, data: GanData, out: Path) -> Generator[str, No
     yield from _end(settings, out, run, judge)
 
 
-def _judge(settings: GanSettings, data: GanData, out: Path) -> Generator[str, None, Judge]:
+def _judge(
+    settings: GanSettings, data: GanData, out: Path, features: Features | None
+) -> Generator[str, None, Judge]:
     """The judge, its features trained first where none are given."""
-    if settings.features:
-        features = load_features(Path(settings.features), settings.device)
-    else:
+    if features is None:
         features = yield from train_features(
             data.labelled,
             settings.size,

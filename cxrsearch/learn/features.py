@@ -20,7 +20,7 @@ from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.keep import CHECKPOINT
+from cxrsearch.learn.keep import CHECKPOINT, PREVIOUS
 from cxrsearch.learn.model_folder import load_model
 from cxrsearch.learn.models import DropoutLinear, build_model
 from cxrsearch.learn.recipe import Recipe
@@ -138,7 +138,8 @@ def train_features(
         )  # fmt: skip
         result = yield from _told(steps)
         write_json(folder / DONE, {"auroc": result.value, "recipe": asdict(recipe)})
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        for name in (CHECKPOINT, PREVIOUS):
+            (folder / name).unlink(missing_ok=True)
     auroc = json.loads((folder / DONE).read_text(encoding="utf-8"))["auroc"]
     where = pick_device(device)
     network = build_model(recipe)

@@ -35,7 +35,7 @@ from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.steps import How, Training
 from search.seeds import derive
 
-GAMMA = 1.0
+GAMMA = 0.5
 """Weight of the penalties, for grey in [0, 1]."""
 EVERY = 8
 """Steps from one penalty to the next."""

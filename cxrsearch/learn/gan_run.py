@@ -119,6 +119,7 @@ class GanRun:
                 yield self.book["curve"][number]
             self.session.settle()
             self.best.write()
+            self.best.forget_previous()
         except GeneratorExit:
             with suppress(OSError):  # without it, the checkpoint before will do
                 if len(self.book["curve"]) > self._saved:

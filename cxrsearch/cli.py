@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__, cli_data, cli_gan, cli_options
+from cxrsearch import __version__, cli_data, cli_options, cli_pretrain
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
@@ -232,14 +232,7 @@ def export(study: Path, out: Path | None) -> None:
     click.echo(export_csv(study, out or study / "trials.csv"))
 
 
-@cli.group()
-def pretrain() -> None:
-    """Train on images without labels."""
-
-
-pretrain.add_command(cli_gan.gan)
-
-for command in (cli_data.spaces, cli_data.phantom):
+for command in (cli_data.spaces, cli_data.phantom, cli_pretrain.pretrain):
     cli.add_command(command)
 
 

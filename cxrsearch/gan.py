@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,14 +33,15 @@ import numpy as np
 from cxrsearch import __version__
 from cxrsearch.data.generated import missing_images, png, write_generated
 from cxrsearch.errors import InputError
-from cxrsearch.gan_data import GanData, read_gan_data
 from cxrsearch.gan_settings import GanSettings, differences
+from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.features import Features, load_features, train_features
 from cxrsearch.learn.gan import generate, latents_of
 from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_run import JUDGED, GanRun, grid, load_generator, read_best
 from cxrsearch.learn.keep import CHECKPOINT
+from cxrsearch.pretraining import Pool, about_data, read_pool
 from search.files import write_bytes, write_json
 from search.objective import TrialError
 
@@ -73,21 +74,23 @@ def pretrain_gan(settings: GanSettings, out: Path, images: int) -> Generator[str
     settings.check()
     card = read_card(out, settings)
     given = load_features(Path(settings.features), settings.device) if settings.features else None
-    data = read_gan_data(settings)
+    unlabelled = Path(settings.unlabelled) if settings.unlabelled else None
+    pool = read_pool(settings.of_data(), settings.plan(), unlabelled)
+    record = about_data(pool, settings.of_data(), unlabelled)
     if card is None:
-        _begin(out, settings, data)
-    elif card["data"]["training"] != data.record["training"]:
+        _begin(out, settings, pool, record)
+    elif any(card["data"].get(name) != record[name] for name in ("trained_on", "split")):
         raise InputError(
-            f"--out {out}: begun on other images ({card['data']['training']}, now "
-            f"{data.record['training']}); restore them, or name another folder"
+            f"--out {out}: begun on other images or another split ({card['data'].get('split')}, "
+            f"now {record['split']}); give those, or name another folder"
         )
-    yield from data.record["notes"]
+    yield from (f"note: {note}" for note in pool.notes)
     yield (
-        f"training on {len(data.training.train):,} images of {settings.size} x {settings.size}: "
-        f"{data.record['labelled']:,} labelled, {data.record['unlabelled']:,} unlabelled"
+        f"training on {len(pool.data.train):,} images of {settings.size} x {settings.size}, "
+        f"{pool.unlabelled:,} of them unlabelled"
     )
     try:
-        yield from _train(settings, data, out, given)
+        yield from _train(settings, pool.data, pool.unlabelled, out, given)
     except TrialError as error:
         raise InputError(f"training failed: {error}") from error
     yield from _write_images(settings, out, images)
@@ -123,29 +126,34 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
     return dict(card)
 
 
-def _begin(out: Path, settings: GanSettings, data: GanData) -> None:
+def _begin(out: Path, settings: GanSettings, pool: Pool, about: dict[str, Any]) -> None:
     """Write the split, then the card: with it the folder is a GAN's."""
-    data.splits.save(out / "splits.json")
+    pool.splits.save(out / "splits.json")
     record = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": asdict(settings),
-        "data": data.record,
+        "data": {**about, "images": len(pool.data.train), "notes": list(pool.notes)},
         "versions": {"cxrsearch": __version__, "torch": metadata.version("torch")},
     }
     write_json(out / CARD, record)
 
 
 def _train(
-    settings: GanSettings, data: GanData, out: Path, given: Features | None
+    settings: GanSettings, data: TrainData, unlabelled: int, out: Path, given: Features | None
 ) -> Generator[str, None, None]:
     """Train to the end and judge it, where that is not done."""
     if (out / VERDICT).exists():
         return
-    judge = yield from _judge(settings, data, out, given)
+    labelled = replace(data, train=data.train[: len(data.train) - unlabelled])
+    features = given or (yield from _trained(settings, labelled, out))
+    yield f"distances are between features of {features.name}"
+    parts = (np.asarray(data.images[rows]) for rows in (data.train, data.val))
+    judge = Judge(features, *parts, settings.seed)
+    yield from _references(judge, out)
     run = GanRun(
         settings.recipe(),
-        data.training,
+        data,
         judge,
         seed=settings.seed,
         folder=out,
@@ -157,27 +165,28 @@ def _train(
     yield from _end(settings, out, run, judge)
 
 
-def _judge(
-    settings: GanSettings, data: GanData, out: Path, features: Features | None
-) -> Generator[str, None, Judge]:
-    """The judge, its features trained first where none are given."""
-    if features is None:
-        features = yield from train_features(
-            data.labelled,
+def _trained(
+    settings: GanSettings, labelled: TrainData, out: Path
+) -> Generator[str, None, Features]:
+    """Features of a classifier of our own."""
+    return (
+        yield from train_features(
+            labelled,
             settings.size,
             seed=settings.seed,
             folder=out / FEATURES,
             device=settings.device,
             precision=settings.precision,
         )
-    yield f"distances are between features of {features.name}"
-    training, held_out = data.training.train, data.labelled.val
-    judge = Judge(features, data.pictures(training), data.pictures(held_out), settings.seed)
+    )
+
+
+def _references(judge: Judge, out: Path) -> Generator[str, None, None]:
+    """Measure and keep what a generator's distances stand beside."""
     found = {name: to_dict(each) for name, each in judge.references(JUDGED).items()}
-    write_json(out / REFERENCES, {"features": features.name, "distances": found})
+    write_json(out / REFERENCES, {"features": judge.features.name, "distances": found})
     for name, each in found.items():
         yield f"distance of {name}: {each['kid']:.4f}"
-    return judge
 
 
 def _end(settings: GanSettings, out: Path, run: GanRun, judge: Judge) -> Generator[str, None, None]:

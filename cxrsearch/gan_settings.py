@@ -10,6 +10,7 @@ from typing import Any
 from cxrsearch.errors import InputError
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.gan_nets import LARGEST, SMALLEST, resolutions
+from cxrsearch.learn.pretrain_run import Plan
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.settings import PHANTOM, Settings
 
@@ -17,8 +18,8 @@ WARMUP = 0.02
 """Share of the steps in which the learning rate rises."""
 AVERAGE = 0.995
 """Decay of the generator's averaged weights."""
-MAY_CHANGE = ("cache", "device")
-"""Settings that a run may go on with other values of."""
+MAY_CHANGE = ("data", "labels", "unlabelled", "test_list", "cache", "device")
+"""Settings that a run may go on with other values of; that the images are the same is checked."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,12 @@ class GanSettings:
     def of_data(self) -> Settings:
         """What a search with the same data and split has among its settings."""
         shared = {f.name for f in fields(Settings)} & {f.name for f in fields(self)}
-        return Settings(**{name: getattr(self, name) for name in shared}, trials=1)
+        given = {name: getattr(self, name) for name in shared}
+        return Settings(**given, frame=self.size, trials=1)
+
+    def plan(self) -> Plan:
+        """Which part of the images is wanted, and at which size: the whole, at ``size``."""
+        return Plan("gan", input_size=self.size)
 
     def recipe(self) -> Recipe:
         """What the loop needs to know of it."""

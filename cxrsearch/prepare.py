@@ -20,7 +20,9 @@ from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
 from cxrsearch.decoding import open_shown
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
-from cxrsearch.search_space import frame_for, idle_genes, load_space
+from cxrsearch.learn.pretrain_record import origin_notes
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.search_space import frame_for, gene_values, idle_genes, load_space
 from cxrsearch.settings import AUTO as MEASURE
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote, Sharing, settle
@@ -80,7 +82,7 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     found = _try(lambda: load_space(hardware or settings), problems)
     earlier = _try(lambda: read_earlier(settings.from_studies), problems) or []
     prior = _try(lambda: prior_of(earlier, found[0]), problems) if found else None
-    listed = _try(lambda: _test_names(settings), problems)
+    listed = _try(lambda: listed_names(settings), problems)
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = _try(lambda: load_data(settings), problems)
     if problems or hardware is None or found is None or dataset is None:
@@ -89,16 +91,7 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     frame = settings.frame or frame_for(space, dataset.source_side)
     cache = open_shown(dataset, frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
-    splits = make_splits(
-        usable.names,
-        usable.labels,
-        usable.patients,
-        seed=settings.seed,
-        test_share=settings.test_share,
-        val_share=settings.val_share,
-        test_list=listed,
-        val_seed=settings.val_seed,
-    )
+    splits = split(settings, usable, listed)
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, undefined = judgeable(counts)
     if set(settings.diseases) <= set(undefined):
@@ -112,14 +105,31 @@ def prepare(settings: Settings, on_note: OnNote = lambda line: None) -> Prepared
     if choice := resolve_sampler(settings, space):
         settings = replace(settings, sampler=choice.sampler)
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
+    inits = gene_values(space, "init", Recipe.init)
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
+    notes += origin_notes(map(str, inits), splits.fingerprint)
     notes += [*dataset.notes, *bad_notes, *splits.notes, *warnings]
     return Prepared(
         settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
     )
 
 
-def _test_names(settings: Settings) -> list[str] | None:
+def split(settings: Settings, dataset: Dataset, listed: list[str] | None) -> Splits:
+    """The parts of a search with ``settings`` on the readable images ``dataset``."""
+    return make_splits(
+        dataset.names,
+        dataset.labels,
+        dataset.patients,
+        seed=settings.seed,
+        test_share=settings.test_share,
+        val_share=settings.val_share,
+        test_list=listed,
+        val_seed=settings.val_seed,
+    )
+
+
+def listed_names(settings: Settings) -> list[str] | None:
+    """The images of the test part, where a list names them."""
     return list(read_test_list(Path(settings.test_list))) if settings.test_list else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,16 @@ def frame_for(space: SearchSpace, source_side: int) -> int:
     A multiple of 32, so that studies with similar spaces share one cache; never above the
     source's own side, or 1024.
     """
-    sizes = [size_of(v) for v in gene_values(space, "input_size", Recipe.input_size)]
-    crops = [size_of(v) for v in gene_values(space, "crop", Recipe.crop)]
+    sizes = gene_values(space, "input_size", Recipe.input_size)
+    return frame_of(sizes, gene_values(space, "crop", Recipe.crop), source_side)
+
+
+def frame_of(sizes: Iterable[Any], crops: Sequence[Any], source_side: int) -> int:
+    """`frame_for` of the input ``sizes`` and ``crops`` that are to be cut from it."""
     need = max(
         side * 1024 / window
         for size in sizes
         for crop in crops
-        for side, window in zip(size, crop, strict=True)
+        for side, window in zip(size_of(size), size_of(crop), strict=True)
     )
     return min(math.ceil(need / 32) * 32, max(32, source_side), 1024)

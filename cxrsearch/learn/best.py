@@ -6,8 +6,10 @@ checkpoint that names them, and the file of the epoch before stays until that on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,29 +19,43 @@ from cxrsearch.learn.keep import BEST, PREVIOUS
 Weights = Mapping[str, Tensor]
 
 
+class _Held(NamedTuple):
+    weights: Weights
+    info: dict[str, float]
+
+
 class BestWeights:
     """Of one training run in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._path, self._previous = folder / BEST, folder / PREVIOUS
-        self._weights: Weights | None = None
-        self._info: dict[str, float] = {}
-        self._written = True
+        self._held: _Held | None = None
+        self._written: _Held | None = None
 
     def keep(self, weights: Weights, epoch: int, value: float) -> None:
         """Hold the weights of a new best epoch; nobody else may change them."""
-        self._weights, self._info = weights, {"epoch": epoch, "value": value}
-        self._written = False
+        self._held = _Held(weights, {"epoch": epoch, "value": value})
 
-    def write(self) -> None:
-        """Put the weights that are held in place, where they are not yet."""
-        if self._weights is None or self._written:
+    def writer(self) -> Callable[[], None]:
+        """A function that puts the weights held now in place, where they are not yet.
+
+        A thread may call it later, when a better epoch's are held: the checkpoint that it goes
+        with names this one.
+        """
+        return partial(self._put, self._held)
+
+    def _put(self, held: _Held | None) -> None:
+        if held is None or held is self._written:
             return
         # Several best epochs may pass between two checkpoints: the last one's file stays.
         if self._path.exists() and not self._previous.exists():
             self._path.replace(self._previous)
-        checkpoint.save_tensors(self._path, self._weights, self._info)
-        self._written = True
+        checkpoint.save_tensors(self._path, held.weights, held.info)
+        self._written = held
+
+    def write(self) -> None:
+        """Put the weights that are held in place, where they are not yet."""
+        self._put(self._held)
 
     def forget_previous(self) -> None:
         """Delete the weights that no checkpoint names any more."""
@@ -51,9 +67,7 @@ class BestWeights:
         Raises:
             FileNotFoundError, CheckpointError: where they are neither held nor on the disk.
         """
-        return (
-            self._weights if self._weights is not None else checkpoint.load_tensors(self._path)[0]
-        )
+        return self._held.weights if self._held else checkpoint.load_tensors(self._path)[0]
 
     def recover(self, epoch: int) -> str | None:
         """Make the file the one of ``epoch``, which a checkpoint names, or say that it's gone."""
@@ -66,6 +80,6 @@ class BestWeights:
                 if path == self._previous:
                     path.replace(self._path)
                 self.forget_previous()
-                self._weights, self._written = None, True
+                self._held = self._written = None
                 return None
         return f"the weights of epoch {epoch} are missing or damaged"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from cxrsearch.errors import InputError
+from cxrsearch.learn.device import is_out_of_memory
 from cxrsearch.learn.session import Session
 from search.objective import TrialError
 
@@ -60,6 +62,23 @@ def train_epochs(session: Session[Any], epochs: int) -> Generator[Progress, None
             if len(book["losses"]) > saved:
                 session.save()
             session.settle()
+        raise
+
+
+@contextmanager
+def told(device: str) -> Iterator[None]:
+    """Inside, a training that fails for a known reason says so to the user.
+
+    Raises:
+        InputError: where it diverged, or ran out of memory on ``device``.
+    """
+    try:
+        yield
+    except TrialError as error:
+        raise InputError(f"training failed: {error}") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise InputError(f"training ran out of memory on {device}: {error}") from error
         raise
 
 

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.device import is_out_of_memory, pick_device
-from cxrsearch.learn.epochs import Progress, train_epochs
+from cxrsearch.learn.device import pick_device
+from cxrsearch.learn.epochs import Progress, told, train_epochs
 from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.session import Session
-from search.objective import TrialError
 
 
 def train_final(
@@ -83,25 +82,20 @@ def train_final(
         precision=precision,
     )
     try:
-        yield from train_epochs(session, epochs)
-        training = {
-            "rows": "train + validation",
-            "images": len(every.train),
-            "epochs": epochs,
-            "seed": seed,
-            "loss": session.book["losses"][-1],
-            "notes": session.notes,
-        }
-        session.work(lambda: session.learner.adopt_average())
-        save_model(
-            out, session.learner.model, recipe, replace(meta, training=training), splits=splits
-        )
-    except TrialError as error:
-        raise InputError(f"training failed: {error}") from error
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise InputError(f"training ran out of memory on {device}: {error}") from error
-        raise
+        with told(device):
+            yield from train_epochs(session, epochs)
+            training = {
+                "rows": "train + validation",
+                "images": len(every.train),
+                "epochs": epochs,
+                "seed": seed,
+                "loss": session.book["losses"][-1],
+                "notes": session.notes,
+            }
+            session.work(lambda: session.learner.adopt_average())
+            save_model(
+                out, session.learner.model, recipe, replace(meta, training=training), splits=splits
+            )
     finally:
         session.close()
     shutil.rmtree(work, ignore_errors=True)

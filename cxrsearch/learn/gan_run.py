@@ -130,7 +130,7 @@ class GanRun:
             self.session.close()
 
     def _save(self) -> None:
-        self.session.save(first=self.best.write, then=self.best.forget_previous)
+        self.session.save(first=self.best.writer(), then=self.best.forget_previous)
         self._saved = len(self.book["curve"])
 
     def _epoch(self) -> None:

@@ -34,11 +34,13 @@ class Parts:
         net: takes (b, 1, H, W) grey in [0, 1], gives (b, n_classes) logits.
         blocks: what ``freeze`` counts, from the input on.
         stem: name of the `GreyStem` inside ``net``.
+        features: ``(net, grey) -> (b, channels, h, w)``, the maps that the head pools.
     """
 
     net: nn.Module
     blocks: list[list[nn.Module]]
     stem: str
+    features: Callable[[Any, Tensor], Tensor]
 
 
 class DropoutLinear(nn.Linear):
@@ -79,6 +81,7 @@ class Network(nn.Module):
         super().__init__()
         self.net = parts.net
         self.stem = parts.stem
+        self._features = parts.features
         self.notes: tuple[str, ...] = ()
         # A tuple, so that the modules are not registered a second time.
         self._frozen = tuple(module for block in parts.blocks[:freeze] for module in block)
@@ -97,6 +100,10 @@ class Network(nn.Module):
         logits: Tensor = self.net(grey)
         return logits
 
+    def features(self, grey: Tensor) -> Tensor:
+        """(b, 1, H, W) grey in [0, 1] -> (b, channels, h, w) maps, which the head pools."""
+        return self._features(self.net, grey)
+
 
 def _densenet121(recipe: Recipe, n_classes: int) -> Parts:
     """DenseNet121 (Huang et al., CVPR 2017). Blocks: stem, then four dense blocks.
@@ -111,7 +118,7 @@ def _densenet121(recipe: Recipe, n_classes: int) -> Parts:
     after = (features.transition1, features.transition2, features.transition3, features.norm5)
     dense = [[getattr(features, f"denseblock{i}"), after[i - 1]] for i in range(1, 5)]
     blocks = [[features.conv0, features.norm0], *dense]
-    return Parts(net, blocks, "features.conv0")
+    return Parts(net, blocks, "features.conv0", lambda net, grey: F.relu(net.features(grey)))
 
 
 def _vgg16(recipe: Recipe, n_classes: int) -> Parts:
@@ -128,7 +135,7 @@ def _vgg16(recipe: Recipe, n_classes: int) -> Parts:
     )
     net.features[0] = GreyStem(net.features[0])
     blocks = [list(net.features[start:end]) for start, end in VGG16_STAGES]
-    return Parts(net, blocks, "features.0")
+    return Parts(net, blocks, "features.0", lambda net, grey: net.features(grey))
 
 
 def _vgg16_full(recipe: Recipe, n_classes: int) -> Any:

@@ -210,7 +210,7 @@ class _Run:
 
     def _save(self) -> None:
         """Begin to write weights and checkpoint; what they name stays until both are there."""
-        self.session.save(first=self.best.write, then=self.best.forget_previous)
+        self.session.save(first=self.best.writer(), then=self.best.forget_previous)
         self._saved = len(self.book["curve"])
 
     def suspend(self) -> None:

@@ -135,8 +135,7 @@ def facts(view: GanView) -> list[Fact]:
         if "held-out" in known:
             found.append(Fact("of held-out real images", f"{known['held-out']['kid']:.3g}",
                               "the best there is"))  # fmt: skip
-    trained = data["labelled"] + data["unlabelled"]
-    found.append(Fact("training images", f"{trained:,}",
+    found.append(Fact("training images", f"{data['images']:,}",
                       f"{data['unlabelled']:,} of them without a label"))  # fmt: skip
     done = view.curve[-1]["epoch"] if view.curve else 0
     found.append(Fact("epochs", f"{done} of {settings['epochs']}",
@@ -278,8 +277,8 @@ def losses_figure(view: GanView) -> go.Figure:
 def _provenance(view: GanView) -> dict[str, str]:
     data, settings = view.card["data"], view.card["settings"]
     return {
-        "data": str(data["source"]),
-        "its fingerprint": data["fingerprint"],
+        "data": str(data["data"]),
+        "its fingerprint": data["data_fingerprint"],
         "split": data["split"],
         "begun": str(view.card["created"]),
         "features": str(view.references.get("features", "–")),

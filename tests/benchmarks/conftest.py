@@ -32,10 +32,14 @@ class Small(nn.Module):
         self.norm = nn.BatchNorm2d(8)
         self.classifier = nn.Linear(8, n_classes)
 
+    def features(self, grey: Tensor) -> Tensor:
+        """(b, 1, H, W) -> (b, 8, h, w)."""
+        maps: Tensor = self.norm(self.stem(grey)).relu()
+        return maps
+
     def forward(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) -> (b, n_classes)."""
-        hidden = self.norm(self.stem(grey)).relu()
-        out: Tensor = self.classifier(hidden.mean(dim=(2, 3)))
+        out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
         return out
 
 
@@ -45,7 +49,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def build(recipe: Recipe, n_classes: int) -> Parts:
         net = Small(n_classes)
-        return Parts(net, [[net.stem, net.norm]], "stem")
+        return Parts(net, [[net.stem, net.norm]], "stem", Small.features)
 
     monkeypatch.setitem(models.MODELS, "densenet121", build)
 

@@ -19,7 +19,6 @@ from cxrsearch.data.generated import check_generated
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
 from cxrsearch.gan import pretrain_gan
-from cxrsearch.gan_data import read_gan_data
 from cxrsearch.gan_settings import GanSettings
 from cxrsearch.learn import gan, gan_run
 from cxrsearch.learn.augment import prepare
@@ -27,6 +26,7 @@ from cxrsearch.learn.features import load_features
 from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
 from cxrsearch.learn.models import build_model
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.pretraining import Pool, read_pool
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -65,6 +65,11 @@ def finished(settings: GanSettings, tmp_path_factory: pytest.TempPathFactory) ->
     out = tmp_path_factory.mktemp("gan") / "finished"
     list(pretrain_gan(settings, out, 3))
     return out
+
+
+def pool_of(settings: GanSettings) -> Pool:
+    unlabelled = Path(settings.unlabelled) if settings.unlabelled else None
+    return read_pool(settings.of_data(), settings.plan(), unlabelled)
 
 
 def _words(settings: GanSettings, out: Path, *more: object) -> list[object]:
@@ -167,7 +172,7 @@ def test_data_that_changed_are_refused(
     out = tmp_path / "gan"
     shutil.copytree(finished, out)
     card = json.loads((out / "gan.json").read_text())
-    card["data"]["training"] = "0" * 16
+    card["data"]["trained_on"] = "0" * 16
     (out / "gan.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match="begun on other images"):
         list(pretrain_gan(settings, out, 0))
@@ -176,7 +181,7 @@ def test_data_that_changed_are_refused(
 def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(xrays, folder)
-    plain = read_gan_data(GanSettings(data=str(folder), size=32))
+    plain = pool_of(GanSettings(data=str(folder), size=32))
     dataset = read_dataset(folder)
     patient = dict(zip(dataset.names, dataset.patients.tolist(), strict=True))
     # One more image without a label of a test, a validation and a training patient.
@@ -184,14 +189,14 @@ def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path)
         name = getattr(plain.splits, part)[0]
         new = f"{int(patient[name]):08d}_{number}.png"
         shutil.copyfile(folder / "images" / name, folder / "images" / new)
-    found = read_gan_data(GanSettings(data=str(folder), size=32))
+    found = pool_of(GanSettings(data=str(folder), size=32))
     assert found.splits.fingerprint == plain.splits.fingerprint
-    assert found.record["unlabelled"] == plain.record["unlabelled"] + 1
-    names = found.training.names[found.training.train].tolist()
+    assert found.unlabelled == plain.unlabelled + 1
+    names = found.data.names[found.data.train].tolist()
     assert sum("_903" in name for name in names) == 1
     assert not {name for name in names if "_901" in name or "_902" in name}
     assert not set(names) & {*plain.splits.val, *plain.splits.test}
-    assert any("2 unlabelled images" in note for note in found.record["notes"])
+    assert any("2 unlabelled images" in note for note in found.notes)
 
 
 def test_generated_images_join_the_unlabelled_ones_under_their_split_only(
@@ -199,9 +204,9 @@ def test_generated_images_join_the_unlabelled_ones_under_their_split_only(
 ) -> None:
     generated = finished / "generated"
     joined = replace(settings, unlabelled=str(generated))
-    assert read_gan_data(joined).record["unlabelled"] == 3
+    assert pool_of(joined).unlabelled == 3
     with pytest.raises(InputError, match="generated from the training part of split"):
-        read_gan_data(replace(joined, seed=1))
+        pool_of(replace(joined, seed=1))
     check_generated(generated.parent, "any")  # without provenance there is nothing to hold
 
 

@@ -31,9 +31,12 @@ class TinyNet(nn.Module):
         self.conv = nn.Conv2d(8, 8, 3, stride=2, padding=1)
         self.classifier = DropoutLinear(8, n_classes, dropout)
 
+    def features(self, grey: Tensor) -> Tensor:
+        maps: Tensor = self.conv(self.norm(self.stem(grey)).relu()).relu()
+        return maps
+
     def forward(self, grey: Tensor) -> Tensor:
-        hidden = self.conv(self.norm(self.stem(grey)).relu()).relu()
-        out: Tensor = self.classifier(hidden.mean(dim=(2, 3)))
+        out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
         return out
 
 
@@ -43,7 +46,7 @@ def tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def build(recipe: Recipe, n_classes: int) -> Parts:
         net = TinyNet(n_classes, recipe.dropout)
-        return Parts(net, [[net.stem, net.norm], [net.conv]], "stem")
+        return Parts(net, [[net.stem, net.norm], [net.conv]], "stem", TinyNet.features)
 
     monkeypatch.setitem(models.MODELS, "densenet121", build)
 

@@ -40,8 +40,8 @@ def write(folder: Path, suspects: float = 0.0, kid: float = 0.02) -> Path:
     card = {
         "settings": {"size": 64, "epochs": 3, "seed": 0, "batch_size": 32, "lr": 0.001,
                      "precision": "auto"},
-        "data": {"source": "<b>mine</b>", "fingerprint": "f" * 16, "split": "5" * 16,
-                 "labelled": 40, "unlabelled": 10, "held_out": 9, "notes": ["<script>x</script>"]},
+        "data": {"data": "<b>mine</b>", "data_fingerprint": "f" * 16, "split": "5" * 16,
+                 "images": 50, "unlabelled": 10, "notes": ["<script>x</script>"]},
         "created": "2026-01-01T00:00:00+00:00",
         "versions": {"cxrsearch": "0.1.0"},
     }  # fmt: skip

@@ -1,0 +1,123 @@
+"""Commands that train a network's starting weights on images without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch.cli_gan import gan
+from cxrsearch.cli_options import FOLDER, data_options, example, options
+from cxrsearch.errors import quoted
+from cxrsearch.settings import PRECISIONS
+
+_PLAN = [
+    click.option("--out", type=FOLDER, required=True,
+                 help="Folder to write; the same command again goes on where it was stopped."),
+    click.option("--unlabelled", type=FOLDER, metavar="DIR",
+                 help="Folder of images without labels; default: those below --data that the "
+                 "label table does not name."),
+    click.option("--model", default="densenet121", show_default=True,
+                 help="Network: densenet121 or vgg16."),
+    click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
+                 help="Weights to start from."),
+    click.option("--input-size", default="224", show_default=True, metavar="SIDE|HxW",
+                 help="What the network sees, in pixels."),
+    click.option("--crop", default="1024", show_default=True, metavar="SIDE|HxW",
+                 help="Central window kept, in units of a 1024 frame."),
+    click.option("--epochs", type=int, default=50, show_default=True,
+                 help="Times that each image is seen."),
+    click.option("--batch-size", type=int, default=64, show_default=True,
+                 help="Images a step (split by memory)."),
+    click.option("--lr", type=float, default=1e-3, show_default=True,
+                 help="Peak learning rate (AdamW, one cycle)."),
+    click.option("--weight-decay", type=float, default=1e-2, show_default=True,
+                 help="Weight decay."),
+    click.option("--frame", type=int, help="Side of the cached images; default: what --input-size "
+                 "and --crop need."),
+    click.option("--weights-dir", metavar="DIR",
+                 help="Folder with ImageNet weights under torchvision's file names."),
+    click.option("--seed", type=int, default=0, show_default=True,
+                 help="Seed of everything, the split's too: give the search the same."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
+                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
+]  # fmt: skip
+
+_GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "weight_decay")
+
+
+@click.group(
+    epilog=example(
+        "cxrsearch pretrain autoencoder --data my-xrays --out results/ae",
+        "cxrsearch pretrain contrastive --data my-xrays --out results/views",
+        "cxrsearch pretrain gan --data my-xrays --out results/gan --images 2000",
+    )
+)
+def pretrain() -> None:
+    """Train starting weights on images, labelled or not, without their labels.
+
+    What comes out, OUT/weights.safetensors, is a value of the gene init. In a search space:
+
+    \b
+      genes:
+        init: {choices: [none, results/ae/weights.safetensors]}
+
+    Images of validation and test patients are left out; so give --data, --seed and the shares
+    that the search is to have.
+    """
+
+
+@pretrain.command(
+    epilog=example(
+        "cxrsearch pretrain autoencoder --data my-xrays --out results/ae --input-size 96",
+        "cxrsearch pretrain autoencoder --data my-xrays --unlabelled more --out results/ae",
+        "cxrsearch pretrain autoencoder --out results/drawn --input-size 32 --epochs 5",
+    )
+)
+@options(_PLAN)
+@data_options
+def autoencoder(**given: Any) -> None:
+    """Draw the image again from what the network makes of it.
+
+    The network is the encoder; a decoder of convolutions and upsampling draws the image from its
+    last maps. The page OUT/pretraining.html shows the loss and drawings of images that were not
+    trained on.
+    """
+    _run("autoencoder", **given)
+
+
+@pretrain.command(
+    epilog=example(
+        "cxrsearch pretrain contrastive --data my-xrays --out results/views --batch-size 128",
+        "cxrsearch pretrain contrastive --out results/drawn --input-size 32 --epochs 5",
+    )
+)
+@options(_PLAN)
+@data_options
+def contrastive(**given: Any) -> None:
+    """Give two views of an image the same embedding (VICReg).
+
+    Views are turned, shifted, zoomed and toned, not flipped. The page OUT/pretraining.html shows
+    the loss, whether embeddings have collapsed, and the nearest training images of some that were
+    not trained on.
+    """
+    _run("contrastive", **given)
+
+
+def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
+    from cxrsearch.learn.pretrain_run import Plan
+    from cxrsearch.pretraining import run
+    from cxrsearch.settings import Settings
+    from cxrsearch.show.pretraining import pretraining_page, pretraining_text
+
+    plan = Plan(method, **{name: given.pop(name) for name in _GENES})
+    for step in run(Settings(**given), plan, out, unlabelled, click.echo):
+        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.5f}, {step.seconds:.1f} s")
+    click.echo(pretraining_text(out))
+    click.echo(f"page: {pretraining_page(out)}")
+    click.echo(f"in a space: init: {{choices: [none, {quoted(out / 'weights.safetensors')}]}}")
+
+
+pretrain.add_command(gan)

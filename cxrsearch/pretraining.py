@@ -1,0 +1,263 @@
+"""Pre-training as a command: which images it sees, in which folder it goes on, what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxrsearch.data.cache import Cache
+from cxrsearch.data.dataset import Dataset, fingerprint
+from cxrsearch.data.generated import check_generated
+from cxrsearch.data.joined import patients_of, unlabelled_side, with_unlabelled, without_patients
+from cxrsearch.data.splits import Splits
+from cxrsearch.decoding import open_shown
+from cxrsearch.errors import InputError
+from cxrsearch.learn.data import TrainData, make_data
+from cxrsearch.learn.epochs import Progress
+from cxrsearch.learn.models import weights_problem
+from cxrsearch.learn.pretrain_record import RECORD, SETTINGS, read_json, read_record
+from cxrsearch.learn.pretrain_run import Plan, pretrain
+from cxrsearch.learn.recipe import gene_limits, size_of
+from cxrsearch.prepare import cache_root, leave_out_bad, listed_names, load_data, split
+from cxrsearch.search_space import frame_of
+from cxrsearch.settings import Settings
+from search.errors import SearchError
+from search.files import write_json
+
+FEWEST = 16
+"""Images of a batch at least, where the loss is about how they differ."""
+
+PLACES = ("data", "unlabelled_from")
+"""Settings that may change: the same images may lie elsewhere now."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The images of a pre-training.
+
+    Args:
+        data: the part ``train`` holds the labelled images of that part and the unlabelled ones.
+        splits: the parts of the labelled images, as a search has them.
+        dataset: the labelled images that can be read.
+        unlabelled: how many of ``data.train`` are unlabelled.
+        frame: side of the cached images.
+        notes: what the user should know.
+    """
+
+    data: TrainData
+    splits: Splits
+    dataset: Dataset
+    unlabelled: int
+    frame: int
+    notes: tuple[str, ...]
+
+
+def run(
+    settings: Settings,
+    plan: Plan,
+    folder: Path,
+    unlabelled: Path | None = None,
+    on_note: Callable[[str], None] = lambda line: None,
+) -> Generator[Progress, None, Path]:
+    """Pre-train as ``plan`` says on the images of ``settings``, or go on with it in ``folder``.
+
+    Args:
+        settings: data, shares and seed, as of the search that is to follow.
+        plan: what to train.
+        folder: of the pre-training; new, or of the same one.
+        unlabelled: folder of unlabelled images, where they lie elsewhere.
+        on_note: told what the user should know.
+
+    Yields:
+        how far it is, after each epoch; nothing where it was finished before.
+
+    Returns:
+        the folder.
+
+    Raises:
+        InputError: where something cannot work, or ``folder`` holds something else.
+    """  # fmt: skip
+    settings = settings.with_absolute_paths()
+    check(settings, plan)
+    _check_folder(folder)
+    pool = read_pool(settings, plan, unlabelled)
+    about = about_data(pool, settings, unlabelled)
+    _claim(folder, {**asdict(plan), **about, "seed": settings.seed})
+    count = len(pool.data.train)
+    on_note(
+        f"images: {count - pool.unlabelled:,} of the training part, {pool.unlabelled:,} unlabelled"
+        f"; cached at {pool.frame} x {pool.frame}"
+    )
+    for note in pool.notes:
+        on_note(f"note: {note}")
+    if not (folder / RECORD).is_file():
+        yield from pretrain(
+            plan,
+            replace(pool.data, notes=pool.notes),
+            seed=settings.seed,
+            folder=folder,
+            about=about,
+            device=settings.device,
+            weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+            precision=settings.precision,
+        )
+    return folder
+
+
+def check(settings: Settings, plan: Plan) -> None:
+    """Raise one `InputError` that names everything that cannot work."""
+    problems = plan_problems(plan)
+    try:
+        replace(settings, trials=1).check()
+    except SearchError as error:
+        problems += error.problems
+    if not problems:
+        folder = Path(settings.weights_dir) if settings.weights_dir else None
+        found = weights_problem(plan.init, plan.model, folder)
+        problems += [f"--{found}"] if found else []
+    if problems:
+        raise InputError(problems)
+
+
+def plan_problems(plan: Plan) -> list[str]:
+    """What is wrong with the values of ``plan``, by the limits of the genes."""
+    limits, problems = gene_limits(), []
+    for name, value in asdict(plan).items():
+        gene: dict[str, Any] = limits.get(name, {})
+        option = f"--{name.replace('_', '-')} {value}"
+        low, high, above = gene.get("low"), gene.get("high"), gene.get("above")
+        try:
+            numbers = size_of(value) if gene.get("size") else (value,)
+        except ValueError as error:
+            problems.append(f"{option}: {error}")
+            continue
+        if "choices" in gene and value not in gene["choices"]:
+            problems.append(f"{option}: one of {', '.join(gene['choices'])}")
+        for number in numbers:
+            if low is not None and number < low:
+                problems.append(f"{option}: must be at least {low}")
+            elif high is not None and number > high:
+                problems.append(f"{option}: must be at most {high}")
+            elif above is not None and number <= above:
+                problems.append(f"{option}: must be above {above:g}")
+    if plan.method == "contrastive" and plan.batch_size < FEWEST:
+        problems.append(
+            f"--batch-size {plan.batch_size}: must be at least {FEWEST}, as the loss is about how "
+            "the images of a batch differ"
+        )
+    return problems
+
+
+def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) -> Pool:
+    """Read, decode and split what ``settings`` name; nobody of validation or test is trained on.
+
+    Labelled and unlabelled images share one cache. Whatever their size in pixels, the whole of
+    each is stretched to the same square frame.
+
+    Raises:
+        InputError: where data cannot be used.
+    """
+    listed = listed_names(settings)
+    dataset = load_data(settings)
+    if unlabelled is not None:
+        dataset = with_unlabelled(dataset, unlabelled)
+    frame = settings.frame or frame_of([plan.input_size], [plan.crop], dataset.source_side)
+    cache = open_shown(dataset, frame, cache_root(settings), (*dataset.names, *dataset.unlabelled))
+    usable, bad = leave_out_bad(dataset, _labelled(cache, len(dataset.names)))
+    splits = split(settings, usable, listed)
+    if unlabelled is not None:
+        check_generated(unlabelled, splits.fingerprint)
+    data = make_data(cache, (np.array(usable.names), usable.labels, usable.patients), splits)
+    kept, left_out = without_patients(usable, (*splits.val, *splits.test))
+    free = set(kept.unlabelled)
+    more = [row for row, name in enumerate(cache.names) if name in free and cache.ok[row]]
+    rows = np.concatenate([data.train, np.array(more, np.int64)])
+    notes = [*bad, *splits.notes, *_unlabelled_notes(kept, left_out, len(more), frame)]
+    return Pool(replace(data, train=rows), splits, usable, len(more), frame, tuple(notes))
+
+
+def _labelled(cache: Cache, count: int) -> Cache:
+    """The first ``count`` rows of ``cache``."""
+    names = cache.names[:count]
+    bad = {name: cache.bad[name] for name in names if name in cache.bad}
+    return replace(cache, names=names, images=cache.images[:count], ok=cache.ok[:count], bad=bad)
+
+
+def _unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> list[str]:
+    """What became of the unlabelled images."""
+    notes = []
+    if left_out:
+        notes.append(
+            f"{left_out} unlabelled images are left out: by their names they show patients of the "
+            "validation or test part"
+        )
+    if used < len(kept.unlabelled):
+        notes.append(f"{len(kept.unlabelled) - used} unlabelled images cannot be read")
+    if None in patients_of(kept):
+        notes.append(
+            "whom the unlabelled images show is not known (names and label table say nothing): "
+            "some may be of patients of the validation or test part"
+        )
+    side = unlabelled_side(kept)
+    if side is not None and side < min(frame, kept.source_side):
+        notes.append(
+            f"the unlabelled images are of {side} pixels a side, the labelled ones of "
+            f"{kept.source_side}: both are stretched to {frame}, where the unlabelled ones are "
+            "less sharp"
+        )
+    return notes
+
+
+def about_data(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:
+    """What the record says of the data."""
+    names = [str(pool.data.names[row]) for row in pool.data.train]
+    blank = np.zeros((len(names), 1), np.uint8)
+    return {
+        "data": settings.data,
+        "unlabelled_from": None if unlabelled is None else str(unlabelled.resolve()),
+        "data_fingerprint": pool.dataset.fingerprint,
+        "trained_on": fingerprint(names, blank, np.array(names)),
+        "split": pool.splits.fingerprint,
+        "unlabelled": pool.unlabelled,
+        "frame": pool.frame,
+    }
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse what is no folder of a pre-training, before data are read."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder}: a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
+        raise InputError(f"--out {folder}: not empty and no pre-training of ours; name another")
+    if (folder / RECORD).is_file():
+        read_record(folder)
+
+
+def _claim(folder: Path, wanted: dict[str, Any]) -> None:
+    """Write ``wanted`` as the folder's settings, or find that they are the same.
+
+    Raises:
+        InputError: where the folder was begun with others.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, wanted)
+        return
+    before = read_json(path)
+    if not isinstance(before, dict):
+        raise InputError(f"{path}: not the settings of a pre-training; name another folder")
+    different = [
+        f"{name} {before.get(name)!r}, now {value!r}"
+        for name, value in wanted.items()
+        if before.get(name) != value and name not in PLACES
+    ]
+    if different:
+        raise InputError(
+            f"--out {folder}: was begun with {'; '.join(different)}; go on with the same options, "
+            "or name another folder"
+        )

@@ -148,8 +148,8 @@ def _train(
     labelled = replace(data, train=data.train[: len(data.train) - unlabelled])
     features = given or (yield from _trained(settings, labelled, out))
     yield f"distances are between features of {features.name}"
-    parts = (np.asarray(data.images[rows]) for rows in (data.train, data.val))
-    judge = Judge(features, *parts, settings.seed)
+    training, held_out = (np.asarray(data.images[rows]) for rows in (data.train, data.val))
+    judge = Judge(features, training, held_out, settings.seed)
     yield from _references(judge, out)
     run = GanRun(
         settings.recipe(),

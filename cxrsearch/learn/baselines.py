@@ -42,4 +42,5 @@ def gaussian(images: np.ndarray, count: int, seed: int) -> np.ndarray:
     axes = (flat - mean).T @ vectors[:, order] / np.sqrt(len(images) - 1)
     draws = np.random.default_rng(seed).standard_normal((count, len(order)))
     drawn = mean + draws @ axes.T
-    return np.rint(drawn.clip(0, 255)).astype(np.uint8).reshape(count, *images.shape[1:])
+    levels: np.ndarray = np.rint(drawn.clip(0, 255)).astype(np.uint8)
+    return levels.reshape(count, *images.shape[1:])

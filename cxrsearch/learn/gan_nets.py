@@ -84,10 +84,7 @@ class Generator(nn.Module):
         nn.init.normal_(self.start.weight, std=1 / math.sqrt(LATENT))
         pairs = [(counts[0], counts[0]), *pairwise(counts)]
         self.layers = nn.ModuleList(_Layer(a, b) for a, b in pairs)
-        self.grey = nn.ModuleList(nn.Conv2d(b, 1, 1) for b in counts)
-        for layer in self.grey:
-            nn.init.normal_(layer.weight, std=0.1 / math.sqrt(layer.in_channels))
-            nn.init.zeros_(layer.bias)
+        self.grey = nn.ModuleList(_grey(count) for count in counts)
 
     def forward(self, latent: Tensor) -> Tensor:
         """See the class."""
@@ -105,6 +102,26 @@ class Generator(nn.Module):
         return torch.sigmoid(2 * picture.float())
 
 
+def _grey(count: int) -> nn.Conv2d:
+    """What a resolution adds to the picture: little, at the start."""
+    layer = nn.Conv2d(count, 1, 1)
+    nn.init.normal_(layer.weight, std=0.1 / math.sqrt(count))
+    return _unbiased(layer)
+
+
+def _unbiased(conv: nn.Conv2d) -> nn.Conv2d:
+    """``conv`` with a bias of zeros."""
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+def _steep(conv: nn.Conv2d) -> nn.Conv2d:
+    """``conv``, started as the leaky rectifier behind it wants it (He et al., ICCV 2015)."""
+    nn.init.kaiming_normal_(conv.weight, a=_SLOPE)
+    return _unbiased(conv)
+
+
 def _doubled(images: Tensor) -> Tensor:
     return F.interpolate(images, scale_factor=2.0, mode="bilinear", align_corners=False)
 
@@ -114,15 +131,14 @@ class _Down(nn.Module):
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(n_in, n_out, 4, stride=2, padding=1)
+        self.conv = _steep(nn.Conv2d(n_in, n_out, 4, stride=2, padding=1))
         self.short = nn.Conv2d(n_in, n_out, 1, bias=False)
-        nn.init.kaiming_normal_(self.conv.weight, a=_SLOPE)
-        nn.init.zeros_(self.conv.bias)
         nn.init.kaiming_normal_(self.short.weight, a=1.0)
 
     def forward(self, features: Tensor) -> Tensor:
         hidden = F.leaky_relu(self.conv(features), _SLOPE)
-        return (hidden + self.short(F.avg_pool2d(features, 2))) * math.sqrt(0.5)
+        short: Tensor = self.short(F.avg_pool2d(features, 2))
+        return (hidden + short) * math.sqrt(0.5)
 
 
 class Discriminator(nn.Module):
@@ -136,14 +152,11 @@ class Discriminator(nn.Module):
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
         counts = [channels(side, width) for side in reversed(resolutions(size))]
-        self.stem = nn.Conv2d(1, counts[0], 3, padding=1)
+        self.stem = _steep(nn.Conv2d(1, counts[0], 3, padding=1))
         self.down = nn.Sequential(*(_Down(a, b) for a, b in pairwise(counts)))
-        self.last = nn.Conv2d(counts[-1], counts[-1], 3, padding=1)
+        self.last = _steep(nn.Conv2d(counts[-1], counts[-1], 3, padding=1))
         # In float32 also under autocast: scores are compared.
         self.score = DropoutLinear(counts[-1] * START * START, 1, 0.0)
-        for conv in (self.stem, self.last):
-            nn.init.kaiming_normal_(conv.weight, a=_SLOPE)
-            nn.init.zeros_(conv.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""

@@ -136,37 +136,40 @@ class GanRun:
     def _epoch(self) -> None:
         """Train for the next epoch, and look where it is time to."""
         start = time.perf_counter()
-        number = len(self.book["curve"])
-        losses = self.session.work(self._train)
-        record: dict[str, Any] = {"epoch": number, "discriminator": losses[0]}
-        record |= {"generator": losses[1], "kid": None, "interval": None}
-        if losses[0] is not None and not (math.isfinite(losses[0]) and math.isfinite(losses[1])):
+        number, losses, images = self.session.work(self._train)
+        if losses is not None and not np.isfinite(losses).all():
             raise TrialError("nan", f"the losses of epoch {number} are {losses[0]}, {losses[1]}")
-        if number in self._looks:
-            record |= self._look(number)
-        record["images"] = number * len(self.session.data.train)
-        record["seconds"] = round(time.perf_counter() - start, 3)
+        discriminator, generator = losses or (None, None)
+        record: dict[str, Any] = {
+            "epoch": number,
+            "images": number * len(self.session.data.train),
+            "discriminator": discriminator,
+            "generator": generator,
+            **({"kid": None, "interval": None} if images is None else self._look(number, images)),
+            "seconds": round(time.perf_counter() - start, 3),
+        }
         self.book["curve"].append(record)
         write_json(self.folder / CURVE, self.book["curve"])
 
-    def _train(self) -> tuple[float | None, float | None]:
-        learner, number = self.session.learner, len(self.book["curve"])
-        if number == 0:
-            return None, None
-        loss = learner.epoch(number)
-        self.session.take_notes()
-        return loss, learner.generator_loss
+    def _train(self) -> tuple[int, tuple[float, float] | None, np.ndarray | None]:
+        """The number of the next epoch, its losses, and images at a look.
 
-    def _look(self, number: int) -> dict[str, Any]:
+        All in one, as an epoch is trained again where memory runs out on the way.
+        """
+        learner, number = self.session.learner, len(self.book["curve"])
+        losses = (learner.epoch(number), learner.generator_loss) if number else None
+        self.session.take_notes()
+        if number not in self._looks:
+            return number, losses, None
+        return number, losses, learner.make(latents_of(JUDGED, self.seed, "looks"))
+
+    def _look(self, number: int, images: np.ndarray) -> dict[str, Any]:
         """Measure the averaged generator, keep it if it is the best, and draw samples."""
-        latents = latents_of(JUDGED, self.seed, "looks")
-        learner = self.session.learner
-        images = self.session.work(lambda: learner.make(latents))
         found = self.judge.distance(images)
         if found.value < self.book["best_kid"]:
             weights = {
                 name.removeprefix("generator."): value
-                for name, value in learner.weights().items()
+                for name, value in self.session.learner.weights().items()
                 if name.startswith("generator.")
             }
             self.best.keep(weights, number, found.value)

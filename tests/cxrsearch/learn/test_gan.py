@@ -203,6 +203,25 @@ def test_losses_that_are_not_finite_end_the_run(
         list(run.train())
 
 
+@pytest.mark.usefixtures("tiny_model")
+def test_memory_that_runs_out_costs_an_epoch_and_no_step(
+    data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, failed = GanTraining.step, []
+
+    def once(self: GanTraining, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self.schedule.last_epoch == 3 and not failed:  # in the middle of epoch 2
+            failed.append(self.micro)
+            raise torch.OutOfMemoryError("out of memory")
+        return step(self, images, targets)
+
+    monkeypatch.setattr(GanTraining, "step", once)
+    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, device="cpu", threads=1)
+    assert [record["epoch"] for record in run.train()] == [0, 1, 2, 3]
+    assert failed == [8]
+    assert any("4 from then on" in note for note in run.session.notes)
+
+
 def test_looks_are_few_and_include_both_ends() -> None:
     assert look_epochs(3) == [0, 1, 2, 3]
     assert look_epochs(120) == list(range(0, 121, 10))

@@ -243,7 +243,7 @@ def distance_figure(view: GanView) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     fig.update_xaxes(title_text="epoch", **counted(epochs))
-    fig.update_yaxes(title_text="distance (KID)", type="log", exponentformat="power")
+    fig.update_yaxes(title_text="distance (KID)", type="log", dtick=1, exponentformat="power")
     return fig
 
 

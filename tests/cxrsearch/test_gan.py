@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from cxrsearch import gan as app
+from cxrsearch.cli_gan import gan as command
 from cxrsearch.data.generated import check_generated
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
@@ -123,6 +124,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_images(
     for name in ("gan-0-000001.png", "gan-0-000003.png"):
         again = (out / "generated" / name).read_bytes()
         assert again == (finished / "generated" / name).read_bytes()
+
+
+def test_every_option_of_the_command_is_explained(run: Run) -> None:
+    code, said, _ = run("pretrain", "gan", "--help")
+    assert code == 0
+    assert "Examples:" in said
+    assert "gan" in run("pretrain", "--help")[1]
+    silent = [option.name for option in command.params if not getattr(option, "help", None)]
+    assert silent == []
 
 
 def test_other_settings_are_refused_all_at_once(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cxrsearch.cli_gan import gan
 from cxrsearch.cli_options import FOLDER, data_options, example, options
 from cxrsearch.errors import quoted
 from cxrsearch.settings import PRECISIONS
@@ -57,6 +58,7 @@ _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "
     epilog=example(
         "cxrsearch pretrain autoencoder --data my-xrays --out results/ae",
         "cxrsearch pretrain contrastive --data my-xrays --out results/views",
+        "cxrsearch pretrain gan --data my-xrays --out results/gan --images 2000",
     )
 )
 def pretrain() -> None:
@@ -127,3 +129,6 @@ def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
     click.echo(pretraining_text(out))
     click.echo(f"page: {pretraining_page(out)}")
     click.echo(f"in a space: init: {{choices: [none, {quoted(out / 'weights.safetensors')}]}}")
+
+
+pretrain.add_command(gan)

@@ -11,6 +11,7 @@ import numpy as np
 
 from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset, fingerprint
+from cxrsearch.data.generated import check_generated
 from cxrsearch.data.joined import patients_of, unlabelled_side, with_unlabelled, without_patients
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import leave_out_bad, open_shown
@@ -85,7 +86,7 @@ def run(
     check(settings, plan)
     _check_folder(folder)
     pool = read_pool(settings, plan, unlabelled)
-    about = _about(pool, settings, unlabelled)
+    about = about_data(pool, settings, unlabelled)
     _claim(folder, {**asdict(plan), **about, "seed": settings.seed})
     count = len(pool.data.train)
     on_note(
@@ -170,6 +171,8 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
     cache = open_shown(dataset, frame, cache_root(settings), (*dataset.names, *dataset.unlabelled))
     usable, bad = leave_out_bad(dataset, _labelled(cache, len(dataset.names)))
     splits = split(settings, usable, listed)
+    if unlabelled is not None:
+        check_generated(unlabelled, splits.fingerprint)
     data = make_data(cache, (np.array(usable.names), usable.labels, usable.patients), splits)
     kept, left_out = without_patients(usable, (*splits.val, *splits.test))
     free = set(kept.unlabelled)
@@ -216,7 +219,7 @@ def _unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> li
     return notes
 
 
-def _about(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:
+def about_data(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:
     """What the record says of the data."""
     names = [str(pool.data.names[row]) for row in pool.data.train]
     blank = np.zeros((len(names), 1), np.uint8)

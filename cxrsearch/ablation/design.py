@@ -11,7 +11,8 @@ from cxrsearch.ablation.arms import ARMS, BASELINE
 from cxrsearch.ablation.plan import Plan, baseline_of, narrowed
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.prepare import Prepared, cache_root, prepare
+from cxrsearch.parts import cache_root
+from cxrsearch.prepare import Prepared, prepare
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote
 from cxrsearch.unlabelled import Unlabelled, find_unlabelled

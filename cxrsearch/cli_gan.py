@@ -1,0 +1,64 @@
+"""The command that trains a GAN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch.cli_options import FOLDER, data_options, example, options
+from cxrsearch.settings import PRECISIONS
+
+_GAN = [
+    click.option("--out", type=FOLDER, required=True,
+                 help="Folder of the GAN. The same command goes on with one that was stopped."),
+    click.option("--unlabelled", metavar="DIR",
+                 help="Folder of images without labels; default: those in the data that the label "
+                 "table does not name."),
+    click.option("--images", type=click.IntRange(0), default=0, show_default=True,
+                 help="Images to write into OUT/generated at the end; more with the same command "
+                 "later on."),
+    click.option("--size", type=int, default=64, show_default=True,
+                 help="Side of the images in pixels: 32, 64, 128 or 256."),
+    click.option("--epochs", type=int, default=100, show_default=True,
+                 help="Times that each image is seen."),
+    click.option("--batch-size", type=int, default=32, show_default=True,
+                 help="Images a step (split by memory)."),
+    click.option("--lr", type=float, default=1e-3, show_default=True,
+                 help="Learning rate of both networks."),
+    click.option("--features", metavar="MODEL_DIR",
+                 help="Model whose features distances are between, as `cxrsearch train` makes "
+                 "one; default: a small DenseNet121, trained first on the labelled training part."),
+    click.option("--seed", type=int, default=0, show_default=True,
+                 help="Seed of everything, the split's too."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
+                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
+]  # fmt: skip
+
+
+@click.command(
+    "gan",
+    epilog=example(
+        "cxrsearch pretrain gan --data my-xrays --out results/gan --images 2000",
+        "cxrsearch pretrain gan --data my-xrays --out results/gan-128 --size 128 --epochs 300",
+        "cxrsearch pretrain gan --out results/drawn --epochs 20",
+    ),
+)
+@options(_GAN)
+@data_options
+def gan(out: Path, images: int, **given: Any) -> None:
+    """Train a generator of X-rays, and write images that can join the unlabelled ones.
+
+    On the labelled training part and all unlabelled images but those of validation and test
+    patients. Its page (OUT/gan.html) shows samples, their distance from the training images
+    beside that of noise, of the mean image and of real images, and whether they are copies.
+    """
+    from cxrsearch.gan import pretrain_gan
+    from cxrsearch.gan_settings import GanSettings
+    from cxrsearch.show.gan import gan_page
+
+    for line in pretrain_gan(GanSettings(**given), out, images):
+        click.echo(line)
+    click.echo(f"page: {gan_page(out)}")

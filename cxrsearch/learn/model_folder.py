@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
-from cxrsearch.learn import checkpoint, models
+from cxrsearch.learn import checkpoint
 from cxrsearch.learn.augment import cut, to_float
 from cxrsearch.learn.device import amp_dtype, is_out_of_memory, pick_device, release_memory
 from cxrsearch.learn.model_card import ModelMeta, make_card, read_card, read_recipe
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.restored import network_of, ready_network
 from cxrsearch.learn.views import NONE, View, views
 from search.files import write_json
 
@@ -120,7 +121,7 @@ def save_best(
     Raises:
         InputError: where ``folder`` holds something, or the weights are not of ``recipe``.
     """
-    save_model(folder, _filled(recipe, weights), recipe, meta, splits)
+    save_model(folder, network_of(recipe, weights), recipe, meta, splits)
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def load_model(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedMod
     card = read_card(folder / CARD)
     recipe = read_recipe(folder / CARD, card["recipe"])
     where = pick_device(device)
-    network = _network(folder / WEIGHTS, recipe, where)
+    network = ready_network(folder / WEIGHTS, recipe, where)
     return LoadedModel(folder, card, recipe, network, where, tta)
 
 
@@ -280,54 +281,4 @@ def trial_model(weights: Path, recipe: Recipe, frame: int, device: str = "auto")
     """
     card = make_card(recipe, ModelMeta(frame, data_fingerprint="", split_fingerprint=""))
     where = pick_device(device)
-    return LoadedModel(weights.parent, card, recipe, _network(weights, recipe, where), where)
-
-
-def _network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Module:
-    """The network of ``recipe`` with the weights of a file, ready to predict."""
-    network = _filled(recipe, weights).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ready: nn.Module = network.eval().requires_grad_(False)
-    return ready
-
-
-def _filled(recipe: Recipe, path: Path) -> nn.Module:
-    """The network of ``recipe`` with the weights in ``path``."""
-    state = _read_weights(path)
-    # Built without content: its start would be thrown away, and takes seconds for VGG16.
-    with torch.device("meta"):
-        network = models.build_model(replace(recipe, init="none"))
-    _check_fit(path, network.state_dict(), state)
-    network.load_state_dict(state, assign=True)
-    return network
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        state, _ = checkpoint.load_tensors(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; restore it from a copy") from None
-    except checkpoint.CheckpointError as error:
-        raise InputError(f"{path.parent}: {error}; restore it from a copy") from error
-    return state
-
-
-def _check_fit(path: Path, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Raise where ``state`` is not of the network that ``model.json`` describes."""
-    wrong = {
-        "missing": [name for name in own if name not in state],
-        "unknown": [name for name in state if name not in own],
-        "of another shape or type": [
-            name for name in own
-            if name in state
-            and (own[name].shape, own[name].dtype) != (state[name].shape, state[name].dtype)
-        ],
-        "not finite": [name for name, value in state.items() if not torch.isfinite(value).all()],
-    }  # fmt: skip
-    problems = [
-        f"{path}: {len(names)} tensors are {what}, such as {names[0]}; the file is not of the "
-        "network in model.json"
-        for what, names in wrong.items()
-        if names
-    ]
-    if problems:
-        raise InputError(problems)
+    return LoadedModel(weights.parent, card, recipe, ready_network(weights, recipe, where), where)

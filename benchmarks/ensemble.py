@@ -9,7 +9,7 @@ the same method fitted and scored on all images: selected, so too high.
 
 `METHODS` below were all tried, and are all shown. Before `stacking` was settled its prior's
 strength, the weight of the other diseases, the scale of the features and a linear
-discriminant in its place were looked at on the same file, about 45 settings in all; between
+discriminant in its place were looked at on the same file, about 50 settings in all; between
 the better twenty of them the nested mean AUROC differs by 0.002. Its own estimate here is
 therefore too high by up to about that, and another half of the patients is the judge.
 """

@@ -53,6 +53,7 @@ def test_weights_come_out_under_the_networks_own_names(
     record = read_record(tmp_path / "p")
     assert [p.loss for p in progress] == record["losses"]
     assert record["image_steps"] == 3 * len(study.data.train)
+    assert any(note.startswith("only 3 optimiser steps") for note in record["notes"])
     state = read_weights(tmp_path / "p" / "weights.safetensors")
     started = build_model(Recipe(init=str(tmp_path / "p" / "weights.safetensors")))
     own = started.net.state_dict()

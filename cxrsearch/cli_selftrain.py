@@ -41,7 +41,7 @@ from cxrsearch.learn.recipe import PSEUDO
               help="Average the probabilities of so many of the best trials.")  # fmt: skip
 @click.option("--trial", type=int, help="The teacher. [default: the best trial]")
 @click.option("--control/--no-control", default=True, show_default=True,
-              help="Also train the teacher's recipe as long as the student, without "
+              help="Also train the teacher's recipe at least as long as the student, without "
               "pseudo-labels.")  # fmt: skip
 @click.option("--unlabelled", type=FOLDER, metavar="DIR",
               help="Folder of the unlabelled images. [default: the data's own]")  # fmt: skip

@@ -9,6 +9,7 @@ its own and leaves a result there: one that is there is not trained again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -221,6 +222,6 @@ def student_of(teacher: Recipe, kind: str, share: float, weight: float) -> Recip
 
 
 def control_of(teacher: Recipe, images: int, data: TrainData) -> Recipe:
-    """The teacher's recipe with as many epochs as see about ``images`` images of its own."""
+    """The teacher's recipe with as many whole epochs as see ``images`` images, or a few more."""
     each = max(1, round(teacher.train_seed * len(data.train)))
-    return replace(teacher, epochs=max(1, round(images / each)))
+    return replace(teacher, epochs=max(1, math.ceil(images / each)))

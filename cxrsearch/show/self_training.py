@@ -57,7 +57,7 @@ def self_training_text(folder: Path) -> str:
     for found in checked["ends"]:
         lines.append(
             f"  {readable(found['disease']):<18} prevalence {found['prevalence']:.3f}   positives "
-            f"right {_right(found['positive'])}   negatives right {_right(found['negative'])}"
+            f"right {_right(found['positive']):<36} negatives right {_right(found['negative'])}"
         )
     for fact in _facts(report):
         lines.append(f"{fact.label}: {fact.value}   {fact.note}")
@@ -77,7 +77,7 @@ def _facts(report: Mapping[str, Any]) -> list[Fact]:
         facts.append(
             Fact(f"Student minus {who}", signed(found["difference"], found["interval"]),
                  "paired bootstrap over patients" + (
-                     "; the same recipe and seed, no pseudo-labels, as many image-steps"
+                     "; the same recipe and seed, no pseudo-labels, no fewer image-steps"
                      if who == "control" else ""))
         )  # fmt: skip
     return facts

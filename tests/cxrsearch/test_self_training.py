@@ -136,7 +136,7 @@ def test_the_report_says_what_pseudo_labels_are_worth(trained: Path) -> None:
     assert set(report["differences"]) == {"teacher", "control"}
     student, control = report["student"], report["control"]
     assert student["seed"] == control["seed"]
-    assert control["images_seen"] == pytest.approx(student["images_seen"], abs=TRAIN / 2)
+    assert 0 <= control["images_seen"] - student["images_seen"] < TRAIN
 
 
 def test_the_page_works_offline_and_names_the_study(trained: Path) -> None:

@@ -32,6 +32,9 @@ from search.seeds import derive
 
 VERDICT = "verdict.json"
 
+FEWEST_SEEDS = 2
+"""Seeds that an arm and the baseline must share to be told apart."""
+
 
 def write_verdict(record: StudyRecord, plan: Plan, about: Mapping[str, Any]) -> dict[str, Any]:
     """Judge the study's cells on the test part, count the looks, and write ``verdict.json``.
@@ -152,10 +155,15 @@ def _figures(judged: Judged) -> dict[str, Any]:
 
 
 def answer(name: str, judged: Judged) -> str:
-    """``helped`` or ``hurt`` where the interval for all arms together lies beside 0."""
+    """``helped`` or ``hurt`` where the interval for all arms together lies beside 0.
+
+    With one seed neither: how far trainings differ by luck is not known then.
+    """
     low, high = judged.simultaneous
     if name == BASELINE:
         return "baseline"
+    if len(judged.repeats) < FEWEST_SEEDS:
+        return "unclear"
     return "helped" if low > 0 else "hurt" if high < 0 else "unclear"
 
 

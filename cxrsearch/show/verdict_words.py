@@ -153,7 +153,10 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
         "Another budget may rank the arms otherwise."
     )
     if seeds == 1:
-        found.append("One seed: the intervals hold the choice of patients, not a training's luck.")
+        found.append(
+            "One seed: the intervals hold the choice of patients, not a training's luck, so no arm "
+            "can be called better or worse."
+        )
     elif seeds < 5:
         found.append(f"Only {seeds} seeds: how far trainings differ by luck is known roughly.")
     found += [

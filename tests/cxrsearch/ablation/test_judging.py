@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from cxrsearch.ablation.judging import _seed_weights, judge_arms
+from cxrsearch.ablation.judging import Judged, _seed_weights, judge_arms
+from cxrsearch.ablation.verdict import answer
 
 PATIENTS, COLUMNS = 120, (0, 1, 2)
 
@@ -92,3 +95,15 @@ def test_means_are_over_the_diseases_and_each_is_told() -> None:
     each = [difference for _, difference, _ in (found.diseases or {}).values()]
     assert np.mean(each) == pytest.approx(found.difference)
     assert found.own[0] <= found.difference <= found.own[1]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "said"), [((0,), "unclear"), ((0, 1), "helped"), ((0, 1, 2), "helped")]
+)
+def test_one_seed_calls_no_arm_better(repeats: tuple[int, ...], said: str) -> None:
+    found = Judged(0.7, (0.6, 0.8), (0.7,), repeats, 0.1, (0.05, 0.15), (0.02, 0.18))
+    assert answer("crop", found) == said
+    worse = replace(found, simultaneous=(-0.2, -0.1))
+    assert answer("crop", worse) == ("hurt" if said == "helped" else said)
+    assert answer("crop", replace(found, simultaneous=(-0.1, 0.1))) == "unclear"
+    assert answer("baseline", found) == "baseline"

@@ -12,6 +12,12 @@ from cxrsearch.cli_options import FOLDER, data_options, example, options
 from cxrsearch.errors import quoted
 from cxrsearch.settings import PRECISIONS
 
+
+def _size(value: str) -> int | str:
+    """A side as a number, HEIGHTxWIDTH as it is."""
+    return int(value) if value.isascii() and value.isdigit() else value
+
+
 _PLAN = [
     click.option("--out", type=FOLDER, required=True,
                  help="Folder to write; the same command again goes on where it was stopped."),
@@ -22,9 +28,9 @@ _PLAN = [
                  help="Network: densenet121 or vgg16."),
     click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
                  help="Weights to start from."),
-    click.option("--input-size", default="224", show_default=True, metavar="SIDE|HxW",
+    click.option("--input-size", type=_size, default="224", show_default=True, metavar="SIDE|HxW",
                  help="What the network sees, in pixels."),
-    click.option("--crop", default="1024", show_default=True, metavar="SIDE|HxW",
+    click.option("--crop", type=_size, default="1024", show_default=True, metavar="SIDE|HxW",
                  help="Central window kept, in units of a 1024 frame."),
     click.option("--epochs", type=int, default=50, show_default=True,
                  help="Times that each image is seen."),
@@ -113,8 +119,13 @@ def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
     from cxrsearch.show.pretraining import pretraining_page, pretraining_text
 
     plan = Plan(method, **{name: given.pop(name) for name in _GENES})
-    for step in run(Settings(**given), plan, out, unlabelled, click.echo):
-        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.5f}, {step.seconds:.1f} s")
+    try:
+        for step in run(Settings(**given), plan, out, unlabelled, click.echo):
+            done, loss = f"epoch {step.epoch}/{step.epochs}", f"loss {step.loss:.5f}"
+            click.echo(f"{done}: {loss}, {step.seconds:.1f} s")
+    except KeyboardInterrupt:
+        click.echo("\nstopped; the same command again goes on", err=True)
+        raise
     click.echo(pretraining_text(out))
     click.echo(f"page: {pretraining_page(out)}")
     click.echo(f"in a space: init: {{choices: [none, {quoted(out / 'weights.safetensors')}]}}")

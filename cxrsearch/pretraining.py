@@ -17,6 +17,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData, make_data
+from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.pretrain_record import RECORD, SETTINGS, read_json, read_record
@@ -111,10 +112,11 @@ def run(
 def check(settings: Settings, plan: Plan) -> None:
     """Raise one `InputError` that names everything that cannot work."""
     problems = plan_problems(plan)
-    try:
-        replace(settings, trials=1).check()
-    except SearchError as error:
-        problems += error.problems
+    for checked in (replace(settings, trials=1).check, lambda: pick_device(settings.device)):
+        try:
+            checked()
+        except SearchError as error:
+            problems += error.problems
     if not problems:
         folder = Path(settings.weights_dir) if settings.weights_dir else None
         found = weights_problem(plan.init, plan.model, folder)
@@ -176,7 +178,12 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
     free = set(kept.unlabelled)
     more = [row for row, name in enumerate(cache.names) if name in free and cache.ok[row]]
     rows = np.concatenate([data.train, np.array(more, np.int64)])
-    notes = [*bad, *splits.notes, *_unlabelled_notes(kept, left_out, len(more), frame)]
+    notes = [
+        *dataset.notes,
+        *bad,
+        *splits.notes,
+        *_unlabelled_notes(kept, left_out, len(more), frame),
+    ]
     return Pool(replace(data, train=rows), splits, usable, len(more), frame, tuple(notes))
 
 

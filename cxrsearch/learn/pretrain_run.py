@@ -36,6 +36,9 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.session import Session
 from search.files import write_json
 
+SETTLED = 50
+"""Optimiser steps before which the running statistics of batch normalisation mean little."""
+
 METHODS: dict[str, type[Pretraining]] = {
     "autoencoder": AutoencoderTraining,
     "contrastive": ContrastiveTraining,
@@ -132,6 +135,12 @@ def _finish(plan: Plan, session: Session[Pretraining], folder: Path, about: dict
     weights, (found, samples) = session.work(lambda: _outcome(plan, session))
     session.settle()
     book, images = session.book, len(session.data.train)
+    steps = plan.epochs * len(session.learner.pieces)
+    if steps < SETTLED:
+        session.notes.append(
+            f"only {steps} optimiser steps: the statistics of batch normalisation, which drawings, "
+            "embeddings and the weights file rest on, have not settled; train longer"
+        )
     record = {
         **asdict(plan),
         **about,

@@ -34,7 +34,11 @@ class Recipe:
         choices=("full", "pooled"),
         acts={"model": "vgg16"},
     )
-    init: str = _gene("none", "starting weights: none, imagenet, or a weights file", text=True)
+    init: str = _gene(
+        "none",
+        "starting weights: none, imagenet, or a file (`cxrsearch pretrain` writes one)",
+        text=True,
+    )
     freeze: int = _gene(0, "first blocks of the network that are not trained", low=0, high=5)
     dropout: float = _gene(
         0.0,

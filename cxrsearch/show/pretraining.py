@@ -78,9 +78,11 @@ def facts(record: Mapping[str, Any]) -> list[Fact]:
         Fact("Loss", f"{losses[-1]:.4g}", f"{losses[0]:.4g} in the first epoch"),
     ]
     if "error" in held:
-        explained = "–" if held["explained"] is None else f"{held['explained']:.1%}"
-        note = f"of the mean image's error is gone, on {held['images']:,} images not trained on"
-        return [*found, Fact("Explained", explained, note)]
+        gone, of = held["explained"], f"{held['images']:,} images not trained on"
+        if gone is None or gone <= 0:
+            return [*found, Fact("Explained", "nothing", f"the mean image is as near to {of}")]
+        note = f"of the mean image's error is gone, on {of}"
+        return [*found, Fact("Explained", f"{gone:.1%}", note)]
     return [
         *found,
         Fact("Spread", f"{held['spread']:.2f}", "0: all embeddings are one; 1: in all directions"),

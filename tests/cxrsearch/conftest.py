@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
 from cxrsearch.cli import main
 from cxrsearch.data.phantom import phantom_dataset, write_phantom
+from cxrsearch.learn import models
+from cxrsearch.learn.models import Parts
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.stem import GreyStem
 
 SPACE = """
 name: tiny
@@ -57,6 +62,35 @@ def tiny_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("space") / "tiny.yaml"
     path.write_text(SPACE)
     return path
+
+
+class SmallNet(nn.Module):
+    """Two convolutions and a layer."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=4, padding=1, bias=False))
+        self.norm = nn.BatchNorm2d(8)
+        self.classifier = nn.Linear(8, n_classes)
+
+    def features(self, grey: Tensor) -> Tensor:
+        maps: Tensor = self.norm(self.stem(grey)).relu()
+        return maps
+
+    def forward(self, grey: Tensor) -> Tensor:
+        out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
+        return out
+
+
+@pytest.fixture
+def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called densenet121 becomes a network of one convolution."""
+
+    def build(recipe: Recipe, n_classes: int) -> Parts:
+        net = SmallNet(n_classes)
+        return Parts(net, [[net.stem, net.norm]], "stem", SmallNet.features)
+
+    monkeypatch.setitem(models.MODELS, "densenet121", build)
 
 
 Run = Callable[..., tuple[int, str, str]]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from cxrsearch import gan as app
 from cxrsearch.cli_gan import gan as command
@@ -21,20 +22,44 @@ from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
 from cxrsearch.gan import pretrain_gan
 from cxrsearch.gan_settings import GanSettings
-from cxrsearch.learn import gan, gan_run
+from cxrsearch.learn import gan, gan_run, models
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.features import load_features
 from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
-from cxrsearch.learn.models import build_model
+from cxrsearch.learn.models import DropoutLinear, build_model
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.stem import GreyStem
 from cxrsearch.pretraining import Pool, read_pool
 
 Run = Callable[..., tuple[int, str, str]]
 
 
+class _Net(nn.Module):
+    """What is called densenet121 here: a layer, and the one that gives logits."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False))
+        self.classifier = DropoutLinear(8, n_classes, 0.0)
+
+    def features(self, grey: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.stem(grey).relu()
+        return out
+
+    def forward(self, grey: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
+        return out
+
+
+def _build(recipe: Recipe, n_classes: int) -> models.Parts:
+    net = _Net(n_classes)
+    return models.Parts(net, [[net.stem]], "stem", _Net.features)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _small() -> Any:
     patch = pytest.MonkeyPatch()
+    patch.setitem(models.MODELS, "densenet121", _build)
     for module in (gan, gan_run):
         patch.setattr(module, "WIDTH", 2)
     for module in (gan_run, app):
@@ -224,7 +249,7 @@ def test_features_are_those_before_the_last_layer_at_any_size_of_image(model: Pa
     found = load_features(model, "cpu")
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
     values = found.of(images)
-    assert values.shape == (3, 1024)
+    assert values.shape == (3, 8)
     np.testing.assert_allclose(found.of(images[1:2]), values[1:2], rtol=1e-4, atol=1e-5)
     loaded = load_model(model, "cpu")
     layer = loaded.network.net.classifier

@@ -160,6 +160,17 @@ def test_every_option_of_the_command_is_explained(run: Run) -> None:
     assert silent == []
 
 
+def test_stopping_by_hand_says_how_to_go_on(
+    settings: GanSettings, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "pretrain_gan", stopped)
+    code, _, said = run(*_words(settings, tmp_path / "gan"))
+    assert (code, "the same command goes on" in said) == (130, True)
+
+
 def test_other_settings_are_refused_all_at_once(
     finished: Path, settings: GanSettings, run: Run
 ) -> None:

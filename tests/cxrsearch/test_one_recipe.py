@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from torch import Tensor, nn
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn import models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.one_recipe import prepare_recipe, train_recipe
 from cxrsearch.recipes import Named, find_recipe, known_recipes, read_genes
@@ -20,26 +18,7 @@ Run = Callable[..., tuple[int, str, str]]
 TINY = ("init=none", "epochs=3", "input_size=32", "batch_size=16", "lr=0.01")
 
 
-class SmallNet(nn.Module):
-    def __init__(self, n_classes: int) -> None:
-        super().__init__()
-        self.stem = models.GreyStem(nn.Conv2d(3, 8, 3, stride=4, padding=1, bias=False))
-        self.classifier = models.DropoutLinear(8, n_classes, 0.0)
-
-    def forward(self, grey: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.stem(grey).relu().mean(dim=(2, 3)))
-        return out
-
-
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is called densenet121 becomes a network of two layers."""
-
-    def build(recipe: Recipe, n_classes: int) -> models.Parts:
-        net = SmallNet(n_classes)
-        return models.Parts(net, [[net.stem]], "stem")
-
-    monkeypatch.setitem(models.MODELS, "densenet121", build)
+pytestmark = pytest.mark.usefixtures("tiny_model")
 
 
 def settings(xrays: Path, **given: object) -> Settings:

@@ -67,7 +67,8 @@ def describe_compared(found: Compared) -> str:
             "AUROC on validation",
             to_text(table),
             f"mean: joint {found.joint:.4f}, single {found.single:.4f}: "
-            f"{found.difference:+.4f} ({low:+.4f} to {high:+.4f}, 95%, paired over patients)",
+            f"{found.difference:+.4f} ({low:+.4f} to {high:+.4f}, 95%, paired over patients; "
+            "what choosing adds is not in it)",
             *(f"note: {note}" for note in found.notes),
         )
     )

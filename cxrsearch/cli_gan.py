@@ -59,6 +59,10 @@ def gan(out: Path, images: int, **given: Any) -> None:
     from cxrsearch.gan_settings import GanSettings
     from cxrsearch.show.gan import gan_page
 
-    for line in pretrain_gan(GanSettings(**given), out, images):
-        click.echo(line)
+    try:
+        for line in pretrain_gan(GanSettings(**given), out, images):
+            click.echo(line)
+    except KeyboardInterrupt:
+        click.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
+        raise
     click.echo(f"page: {gan_page(out)}")

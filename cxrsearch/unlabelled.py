@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.generated import check_generated
 from cxrsearch.data.joined import unlabelled_side, with_unlabelled, without_patients
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import open_shown
@@ -49,6 +50,8 @@ def find_unlabelled(
         InputError: where there are none that can be used.
     """
     found = dataset if folder is None else with_unlabelled(dataset, folder)
+    if folder is not None:
+        check_generated(folder, splits.fingerprint)
     if not found.unlabelled:
         raise InputError(f"{dataset.label}: {NONE_THERE}")
     usable, count = without_patients(found, (*splits.val, *splits.test))

@@ -62,26 +62,24 @@ def check_generated(folder: Path, split: str) -> None:
     """Refuse generated images as unlabelled ones beside another split than their generator's.
 
     Args:
-        folder: of unlabelled images; one without provenance passes.
+        folder: of unlabelled images, at any depth; one without provenance passes.
         split: fingerprint of the split that they are to be used with.
 
     Raises:
         InputError: where the splits differ, or the provenance cannot be read.
     """
-    path = folder / PROVENANCE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from None
-    own = found.get("split") if isinstance(found, dict) else None
-    if not isinstance(own, str):
-        return  # somebody else's file of that name
-    if own != split:
-        raise InputError(
-            f"--unlabelled {folder}: generated from the training part of split {own}, but the "
-            f"split here is {split}: its validation and test parts may hold what the generator "
-            "was trained on. Give the data, shares and seed that the GAN was trained with, or "
-            "train one under this split"
-        )
+    for path in sorted(folder.rglob(PROVENANCE)):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from None
+        own = found.get("split") if isinstance(found, dict) else None
+        if not isinstance(own, str):
+            continue  # somebody else's file of that name
+        if own != split:
+            raise InputError(
+                f"--unlabelled {path.parent}: generated from the training part of split {own}, "
+                f"but the split here is {split}: its validation and test parts may hold what the "
+                "generator was trained on. Give the data, shares and seed that the GAN was "
+                "trained with, or train one under this split"
+            )

@@ -160,6 +160,17 @@ def test_every_option_of_the_command_is_explained(run: Run) -> None:
     assert silent == []
 
 
+def test_stopping_by_hand_says_how_to_go_on(
+    settings: GanSettings, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "pretrain_gan", stopped)
+    code, _, said = run(*_words(settings, tmp_path / "gan"))
+    assert (code, "the same command goes on" in said) == (130, True)
+
+
 def test_other_settings_are_refused_all_at_once(
     finished: Path, settings: GanSettings, run: Run
 ) -> None:
@@ -235,14 +246,16 @@ def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path)
 
 
 def test_generated_images_join_the_unlabelled_ones_under_their_split_only(
-    finished: Path, settings: GanSettings
+    finished: Path, settings: GanSettings, tmp_path: Path
 ) -> None:
     generated = finished / "generated"
     joined = replace(settings, unlabelled=str(generated))
     assert pool_of(joined).unlabelled == 3
     with pytest.raises(InputError, match="generated from the training part of split"):
         pool_of(replace(joined, seed=1))
-    check_generated(generated.parent, "any")  # without provenance there is nothing to hold
+    with pytest.raises(InputError, match="generated from"):
+        check_generated(generated.parent, "any")  # at any depth
+    check_generated(tmp_path, "any")  # without provenance there is nothing to hold
 
 
 def test_features_are_those_before_the_last_layer_at_any_size_of_image(model: Path) -> None:

@@ -6,21 +6,17 @@ import csv
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor, nn
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.phantom import phantom_dataset, write_phantom
 from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, search
-from cxrsearch.learn import models, self_training
-from cxrsearch.learn.models import DropoutLinear, Parts
-from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.stem import GreyStem
+from cxrsearch.learn import self_training
 from cxrsearch.self_training import Options, self_train
 
 Run = Callable[..., tuple[int, str, str]]
@@ -47,30 +43,7 @@ PSEUDO_SPACE = PSEUDO_SPACE.replace("genes:", """genes:
   pseudo_share: {low: 0.05, high: 0.2, when: {pseudo: hard}}""")  # fmt: skip
 
 
-class Small(nn.Module):
-    def __init__(self, n_classes: int) -> None:
-        super().__init__()
-        self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False))
-        self.norm = nn.BatchNorm2d(8)
-        self.classifier = DropoutLinear(8, n_classes, 0.0)
-
-    def forward(self, grey: Tensor) -> Tensor:
-        out: Tensor = self.classifier(self.norm(self.stem(grey)).relu().mean(dim=(2, 3)))
-        return out
-
-
-def _small(recipe: Recipe, n_classes: int) -> Parts:
-    net = Small(n_classes)
-    return Parts(net, [[net.stem, net.norm]], "stem")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_network() -> Iterator[None]:
-    """What is called densenet121 becomes a network of two layers."""
-    patch = pytest.MonkeyPatch()
-    patch.setitem(models.MODELS, "densenet121", _small)
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("tiny_model_throughout")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +54,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(
+    images: Path, tiny_model_throughout: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A study of two trials. Read only."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "space.yaml").write_text(SPACE)
@@ -239,6 +214,17 @@ def test_data_without_unlabelled_images_say_so(
     shutil.copytree(images, few, ignore=shutil.ignore_patterns("unlabelled"))
     code, _, err = run("self-train", study, "--out", tmp_path / "out", "--data", few)
     assert (code, "--unlabelled DIR" in err) == (2, True)
+
+
+def test_generated_images_of_another_split_are_refused(
+    images: Path, study: Path, run: Run, tmp_path: Path
+) -> None:
+    made = tmp_path / "gan" / "generated"
+    shutil.copytree(images / "unlabelled", made)
+    (made / "provenance.json").write_text('{"split": "another"}')
+    code, _, err = run("self-train", study, "--out", tmp_path / "o", "--unlabelled", made.parent)
+    assert code == 2
+    assert "generated from the training part of split another" in err
 
 
 def test_weights_that_are_gone_are_named(study: Path, run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset, fingerprint
-from cxrsearch.data.generated import check_generated
 from cxrsearch.data.joined import patients_of, unlabelled_side, with_unlabelled, without_patients
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import leave_out_bad, open_shown
@@ -26,6 +25,7 @@ from cxrsearch.learn.recipe import gene_limits, size_of
 from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
+from cxrsearch.unlabelled import NOBODY_KNOWN, check_unlabelled
 from search.errors import SearchError
 from search.files import write_json
 
@@ -171,8 +171,7 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
     cache = open_shown(dataset, frame, cache_root(settings), (*dataset.names, *dataset.unlabelled))
     usable, bad = leave_out_bad(dataset, _labelled(cache, len(dataset.names)))
     splits = split(settings, usable, listed)
-    if unlabelled is not None:
-        check_generated(unlabelled, splits.fingerprint)
+    check_unlabelled(dataset, unlabelled, splits.fingerprint)
     data = make_data(cache, (np.array(usable.names), usable.labels, usable.patients), splits)
     kept, left_out = without_patients(usable, (*splits.val, *splits.test))
     free = set(kept.unlabelled)
@@ -205,10 +204,7 @@ def _unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> li
     if used < len(kept.unlabelled):
         notes.append(f"{len(kept.unlabelled) - used} unlabelled images cannot be read")
     if None in patients_of(kept):
-        notes.append(
-            "whom the unlabelled images show is not known (names and label table say nothing): "
-            "some may be of patients of the validation or test part"
-        )
+        notes.append(NOBODY_KNOWN)
     side = unlabelled_side(kept)
     if side is not None and side < min(frame, kept.source_side):
         notes.append(

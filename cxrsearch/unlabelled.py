@@ -8,7 +8,13 @@ from pathlib import Path
 from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.generated import check_generated
-from cxrsearch.data.joined import unlabelled_side, with_unlabelled, without_patients
+from cxrsearch.data.joined import (
+    patients_of,
+    unlabelled_side,
+    with_unlabelled,
+    without_patients,
+)
+from cxrsearch.data.read import FolderSource
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
@@ -18,6 +24,11 @@ from cxrsearch.learn.recipe import SELECTING
 NONE_THERE = (
     "no unlabelled images: put some below its folder that the label table does not name, or name "
     "a folder of them with --unlabelled DIR"
+)
+
+NOBODY_KNOWN = (
+    "whom the unlabelled images show is not known of all (names and label table say nothing): "
+    "some may be of patients of the validation or test part"
 )
 
 
@@ -47,11 +58,11 @@ def find_unlabelled(
     network sees of smaller ones is enlarged, and said to be.
 
     Raises:
-        InputError: where there are none that can be used.
+        InputError: where there are none that can be used, or they were generated from the training
+            part of another split.
     """
+    check_unlabelled(dataset, folder, splits.fingerprint)
     found = dataset if folder is None else with_unlabelled(dataset, folder)
-    if folder is not None:
-        check_generated(folder, splits.fingerprint)
     if not found.unlabelled:
         raise InputError(f"{dataset.label}: {NONE_THERE}")
     usable, count = without_patients(found, (*splits.val, *splits.test))
@@ -69,6 +80,8 @@ def find_unlabelled(
         raise InputError(f"{dataset.label}: not one of its unlabelled images could be read")
     if len(names) < len(usable.unlabelled):
         notes.append(f"{len(usable.unlabelled) - len(names)} unlabelled images cannot be read")
+    if None in patients_of(usable):
+        notes.append(NOBODY_KNOWN)
     side = unlabelled_side(usable)
     if side is not None and side < min(frame, dataset.source_side):
         notes.append(
@@ -77,6 +90,18 @@ def find_unlabelled(
             "unlabelled ones are less sharp"
         )
     return Unlabelled(names, cache, side, tuple(notes))
+
+
+def check_unlabelled(dataset: Dataset, folder: Path | None, split: str) -> None:
+    """Refuse images that a generator made which was trained under another split than ``split``.
+
+    Raises:
+        InputError: where there are some below ``folder``, or without one among the data's own.
+    """
+    own = dataset.source.root if isinstance(dataset.source, FolderSource) else None
+    root = folder or (own if dataset.unlabelled else None)
+    if root is not None:
+        check_generated(root, split)
 
 
 def open_both(dataset: Dataset, frame: int, root: Path) -> Cache:

@@ -3,7 +3,8 @@
 A resample draws patients of the test part with replacement, and independently of them repeats
 (seeds), the same for every arm: a two-way ("pigeonhole") bootstrap of crossed patients and seeds
 (Owen, Annals of Applied Statistics 2007). Of R repeats R - 1 are drawn, which makes the variance
-over few seeds unbiased (Rao & Wu, JASA 1988); drawing R would make it too small by 1 / R.
+over few seeds unbiased (Rao & Wu, JASA 1988); drawing R would make it too small by 1 / R. An arm
+that lacks repeats has R - 1 drawn of those that it has.
 
 Several arms are compared with one baseline, so each has two intervals: its own 95% percentiles,
 and one that holds for all arms together (the largest deviation of any arm in its own standard
@@ -80,15 +81,13 @@ def judge_arms(
         arm: {r: _Cell.of(labels, s, patients, columns, resamples, seed) for r, s in some.items()}
         for arm, some in scores.items()
     }
-    total = 1 + max((r for some in found.values() for r in some), default=0)
-    weights = _seed_weights(total, resamples, seed)
     base = found[baseline]
     shared = {arm: sorted(set(some) & set(base)) for arm, some in found.items()}
     arms = [arm for arm in found if shared[arm]]
-    drawn = {arm: _differences(found[arm], base, shared[arm], weights) for arm in arms}
+    drawn = {arm: _differences(found[arm], base, shared[arm], seed) for arm in arms}
     critical = _critical([row_means(drawn[a]) for a in arms if a != baseline])
     return {
-        arm: _judged(found[arm], base, shared[arm], drawn[arm], weights, columns, critical)
+        arm: _judged(found[arm], base, shared[arm], drawn[arm], columns, critical, seed)
         for arm in arms
     }
 
@@ -115,7 +114,10 @@ class _Cell:
 
 
 def _seed_weights(total: int, resamples: int, seed: int) -> Floats:
-    """How often each of ``total`` repeats is in each resample: (resamples, total)."""
+    """How often each of ``total`` repeats is in each resample: (resamples, total).
+
+    The same for every arm with as many repeats.
+    """
     if total == 1:
         return np.ones((resamples, 1))
     rng = np.random.default_rng([seed, 1])
@@ -123,20 +125,19 @@ def _seed_weights(total: int, resamples: int, seed: int) -> Floats:
     return np.stack([(picked == r).sum(axis=1) for r in range(total)], axis=1).astype(float)
 
 
-def _over_seeds(cells: Sequence[Floats], weights: Floats) -> Floats:
-    """The weighted mean over repeats of (resamples, k) values; NaN where none was drawn."""
-    total = weights.sum(axis=1)
+def _over_seeds(cells: Sequence[Floats], seed: int) -> Floats:
+    """The mean over the drawn ones of some repeats' (resamples, k) values."""
+    weights = _seed_weights(len(cells), len(cells[0]), seed)
     summed = sum(w[:, None] * c for w, c in zip(weights.T, cells, strict=True))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = summed / total[:, None]
+    mean: Floats = summed / weights.sum(axis=1)[:, None]
     return mean
 
 
 def _differences(
-    arm: Mapping[int, _Cell], base: Mapping[int, _Cell], shared: Sequence[int], weights: Floats
+    arm: Mapping[int, _Cell], base: Mapping[int, _Cell], shared: Sequence[int], seed: int
 ) -> Floats:
     """Differences by disease in each resample: (resamples, k)."""
-    return _over_seeds([arm[r].drawn - base[r].drawn for r in shared], weights[:, shared])
+    return _over_seeds([arm[r].drawn - base[r].drawn for r in shared], seed)
 
 
 def _critical(means: Sequence[Floats]) -> float:
@@ -156,13 +157,13 @@ def _judged(
     base: Mapping[int, _Cell],
     shared: Sequence[int],
     drawn: Floats,
-    weights: Floats,
     columns: Sequence[int],
     critical: float,
+    seed: int,
 ) -> Judged:
     repeats = sorted(arm)
     by_seed = tuple(mean_auroc(arm[r].observed) for r in repeats)
-    level = _over_seeds([arm[r].drawn for r in repeats], weights[:, repeats])
+    level = _over_seeds([arm[r].drawn for r in repeats], seed)
     means = row_means(drawn)
     each = np.mean([arm[r].observed - base[r].observed for r in shared], axis=0)
     difference = mean_auroc(each)

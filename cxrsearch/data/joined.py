@@ -12,6 +12,7 @@ import numpy as np
 
 from cxrsearch.errors import InputError
 
+from .copies import original, same_images
 from .dataset import Dataset, Source
 from .dicom import dicom_problem, is_dicom
 from .errors import ImageError
@@ -102,8 +103,8 @@ def _path(source: Source, name: str) -> Path | None:
 def patients_of(dataset: Dataset) -> list[str | None]:
     """Whom each unlabelled image shows, as far as its name tells.
 
-    NIH's names begin with the patient's number. They are believed where those of all labelled
-    images agree with the label table.
+    NIH's names begin with the patient's number, augmented copies of theirs too. They are believed
+    where those of all labelled images agree with the label table.
     """
     known = zip(dataset.names, dataset.patients.tolist(), strict=True)
     if not all(_number(name) == _whole(patient) is not None for name, patient in known):
@@ -116,6 +117,8 @@ def patients_of(dataset: Dataset) -> list[str | None]:
 def without_patients(dataset: Dataset, names: Sequence[str]) -> tuple[Dataset, int]:
     """``dataset`` without the unlabelled images of whoever is on the labelled images ``names``.
 
+    Augmented copies of those very images go too, also where names tell no patient.
+
     Returns:
         it, and how many images that were.
     """
@@ -126,12 +129,13 @@ def without_patients(dataset: Dataset, names: Sequence[str]) -> tuple[Dataset, i
         if name in wanted
     }
     pairs = zip(dataset.unlabelled, patients_of(dataset), strict=True)
-    left = tuple(name for name, patient in pairs if patient not in people)
+    copies = set(same_images(dataset.unlabelled, names))
+    left = tuple(name for name, who in pairs if who not in people and name not in copies)
     return replace(dataset, unlabelled=left), len(dataset.unlabelled) - len(left)
 
 
 def _number(name: str) -> int | None:
-    match = NIH_NAME.fullmatch(PurePosixPath(name).stem)
+    match = NIH_NAME.fullmatch(PurePosixPath(original(name) or name).stem)
     return int(match[1]) if match else None
 
 

@@ -60,7 +60,8 @@ class Student(Learner):
         weights = torch.ones(self._labelled + len(added.rows))
         weights[self._labelled :] = recipe.pseudo_weight
         known = np.concatenate([data.labels[data.train].astype(np.float32), added.targets])
-        self.targets = with_weights(torch.from_numpy(known), weights).to(device)
+        learnt = torch.from_numpy(known[:, list(data.learnt)])
+        self.targets = with_weights(learnt, weights).to(device)
         self._teacher: nn.Module | None = None
         if recipe.pseudo == "mean_teacher" and self.average is not None:
             self._teacher = self.average.network(self.model)
@@ -85,7 +86,10 @@ class Student(Learner):
     def batch(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augmented images and (b, 2, 14) targets, (b, 4, 14) with a mean teacher."""
+        """Augmented images and (b, 2, 14) targets, (b, 4, 14) with a mean teacher.
+
+        Of the diseases to learn, where those are fewer.
+        """
         images, targets = super().batch(pixels, index, generator)
         if self._teacher is None:
             return images, targets
@@ -96,12 +100,14 @@ class Student(Learner):
 
     @torch.no_grad()
     def _agreed(self, teacher: nn.Module, images: Tensor) -> Tensor:
-        """(b, 14) the teacher's probabilities."""
+        """(b, 14) the teacher's probabilities, or those of the diseases to learn."""
         found = []
         for piece in even_slices(len(images), SCORING * self.micro):
             chunk = images[piece].contiguous(memory_format=torch.channels_last)
             with self.precision():
                 logits = teacher(chunk)
+            if self._learnt is not None:
+                logits = logits.index_select(1, self._learnt)
             found.append(torch.sigmoid(logits.float()))
         return torch.cat(found)
 

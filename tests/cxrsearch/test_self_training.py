@@ -18,6 +18,8 @@ from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, search
 from cxrsearch.learn import self_training
 from cxrsearch.self_training import Options, self_train
+from cxrsearch.study_folder import load_study
+from cxrsearch.unlabelled import find_unlabelled
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -225,6 +227,23 @@ def test_generated_images_of_another_split_are_refused(
     code, _, err = run("self-train", study, "--out", tmp_path / "o", "--unlabelled", made.parent)
     assert code == 2
     assert "generated from the training part of split another" in err
+    own = tmp_path / "own"
+    shutil.copytree(images, own)
+    shutil.copy(made / "provenance.json", own / "unlabelled")
+    code, _, err = run("self-train", study, "--out", tmp_path / "o", "--data", own)
+    assert (code, "generated from the training part of split another" in err) == (2, True)
+
+
+def test_that_nobody_knows_whom_the_images_show_is_said(
+    images: Path, study: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    for number, file in enumerate(sorted((images / "unlabelled").iterdir())[:3]):
+        shutil.copy(file, more / f"scan{number}.png")
+    prepared = load_study(study)[1]
+    found = find_unlabelled(prepared.dataset, prepared.splits, 40, tmp_path / "cache", more)
+    assert any("whom the unlabelled images show is not known" in note for note in found.notes)
 
 
 def test_weights_that_are_gone_are_named(study: Path, run: Run, tmp_path: Path) -> None:

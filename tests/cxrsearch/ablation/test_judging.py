@@ -89,6 +89,18 @@ def test_an_arm_is_compared_over_the_repeats_that_it_shares() -> None:
     assert "none" not in found
 
 
+def test_an_arm_that_lacks_repeats_has_an_interval_as_wide_as_its_own_ask_for() -> None:
+    """Of two repeats out of five as much is known as of two out of two."""
+    base = {r: drawn(1.0, 0) for r in range(5)}
+    some = {r: drawn(0.2 + 2 * r, 0) for r in (0, 1)}  # seeds differ far more than patients
+    alone = judged(base={r: base[r] for r in some}, arm=some)["arm"]
+    among = judged(base=base, arm=some, other={r: drawn(1.1, 0) for r in range(5)})["arm"]
+    assert among.repeats == (0, 1)
+    assert among.own == alone.own
+    lost = judged(base={r: base[r] for r in some}, arm={r: some.get(r, base[r]) for r in range(5)})
+    assert lost["arm"].own == alone.own
+
+
 def test_means_are_over_the_diseases_and_each_is_told() -> None:
     found = judged(base={0: drawn(1.0, 0)}, arm={0: drawn(2.0, 0)})["arm"]
     assert set(found.diseases or {}) == set(COLUMNS)

@@ -50,3 +50,16 @@ def test_patients_are_known_by_nih_names_and_by_no_others(xrays: Path) -> None:
     assert (left.unlabelled, count) == (names[1:], 1)
     renamed = replace(dataset, patients=np.array([f"p{p}" for p in dataset.patients]))
     assert patients_of(renamed) == [None] * 3
+
+
+def test_augmented_copies_of_images_that_are_kept_away_are_kept_away_too(xrays: Path) -> None:
+    dataset = read_dataset(xrays)
+    names = [f"aug/{name.removesuffix('.png')}_aug01.png" for name in dataset.names]
+    more = f"aug/{int(dataset.patients[0]):08d}_977_aug02.png"  # a copy of another of his images
+    dataset = replace(dataset, unlabelled=(*names, more))
+    left, _ = without_patients(dataset, dataset.names[:1])
+    his = {n for n, p in zip(names, dataset.patients, strict=True) if p == dataset.patients[0]}
+    assert set(left.unlabelled) == set(names) - his
+    nameless = replace(dataset, patients=np.array([f"p{p}" for p in dataset.patients]))
+    left, _ = without_patients(nameless, dataset.names[:1])
+    assert names[0] not in left.unlabelled

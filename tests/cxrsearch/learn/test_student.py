@@ -98,6 +98,25 @@ def test_an_epoch_draws_all_images_and_their_pseudo_labels(data: TrainData, kind
     assert student.sampler.exposure(student.sampler.draw(1))["Hernia"] == 0
 
 
+@pytest.mark.parametrize("kind", ["hard", "mean_teacher"])
+@pytest.mark.parametrize("loss", ["bce", "focal"])
+def test_a_student_of_one_disease_learns_that_one_alone(
+    data: TrainData, kind: str, loss: str
+) -> None:
+    recipe = Recipe(epochs=1, batch_size=8, input_size=32, pseudo=kind, loss=loss)
+    one = replace(data, columns=(3,), learnt=(3,))
+    student = Student(recipe, one, seed=1, device=CPU)
+    np.testing.assert_array_equal(student.targets[:16, 0, 0].numpy(), data.labels[data.train][:, 3])
+    rows = torch.arange(8)
+    pixels = torch.from_numpy(data.images[student.rows(one)[:8]].copy())
+    images, targets = student.batch(pixels, rows, torch.Generator().manual_seed(0))
+    assert targets.shape == (8, 2 if kind == "hard" else 4, 1)
+    student.objective(student.model, images, targets).backward()
+    slopes = student.model.net.classifier.weight.grad.abs().sum(dim=1)
+    assert slopes[3] > 0
+    assert slopes.sum() == slopes[3]
+
+
 def test_a_share_of_the_images_is_drawn_of_both_kinds(data: TrainData) -> None:
     recipe = Recipe(train_seed=0.5, input_size=32, pseudo="mean_teacher", batch_size=4)
     student = Student(recipe, data, seed=1, device=CPU)

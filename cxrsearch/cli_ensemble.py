@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cxrsearch import cli_options
 from cxrsearch.cli_options import FOLDER, example
 
 METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "logistic", "single")
+
+COMBINING = {"--method", "--averaging", "--members", "--most", "--retrain", "--folds"}
+"""Options that say how models are put together."""
+
+MOVED = {"--data", "--labels", "--cache"}
+"""Options that say where a study's data lie."""
 
 
 @click.command(
@@ -41,7 +48,8 @@ METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "l
               "validation for its best number of epochs.")  # fmt: skip
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True,
               help="Of the patients, for the nested estimate.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Of the folds, of the genetic method and of --per-disease.")  # fmt: skip
 @click.option("--per-disease", is_flag=True, help="Train a model for each disease instead, within "
               "the best trial's image-steps, and hold them against it.")  # fmt: skip
 @click.option("--backbone", type=click.Choice(("own", "shared")), default="own", show_default=True,
@@ -49,15 +57,18 @@ METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "l
               "for it, or heads on the best trial's network, frozen.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @cli_options.moved_options
+@click.pass_context
 def ensemble(
-    source: Path, out: Path | None, per_disease: bool, backbone: str, as_json: bool, **given: Any
-) -> None:
+    ctx: click.Context, /, source: Path, out: Path | None, per_disease: bool, backbone: str,
+    as_json: bool, **given: Any,
+) -> None:  # fmt: skip
     """Put a study's models together, and say what that gains.
 
     Weights come from the trials' saved validation predictions: nothing is trained for them.
     The gain over the best single model is estimated on patients that had no part in choosing.
     A file (.npz) holds labels (n, 14), patient (n,) and the logits (n, 14) of each model.
     """
+    _check(ctx, source.is_file(), per_disease)
     if per_disease:
         _per_disease(source, out, backbone, as_json, given)
         return
@@ -73,6 +84,28 @@ def ensemble(
         else:
             found = step.to_dict()
             click.echo(json.dumps(found, indent=2) if as_json else describe_ensemble(found))
+
+
+def _check(ctx: click.Context, from_file: bool, per_disease: bool) -> None:
+    """Refuse options that would do nothing."""
+    from cxrsearch.errors import InputError
+
+    said = {
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
+    idle = [(COMBINING, "do nothing with --per-disease")] if per_disease else [
+        ({"--backbone"}, "goes with --per-disease")]  # fmt: skip
+    if from_file and not per_disease:
+        idle.append((MOVED, "go with a study, not with a file"))
+    problems = [
+        f"{', '.join(sorted(said & names))}: {why}; leave out what does nothing"
+        for names, why in idle
+        if said & names
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _per_disease(

@@ -12,6 +12,7 @@ from cxrsearch.ensemble_pool import KEPT, file_pool, study_pool
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.learn.model_folder import check_out
+from cxrsearch.outputs import WEIGHTS, check_file
 
 MOST = 10
 """Members of a study's ensemble at most, unless told otherwise: each costs a prediction."""
@@ -48,10 +49,12 @@ def ensemble_of(
         InputError: where something cannot be used.
     """
     from_file = source.is_file()
+    if not source.exists():
+        raise InputError(f"{source}: no such study folder or .npz file; see what is in results/")
     if from_file and (again or members != KEPT):
         raise InputError(f"{source}: --retrain and --members go with a study, not with a file")
-    if out is not None and not from_file:
-        check_out(out)
+    if out is not None:
+        check_file(out, "weights.json", WEIGHTS) if from_file else check_out(out)
     pool = file_pool(source) if from_file else study_pool(source, members)
     if most is None and not from_file:
         most = MOST

@@ -20,6 +20,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.submission import read_sample
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.learn.views import NONE
+from cxrsearch.outputs import TABLE, check_file
 from cxrsearch.parts import cache_root, load_data
 from cxrsearch.prepare import Prepared
 from cxrsearch.settings import PHANTOM, Settings
@@ -246,11 +247,13 @@ def predict_to_file(
         what the user should know: images that got no prediction, with the reason.
 
     Raises:
-        InputError: where the model, the sample or every image cannot be used.
+        InputError: where the model, the sample or every image cannot be used, or ``out`` cannot
+            be written.
     """
     if tidy and sample is not None:
         raise InputError("--tidy and --sample name two different formats; choose one")
     form = read_sample(sample, images) if sample is not None else None
+    check_file(out, "predictions.csv", form.start if form is not None else TABLE)
     wanted = form.files if form is not None else None
     found = predict_folder(load_predictor(model, tta=tta), images, on_progress, wanted)
     if form is not None:

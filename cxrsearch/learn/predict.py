@@ -223,17 +223,22 @@ def write_tidy(path: Path, predictions: Predictions) -> None:
     write_csv(path, ["image", "disease", "probability"], rows)
 
 
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as CSV, with its header."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table atomically.
 
     Raises:
         InputError: where it cannot be written.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
     try:
-        write_text(path, buffer.getvalue())
+        write_text(path, csv_text(header, rows))
     except OSError as error:
         raise InputError(f"--out {path}: cannot be written ({error.strerror})") from error

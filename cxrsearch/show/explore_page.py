@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import time
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from PIL import Image
 from cxrsearch.data.cautions import SERIOUS
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.people import UNKNOWN, Group, age_bands, groups_of
-from cxrsearch.errors import InputError
 from cxrsearch.exploration import Exploration
+from cxrsearch.outputs import PAGE, check_file
 
 from .diseases import readable
 from .explore_figures import (
@@ -43,11 +42,7 @@ def check_out(out: Path) -> None:
     Raises:
         InputError: where it cannot.
     """
-    if out.is_dir():
-        raise InputError(f"--out {out}: a folder; name an HTML file, such as {out / 'eda.html'}")
-    there = next(place for place in out.absolute().parents if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"--out {out}: {there} cannot be written to; name another place")
+    check_file(out, "eda.html", PAGE)
 
 
 def explore_page(found: Exploration, out: Path) -> Path:

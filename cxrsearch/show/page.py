@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from cxrsearch.outputs import PAGE, check_own
 from search.files import write_text
 
 HERE = Path(__file__).parent
@@ -96,6 +97,11 @@ def render(template: str, folder: Path = HERE, **values: Any) -> str:
 
 
 def write_page(path: Path, text: str) -> Path:
-    """Write ``text`` to ``path``, atomically; its folder is made where needed."""
+    """Write ``text`` to ``path``, atomically; its folder is made where needed.
+
+    Raises:
+        InputError: where ``path`` holds something that is no page, such as a label table.
+    """
+    check_own(path, PAGE)
     write_text(path, text)
     return path

@@ -125,6 +125,39 @@ def test_a_file_of_logits_becomes_weights(run: Run, tmp_path: Path) -> None:
     assert code == 2
 
 
+def test_a_file_that_cannot_be_used_is_refused_before_anything_is_estimated(
+    run: Run, tmp_path: Path
+) -> None:
+    labels = np.tile(np.array([0, 1], np.uint8), (60, 7))
+    half = tmp_path / "half.npz"
+    sound = {"labels": labels, "patient": np.arange(60), "a": np.ones((60, 14))}
+    for change, word in (
+        ({"a": np.full((60, 14), object())}, "Object arrays"),
+        ({"a": np.full((60, 14), 1e300)}, "'a' holds numbers"),
+        ({"a": np.full((60, 14), np.nan)}, "'a' holds numbers"),
+    ):
+        np.savez(half, **(sound | change))
+        code, out, err = run("ensemble", half)
+        assert (code, out, word in err) == (2, "", True)
+    half.write_bytes(b"hello")
+    code, _, err = run("ensemble", half)
+    assert (code, "np.savez" in err, "pickle" in err) == (2, True, False)
+    np.savez(half, **sound)
+    before = half.read_bytes()
+    for words, word in (
+        (("--out", tmp_path), "a folder"),
+        (("--out", half), "would be lost"),
+        (("--out", half / "x.json"), "cannot be written to"),
+        (("--data", "x", "--backbone", "own"), "--backbone: goes with --per-disease"),
+        (("--per-disease", "--folds", 3, "--out", tmp_path / "new"), "--folds: do nothing"),
+        (("--seed", -1), "--seed"),
+    ):
+        code, out, err = run("ensemble", half, *words)
+        assert (code, out, word in err) == (2, "", True)
+    assert half.read_bytes() == before
+    assert "no such study folder or .npz file" in run("ensemble", tmp_path / "gone.npz")[2]
+
+
 def test_a_broken_ensemble_is_named(study: Path, run: Run, tmp_path: Path) -> None:
     team = tmp_path / "team"
     assert run("ensemble", study, "--folds", 2, "--method", "single", "--out", team)[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble.scale import LIMIT, Array
+
+MOST = 1e30
+"""Logits beyond are damaged: float32 holds no more than 3e38."""
 
 
 class Saved(NamedTuple):
@@ -39,10 +43,15 @@ def read_predictions(path: Path | str) -> Saved:
     """
     path = Path(path)
     try:
+        if not zipfile.is_zipfile(path):  # np.load would take it for a pickle, and advise so
+            path.open("rb").close()
+            raise InputError(f"{path}: no .npz file; write one by np.savez")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
     except Exception as error:  # zip, zlib, header and pickle errors share no class
         raise InputError(f"{path}: cannot be read as .npz ({error})") from error
     labels = arrays.pop("labels", np.zeros(0))
@@ -59,8 +68,8 @@ def read_predictions(path: Path | str) -> Saved:
             problems.append(
                 f"{path}: {name!r} is {array.dtype} {array.shape}, not logits {labels.shape}"
             )
-        elif not np.isfinite(array).all():
-            problems.append(f"{path}: {name!r} holds numbers that are not finite")
+        elif not (np.abs(array) <= MOST).all():
+            problems.append(f"{path}: {name!r} holds numbers that are not finite, or no logits")
     if problems:
         raise InputError(problems)
     scores = np.stack([array.astype(np.float32) for array in arrays.values()])

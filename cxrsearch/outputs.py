@@ -1,0 +1,52 @@
+"""Files that a user names to write: whether they can be, before any minute is spent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cxrsearch.errors import InputError
+
+PAGE = b"<!doctype html"
+"""How our pages begin."""
+
+TABLE = b"image,"
+"""How our tables of predictions begin."""
+
+WEIGHTS = b"{"
+"""How our JSON files begin."""
+
+
+def check_file(out: Path, example: str, *own: bytes) -> None:
+    """Check that ``out`` can be written, and that nothing else would be lost by it.
+
+    Args:
+        out: the file.
+        example: a file name of the kind, for the message.
+        own: what a file of ours begins with; a file that begins otherwise is not written over.
+
+    Raises:
+        InputError: where ``out`` is a folder or somebody else's file, or cannot be written.
+    """
+    if out.is_dir():
+        raise InputError(f"--out {out}: a folder; name a file, such as {out / example}")
+    there = next(place for place in out.absolute().parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"--out {out}: {there} cannot be written to; name another place")
+    check_own(out, *own)
+
+
+def check_own(out: Path, *own: bytes) -> None:
+    """Refuse to write over a file that does not begin with one of ``own``.
+
+    Raises:
+        InputError: where ``out`` is such a file.
+    """
+    if not out.is_file():
+        return
+    with out.open("rb") as file:
+        start = file.read(max(map(len, own))).lower()
+    if start and not start.startswith(tuple(text.lower() for text in own)):
+        raise InputError(
+            f"--out {out}: holds something else, which would be lost; name another file"
+        )

@@ -74,7 +74,8 @@ def small(recipe: Recipe, n_classes: int) -> models.Parts:
     layers += [nn.BatchNorm2d(128), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten()]
     net = nn.Sequential(*layers)
     net.add_module("classifier", models.DropoutLinear(9 * 128, n_classes, recipe.dropout))
-    return models.Parts(net, [[layers[0]]], "0")
+    maps = len(layers) - 2  # before the pooling
+    return models.Parts(net, [[layers[0]]], "0", lambda net, grey: net[:maps](grey))
 
 
 def space_of(arm: str, side: int, epochs: int) -> dict[str, Any]:

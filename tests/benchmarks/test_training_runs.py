@@ -181,7 +181,8 @@ def test_fetching_is_compared(where: Setup) -> None:
 
 def test_the_gpus_space_is_valid_also_when_tiny(tmp_path: Path) -> None:
     for tiny in (False, True):
-        found = SearchSpace.load(gpu_search.space(tmp_path, tiny))
+        found = SearchSpace.load(gpu_search.space(tmp_path, 3, tiny))
+        assert found.fixed["epochs"] == 3
         assert found.fixed["input_size"] == (32 if tiny else 224)
 
 

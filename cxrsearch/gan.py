@@ -201,7 +201,11 @@ def _end(settings: GanSettings, out: Path, run: GanRun, judge: Judge) -> Generat
         "looks": sum(each["kid"] is not None for each in run.book["curve"]),
         "images": FINAL,
         **to_dict(verdict.distance),
-        "copies": verdict.copies.to_dict(),
+        "copies": {
+            **verdict.copies.to_dict(),
+            "among": len(judge.training),
+            "training_images": len(run.session.data.train),
+        },
         "notes": run.session.notes,
     }
     write_json(out / VERDICT, record)
@@ -258,6 +262,9 @@ def describe_verdict(record: dict[str, Any]) -> str:
     low, high = record["interval"]
     copies = record["copies"]
     word = "it copies training images" if copies["copies"] else "no sign of copying"
+    among, every = copies["among"], copies["training_images"]
+    if among < every:
+        word += f" (looked for among {among:,} of {every:,} training images, drawn at random)"
     return (
         f"best: epoch {record['epoch']}, of {record['looks']} looks; distance of "
         f"{record['images']} fresh images {record['kid']:.4f} ({low:.4f} to {high:.4f})\n"

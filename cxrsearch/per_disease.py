@@ -40,6 +40,7 @@ from cxrsearch.per_disease_view import Compared, head_text
 from cxrsearch.prepare import Prepared
 from cxrsearch.study_folder import load_study, trial_config
 from cxrsearch.winner import chosen_trial, meta_of
+from cxrsearch.working import claim
 from search.objective import Step
 from search.record import StudyRecord, read_study
 from search.seeds import derive
@@ -67,10 +68,14 @@ def per_disease(
         lines that say how far it is, and the comparison once it is known.
 
     Raises:
-        InputError: where study, data or ``out`` cannot be used.
+        InputError: where study, data or ``out`` cannot be used, or another was begun there.
     """
     check_out(out)
     job = _Job.of(study, out.parent / f".{out.name}.work", seed, **moved)
+    claim(job.cell.folder, {
+        "study": str(job.study.resolve()), "trials": job.record.counts()["complete"],
+        "joint": job.trial.number, "split": job.cell.data.split, "backbone": backbone, "seed": seed,
+    })  # fmt: skip
     if backbone == SHARED:
         scores, recipes, spent = yield from job.shared(out)
     else:
@@ -209,7 +214,8 @@ class _Job:
         left = [name for name in self.prepared.settings.diseases if name not in names]
         notes = [
             "validation chose epochs and recipes of both, so it flatters them, the single models "
-            "more; `cxrsearch evaluate` judges on the test part"
+            "more; `cxrsearch evaluate` judges on the test part",
+            "one training each: the interval is over patients, not over seeds",
         ]
         if left:
             notes.append(f"no single model, for want of positives: {', '.join(left)}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,8 @@ class Cell:
         else:
             yield from self._again(folder)
         self.advance(int(done["epochs"]))
-        self.spent += image_steps(exact, pool, self.recipe)
+        run = replace(exact, epochs=int(done["epochs"]))  # fewer where patience was over
+        self.spent += image_steps(run, pool, self.recipe)
         self.notes += [note for note in done["notes"] if note not in self.notes]
         if not keep:
             self.forget(name)

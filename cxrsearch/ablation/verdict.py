@@ -35,6 +35,9 @@ VERDICT = "verdict.json"
 FEWEST_SEEDS = 2
 """Seeds that an arm and the baseline must share to be told apart."""
 
+FEWEST_PATIENTS = 10
+"""Patients of the test part from which on a bootstrap over them says something."""
+
 
 def write_verdict(record: StudyRecord, plan: Plan, about: Mapping[str, Any]) -> dict[str, Any]:
     """Judge the study's cells on the test part, count the looks, and write ``verdict.json``.
@@ -132,7 +135,9 @@ def _arm(name: str, plan: Plan, found: _Cells, judged: Judged | None) -> dict[st
         "seconds": float(np.mean([_seconds(t) for t in complete])) if attrs else None,
         "validation": float(np.mean([t.values[0] for t in complete])) if attrs else None,
         "notes": sorted({note for a in attrs for note in a.get("notes", ())}),
-        "answer": "failed" if judged is None else answer(name, judged),
+        "answer": "failed"
+        if judged is None
+        else answer(name, judged, len(np.unique(found.patients))),
     }
     return entry if judged is None else entry | _figures(judged)
 
@@ -154,15 +159,16 @@ def _figures(judged: Judged) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def answer(name: str, judged: Judged) -> str:
+def answer(name: str, judged: Judged, patients: int = FEWEST_PATIENTS) -> str:
     """``helped`` or ``hurt`` where the interval for all arms together lies beside 0.
 
-    With one seed neither: how far trainings differ by luck is not known then.
+    With one seed neither: how far trainings differ by luck is not known then. Nor with very few
+    patients in the test part, which resampled look less different than people are.
     """
     low, high = judged.simultaneous
     if name == BASELINE:
         return "baseline"
-    if len(judged.repeats) < FEWEST_SEEDS:
+    if len(judged.repeats) < FEWEST_SEEDS or patients < FEWEST_PATIENTS:
         return "unclear"
     return "helped" if low > 0 else "hurt" if high < 0 else "unclear"
 

@@ -185,6 +185,9 @@ def verdict(view: GanView) -> str:
         return ""
     copies = view.judged["copies"]
     word = "That is copying." if copies["copies"] else "By chance it would be 1% or less."
+    among, every = copies.get("among"), copies.get("training_images")
+    if among and every and among < every:
+        word += f" Looked at were {among:,} of the {every:,} training images, drawn at random."
     return (
         f"{copies['suspects']:.1%} of {view.judged['images']} fresh images are nearer to a "
         "training image, in pixels and in features, than 99% of real images of other patients "

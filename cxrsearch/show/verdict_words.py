@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from .diseases import readable
 from .rows import Interval, mapping, number, pair, whole
 
+FEW = 10
+"""Positives of a disease in the test part below which its intervals are not to be trusted."""
+
 
 class Arm(NamedTuple):
     """One arm of a verdict. Values are None where none of its cells ended well.
@@ -119,12 +122,12 @@ def conclusion(verdict: Mapping[str, Any]) -> list[str]:
     if by["failed"]:
         names = ", ".join(a.title for a in by["failed"])
         lines.append(f"Not judged, as no training of theirs ended well: {names}.")
-    if (least := reach(arms)) is not None:
-        test = mapping(verdict.get("test"))
-        seeds = whole(verdict.get("seeds")) or 0
+    seeds = whole(verdict.get("seeds")) or 0
+    if seeds > 1 and (least := reach(arms)) is not None:
+        patients = whole(mapping(verdict.get("test")).get("patients")) or 0
         lines.append(
-            f"With these {whole(test.get('patients')) or 0:,} test patients and {seeds} "
-            f"seed{'s' * (seeds != 1)}, a difference below about ±{least:.3f} cannot be seen."
+            f"With these {patients:,} test patients and {seeds} seeds, a difference below about "
+            f"±{least:.3f} cannot be seen."
         )
     return lines
 
@@ -164,6 +167,14 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
         "only searched arms could choose others.",
         "The largest of many differences flatters: the best arm is selected among all.",
     ]
+    positives = mapping(mapping(verdict.get("test")).get("positives"))
+    few = [f"{readable(str(name))} ({count})" for name in verdict.get("diseases") or ()
+           if (count := whole(positives.get(name))) is not None and count < FEW]  # fmt: skip
+    if few:
+        found.append(
+            f"Fewer than {FEW} positives in the test part: {', '.join(few)}. A resample holds none "
+            "or the same few of them, so what these add to a mean is less sure than its interval."
+        )
     if missing := verdict.get("diseases_left_out"):
         names = ", ".join(readable(str(name)) for name in missing)
         found.append(f"Not in the mean, for want of positives in some part: {names}.")

@@ -160,6 +160,15 @@ def test_every_option_of_the_command_is_explained(run: Run) -> None:
     assert silent == []
 
 
+def test_copies_are_said_to_be_looked_for_among_some_where_there_are_more() -> None:
+    copies = {"suspects": 0.0, "copies": False, "among": 2000, "training_images": 90_000}
+    record = {"epoch": 1, "looks": 2, "images": 500, "kid": 0.1, "interval": [0.0, 0.2]}
+    said = app.describe_verdict({**record, "copies": copies})
+    assert "among 2,000 of 90,000 training images" in said
+    every = {**copies, "training_images": 2000}
+    assert "among" not in app.describe_verdict({**record, "copies": every})
+
+
 def test_stopping_by_hand_says_how_to_go_on(
     settings: GanSettings, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, search
 from cxrsearch.learn.arrays import load_arrays
 from cxrsearch.learn.ensemble_folder import load_predictor
@@ -57,6 +58,8 @@ def test_networks_for_each_disease_share_the_joint_models_compute(
     steps = per_disease(quick_study, out)
     assert next(steps).startswith("epoch 1")  # cut off after the first, and gone on with
     steps.close()
+    with pytest.raises(InputError, match="seed was 0, is 1"):
+        next(per_disease(quick_study, out, seed=1))
     code, text, _ = run("ensemble", quick_study, "--per-disease", "--out", out, "--json")
     found = json.loads(text)
     assert code == 0

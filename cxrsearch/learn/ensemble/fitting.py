@@ -116,7 +116,11 @@ def _singles(problem: Problem) -> Array:
 
 
 def _best(problem: Problem, patients: Array, most: int | None) -> str:
-    """The candidate with the best mean AUROC on held-out patients."""
+    """The candidate with the best mean AUROC on held-out patients.
+
+    The first, which fits nothing, where there are too few patients, or too few of them ill, to
+    hold some out.
+    """
 
     def scored(method: str) -> float:
         def fold(fitted: Array, held: Array) -> Array:
@@ -130,7 +134,10 @@ def _best(problem: Problem, patients: Array, most: int | None) -> str:
         ranks = held_out(fold, problem.truth, patients, INNER_FOLDS, problem.seed)
         return mean_auroc(auroc(problem.truth[:, problem.columns], ranks[:, problem.columns]))
 
-    return max(CANDIDATES, key=scored)
+    try:
+        return max(CANDIDATES, key=scored)
+    except ValueError:  # fewer patients than folds, or a fold takes all that are ill
+        return CANDIDATES[0]
 
 
 def check(scores: Array, labels: Array, patients: Array) -> tuple[Array, Array]:

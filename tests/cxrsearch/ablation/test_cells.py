@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,14 @@ def test_weights_go_when_they_are_no_longer_needed(make_cell: Make) -> None:
     assert (kept.folder / BEST).is_file()
     cell.forget("kept")
     assert not list(cell.folder.rglob("*.safetensors"))
+
+
+def test_epochs_that_patience_saved_are_not_spent(make_cell: Make) -> None:
+    cell = make_cell()
+    steps = cell.fit("model", replace(cell.recipe, patience=1, lr=1e-7), 300)
+    count = sum(1 for _ in steps)
+    assert count < 10
+    assert cell.spent == 30 * count
 
 
 def test_a_single_model_gives_its_own_disease_alone(make_cell: Make) -> None:

@@ -117,5 +117,6 @@ def test_one_seed_calls_no_arm_better(repeats: tuple[int, ...], said: str) -> No
     assert answer("crop", found) == said
     worse = replace(found, simultaneous=(-0.2, -0.1))
     assert answer("crop", worse) == ("hurt" if said == "helped" else said)
+    assert answer("crop", found, patients=1) == answer("crop", worse, patients=9) == "unclear"
     assert answer("crop", replace(found, simultaneous=(-0.1, 0.1))) == "unclear"
     assert answer("baseline", found) == "baseline"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,16 @@ def test_a_study_is_told_where_its_starting_weights_come_from(
     assert "none of a patient of this study's validation or test part" in same
     (other,) = origin_notes([path], "there")
     assert "another split" in other
+    later = tmp_path / "later"
+    shutil.copytree(tmp_path / "p", later)
+    record = json.loads((later / "pretraining.json").read_text())
+    (later / "pretraining.json").write_text(json.dumps(record | {"split": "there", "init": path}))
+    (begun,) = origin_notes([str(later / "weights.safetensors")], "there")
+    assert "another split (here" in begun
+    unknown = json.dumps(record | {"init": "gone.pt"})
+    (later / "pretraining.json").write_text(unknown)
+    (begun,) = origin_notes([str(later / "weights.safetensors")], "here")
+    assert "gone.pt, unknown" in begun
     (tmp_path / "p" / "pretraining.json").write_text("{}")
     with pytest.raises(InputError, match=r"not a pretraining\.json"):
         origin_notes([path], "here")

@@ -103,6 +103,17 @@ def test_the_limits_say_what_the_verdict_does_not() -> None:
     assert "ImageNet" not in few
 
 
+def test_one_seed_promises_no_difference_that_could_be_seen() -> None:
+    assert not any("cannot be seen" in line for line in conclusion(made(arm("a"), seeds=1)))
+
+
+def test_diseases_with_few_positives_in_the_test_part_are_named() -> None:
+    test = {"images": 200, "patients": 150, "positives": {"Mass": 40, "Hernia": 2}}
+    (said,) = [line for line in limits(made(arm("a"), test=test)) if "positives in the" in line]
+    assert "Hernia (2)" in said
+    assert "Mass" not in said
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0, "0.000"), (0.0004, "0.000"), (-0.0004, "0.000"), (-0.02, "−0.020")]
 )

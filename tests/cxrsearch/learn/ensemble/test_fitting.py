@@ -99,6 +99,18 @@ def test_auto_takes_what_does_best_on_held_out_patients(made) -> None:
     assert fit(alike, labels, np.arange(60), "auto").method in ("uniform", "greedy", "stacking")
 
 
+@pytest.mark.parametrize("people", [3, 60])
+def test_auto_fits_nothing_where_nobody_can_be_held_out(people: int) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(3, 60, 14)).astype(np.float32)
+    patients = np.arange(60) % people
+    labels = np.zeros((60, 14), np.uint8)
+    labels[patients == 0, 4] = 1  # one patient is ill
+    found = fit(scores, labels, patients, "auto")
+    assert found.method == "uniform"
+    assert np.isfinite(found.apply(scores)).all()
+
+
 def test_only_the_best_few_take_part_where_asked(made) -> None:
     ensemble = fit(*made, "stacking", most=2)
     assert len(ensemble.used) == 2

@@ -39,7 +39,7 @@ def test_predictions_do_not_take_the_place_of_anything_else(xrays: Path, tmp_pat
     sample = tmp_path / "sample.csv"
     sample.write_text('"Image Index",Mass\n00000001_000,0\n')
     for file in (xrays / "Data_Entry_2017.csv", xrays / "images"):
-        with pytest.raises(InputError, match="name (another|a) file"):
+        with pytest.raises(InputError, match=r"name (another|a) file"):
             check_file(file, "predictions.csv", TABLE)
     (tmp_path / "00000001_000.png").touch()
     start = read_sample(sample, tmp_path).start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ def check(settings: Settings, plan: Plan) -> None:
     if not problems:
         folder = Path(settings.weights_dir) if settings.weights_dir else None
         found = weights_problem(plan.init, plan.model, folder)
-        problems += [f"--{found}"] if found else []
+        problems += [f"--{'' if found.startswith('init') else 'init '}{found}"] if found else []
     if problems:
         raise InputError(problems)
 
@@ -139,8 +140,10 @@ def plan_problems(plan: Plan) -> list[str]:
             continue
         if "choices" in gene and value not in gene["choices"]:
             problems.append(f"{option}: one of {', '.join(gene['choices'])}")
-        for number in numbers:
-            if low is not None and number < low:
+        for number in dict.fromkeys(numbers):  # both sides of a square are one complaint
+            if isinstance(number, float) and not math.isfinite(number):
+                problems.append(f"{option}: is no number")
+            elif low is not None and number < low:
                 problems.append(f"{option}: must be at least {low}")
             elif high is not None and number > high:
                 problems.append(f"{option}: must be at most {high}")

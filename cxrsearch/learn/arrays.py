@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,21 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def check_zip(path: Path) -> None:
+    """Refuse a file that NumPy would take for a pickle, and advise to load unsafely.
+
+    Raises:
+        FileNotFoundError: where it is missing.
+        InputError: where it is no zip file, as an ``.npz`` is.
+    """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise InputError(
+                f"{path}: cannot be read: no .npz file, as np.savez writes, or cut off; restore "
+                "it from a copy"
+            )
+
+
 def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays ``keys`` of an ``.npz`` file.
 
@@ -30,10 +46,13 @@ def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         InputError: where the file is missing or damaged, or one of them is not in it.
     """
     try:
+        check_zip(path)
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; restore it from a copy of the study") from error
+    except InputError:
+        raise
     except Exception as error:  # zip, zlib, header and key errors share no class
         raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
 
@@ -58,7 +77,11 @@ def load_labels(path: Path) -> Labels:
     """
     arrays = load_arrays(path, ("names", "labels", "patients"))
     names, labels, patients = arrays["names"], arrays["labels"], arrays["patients"]
-    if labels.shape != (len(names), len(DISEASES)) or patients.shape != names.shape:
+    if (
+        names.ndim != 1
+        or labels.shape != (len(names), len(DISEASES))
+        or patients.shape != names.shape
+    ):
         raise InputError(
             f"{path}: {names.shape} names, labels of shape {labels.shape} and {patients.shape} "
             "patients do not fit together; restore the file from a copy of the study"

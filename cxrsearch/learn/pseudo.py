@@ -157,14 +157,19 @@ def load_pseudo(path: Path) -> Pseudo:
     """
     found = load_arrays(path, ("names", "scores", "calibration", "split", "folder"))
     scores, calibration = found["scores"], found["calibration"]
-    wanted = (len(found["names"]), len(DISEASES))
-    if scores.shape != wanted or calibration.shape != (4, len(DISEASES)):
+    wanted = (found["names"].size, len(DISEASES))
+    if (
+        found["names"].ndim != 1
+        or scores.shape != wanted
+        or calibration.shape != (4, len(DISEASES))
+    ):
         raise InputError(
             f"{path}: scores of shape {scores.shape} and a calibration of {calibration.shape} for "
             f"{wanted[0]} names do not fit together; make it again with `cxrsearch self-train`"
         )
-    if not np.isfinite(scores).all():
-        raise InputError(f"{path}: scores that are not finite; make it again")
+    numbers = scores.dtype.kind == calibration.dtype.kind == "f"
+    if not numbers or not np.isfinite(scores).all():
+        raise InputError(f"{path}: scores that are no finite numbers; make it again")
     return Pseudo(
         found["names"], scores, Calibration(*calibration), str(found["split"]), str(found["folder"])
     )

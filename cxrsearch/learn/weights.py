@@ -6,6 +6,7 @@ torch's ``weights_only`` reader.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -108,6 +109,11 @@ def _torch_load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
+    except pickle.UnpicklingError as error:  # torch's own words advise to load it unsafely
+        raise InputError(
+            f"{path}: cannot be read as weights: no file of torch.save, or one that holds more "
+            "than tensors; save model.state_dict() alone"
+        ) from error
     except Exception as error:
         raise InputError(f"{path}: cannot be read as weights ({_first_line(error)})") from error
 

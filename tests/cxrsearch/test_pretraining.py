@@ -97,6 +97,16 @@ def test_all_that_is_wrong_is_said_at_once_and_before_data_are_read(
     code, _, err = run("pretrain", "autoencoder", "--out", tmp_path / "p", "--init", "gone.pt")
     assert code == 2
     assert "no weights file gone.pt" in err
+    weights = tmp_path / "full" / "thesis.txt"
+    weights.write_bytes(b"not weights at all")
+    words = ("pretrain", "autoencoder", "--out", tmp_path / "p")
+    code, _, err = run(*words, "--init", weights)
+    assert (code, f"--init {weights}: cannot be read" in err, "weights_only" in err) == (
+        2, True, False,
+    )  # fmt: skip
+    code, _, err = run(*words, "--lr", "nan", "--weight-decay", "inf", "--input-size", 7)
+    assert (code, "--lr nan: is no number" in err, "--weight-decay inf" in err) == (2, True, True)
+    assert err.count("--input-size 7") == 1
 
 
 def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn.arrays import check_zip
 from cxrsearch.learn.ensemble.scale import LIMIT, Array
 
 MOST = 1e30
@@ -43,9 +43,7 @@ def read_predictions(path: Path | str) -> Saved:
     """
     path = Path(path)
     try:
-        if not zipfile.is_zipfile(path):  # np.load would take it for a pickle, and advise so
-            path.open("rb").close()
-            raise InputError(f"{path}: no .npz file; write one by np.savez")
+        check_zip(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
@@ -68,7 +66,7 @@ def read_predictions(path: Path | str) -> Saved:
             problems.append(
                 f"{path}: {name!r} is {array.dtype} {array.shape}, not logits {labels.shape}"
             )
-        elif not (np.abs(array) <= MOST).all():
+        elif not (np.abs(array.astype(np.float64)) <= MOST).all():
             problems.append(f"{path}: {name!r} holds numbers that are not finite, or no logits")
     if problems:
         raise InputError(problems)

@@ -162,3 +162,38 @@ def test_calibration_of_another_shape_is_refused(pseudo: Pseudo, tmp_path: Path)
     save_pseudo(tmp_path / "pseudo.npz", replace(pseudo, calibration=wrong))
     with pytest.raises(InputError, match="do not fit together"):
         load_pseudo(tmp_path / "pseudo.npz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": np.array("one")},
+        {"names": np.array([["a"], ["b"]])},
+        {"scores": np.full((2, 14), "x")},
+        {"scores": np.full((2, 14), np.nan)},
+        {"calibration": np.full((4, 14), "x")},
+        {"split": np.array([object()])},
+        None,
+    ],
+)
+def test_a_file_that_was_tampered_with_is_bad_input(
+    tmp_path: Path, change: dict[str, np.ndarray] | None
+) -> None:
+    path = tmp_path / "pseudo.npz"
+    sound = {
+        "names": np.array(["a", "b"]),
+        "scores": np.zeros((2, 14), np.float32),
+        "calibration": np.zeros((4, 14)),
+        "split": np.array("s"),
+        "folder": np.array(""),
+    }
+    np.savez(path, **sound)
+    assert load_pseudo(path).split == "s"
+    if change is None:
+        path.write_bytes(b"hello")
+    else:
+        np.savez(path, **(sound | change))
+    with pytest.raises(InputError) as caught:
+        load_pseudo(path)
+    assert str(path) in str(caught.value)
+    assert "pickle.load" not in str(caught.value)

@@ -27,7 +27,9 @@ COLOURS = {
     "held-out": "#2a9d7f",
 }
 FLOOR = 1e-4
-"""Share of the largest distance below which a logarithmic axis shows no difference."""
+"""Share of the largest distance of generated images below which the axis shows no difference."""
+ROOM = 10.0
+"""Times that distance up to which the axis goes: the cubic kernel puts noise far beyond it."""
 
 
 class Picture(NamedTuple):
@@ -216,15 +218,15 @@ def _distance(view: GanView) -> Panel:
         f"training images, between features of {features}. Bands and bars: 95% of the distances "
         "between random halves. Gaussian: draws from the training images' principal components. "
         "Held-out: real images of the validation part, the best that there is. The axis is "
-        "logarithmic; what is below it, or below 0, is drawn at its lower end.",
+        "logarithmic; what is beyond its ends is drawn at them.",
     )
 
 
 def distance_figure(view: GanView) -> go.Figure:
     """Distance by epoch, with a line for each baseline."""
     known = view.references.get("distances", {})
-    top = max([each["kid"] for each in (*view.looks, *known.values())])
-    low = max(FLOOR * top, 1e-12)
+    top = max(max(look["kid"] for look in view.looks), 1e-8)
+    low, high = FLOOR * top, ROOM * top
     fig = figure(440)
     epochs = [look["epoch"] for look in view.looks]
     bounds = [[max(low, look["interval"][i]) for look in view.looks] for i in (0, 1)]
@@ -240,7 +242,8 @@ def distance_figure(view: GanView) -> go.Figure:
     )  # fmt: skip
     for name, each in known.items():
         fig.add_scatter(
-            x=[0, max(*epochs, 1)], y=[max(low, each["kid"])] * 2, name=text(name), mode="lines",
+            x=[0, max(*epochs, 1)], y=[min(high, max(low, each["kid"]))] * 2,
+            name=f"{text(name)} {each['kid']:.3g}", mode="lines",
             line={"color": COLOURS.get(name, QUIET), "width": 2, "dash": "dash"},
             text=[f"{text(name)}: {each['kid']:.4g}"] * 2,
             hovertemplate="%{text}<extra></extra>",

@@ -72,7 +72,10 @@ def test_the_page_shows_what_was_found_and_nothing_of_it_is_markup(tmp_path: Pat
 def test_distances_stand_beside_those_of_baselines(tmp_path: Path) -> None:
     figure = distance_figure(read_gan(write(tmp_path)))
     lines = {trace.name: trace for trace in figure.data if trace.name}
-    assert list(lines) == ["generated", "noise", "mean image", "gaussian", "held-out"]
+    names = ["generated", "noise 9", "mean image 0.9", "gaussian 0.1", "held-out 0.001"]
+    assert list(lines) == names
+    assert lines["noise 9"].y == (5.0, 5.0)  # far off: at the upper end, so that the rest is seen
+    assert lines["gaussian 0.1"].y == (0.1, 0.1)
     assert list(lines["generated"].x) == [0, 2, 3]
     assert lines["generated"].y[:2] == (0.5, 0.2)
     assert lines["generated"].y[2] > 0  # below 0 has no place on a logarithmic axis

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import time
 from pathlib import Path
 
 import numpy as np
-from markupsafe import Markup
-from PIL import Image
 
 from cxrsearch.data.cautions import SERIOUS
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.people import UNKNOWN, Group, age_bands, groups_of
 from cxrsearch.exploration import Exploration
 from cxrsearch.outputs import PAGE, check_file
+from cxrsearch.show.picture import data_uri
 
 from .diseases import readable
 from .explore_figures import (
@@ -67,13 +64,6 @@ def explore_html(found: Exploration, now: float) -> str:
         written=moment(now),
         citation=CITATIONS[0],
     )
-
-
-def data_uri(pixels: np.ndarray) -> Markup:
-    """``(h, w)`` uint8 as a PNG inside the page."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return Markup(f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}")
 
 
 def facts(found: Exploration) -> list[Fact]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+
+from cxrsearch.show.picture import data_uri
 
 from .page import render
 
@@ -22,9 +21,7 @@ class Tile(NamedTuple):
     @property
     def source(self) -> str:
         """The picture as the text of an ``img`` element's ``src``."""
-        buffer = io.BytesIO()
-        Image.fromarray(self.picture).save(buffer, "PNG")
-        return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return data_uri(self.picture)
 
 
 class Shown(NamedTuple):

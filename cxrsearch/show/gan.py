@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 import time
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from cxrsearch.errors import InputError
+from cxrsearch.show.picture import png_uri
 
 from .notes import Fact, moment
 from .page import Panel, Section, render, write_page
@@ -166,7 +166,7 @@ def samples(view: GanView) -> list[Picture]:
 def _picture(path: Path, title: str, most: int) -> Picture:
     data = path.read_bytes()
     (width,) = struct.unpack_from(">I", data, 16)  # of the PNG's header
-    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    uri = png_uri(data)
     return Picture(uri, title, min(most, width))
 
 

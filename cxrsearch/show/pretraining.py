@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image
 
 from cxrsearch.learn.arrays import load_arrays
 from cxrsearch.learn.pretrain_record import SAMPLES, read_record
+from cxrsearch.show.picture import data_uri
 
 from .clock import duration
 from .notes import moment
@@ -150,10 +148,3 @@ def tiled(rows: list[list[np.ndarray]]) -> np.ndarray:
                 picture, np.ones((scale, scale), np.uint8)
             )
     return out
-
-
-def data_uri(picture: np.ndarray) -> str:
-    """A grey picture as a PNG inside an address, so that the page needs no other file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

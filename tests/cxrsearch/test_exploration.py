@@ -270,7 +270,7 @@ def test_the_command_writes_the_page_and_says_what_to_look_at(
     assert "seed 3" in out.read_text()
     assert list((tmp_path / "cache").iterdir())
     code, _, err = run("eda", folder, "--out", tmp_path)
-    assert (code, "name an HTML file" in err) == (2, True)
+    assert (code, "name a file, such as" in err) == (2, True)
     code, _, err = run("eda", folder, "--out", folder / TABLE / "page.html")
     assert (code, "cannot be written to" in err) == (2, True)
     code, _, err = run("eda", tmp_path / "gone", "--out", out)

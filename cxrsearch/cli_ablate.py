@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch import cli_options
-from cxrsearch.cli_options import FOLDER, example
+from cxrsearch.cli_options import FOLDER, WEIGHTS, example
 from cxrsearch.errors import quoted
 
 DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
@@ -36,8 +36,7 @@ _DESIGN = [
                  "report where there is a GPU and real data."),
     click.option("--seed", type=int, default=0, show_default=True,
                  help="Of the split, which stays, and of the repeats."),
-    click.option("--weights-dir", metavar="DIR",
-                 help="Folder with pretrained weights under torchvision's file names."),
+    WEIGHTS,
     click.option("--time-budget", metavar="TIME",
                  help="Stop after so long; the same command goes on."),
     click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "

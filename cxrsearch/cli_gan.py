@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.cli_options import FOLDER, data_options, example, options
-from cxrsearch.settings import PRECISIONS
+from cxrsearch.cli_options import DEVICE, FOLDER, data_options, example, options
 
 _GAN = [
     click.option("--out", type=FOLDER, required=True,
@@ -32,9 +31,7 @@ _GAN = [
                  "one; default: a small DenseNet121, trained first on the labelled training part."),
     click.option("--seed", type=int, default=0, show_default=True,
                  help="Seed of everything, the split's too."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
+    *DEVICE,
 ]  # fmt: skip
 
 

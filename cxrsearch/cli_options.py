@@ -69,10 +69,10 @@ _FRAME = [
 SEED = click.option("--seed", type=int, default=0, show_default=True,
                      help="Seed of everything.")  # fmt: skip
 
-_WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrained weights under "
+WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrained weights under "
                         "torchvision's file names.")  # fmt: skip
 
-_DEVICE = [
+DEVICE = [
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
                  help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
@@ -101,7 +101,7 @@ _SEARCH = [
     click.option("--halving", type=click.Choice(HALVINGS), default="promote", show_default=True,
                  help="Weak trials pause, and go on if they turn out to be among the best "
                  "(promote), or end (stop)."),
-    _WEIGHTS,
+    WEIGHTS,
     click.option("--keep-checkpoints", default="best:5", show_default=True,
                  metavar="best:N|all|none", help="Which trials keep their weights."),
     click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "
@@ -121,7 +121,7 @@ _RUN = [
                  "lets trials share one."),
     click.option("--concurrent", type=int, help="Trials at once at most. Default: as many as fit."),
     click.option("--address", metavar="HOST:PORT", help="An existing Ray cluster."),
-    *_DEVICE,
+    *DEVICE,
 ]  # fmt: skip
 
 _RESUME = [
@@ -196,7 +196,7 @@ def resume_options(command: Command) -> Command:
 
 def recipe_options(command: Command) -> Command:
     """Data, split and device of a recipe that is trained without a search."""
-    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [SEED, _WEIGHTS, _CORES], _DEVICE)(command)
+    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [SEED, WEIGHTS, _CORES], DEVICE)(command)
 
 
 def moved_options(command: Command) -> Command:

@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from cxrsearch.cli_gan import gan
-from cxrsearch.cli_options import FOLDER, data_options, example, options
+from cxrsearch.cli_options import DEVICE, FOLDER, WEIGHTS, data_options, example, options
 from cxrsearch.errors import quoted
-from cxrsearch.settings import PRECISIONS
 
 
 def _size(value: str) -> int | str:
@@ -42,13 +41,10 @@ _PLAN = [
                  help="Weight decay."),
     click.option("--frame", type=int, help="Side of the cached images; default: what --input-size "
                  "and --crop need."),
-    click.option("--weights-dir", metavar="DIR",
-                 help="Folder with ImageNet weights under torchvision's file names."),
+    WEIGHTS,
     click.option("--seed", type=int, default=0, show_default=True,
                  help="Seed of everything, the split's too: give the search the same."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
+    *DEVICE,
 ]  # fmt: skip
 
 _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "weight_decay")

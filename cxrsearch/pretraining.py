@@ -12,7 +12,7 @@ import numpy as np
 
 from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset, fingerprint
-from cxrsearch.data.joined import patients_of, unlabelled_side, with_unlabelled, without_patients
+from cxrsearch.data.joined import with_unlabelled, without_patients
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import leave_out_bad, open_shown
 from cxrsearch.errors import InputError
@@ -26,7 +26,7 @@ from cxrsearch.learn.recipe import gene_limits, size_of
 from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
-from cxrsearch.unlabelled import NOBODY_KNOWN, check_unlabelled
+from cxrsearch.unlabelled import check_unlabelled, unlabelled_notes
 from search.errors import SearchError
 from search.files import write_json
 
@@ -184,7 +184,7 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
         *dataset.notes,
         *bad,
         *splits.notes,
-        *_unlabelled_notes(kept, left_out, len(more), frame),
+        *unlabelled_notes(kept, left_out, len(more), frame),
     ]
     return Pool(replace(data, train=rows), splits, usable, len(more), frame, tuple(notes))
 
@@ -194,28 +194,6 @@ def _labelled(cache: Cache, count: int) -> Cache:
     names = cache.names[:count]
     bad = {name: cache.bad[name] for name in names if name in cache.bad}
     return replace(cache, names=names, images=cache.images[:count], ok=cache.ok[:count], bad=bad)
-
-
-def _unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> list[str]:
-    """What became of the unlabelled images."""
-    notes = []
-    if left_out:
-        notes.append(
-            f"{left_out} unlabelled images are left out: by their names they show patients of the "
-            "validation or test part"
-        )
-    if used < len(kept.unlabelled):
-        notes.append(f"{len(kept.unlabelled) - used} unlabelled images cannot be read")
-    if None in patients_of(kept):
-        notes.append(NOBODY_KNOWN)
-    side = unlabelled_side(kept)
-    if side is not None and side < min(frame, kept.source_side):
-        notes.append(
-            f"the unlabelled images are of {side} pixels a side, the labelled ones of "
-            f"{kept.source_side}: both are stretched to {frame}, where the unlabelled ones are "
-            "less sharp"
-        )
-    return notes
 
 
 def about_data(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:

@@ -66,30 +66,46 @@ def find_unlabelled(
     if not found.unlabelled:
         raise InputError(f"{dataset.label}: {NONE_THERE}")
     usable, count = without_patients(found, (*splits.val, *splits.test))
-    notes = []
-    if count:
-        notes.append(
-            f"{count} of {len(found.unlabelled)} unlabelled images are left out: by their names "
-            "they show patients of the validation or test part"
-        )
     if not usable.unlabelled:
-        raise InputError([f"{dataset.label}: not one unlabelled image can be used", *notes])
+        raise InputError(
+            f"{dataset.label}: not one of its {count} unlabelled images can be used: by their "
+            "names all show patients of the validation or test part"
+        )
     cache = open_both(usable, frame, root)
     names = tuple(name for name in usable.unlabelled if name not in cache.bad)
     if not names:
         raise InputError(f"{dataset.label}: not one of its unlabelled images could be read")
-    if len(names) < len(usable.unlabelled):
-        notes.append(f"{len(usable.unlabelled) - len(names)} unlabelled images cannot be read")
-    if None in patients_of(usable):
+    notes = unlabelled_notes(usable, count, len(names), frame)
+    return Unlabelled(names, cache, unlabelled_side(usable), tuple(notes))
+
+
+def unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> list[str]:
+    """What became of the unlabelled images, for people.
+
+    Args:
+        kept: the data without those of validation and test patients.
+        left_out: how many these were.
+        used: how many of the others can be read.
+        frame: side in pixels that all are stretched to.
+    """
+    notes = []
+    if left_out:
+        notes.append(
+            f"{left_out} unlabelled images are left out: by their names they show patients of the "
+            "validation or test part"
+        )
+    if used < len(kept.unlabelled):
+        notes.append(f"{len(kept.unlabelled) - used} unlabelled images cannot be read")
+    if None in patients_of(kept):
         notes.append(NOBODY_KNOWN)
-    side = unlabelled_side(usable)
-    if side is not None and side < min(frame, dataset.source_side):
+    side = unlabelled_side(kept)
+    if side is not None and side < min(frame, kept.source_side):
         notes.append(
             f"the unlabelled images are of {side} pixels a side, the labelled ones of "
-            f"{dataset.source_side}: both are stretched to a frame of {frame}, where the "
-            "unlabelled ones are less sharp"
+            f"{kept.source_side}: both are stretched to {frame}, where the unlabelled ones are "
+            "less sharp"
         )
-    return Unlabelled(names, cache, side, tuple(notes))
+    return notes
 
 
 def check_unlabelled(dataset: Dataset, folder: Path | None, split: str) -> None:

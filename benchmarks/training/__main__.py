@@ -252,7 +252,7 @@ def together(where: Setup, size: Any, models: Any, counts: str, **given: Any) ->
 @click.option("--steps", default="large,compiled,small,together,crops,search", show_default=True)
 @click.option("--batch", default=256, show_default=True, help="Of the large step.")
 @click.option("--trials", type=click.IntRange(1), help="Of the search. [default: 20]")
-@click.option("--short", is_flag=True, help="Fewer images, windows and trials: some minutes.")
+@click.option("--short", is_flag=True, help="Fewer images, trials and epochs, shorter windows.")
 @click.option("--time-budget", help="Of the search, such as 20m.")
 @click.option("--tiny", is_flag=True, help="Every step in a minute or two, also on a CPU.")
 def gpu(where: Setup, steps: str, batch: int, trials: int | None, short: bool,

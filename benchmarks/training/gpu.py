@@ -62,7 +62,7 @@ class Scale:
 
 
 SHORT = Scale(images=2048, counts=(1, 4, 8), seconds=1.0, trials=8, epochs=8)
-"""Some four minutes on a large GPU."""
+"""Less of everything, where a GPU is lent by the minute."""
 TINY = Scale("32", 8, (4,), "32", "48x64", 4, 32, (1, 2), 0.1, 2, 1)
 """Every step in a minute or two on a CPU; its figures mean nothing."""
 

@@ -85,10 +85,9 @@ class Compiled:
     def _problem(self, images: Tensor, targets: Tensor) -> str | None:
         took: dict[Step, float] = {}
 
-        def timed(step: Step) -> Tensor:
+        def timed(step: Step) -> None:
             step(images, targets)
             took[step] = self._seconds(lambda: [step(images, targets) for _ in range(REPEATS)])
-            return step(images, targets)
 
         problem = difference(
             self._model,

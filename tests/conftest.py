@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """A Ray of two CPUs on this machine; `run_tune` uses it and leaves it running."""
+def one_ray() -> Iterator[None]:
+    """A Ray of two CPUs on this machine, for all tests."""
     ray = pytest.importorskip("ray")
     from search.tune.cluster import OBJECT_STORE_BYTES, loopback
     from search.tune.quiet import quiet
@@ -69,3 +70,20 @@ def ray_session() -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ray_session(one_ray: None) -> Iterator[None]:
+    """The session's Ray; `run_tune` uses it, leaves it running, and gives back all of its CPUs.
+
+    The next test's trials, or another user's on a shared cluster, would wait for them for ever.
+    """
+    yield
+    import ray
+
+    for _ in range(300):
+        if ray.available_resources().get("CPU") == 2.0:
+            return
+        time.sleep(0.1)
+    groups = [g for g in ray.util.placement_group_table().values() if g["state"] != "REMOVED"]
+    pytest.fail(f"a CPU is still taken 30 seconds after the run: {groups}")

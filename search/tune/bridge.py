@@ -144,11 +144,17 @@ class Bridge:
         self.driver.lost(trial.trial_id, last_lines(message) + (f"\n{words}" if words else ""))
 
     def kill_workers(self) -> None:
-        """End every worker that was ever started, at once. What it has saved is whole."""
+        """End every worker that was ever started, at once. What it has saved is whole.
+
+        What was reserved for them is given back: it would stay taken on a cluster that
+        goes on after this run.
+        """
         for actor, _ in self._workers.values():
             with suppress(Exception):
                 ray.kill(actor)
         self._workers.clear()
+        give_back(self._controller)
+        self._controller = None
 
 
 def read_message(trial: Trial) -> str:
@@ -177,6 +183,18 @@ def keep_workers(controller: Any, trial: Trial, number: int) -> None:
     cache: Any = getattr(getattr(controller, "_tune_controller", None), "_actor_cache", None)
     if hasattr(cache, "increase_max"):
         cache.increase_max(trial.placement_group_factory, by=number)
+
+
+def give_back(controller: Any) -> None:
+    """Remove the placement groups of a run that has ended, those of a `Halt` with it.
+
+    Tune does so itself after an `Exception`; after any other way out they stay until Python
+    happens to collect its controller, which an error's traceback can hold for long.
+    """
+    manager: Any = getattr(getattr(controller, "_tune_controller", None), "_actor_manager", None)
+    if hasattr(manager, "cleanup") and ray.is_initialized():
+        with suppress(Exception):
+            manager.cleanup()
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]

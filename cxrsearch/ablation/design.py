@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,9 @@ from search.errors import did_you_mean
 from search.space import SearchSpace
 
 MOST_SEEDS, MOST_TRIALS = 100, 1000
+
+FEWEST = 5
+"""Positive (and negative) images of a disease that make its AUROC worth a share of the mean."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +87,12 @@ class Ready:
         """
         rest = dict(kept)
         diseases, left_out = rest.pop("diseases", ()), rest.pop("left_out", {})
-        source = rest.pop("unlabelled_from", None)
+        source, names = rest.pop("unlabelled_from", None), rest.pop("unlabelled_names", None)
         plan = Plan.from_dict(rest)
         free = None
         if plan.unlabelled:
             free = unlabelled_of(prepared, None if source is None else Path(source))
-            if free is None or len(free.names) != plan.unlabelled:
-                raise InputError(
-                    f"{source or prepared.dataset.label}: {len(free.names) if free else 0} images "
-                    f"without a label, {plan.unlabelled} when the ablation began; restore them"
-                )
+            _check_same(free, plan.unlabelled, names, source or prepared.dataset.label)
         return cls(prepared, plan, tuple(diseases), left_out, free, source)
 
     def record(self) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class Ready:
             "diseases": list(self.diseases),
             "left_out": dict(self.left_out),
             "unlabelled_from": self.unlabelled_from,
+            "unlabelled_names": _digest(self.unlabelled.names) if self.unlabelled else None,
         }
 
     @property
@@ -164,6 +166,26 @@ def unlabelled_of(prepared: Prepared, folder: Path | None) -> Unlabelled | None:
     return find_unlabelled(data, prepared.splits, prepared.cache.frame, root, folder)
 
 
+def _digest(names: Sequence[str]) -> str:
+    """16 hex digits that stand for ``names`` in their order."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]
+
+
+def _check_same(free: Unlabelled | None, count: int, names: str | None, place: str) -> None:
+    """Refuse other unlabelled images than the ``count`` of digest ``names`` of the beginning."""
+    found = free.names if free else ()
+    if len(found) != count:
+        raise InputError(
+            f"{place}: {len(found)} images without a label, {count} when the ablation began; "
+            "restore them"
+        )
+    if names is not None and _digest(found) != names:
+        raise InputError(
+            f"{place}: the {count} images without a label have other names than when the ablation "
+            "began; restore them"
+        )
+
+
 def _with_arms(plan: Plan, asked: Sequence[str] | None) -> tuple[Plan, dict[str, str]]:
     """The plan with the arms that can be had, and why the others cannot.
 
@@ -180,23 +202,28 @@ def _with_arms(plan: Plan, asked: Sequence[str] | None) -> tuple[Plan, dict[str,
 def judged_diseases(
     counts: Mapping[str, Mapping[str, int]], asked: Sequence[str]
 ) -> tuple[str, ...]:
-    """The diseases of ``asked`` with positives to train on, to choose by and to judge by.
+    """The diseases of ``asked`` with positives to train on, and enough to choose and judge by.
 
     The mean of every arm is over these alone, on validation and on test, so that no arm is
-    judged by a disease that another could not choose by.
+    judged by a disease that another could not choose by, and none by a disease of which one
+    or two patients decide.
 
     Raises:
         InputError: where there is none.
     """
-    parts = ("train", "val", "val_seed", "test")
+    parts = {"train": 1, "val": FEWEST, "val_seed": FEWEST, "test": FEWEST}
     found = tuple(
         name
         for name in DISEASES
         if name in asked
-        and all(0 < counts[part].get(name, 0) < counts[part]["images"] for part in parts)
+        and all(
+            few <= counts[part].get(name, 0) <= counts[part]["images"] - few
+            for part, few in parts.items()
+        )
     )
     if not found:
         raise InputError(
-            "no disease has positives in the training, validation and test part; give more data"
+            f"no disease has {FEWEST} positive images in the validation and in the test part, and "
+            "one to train on; give more data, or larger --val-share and --test-share"
         )
     return found

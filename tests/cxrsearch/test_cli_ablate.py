@@ -13,6 +13,8 @@ import yaml
 from cxrsearch.ablation import describe, objective
 from cxrsearch.ablation.arms import ARMS, Arm
 from cxrsearch.ablation.cell import Answer, Cell
+from cxrsearch.ablation.design import judged_diseases
+from cxrsearch.data.phantom import phantom_dataset, write_phantom
 from cxrsearch.kinds import kind_of
 from cxrsearch.learn.recipe import Recipe
 
@@ -23,10 +25,19 @@ pytestmark = pytest.mark.usefixtures("tiny_model_throughout")
 
 
 @pytest.fixture(scope="module")
-def words(tiny_space: Path, xrays: Path) -> list[object]:
+def many_xrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many drawn X-rays as leave each part enough of some disease."""
+    folder = tmp_path_factory.mktemp("ablated") / "data"
+    write_phantom(folder, phantom_dataset(images=160, unlabelled=4, seed=3), side=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(tiny_space: Path, many_xrays: Path) -> list[object]:
     """The options of a small ablation."""
-    return ["--data", xrays, "--space", tiny_space, "--arms", "half", "--seeds", 2,
-            "--epochs", 2, "--runner", "serial", "--precision", "float32"]  # fmt: skip
+    return ["--data", many_xrays, "--space", tiny_space, "--arms", "half", "--seeds", 2,
+            "--epochs", 2, "--runner", "serial", "--precision", "float32",
+            "--test-share", 0.4, "--val-share", 0.6]  # fmt: skip
 
 
 @pytest.fixture
@@ -127,6 +138,36 @@ def test_bad_input_is_said_before_anything_runs(
     assert not study.exists()
 
 
+def test_other_unlabelled_images_are_refused_though_they_are_as_many(
+    words: list[object], many_xrays: Path, run: Run, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(many_xrays, data)
+    study, asked = tmp_path / "study", [data if word == many_xrays else word for word in words]
+    assert run("ablate", "--study", study, *asked)[0] == 0
+    table = next(data.glob("*.csv")).read_text()
+    free = next(file for file in sorted(data.rglob("*.png")) if file.name not in table)
+    free.rename(free.with_name("renamed.png"))
+    code, _, err = run("ablate", "--study", study)
+    assert code == 2
+    assert "4 images without a label have other names" in err
+
+
+@pytest.mark.parametrize(("positives", "judged"), [(4, ("Mass",)), (5, ("Mass", "Nodule"))])
+def test_a_disease_that_few_patients_would_decide_is_not_judged(
+    positives: int, judged: tuple[str, ...]
+) -> None:
+    counts = {part: {"images": 40, "Mass": 9, "Nodule": 9} for part in ("train", "val", "val_seed")}
+    counts["test"] = {"images": 40, "Mass": 9, "Nodule": positives}
+    assert judged_diseases(counts, ("Mass", "Nodule", "Hernia")) == judged
+
+
+def test_too_little_data_to_judge_by_is_said(xrays: Path, run: Run, tmp_path: Path) -> None:
+    code, _, err = run("ablate", "--study", tmp_path / "few", "--data", xrays)
+    assert code == 2
+    assert "no disease has 5 positive images" in err
+
+
 def test_a_search_is_not_taken_for_an_ablation(finished_study: Path, run: Run) -> None:
     code, _, err = run("ablate", "--study", finished_study)
     assert (code, "a search, not an ablation" in err) == (2, True)
@@ -174,7 +215,7 @@ def test_where_the_time_is_up_it_says_how_to_go_on(
     words: list[object], run: Run, tmp_path: Path
 ) -> None:
     study = tmp_path / "short"
-    code, out, err = run("ablate", "--study", study, *words, "--time-budget", "1s")
+    code, out, err = run("ablate", "--study", study, *words, "--epochs", 400, "--time-budget", "1s")
     assert code == 0, err
     assert f"`cxrsearch ablate --study {study}` goes on" in out
     assert not (study / "looks.json").exists()

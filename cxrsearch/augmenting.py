@@ -35,6 +35,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn import copies as made
 from cxrsearch.learn.augment import Parameters
 from cxrsearch.learn.recipe import Recipe, gene_limits
+from cxrsearch.settings import number_problems
 from cxrsearch.sheet import sample_sheet
 from cxrsearch.show.extremes import extremes_html
 from search.cores import detect_cpus
@@ -77,8 +78,7 @@ class Wanted:
         limits, problems = gene_limits(), []
         if not 1 <= self.copies <= MOST_COPIES:
             problems.append(f"--copies {self.copies}: must be from 1 to {MOST_COPIES:,}")
-        if not 0 <= self.seed < 2**31:
-            problems.append(f"--seed {self.seed}: must be from 0 to {2**31 - 1:,}")
+        problems += number_problems({"seed": self.seed})
         for gene, value in self.ranges.items():
             if problem := limit_problem(value, limits[gene]):
                 problems.append(f"--{gene.replace('_', '-')}: {problem}")

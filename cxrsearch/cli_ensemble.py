@@ -48,7 +48,7 @@ MOVED = {"--data", "--labels", "--cache"}
               "validation for its best number of epochs.")  # fmt: skip
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True,
               help="Of the patients, for the nested estimate.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
               help="Of the folds, of the genetic method and of --per-disease.")  # fmt: skip
 @click.option("--per-disease", is_flag=True, help="Train a model for each disease instead, within "
               "the best trial's image-steps, and hold them against it.")  # fmt: skip

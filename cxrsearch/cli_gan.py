@@ -15,7 +15,7 @@ _GAN = [
     click.option("--unlabelled", metavar="DIR",
                  help="Folder of images without labels; default: those in the data that the label "
                  "table does not name."),
-    click.option("--images", type=click.IntRange(0), default=0, show_default=True,
+    click.option("--images", type=click.IntRange(0, 1_000_000), default=0, show_default=True,
                  help="Images to write into OUT/generated at the end; more with the same command "
                  "later on."),
     click.option("--size", type=int, default=64, show_default=True,

@@ -16,17 +16,12 @@ from cxrsearch.data.people import People, read_people
 from cxrsearch.data.quality import ImageChecks, check_images
 from cxrsearch.data.read import read_dataset, read_test_list
 from cxrsearch.data.sheets import Images, Sheet, examples, flagged
-from cxrsearch.data.splits import (
-    Splits,
-    check_shares,
-    disease_counts,
-    judgeable,
-    make_splits,
-)
+from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
 from cxrsearch.data.tables import read_table
 from cxrsearch.data.thumbnails import SIDE, thumbnails
 from cxrsearch.decoding import DecodingView, leave_out_bad, open_shown
 from cxrsearch.errors import InputError
+from cxrsearch.settings import number_problems
 
 FRAME = 224
 """Side of the cache at most, where none is asked for."""
@@ -108,14 +103,17 @@ def explore(
         cache: folder of all caches.
 
     Raises:
-        InputError: where source, table, list or shares cannot be used. What only a search would
+        InputError: where source, table, list or numbers cannot be used. What only a search would
             refuse, such as too few patients, becomes a caution.
     """
-    problems = check_shares(test_share, val_share, val_seed)
+    problems = number_problems(
+        {
+            "test_share": test_share, "val_share": val_share, "val_seed": val_seed, "seed": seed,
+            "frame": frame,
+        }
+    )  # fmt: skip
     if source.is_file() and labels is not None:
         problems.append(f"{source} is a label table already: leave out --labels {labels}")
-    if frame is not None and frame < SIDE:
-        problems.append(f"--frame {frame}: at least {SIDE} is needed to tell images apart")
     if problems:
         raise InputError(problems)
     listed = None if test_list is None else read_test_list(test_list)

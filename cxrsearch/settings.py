@@ -176,7 +176,8 @@ class Settings:
 
     def check(self) -> None:
         """Raise one `InputError` that names everything that cannot work."""
-        problems = [*_number_problems(self), *_choice_problems(self), *_objective_problems(self)]
+        numbers = number_problems({name: getattr(self, name) for name in LIMITS})
+        problems = [*numbers, *_choice_problems(self), *_objective_problems(self)]
         if self.labels and self.data == PHANTOM:
             problems.append(f"--labels {self.labels}: name the folder of its images with --data")
         if self.target_trials is None and self.time_budget is None:
@@ -200,25 +201,29 @@ def _names_of(kind: str) -> list[str]:
     return [*names, "int"] if "float" in names else names
 
 
-def _number_problems(settings: Settings) -> list[str]:
-    limits: dict[str, tuple[float, float]] = {
-        "test_share": (0.01, 0.9),
-        "val_share": (0.01, 0.9),
-        "val_seed": (1, float("inf")),
-        "phantom_images": (50, 50_000),
-        "phantom_difficulty": (0.0, 1.0),
-        "population": (2, 10_000),
-        "trials": (1, 1_000_000),
-        "generations": (1, 1_000_000),
-        "cpus_per_trial": (0.01, 4096),
-        "gpus_per_trial": (0.0, 64),
-        "concurrent": (1, 100_000),
-        "frame": (32, 2048),
-        "seed": (0, 2**31 - 1),
-    }
+LIMITS: dict[str, tuple[float, float]] = {
+    "test_share": (0.01, 0.9),
+    "val_share": (0.01, 0.9),
+    "val_seed": (1, float("inf")),
+    "phantom_images": (50, 50_000),
+    "phantom_difficulty": (0.0, 1.0),
+    "population": (2, 10_000),
+    "trials": (1, 1_000_000),
+    "generations": (1, 1_000_000),
+    "cpus_per_trial": (0.01, 4096),
+    "gpus_per_trial": (0.0, 64),
+    "concurrent": (1, 100_000),
+    "frame": (32, 2048),
+    "seed": (0, 2**31 - 1),
+}
+"""The smallest and the largest value of settings that are numbers, in every command."""
+
+
+def number_problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with ``values`` by name, as far as `LIMITS` knows them; None passes."""
     problems = []
-    for name, (low, high) in limits.items():
-        value = getattr(settings, name)
+    for name, (low, high) in LIMITS.items():
+        value = values.get(name)
         if value == AUTO and name in ("cpus_per_trial", "gpus_per_trial"):
             continue
         if isinstance(value, str):

@@ -156,7 +156,7 @@ def make_splits(
     return splits
 
 
-def check_shares(test_share: float, val_share: float, val_seed: int | None) -> list[str]:
+def _check_shares(test_share: float, val_share: float, val_seed: int | None) -> list[str]:
     """What is wrong with these arguments of `make_splits`, whatever the data."""
     problems = []
     if not 0 <= test_share < 1:
@@ -220,7 +220,7 @@ def _check(
         problems.append(f"{len(names)} names, {len(labels)} labels, {len(patients)} patients")
     if len(set(names)) != len(names):
         problems.append("an image name occurs twice; names tell the images apart")
-    problems += check_shares(test_share, val_share, val_seed)
+    problems += _check_shares(test_share, val_share, val_seed)
     if problems:
         raise InputError(problems)
     count = len(set(map(str, patients)))

@@ -151,6 +151,7 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_estimated(
         (("--data", "x", "--backbone", "own"), "--backbone: goes with --per-disease"),
         (("--per-disease", "--folds", 3, "--out", tmp_path / "new"), "--folds: do nothing"),
         (("--seed", -1), "--seed"),
+        (("--seed", 2**31), "--seed"),
     ):
         code, out, err = run("ensemble", half, *words)
         assert (code, out, word in err) == (2, "", True)

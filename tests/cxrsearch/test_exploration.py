@@ -223,10 +223,10 @@ def test_too_few_patients_for_a_search_are_a_caution_and_no_error(
 
 def test_wrong_options_are_named_all_at_once(xrays: Path) -> None:
     with pytest.raises(InputError) as error:
-        explore(xrays / TABLE, labels=xrays / TABLE, test_share=7, frame=8)
+        explore(xrays / TABLE, labels=xrays / TABLE, test_share=7, frame=8, seed=-5)
     said = "\n".join(error.value.problems)
-    assert len(error.value.problems) == 3
-    for part in ("test share 7", "--labels", "--frame 8"):
+    assert len(error.value.problems) == 4
+    for part in ("--test-share 7", "--labels", "--frame 8", "--seed -5"):
         assert part in said
 
 

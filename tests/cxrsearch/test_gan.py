@@ -214,6 +214,14 @@ def test_what_cannot_work_is_refused_before_a_folder_is_made(
     assert not (tmp_path / "gan").exists()
 
 
+@pytest.mark.parametrize("images", [-1, 10**12])
+def test_more_images_than_anyone_wants_are_refused_before_any_training(
+    run: Run, tmp_path: Path, images: int
+) -> None:
+    code, _, err = run("pretrain", "gan", "--out", tmp_path / "gan", "--images", images)
+    assert (code, "--images" in err, (tmp_path / "gan").exists()) == (2, True, False)
+
+
 def test_a_folder_of_something_else_is_left_alone(settings: GanSettings, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(InputError, match="not empty, and holds no GAN"):

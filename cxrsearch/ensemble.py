@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from cxrsearch.ensemble_members import write_ensemble
 from cxrsearch.ensemble_pool import KEPT, file_pool, study_pool
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.ensemble.nested import FOLDS
+from cxrsearch.learn.ensemble.weights import FORMAT
 from cxrsearch.learn.model_folder import check_out
-from cxrsearch.outputs import WEIGHTS, check_file
+from cxrsearch.outputs import check_file
+
+SAVED = re.compile(rf'\{{\s*"format": "{FORMAT}"'.encode())
+"""How a file of weights begins."""
 
 MOST = 10
 """Members of a study's ensemble at most, unless told otherwise: each costs a prediction."""
@@ -54,7 +59,7 @@ def ensemble_of(
     if from_file and (again or members != KEPT):
         raise InputError(f"{source}: --retrain and --members go with a study, not with a file")
     if out is not None:
-        check_file(out, "weights.json", WEIGHTS) if from_file else check_out(out)
+        check_file(out, "weights.json", SAVED) if from_file else check_out(out)
     pool = file_pool(source) if from_file else study_pool(source, members)
     if most is None and not from_file:
         most = MOST

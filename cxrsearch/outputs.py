@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from cxrsearch.errors import InputError
 
-PAGE = b"<!doctype html"
+PAGE = re.compile(rb"<!doctype html", re.IGNORECASE)
 """How our pages begin."""
 
-TABLE = b"image,"
-"""How our tables of predictions begin."""
-
-WEIGHTS = b"{"
-"""How our JSON files begin."""
+LOOKED_AT = 1 << 16
+"""Bytes at the beginning of a file that it is known by."""
 
 
-def check_file(out: Path, example: str, *own: bytes) -> None:
+def check_file(out: Path, example: str, *own: re.Pattern[bytes]) -> None:
     """Check that ``out`` can be written, and that nothing else would be lost by it.
 
     Args:
         out: the file.
         example: a file name of the kind, for the message.
-        own: what a file of ours begins with; a file that begins otherwise is not written over.
+        own: what a file of ours begins with; one that begins otherwise is not written over.
 
     Raises:
         InputError: where ``out`` is a folder or somebody else's file, or cannot be written.
@@ -36,7 +34,7 @@ def check_file(out: Path, example: str, *own: bytes) -> None:
     check_own(out, *own)
 
 
-def check_own(out: Path, *own: bytes) -> None:
+def check_own(out: Path, *own: re.Pattern[bytes]) -> None:
     """Refuse to write over a file that does not begin with one of ``own``.
 
     Raises:
@@ -45,8 +43,8 @@ def check_own(out: Path, *own: bytes) -> None:
     if not out.is_file():
         return
     with out.open("rb") as file:
-        start = file.read(max(map(len, own))).lower()
-    if start and not start.startswith(tuple(text.lower() for text in own)):
+        start = file.read(LOOKED_AT)
+    if start and not any(pattern.match(start) for pattern in own):
         raise InputError(
             f"--out {out}: holds something else, which would be lost; name another file"
         )

@@ -15,12 +15,18 @@ from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import train_final
 from cxrsearch.learn.model_folder import CARD, ModelMeta, check_out
-from cxrsearch.learn.predict import predict_folder, write_competition, write_tidy
+from cxrsearch.learn.predict import (
+    COLUMNS,
+    predict_folder,
+    table_start,
+    write_competition,
+    write_tidy,
+)
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.submission import read_sample
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.learn.views import NONE
-from cxrsearch.outputs import TABLE, check_file
+from cxrsearch.outputs import check_file
 from cxrsearch.parts import cache_root, load_data
 from cxrsearch.prepare import Prepared
 from cxrsearch.settings import PHANTOM, Settings
@@ -253,7 +259,8 @@ def predict_to_file(
     if tidy and sample is not None:
         raise InputError("--tidy and --sample name two different formats; choose one")
     form = read_sample(sample, images) if sample is not None else None
-    check_file(out, "predictions.csv", form.start if form is not None else TABLE)
+    own = COLUMNS if form is None else (form.header,)
+    check_file(out, "predictions.csv", *map(table_start, own))
     wanted = form.files if form is not None else None
     found = predict_folder(load_predictor(model, tta=tta), images, on_progress, wanted)
     if form is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,9 @@ SMALLEST = 32
 
 COLOURED, COLOUR_SHARE = 32, 0.1
 """An image is coloured where channels differ by more levels than this, in more of its area."""
+
+COLUMNS = (("image", *DISEASES), ("image", "disease", "probability"))
+"""Of the tables of predictions: a row an image, or a row an image and disease."""
 
 READ_AT_ONCE = 64
 """Images decoded before the network sees them."""
@@ -210,7 +214,7 @@ def write_competition(path: Path, predictions: Predictions) -> None:
         [name, *(f"{value:.6f}" for value in scores)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
     )
-    write_csv(path, ["image", *DISEASES], rows)
+    write_csv(path, COLUMNS[0], rows)
 
 
 def write_tidy(path: Path, predictions: Predictions) -> None:
@@ -220,7 +224,15 @@ def write_tidy(path: Path, predictions: Predictions) -> None:
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
         for disease, value in zip(DISEASES, scores, strict=True)
     )
-    write_csv(path, ["image", "disease", "probability"], rows)
+    write_csv(path, COLUMNS[1], rows)
+
+
+def table_start(header: Sequence[str]) -> re.Pattern[bytes]:
+    """How a table of predictions with this header begins, up to a probability in its first row.
+
+    So a table of labels is told from it, which may have the same columns.
+    """
+    return re.compile(re.escape(csv_text(header, []).encode()) + rb"(?:[^\n]*,)?[01]\.\d{6}\b")
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from cxrsearch.data.columns import IMAGE_COLUMNS, plain
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.predict import Predictions, csv_text, image_files, image_names, write_csv
+from cxrsearch.learn.predict import Predictions, image_files, image_names, write_csv
 from search.errors import did_you_mean
 
 SHOWN = 10
@@ -37,11 +37,6 @@ class Sample:
     diseases: dict[int, int]
     ids: tuple[str, ...]
     files: tuple[str, ...]
-
-    @property
-    def start(self) -> bytes:
-        """How a submission of this form begins: its header."""
-        return csv_text(self.header, []).encode()
 
     def write(self, out: Path, predictions: Predictions) -> None:
         """Write the submission.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cxrsearch.outputs import check_file
 from search.files import write_text
 
 from .rows import Row
@@ -23,6 +25,10 @@ HEAD = (
 )  # fmt: skip
 
 
+OURS = re.compile(",".join(HEAD[:4]).encode())
+"""How such a table begins."""
+
+
 def export_csv(folder: Path, out: Path) -> Path:
     """Write the trials of the study in ``folder`` to the CSV file ``out``, atomically.
 
@@ -34,7 +40,9 @@ def export_csv(folder: Path, out: Path) -> Path:
 
     Raises:
         search.errors.StudyError: where there is no study in ``folder``.
+        InputError: where ``out`` cannot be written, or holds something that is no such table.
     """
+    check_file(out, "trials.csv", OURS)
     write_text(out, csv_text(read_view(folder, curves=False).rows))
     return out
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from cxrsearch.outputs import PAGE, check_own
+from cxrsearch.outputs import PAGE, check_file
 from search.files import write_text
 
 HERE = Path(__file__).parent
@@ -100,8 +100,8 @@ def write_page(path: Path, text: str) -> Path:
     """Write ``text`` to ``path``, atomically; its folder is made where needed.
 
     Raises:
-        InputError: where ``path`` holds something that is no page, such as a label table.
+        InputError: where ``path`` cannot be written, or holds what is no page, such as labels.
     """
-    check_own(path, PAGE)
+    check_file(path, "page.html", PAGE)
     write_text(path, text)
     return path

@@ -14,14 +14,13 @@ Data_Entry_2017.csv  the label table: written last, so its presence means comple
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from cxrsearch.copying import Copying, Task
 from cxrsearch.copying_settings import SETTINGS, check_folder, copy_settings
@@ -38,6 +37,7 @@ from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.settings import number_problems
 from cxrsearch.sheet import sample_sheet
 from cxrsearch.show.extremes import extremes_html
+from cxrsearch.working import alone
 from search.cores import detect_cpus
 from search.files import write_json, write_text
 from search.space_values import limit_problem
@@ -133,7 +133,8 @@ def augment(wanted: Wanted, view: DecodingView | None = None) -> Written:
     todo = [task for task in tasks if not copying.is_done(task)]
     view = view or DecodingView(doing="augmenting images", did="augmented {} images")
     _announce(copying, todo, wanted, view)
-    with _alone(wanted.out):
+    with alone(wanted.out):
+        check_folder(wanted.out, settings)  # again: another run may have begun since
         if todo:
             write_json(wanted.out / SETTINGS, settings)
             _tidy(wanted.out)
@@ -181,25 +182,6 @@ def _announce(copying: Copying, todo: list[Task], wanted: Wanted, view: Decoding
             "another disk"
         )
     view.say(estimate.text())
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep others from writing to ``out``, which is made where needed.
-
-    Raises:
-        InputError: where somebody is at it.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{out}: another run is writing there; wait for it") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _tidy(out: Path) -> None:

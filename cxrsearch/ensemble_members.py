@@ -22,6 +22,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.prepare import Prepared
 from cxrsearch.study_folder import load_study
 from cxrsearch.winner import meta_of, retrain
+from cxrsearch.working import alone, work_of
 
 
 def write_ensemble(
@@ -51,21 +52,23 @@ def write_ensemble(
             f"--members {KEPT}"
         )
     prepared = load_study(study, **moved)[1]
-    work = out.parent / f".{out.name}.work"
-    by_name = {str(t.number): t for t in combined.pool.trials}
-    folders = []
-    for name in combined.ensemble.members:
-        folder = work / name
-        folders.append(folder)
-        if again:
-            yield from _trained(study, prepared, by_name[name], folder, combined)
-        else:
-            _copied(study, prepared, by_name[name], folder, combined)
-    save_ensemble(
-        out, combined.ensemble, folders, _card(study, prepared, combined, again),
-        study / "splits.json",
-    )  # fmt: skip
-    shutil.rmtree(work, ignore_errors=True)
+    work = work_of(out)
+    with alone(work):
+        check_out(out)  # again: another run may have ended while data were read
+        by_name = {str(t.number): t for t in combined.pool.trials}
+        folders = []
+        for name in combined.ensemble.members:
+            folder = work / name
+            folders.append(folder)
+            if again:
+                yield from _trained(study, prepared, by_name[name], folder, combined)
+            else:
+                _copied(study, prepared, by_name[name], folder, combined)
+        save_ensemble(
+            out, combined.ensemble, folders, _card(study, prepared, combined, again),
+            study / "splits.json",
+        )  # fmt: skip
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _trained(

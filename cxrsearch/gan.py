@@ -42,6 +42,7 @@ from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_run import JUDGED, GanRun, grid, load_generator, read_best
 from cxrsearch.learn.keep import CHECKPOINT
 from cxrsearch.pretraining import Pool, about_data, read_pool
+from cxrsearch.working import LOCK, alone
 from search.files import write_bytes, write_json
 from search.objective import TrialError
 
@@ -72,28 +73,31 @@ def pretrain_gan(settings: GanSettings, out: Path, images: int) -> Generator[str
     """
     settings = settings.with_absolute_paths()
     settings.check()
-    card = read_card(out, settings)
+    read_card(out, settings)  # before data are read
     given = load_features(Path(settings.features), settings.device) if settings.features else None
     unlabelled = Path(settings.unlabelled) if settings.unlabelled else None
     pool = read_pool(settings.of_data(), settings.plan(), unlabelled)
     record = about_data(pool, settings.of_data(), unlabelled)
-    if card is None:
-        _begin(out, settings, pool, record)
-    elif any(card["data"].get(name) != record[name] for name in ("trained_on", "split")):
-        raise InputError(
-            f"--out {out}: begun on other images or another split ({card['data'].get('split')}, "
-            f"now {record['split']}); give those, or name another folder"
+    with alone(out):
+        card = read_card(out, settings)
+        if card is None:
+            _begin(out, settings, pool, record)
+        elif any(card["data"].get(name) != record[name] for name in ("trained_on", "split")):
+            raise InputError(
+                f"--out {out}: begun on other images or another split "
+                f"({card['data'].get('split')}, now {record['split']}); give those, or name "
+                "another folder"
+            )
+        yield from (f"note: {note}" for note in pool.notes)
+        yield (
+            f"training on {len(pool.data.train):,} images of {settings.size} x {settings.size}, "
+            f"{pool.unlabelled:,} of them unlabelled"
         )
-    yield from (f"note: {note}" for note in pool.notes)
-    yield (
-        f"training on {len(pool.data.train):,} images of {settings.size} x {settings.size}, "
-        f"{pool.unlabelled:,} of them unlabelled"
-    )
-    try:
-        yield from _train(settings, pool.data, pool.unlabelled, out, given)
-    except TrialError as error:
-        raise InputError(f"training failed: {error}") from error
-    yield from _write_images(settings, out, images)
+        try:
+            yield from _train(settings, pool.data, pool.unlabelled, out, given)
+        except TrialError as error:
+            raise InputError(f"training failed: {error}") from error
+        yield from _write_images(settings, out, images)
 
 
 def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
@@ -109,7 +113,7 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
         there = next(p for p in (out, *out.absolute().parents) if p.exists())
         if not os.access(there, os.W_OK | os.X_OK):
             raise InputError(f"--out {out}: {there} cannot be written to; name another")
-        if out.is_dir() and any(file.name != "splits.json" for file in out.iterdir()):
+        if out.is_dir() and any(p.name not in ("splits.json", LOCK) for p in out.iterdir()):
             raise InputError(f"--out {out}: not empty, and holds no GAN; name another folder")
         return None
     try:

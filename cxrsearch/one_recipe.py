@@ -28,6 +28,7 @@ from cxrsearch.projection import COPIES_RUNNING, weight_bytes
 from cxrsearch.recipes import Named
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import AUTO, Settings
+from cxrsearch.working import alone, work_of
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
@@ -124,10 +125,19 @@ def train_recipe(ready: Ready) -> Generator[Epoch, None, Result]:
     Raises:
         InputError: where training cannot be done.
     """
+    out = ready.out
+    work = work_of(out)
+    with alone(work):
+        check_out(out)  # again: another run may have ended while data were read
+        result = yield from _trained(ready, work)
+        shutil.rmtree(work, ignore_errors=True)
+    return result
+
+
+def _trained(ready: Ready, work: Path) -> Generator[Epoch, None, Result]:
+    """Train in ``work``, and write the model folder."""
     named, settings, parts, out = ready
     labels = (np.array(parts.dataset.names), parts.dataset.labels, parts.dataset.patients)
-    work = out.parent / f".{out.name}.work"
-    work.mkdir(parents=True, exist_ok=True)
     steps = train(
         named.recipe,
         make_data(parts.cache, labels, parts.splits, settings.diseases),
@@ -144,7 +154,6 @@ def train_recipe(ready: Ready) -> Generator[Epoch, None, Result]:
         raise InputError(f"training failed: {error}") from error
     parts.splits.save(work / "splits.json")
     save_best(out, work / BEST, named.recipe, _meta(ready, result), work / "splits.json")
-    shutil.rmtree(work, ignore_errors=True)
     return result
 
 

@@ -40,7 +40,7 @@ from cxrsearch.per_disease_view import Compared, head_text
 from cxrsearch.prepare import Prepared
 from cxrsearch.study_folder import load_study, trial_config
 from cxrsearch.winner import chosen_trial, meta_of
-from cxrsearch.working import claim
+from cxrsearch.working import alone, claim, work_of
 from search.objective import Step
 from search.record import StudyRecord, read_study
 from search.seeds import derive
@@ -71,18 +71,21 @@ def per_disease(
         InputError: where study, data or ``out`` cannot be used, or another was begun there.
     """
     check_out(out)
-    job = _Job.of(study, out.parent / f".{out.name}.work", seed, **moved)
-    claim(job.cell.folder, {
-        "study": str(job.study.resolve()), "trials": job.record.counts()["complete"],
-        "joint": job.trial.number, "split": job.cell.data.split, "backbone": backbone, "seed": seed,
-    })  # fmt: skip
-    if backbone == SHARED:
-        scores, recipes, spent = yield from job.shared(out)
-    else:
-        scores, recipes, spent = yield from job.own(out)
-    yield job.compared(backbone, scores, recipes, spent)
-    yield f"models: {out}"
-    shutil.rmtree(job.cell.folder, ignore_errors=True)
+    job = _Job.of(study, work_of(out), seed, **moved)
+    with alone(job.cell.folder):
+        check_out(out)
+        claim(job.cell.folder, {
+            "study": str(job.study.resolve()), "trials": job.record.counts()["complete"],
+            "joint": job.trial.number, "split": job.cell.data.split, "backbone": backbone,
+            "seed": seed,
+        })  # fmt: skip
+        if backbone == SHARED:
+            scores, recipes, spent = yield from job.shared(out)
+        else:
+            scores, recipes, spent = yield from job.own(out)
+        yield job.compared(backbone, scores, recipes, spent)
+        yield f"models: {out}"
+        shutil.rmtree(job.cell.folder, ignore_errors=True)
 
 
 Found = tuple[Scores, dict[str, str], float]

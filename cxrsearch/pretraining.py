@@ -20,15 +20,15 @@ from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.models import weights_problem
-from cxrsearch.learn.pretrain_record import RECORD, SETTINGS, read_json, read_record
+from cxrsearch.learn.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.learn.pretrain_run import Plan, pretrain
 from cxrsearch.learn.recipe import gene_limits, size_of
 from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
 from cxrsearch.unlabelled import check_unlabelled, unlabelled_notes
+from cxrsearch.working import LOCK, alone, claim
 from search.errors import SearchError
-from search.files import write_json
 
 FEWEST = 16
 """Images of a batch at least, where the loss is about how they differ."""
@@ -88,25 +88,26 @@ def run(
     _check_folder(folder)
     pool = read_pool(settings, plan, unlabelled)
     about = about_data(pool, settings, unlabelled)
-    _claim(folder, {**asdict(plan), **about, "seed": settings.seed})
-    count = len(pool.data.train)
-    on_note(
-        f"images: {count - pool.unlabelled:,} of the training part, {pool.unlabelled:,} unlabelled"
-        f"; cached at {pool.frame} x {pool.frame}"
-    )
-    for note in pool.notes:
-        on_note(f"note: {note}")
-    if not (folder / RECORD).is_file():
-        yield from pretrain(
-            plan,
-            replace(pool.data, notes=pool.notes),
-            seed=settings.seed,
-            folder=folder,
-            about=about,
-            device=settings.device,
-            weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
-            precision=settings.precision,
+    with alone(folder):
+        claim(folder, {**asdict(plan), **about, "seed": settings.seed}, SETTINGS, PLACES)
+        count = len(pool.data.train)
+        on_note(
+            f"images: {count - pool.unlabelled:,} of the training part, {pool.unlabelled:,} "
+            f"unlabelled; cached at {pool.frame} x {pool.frame}"
         )
+        for note in pool.notes:
+            on_note(f"note: {note}")
+        if not (folder / RECORD).is_file():
+            yield from pretrain(
+                plan,
+                replace(pool.data, notes=pool.notes),
+                seed=settings.seed,
+                folder=folder,
+                about=about,
+                device=settings.device,
+                weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+                precision=settings.precision,
+            )
     return folder
 
 
@@ -215,33 +216,8 @@ def _check_folder(folder: Path) -> None:
     """Refuse what is no folder of a pre-training, before data are read."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / SETTINGS).is_file():
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if found - {LOCK} and SETTINGS not in found:
         raise InputError(f"--out {folder}: not empty and no pre-training of ours; name another")
     if (folder / RECORD).is_file():
         read_record(folder)
-
-
-def _claim(folder: Path, wanted: dict[str, Any]) -> None:
-    """Write ``wanted`` as the folder's settings, or find that they are the same.
-
-    Raises:
-        InputError: where the folder was begun with others.
-    """
-    path = folder / SETTINGS
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, wanted)
-        return
-    before = read_json(path)
-    if not isinstance(before, dict):
-        raise InputError(f"{path}: not the settings of a pre-training; name another folder")
-    different = [
-        f"{name} {before.get(name)!r}, now {value!r}"
-        for name, value in wanted.items()
-        if before.get(name) != value and name not in PLACES
-    ]
-    if different:
-        raise InputError(
-            f"--out {folder}: was begun with {'; '.join(different)}; go on with the same options, "
-            "or name another folder"
-        )

@@ -19,7 +19,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.keep import BEST
-from cxrsearch.learn.model_folder import ModelMeta, save_model, trial_model
+from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model, trial_model
 from cxrsearch.learn.pseudo import (
     PSEUDO_FILE,
     TABLE,
@@ -47,6 +47,7 @@ from cxrsearch.learn.self_training import (
 from cxrsearch.learn.train import CURVE
 from cxrsearch.self_training_job import Job, Options, plain, prepare_job
 from cxrsearch.show.self_training import PAGE, REPORT, self_training_page
+from cxrsearch.working import alone, claim
 from search.files import write_json
 from search.seeds import derive
 
@@ -74,6 +75,16 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
         InputError: before anything is trained, where something cannot work.
     """
     job = prepare_job(Path(study), out, options, moved)
+    with alone(job.work):
+        check_out(out)  # again: another run may have ended while data were read
+        claim(job.work, job.wanted)
+        report = yield from _run(job)
+        _finish(job, out, report)
+    return report
+
+
+def _run(job: Job) -> Lines:
+    """The stages, one after another."""
     for note in job.found.notes:
         yield f"note: {note}"
     pseudo = _labelled(job)
@@ -85,19 +96,17 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
     checked = yield from _checked(job)
     trained = yield from _trained(job, replace(job.data, pseudo=pseudo, pseudo_rows=job.rows))
     trained["student"]["pseudo_images"] = added
-    report = {
+    return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "study": str(job.study.resolve()),
         "teachers": [t.number for t in job.teachers],
-        "options": plain(options),
+        "options": plain(job.options),
         "unlabelled": {"images": len(pseudo.names), "side": job.found.side},
         "notes": list(job.found.notes),
         "check": checked,
         "labels": labels,
         **trained,
     }
-    _finish(job, out, report)
-    return report
 
 
 def _checked(job: Job) -> Lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from cxrsearch.prepare import Prepared
 from cxrsearch.study_folder import load_study, trial_config
 from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from cxrsearch.winner import chosen_trial
-from search.files import write_json
+from cxrsearch.working import work_of
 from search.record import StudyRecord, read_study
 from search.seeds import derive
 
@@ -117,6 +117,18 @@ class Job:
         place = {name: row for row, name in enumerate(self.found.cache.names)}
         return np.array([place[name] for name in self.found.names], np.int64)
 
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """What tells it from other jobs."""
+        names = "\n".join(self.found.names).encode()
+        return {
+            "study": str(self.study.resolve()),
+            **plain(self.options),
+            "trials": [t.number for t in self.teachers],
+            "split": self.prepared.splits.fingerprint,
+            "images": f"{len(self.found.names)}, {hashlib.sha256(names).hexdigest()[:16]}",
+        }
+
 
 def prepare_job(study: Path, out: Path, options: Options, moved: Mapping[str, Any]) -> Job:
     """Check all that ``options`` name and bring it together.
@@ -133,15 +145,9 @@ def prepare_job(study: Path, out: Path, options: Options, moved: Mapping[str, An
     found = find_unlabelled(prepared.dataset, prepared.splits, frame, root, options.unlabelled)
     config = replace(trial_config(study, prepared), cache=found.cache, pseudo=None)
     truth = _truth(options.truth, found.names) if options.truth else None
-    work = out.parent / f".{out.name}.work"
-    _claim(work, {
-        "study": str(study.resolve()), "options": plain(options),
-        "teachers": [t.number for t in teachers], "split": prepared.splits.fingerprint,
-        "unlabelled": list(found.names),
-    })  # fmt: skip
     data = load_trial_data(config)
     return Job(
-        study, work, options, record, prepared, config, data, found, teachers, truth
+        study, work_of(out), options, record, prepared, config, data, found, teachers, truth
     )  # fmt: skip
 
 
@@ -175,27 +181,6 @@ def _teachers(record: StudyRecord, options: Options) -> list[Teacher]:
             "with --trial, fewer --teachers, or search with --keep-checkpoints best:5"
         )
     return found
-
-
-def _claim(work: Path, wanted: dict[str, Any]) -> None:
-    """Make ``work`` the place of this very job, or go on with it there.
-
-    Raises:
-        InputError: where another one was begun there.
-    """
-    path = work / "job.json"
-    if not path.is_file():
-        write_json(path, wanted)
-        return
-    begun = json.loads(path.read_text(encoding="utf-8"))
-    if begun == wanted:
-        return
-    old, new = begun.get("options", {}), wanted["options"]
-    changed = [f"{k} was {old.get(k)!r}, is {new[k]!r}" for k in new if old.get(k) != new[k]]
-    raise InputError(
-        f"{work}: begun with {'; '.join(changed) or 'another study, teacher or images'}; go on "
-        "with the same options, name another --out, or delete that folder to begin again"
-    )
 
 
 def plain(options: Options) -> dict[str, Any]:

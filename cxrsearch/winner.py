@@ -31,6 +31,7 @@ from cxrsearch.parts import cache_root, load_data
 from cxrsearch.prepare import Prepared
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
+from cxrsearch.working import alone, work_of
 from search.record import StudyRecord, read_study
 from search.repeats import same_as
 
@@ -109,21 +110,22 @@ def retrain(
     """
     config = trial_config(folder, prepared)
     attrs = trial.user_attrs
-    return (
-        yield from train_final(
-            Recipe.from_params(attrs["params"]),
-            load_trial_data(config),
-            epochs=attrs["best_epoch"],
-            seed=attrs["seed"],
-            out=out,
-            meta=meta_of(folder, prepared, trial, selected_from),
-            splits=folder / "splits.json",
-            device=config.device,
-            threads=config.threads,
-            weights_dir=config.weights_dir,
-            precision=config.precision,
+    with alone(work_of(out)):
+        return (
+            yield from train_final(
+                Recipe.from_params(attrs["params"]),
+                load_trial_data(config),
+                epochs=attrs["best_epoch"],
+                seed=attrs["seed"],
+                out=out,
+                meta=meta_of(folder, prepared, trial, selected_from),
+                splits=folder / "splits.json",
+                device=config.device,
+                threads=config.threads,
+                weights_dir=config.weights_dir,
+                precision=config.precision,
+            )
         )
-    )
 
 
 def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from: int) -> ModelMeta:

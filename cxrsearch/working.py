@@ -3,30 +3,82 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
 from search.files import write_json
 
+LOCK = ".lock"
+"""What is held in a folder by whoever is at work there. The kernel frees it after a kill."""
 
-def claim(folder: Path, wanted: Mapping[str, Any]) -> None:
+
+def work_of(out: Path) -> Path:
+    """The folder in which ``out`` is made, until it is there as a whole."""
+    return out.parent / f".{out.name}.work"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from working in ``folder``, which is made where needed.
+
+    Raises:
+        InputError: where one is at it, or the folder cannot be locked.
+    """
+    # Not of one thread: a generator that holds it may be closed from another.
+    lock = FileLock(folder / LOCK, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another process is at work there; wait until it has ended, or name "
+            "another folder to write"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise InputError(f"{folder}: cannot be locked ({error}); name another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def claim(
+    folder: Path,
+    wanted: Mapping[str, Any],
+    file: str = "job.json",
+    may_change: Collection[str] = (),
+) -> None:
     """Make ``folder`` the place of the job that ``wanted`` describes, or go on with it there.
 
     Args:
-        folder: where the job leaves what it has done.
+        folder: where the job leaves what it has done; see `alone`.
         wanted: JSON-able values that tell it from others.
+        file: where they are kept in the folder.
+        may_change: those that may have another value now.
 
     Raises:
         InputError: where another one was begun there, whose results would be taken for its own.
     """
-    path = folder / "job.json"
+    path = folder / file
     if not path.is_file():
         write_json(path, dict(wanted))
         return
-    begun = json.loads(path.read_text(encoding="utf-8"))
-    changed = [f"{k} was {begun.get(k)}, is {v}" for k, v in wanted.items() if begun.get(k) != v]
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(begun, dict):
+            raise ValueError("not the settings of a job")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); name another folder") from None
+    changed = [
+        f"{name} was {begun.get(name)!r}, is {value!r}"
+        for name, value in wanted.items()
+        if begun.get(name) != value and name not in may_change
+    ]
     if changed:
         raise InputError(
             f"{folder}: begun with another job ({'; '.join(changed)}); go on with the same, "

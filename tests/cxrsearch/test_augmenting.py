@@ -17,6 +17,7 @@ from cxrsearch.augmenting import Wanted, augment
 from cxrsearch.data.read import read_dataset
 from cxrsearch.data.splits import make_splits
 from cxrsearch.errors import InputError
+from cxrsearch.working import alone
 
 Run = Callable[..., tuple[int, str, str]]
 ROWS = (
@@ -115,11 +116,8 @@ def test_a_second_call_writes_nothing(source: Path, tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_write_to_one_folder(source: Path, tmp_path: Path) -> None:
-    from filelock import FileLock
-
     out = tmp_path / "out"
-    out.mkdir()
-    with FileLock(out / ".lock"), pytest.raises(InputError, match="another run is writing"):
+    with alone(out), pytest.raises(InputError, match="another process is at work there"):
         augment(Wanted(source, out, copies=1))
 
 

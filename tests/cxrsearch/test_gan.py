@@ -30,6 +30,7 @@ from cxrsearch.learn.models import DropoutLinear, build_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.stem import GreyStem
 from cxrsearch.pretraining import Pool, read_pool
+from cxrsearch.working import alone
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -226,6 +227,9 @@ def test_a_folder_of_something_else_is_left_alone(settings: GanSettings, tmp_pat
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(InputError, match="not empty, and holds no GAN"):
         list(pretrain_gan(settings, tmp_path, 0))
+    with alone(tmp_path / "gan"), pytest.raises(InputError, match="another process is at work"):
+        list(pretrain_gan(settings, tmp_path / "gan", 0))
+    shutil.rmtree(tmp_path / "gan")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

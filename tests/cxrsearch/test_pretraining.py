@@ -17,6 +17,7 @@ from cxrsearch.data.read import read_dataset
 from cxrsearch.learn.pretrain_run import Plan
 from cxrsearch.pretraining import read_pool
 from cxrsearch.settings import Settings
+from cxrsearch.working import alone
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = ("--input-size", 32, "--epochs", 1, "--batch-size", 16, "--device", "cpu")
@@ -75,8 +76,19 @@ def test_the_same_command_again_trains_nothing_and_another_is_refused(
     assert (tmp_path / "v" / "weights.safetensors").stat().st_mtime_ns == written
     code, _, err = run(*words, "--seed", 7, "--lr", 0.01)
     assert code == 2
-    assert "seed 0, now 7" in err
-    assert "lr 0.001, now 0.01" in err
+    assert "seed was 0, is 7" in err
+    assert "lr was 0.001, is 0.01" in err
+
+
+def test_a_second_process_is_refused_and_nothing_is_left_of_one_that_was_killed(
+    xrays: Path, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "ae"
+    words = ("pretrain", "autoencoder", "--data", xrays, "--out", out, *TINY)
+    with alone(out):
+        code, _, err = run(*words)
+    assert (code, f"{out}: another process is at work there" in err) == (2, True)
+    assert run(*words)[0] == 0
 
 
 def test_all_that_is_wrong_is_said_at_once_and_before_data_are_read(

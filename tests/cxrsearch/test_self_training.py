@@ -131,6 +131,8 @@ def test_a_finished_stage_is_not_repeated_after_a_kill(study: Path, tmp_path: Pa
     for line in first:
         if line.startswith("student: epoch 1"):
             break
+    with pytest.raises(InputError, match="another process is at work there"):
+        list(self_train(study, out, options))
     first.close()
     assert not out.exists()
     with pytest.raises(InputError, match="kind was 'soft', is 'hard'"):

@@ -22,6 +22,7 @@ from cxrsearch.learn.model_folder import ModelMeta, check_out, save_best
 from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import Result, train
+from cxrsearch.origins import origin_notes
 from cxrsearch.parts import Parts, listed_names, load_data, make_parts
 from cxrsearch.prepare import attempt, check_disk, resolve_hardware
 from cxrsearch.projection import COPIES_RUNNING, weight_bytes
@@ -96,6 +97,8 @@ def prepare_recipe(named: Named, settings: Settings, out: Path) -> Ready:
     recipe = named.recipe
     frame = frame_of([recipe.input_size], [recipe.crop], dataset.source_side)
     parts = make_parts(settings, dataset, frame, listed)
+    origins = origin_notes([recipe.init], parts.splits.fingerprint)
+    parts = parts._replace(notes=(*origins, *parts.notes))
     need = (COPIES_RUNNING + 1) * weight_bytes(recipe.model, recipe.vgg_head)
     check_disk(out, need, "free some, or name an --out on another disk")
     return Ready(named, hardware, parts, out)

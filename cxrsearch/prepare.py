@@ -17,8 +17,8 @@ from cxrsearch.data.read import Dataset
 from cxrsearch.data.splits import Splits
 from cxrsearch.earlier import prior_notes, prior_of, read_earlier
 from cxrsearch.errors import InputError
-from cxrsearch.learn.pretrain_record import origin_notes
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.origins import origin_notes
 from cxrsearch.parts import listed_names, load_data, make_parts
 from cxrsearch.search_space import frame_for, gene_values, idle_genes, load_space
 from cxrsearch.settings import AUTO as MEASURE

@@ -23,6 +23,7 @@ from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.learn.pretrain_run import Plan, pretrain
 from cxrsearch.learn.recipe import gene_limits, size_of
+from cxrsearch.origins import origin_notes
 from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
@@ -95,7 +96,8 @@ def run(
             f"images: {count - pool.unlabelled:,} of the training part, {pool.unlabelled:,} "
             f"unlabelled; cached at {pool.frame} x {pool.frame}"
         )
-        for note in pool.notes:
+        origins = origin_notes([plan.init], pool.splits.fingerprint)
+        for note in (*origins, *pool.notes):
             on_note(f"note: {note}")
         if not (folder / RECORD).is_file():
             yield from pretrain(

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ from cxrsearch.learn.autoencoder import Autoencoder, AutoencoderTraining
 from cxrsearch.learn.contrastive import ContrastiveTraining, vicreg
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.models import build_model, weights_problem
-from cxrsearch.learn.pretrain_record import origin_notes, read_record
+from cxrsearch.learn.pretrain_record import read_record
 from cxrsearch.learn.pretrain_run import Plan, pretrain
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.weights import read_weights
@@ -193,41 +190,3 @@ def test_real_networks_take_the_weights(model: str, study: Any, tmp_path: Path) 
     training = AutoencoderTraining(made, study.data, seed=1, device=CPU, micro=4)
     checkpoint.save_tensors(tmp_path / "weights.safetensors", training.encoder_weights())
     assert weights_problem(str(tmp_path / "weights.safetensors"), model) is None
-
-
-def test_a_study_is_told_where_its_starting_weights_come_from(
-    tmp_path: Path, write: Callable[[Path], Path]
-) -> None:
-    path = str(write(tmp_path / "p"))
-    assert origin_notes(["none", "imagenet", str(tmp_path / "other.safetensors")], "here") == []
-    (same,) = origin_notes([path], "here")
-    assert "none of a patient of this study's validation or test part" in same
-    (other,) = origin_notes([path], "there")
-    assert "another split" in other
-    later = tmp_path / "later"
-    shutil.copytree(tmp_path / "p", later)
-    record = json.loads((later / "pretraining.json").read_text())
-    (later / "pretraining.json").write_text(json.dumps(record | {"split": "there", "init": path}))
-    (begun,) = origin_notes([str(later / "weights.safetensors")], "there")
-    assert "another split (here" in begun
-    unknown = json.dumps(record | {"init": "gone.pt"})
-    (later / "pretraining.json").write_text(unknown)
-    (begun,) = origin_notes([str(later / "weights.safetensors")], "here")
-    assert "gone.pt, unknown" in begun
-    (tmp_path / "p" / "pretraining.json").write_text("{}")
-    with pytest.raises(InputError, match=r"not a pretraining\.json"):
-        origin_notes([path], "here")
-
-
-@pytest.fixture
-def write() -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        folder.mkdir()
-        record = {
-            "method": "autoencoder", "losses": [1.0], "images": 9, "split": "here", "held_out": {},
-        }  # fmt: skip
-        (folder / "pretraining.json").write_text(json.dumps(record))
-        (folder / "weights.safetensors").touch()
-        return folder / "weights.safetensors"
-
-    return make

@@ -1,0 +1,136 @@
+"""Where starting weights come from, and whether they have seen what a study is to be judged on.
+
+Weights say it by what lies beside them: those of `cxrsearch pretrain` by their record, those of a
+model folder by its card, those that a trial kept by its study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.keep import BEST
+from cxrsearch.learn.model_card import read_card
+from cxrsearch.learn.model_folder import CARD
+from cxrsearch.learn.model_folder import WEIGHTS as MODEL
+from cxrsearch.learn.pretrain_record import RECORD, WEIGHTS, read_record
+from cxrsearch.learn.recipe import Recipe
+from search.errors import SearchError
+from search.record import read_study
+
+NOWHERE = ("none", "imagenet")
+"""Values of the gene ``init`` that are no file."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The training that wrote a file of weights.
+
+    Args:
+        what: it was, for people.
+        split: fingerprint of the split whose training part it saw.
+        validation: whether it was trained on the validation part of that split too.
+        init: what it began with itself, as the gene.
+    """
+
+    what: str
+    split: str
+    validation: bool
+    init: str
+
+
+def origin_notes(inits: Iterable[str], split: str) -> list[str]:
+    """Where starting weights come from, and whether they have seen a study's other parts.
+
+    Args:
+        inits: values of the gene ``init``.
+        split: fingerprint of the study's split.
+
+    Raises:
+        InputError: where the record of a pre-training cannot be read.
+    """
+    return [_note(init, split) for init in inits if init not in NOWHERE]
+
+
+def _note(init: str, split: str) -> str:
+    chain, start = origins_of(init)
+    if not chain:
+        return (
+            f"init {init}: nothing beside it says what it was trained on: it may have seen images "
+            "of this study's validation and test parts, and values there may be too good"
+        )
+    unknown = "" if start in NOWHERE else f"; before that init {start}, unknown"
+    origin = f"init {init}: {chain[0].what}" + ", begun with that of another" * (len(chain) > 1)
+    foreign = next((each.split for each in chain if each.split != split), None)
+    if foreign is not None:
+        return (
+            f"{origin}, of another split ({foreign}, here {split}): where the data are the same "
+            "it has seen images of this study's validation and test parts; train it with the same "
+            f"data, --seed and shares to keep them unseen{unknown}"
+        )
+    if any(each.validation for each in chain):
+        return (
+            f"{origin}, this study's validation part among them: what is measured there, and "
+            "chosen by, is too good; begin with weights of its training part alone, such as "
+            f"those that a trial kept (trials/N/{BEST}){unknown}"
+        )
+    return f"{origin}, none of a patient of this study's validation or test part{unknown}"
+
+
+def origins_of(init: str) -> tuple[list[Origin], str]:
+    """The training that wrote ``init``, then that whose weights it began with, and so on.
+
+    Returns:
+        them, and what the first of all began with: ``none``, ``imagenet``, or a file of which
+        nothing is known.
+    """
+    found: list[Origin] = []
+    seen: set[Path] = set()
+    while init not in NOWHERE and (path := Path(init).expanduser()) not in seen:
+        seen.add(path)
+        origin = _pretraining(path) or _model(path) or _trial(path)
+        if origin is None:
+            break
+        found.append(origin)
+        init = origin.init
+    return found, init
+
+
+def _pretraining(path: Path) -> Origin | None:
+    if path.name != WEIGHTS or not (path.parent / RECORD).is_file():
+        return None
+    record = read_record(path.parent)
+    what = f"{record['method']}, {len(record['losses'])} epochs on {record['images']:,} images"
+    return Origin(what, record["split"], False, str(record.get("init", "none")))
+
+
+def _model(path: Path) -> Origin | None:
+    """Of a model folder; one without a card of ours says nothing."""
+    try:
+        card = read_card(path.parent / CARD) if path.name == MODEL else None
+    except InputError:
+        return None
+    if card is None:
+        return None
+    images = card["training"].get("images")
+    what = f"a model trained on {images:,} images" if isinstance(images, int) else "a trained model"
+    validation = "validation" in str(card["training"].get("rows"))
+    init = str(card["recipe"].get("init", "none"))
+    return Origin(what, card["data"]["split_fingerprint"], validation, init)
+
+
+def _trial(path: Path) -> Origin | None:
+    """Of weights that a study's trial kept."""
+    number, study = path.parent.name, path.parent.parent.parent
+    if (path.name, path.parent.parent.name) != (BEST, "trials") or not number.isdigit():
+        return None
+    try:
+        record = read_study(study)
+        params = record.trials[int(number)].user_attrs["params"]
+        split = str(record.attrs["split_fingerprint"])
+    except (SearchError, KeyError, IndexError):
+        return None
+    what = f"trial {number} of {study}, trained on its training part"
+    return Origin(what, split, False, Recipe.from_params(params).init)

@@ -22,7 +22,7 @@ from cxrsearch.learn.model_folder import ModelMeta, check_out, save_best
 from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import Result, train
-from cxrsearch.origins import origin_notes
+from cxrsearch.origins import also_seen, origin_notes
 from cxrsearch.parts import Parts, listed_names, load_data, make_parts
 from cxrsearch.prepare import attempt, check_disk, resolve_hardware
 from cxrsearch.projection import COPIES_RUNNING, weight_bytes
@@ -199,4 +199,5 @@ def _meta(ready: Ready, result: Result) -> ModelMeta:
             "notes": attrs["notes"],
         },
         reading=reading,
+        also_seen=also_seen(ready.named.recipe),
     )

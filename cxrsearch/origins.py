@@ -1,4 +1,4 @@
-"""Where starting weights come from, and whether they have seen what a study is to be judged on.
+"""Where starting weights come from, and what they have seen: of a study, and of other data.
 
 Weights say it by what lies beside them: those of `cxrsearch pretrain` by their record, those of a
 model folder by its card, those that a trial kept by its study.
@@ -10,18 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.keep import BEST
 from cxrsearch.learn.model_card import read_card
-from cxrsearch.learn.model_folder import CARD
+from cxrsearch.learn.model_folder import CARD, SPLITS
 from cxrsearch.learn.model_folder import WEIGHTS as MODEL
 from cxrsearch.learn.pretrain_record import RECORD, WEIGHTS, read_record
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.pseudo import load_pseudo
+from cxrsearch.learn.recipe import NO_FILE, Recipe
 from search.errors import SearchError
 from search.record import read_study
-
-NOWHERE = ("none", "imagenet")
-"""Values of the gene ``init`` that are no file."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,47 @@ class Origin:
         split: fingerprint of the split whose training part it saw.
         validation: whether it was trained on the validation part of that split too.
         init: what it began with itself, as the gene.
+        images: names of those that it saw, with and without their labels; None: not recorded.
+        unknown: weights before it of which nobody knows what they saw; None: not recorded. Where
+            they are, ``images`` has what those before it saw too.
     """
 
     what: str
     split: str
     validation: bool
     init: str
+    images: frozenset[str] | None = None
+    unknown: frozenset[str] | None = None
+
+
+def also_seen(recipe: Recipe, pseudo: Path | None = None) -> dict[str, list[str]]:
+    """What a model of ``recipe`` has seen beside the labelled images that it is trained on.
+
+    Args:
+        recipe: of the model; its starting weights are still where it says.
+        pseudo: the file of the pseudo-labels that it learns from.
+
+    Returns:
+        for `ModelMeta.also_seen`; empty where there is nothing to tell.
+    """
+    if recipe.pseudo == "none" and recipe.init in NO_FILE:
+        return {}
+    images: set[str] = set()
+    unknown: set[str] = set()
+    if recipe.pseudo != "none" and pseudo is not None:
+        images.update(load_pseudo(pseudo).names.tolist())
+    chain, start = origins_of(recipe.init)
+    before = recipe.init
+    for origin in chain:
+        images |= origin.images or frozenset()
+        unknown |= frozenset([before]) if origin.images is None else frozenset()
+        if origin.unknown is not None:
+            unknown |= origin.unknown
+            break
+        before = origin.init
+    else:
+        unknown |= {start} - set(NO_FILE)
+    return {"images": sorted(images), "unknown": sorted(unknown)}
 
 
 def origin_notes(inits: Iterable[str], split: str) -> list[str]:
@@ -51,7 +85,7 @@ def origin_notes(inits: Iterable[str], split: str) -> list[str]:
     Raises:
         InputError: where the record of a pre-training cannot be read.
     """
-    return [_note(init, split) for init in inits if init not in NOWHERE]
+    return [_note(init, split) for init in inits if init not in NO_FILE]
 
 
 def _note(init: str, split: str) -> str:
@@ -61,7 +95,7 @@ def _note(init: str, split: str) -> str:
             f"init {init}: nothing beside it says what it was trained on: it may have seen images "
             "of this study's validation and test parts, and values there may be too good"
         )
-    unknown = "" if start in NOWHERE else f"; before that init {start}, unknown"
+    unknown = "" if start in NO_FILE else f"; before that init {start}, unknown"
     origin = f"init {init}: {chain[0].what}" + ", begun with that of another" * (len(chain) > 1)
     foreign = next((each.split for each in chain if each.split != split), None)
     if foreign is not None:
@@ -88,7 +122,7 @@ def origins_of(init: str) -> tuple[list[Origin], str]:
     """
     found: list[Origin] = []
     seen: set[Path] = set()
-    while init not in NOWHERE and (path := Path(init).expanduser()) not in seen:
+    while init not in NO_FILE and (path := Path(init).expanduser()) not in seen:
         seen.add(path)
         origin = _pretraining(path) or _model(path) or _trial(path)
         if origin is None:
@@ -103,7 +137,9 @@ def _pretraining(path: Path) -> Origin | None:
         return None
     record = read_record(path.parent)
     what = f"{record['method']}, {len(record['losses'])} epochs on {record['images']:,} images"
-    return Origin(what, record["split"], False, str(record.get("init", "none")))
+    names = record.get("image_names")
+    images = frozenset(map(str, names)) if isinstance(names, list) else None
+    return Origin(what, record["split"], False, str(record.get("init", "none")), images)
 
 
 def _model(path: Path) -> Origin | None:
@@ -118,7 +154,12 @@ def _model(path: Path) -> Origin | None:
     what = f"a model trained on {images:,} images" if isinstance(images, int) else "a trained model"
     validation = "validation" in str(card["training"].get("rows"))
     init = str(card["recipe"].get("init", "none"))
-    return Origin(what, card["data"]["split_fingerprint"], validation, init)
+    split, seen = card["data"]["split_fingerprint"], card.get("also_seen")
+    labelled = _labelled(path.parent / SPLITS, split, validation)
+    if labelled is None or seen is None:
+        return Origin(what, split, validation, init, labelled)
+    images = labelled | frozenset(seen["images"])
+    return Origin(what, split, validation, init, images, frozenset(seen["unknown"]))
 
 
 def _trial(path: Path) -> Origin | None:
@@ -133,4 +174,19 @@ def _trial(path: Path) -> Origin | None:
     except (SearchError, KeyError, IndexError):
         return None
     what = f"trial {number} of {study}, trained on its training part"
-    return Origin(what, split, False, Recipe.from_params(params).init)
+    recipe = Recipe.from_params(params)
+    images = _labelled(study / SPLITS, split, False)
+    if recipe.pseudo != "none":
+        images = None  # those without a label are in a file that may be anywhere by now
+    return Origin(what, split, False, recipe.init, images)
+
+
+def _labelled(path: Path, split: str, validation: bool) -> frozenset[str] | None:
+    """The images of ``path``'s training part, and of its validation part; None: not known."""
+    try:
+        splits = Splits.load(path)
+    except InputError:
+        return None
+    if splits.fingerprint != split:
+        return None
+    return frozenset([*splits.train, *(splits.val if validation else ())])

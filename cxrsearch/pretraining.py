@@ -105,7 +105,7 @@ def run(
                 replace(pool.data, notes=pool.notes),
                 seed=settings.seed,
                 folder=folder,
-                about=about,
+                about={**about, "image_names": pool.data.names[pool.data.train].tolist()},
                 device=settings.device,
                 weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
                 precision=settings.precision,

@@ -45,6 +45,7 @@ from cxrsearch.learn.self_training import (
     validation_scores,
 )
 from cxrsearch.learn.train import CURVE
+from cxrsearch.origins import also_seen
 from cxrsearch.self_training_job import Job, Options, plain, prepare_job
 from cxrsearch.show.self_training import PAGE, REPORT, self_training_page
 from cxrsearch.working import alone, claim
@@ -270,6 +271,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
             "teachers": report["teachers"],
             "notes": student["notes"],
         },
+        also_seen=also_seen(recipe, job.work / PSEUDO_FILE),
     )
     beside = [job.work / name for name in (PSEUDO_FILE, TABLE, REPORT, PAGE, HIDDEN)]
     save_model(out, best.network, recipe, meta, job.study / "splits.json", beside)

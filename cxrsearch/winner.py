@@ -26,11 +26,13 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.submission import read_sample
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.learn.views import NONE
+from cxrsearch.origins import also_seen
 from cxrsearch.outputs import check_file
 from cxrsearch.parts import cache_root, load_data
 from cxrsearch.prepare import Prepared
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
+from cxrsearch.unlabelled import pseudo_path
 from cxrsearch.working import alone, work_of
 from search.record import StudyRecord, read_study
 from search.repeats import same_as
@@ -130,6 +132,7 @@ def retrain(
 
 def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from: int) -> ModelMeta:
     """What a model folder says of the trial that its recipe comes from."""
+    pseudo = pseudo_path(prepared.settings.pseudo) if prepared.settings.pseudo else None
     return ModelMeta(
         frame=prepared.cache.frame,
         data_fingerprint=prepared.dataset.fingerprint,
@@ -143,6 +146,7 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
             "interval": trial.user_attrs.get("interval"),
             "selected_from": selected_from,
         },
+        also_seen=also_seen(Recipe.from_params(trial.user_attrs["params"]), pseudo),
     )
 
 

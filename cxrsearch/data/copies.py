@@ -52,6 +52,26 @@ def same_images(names: Iterable[str], seen: Iterable[str]) -> list[str]:
     return [name for name in names if name in known or _related(name, copied, plain)]
 
 
+def same_files(names: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Those of ``names`` that are one of ``paths``, a copy of one, or of the same original.
+
+    Unlike for `same_images` a name may be the end of a path, or a path of it: images without a
+    label are called after their place below a folder, and a label table may use base names.
+    """
+    lookup = by_stem(map(plain_path, paths))
+
+    def is_there(name: str) -> bool:
+        own = _suffix(name)
+        return any(not own or _suffix(path) == own for path in fitting(name, lookup))
+
+    copies = set(same_images(names, paths))
+    return [name for name in names if name in copies or is_there(name)]
+
+
+def _suffix(name: str) -> str:
+    return name[len(stem(name)) :].lower()
+
+
 def _related(
     name: str, copied: Mapping[str, Sequence[str]], plain: Mapping[str, Sequence[str]]
 ) -> bool:

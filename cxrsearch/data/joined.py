@@ -100,17 +100,18 @@ def _path(source: Source, name: str) -> Path | None:
     return source.path(name) if isinstance(source, FolderSource) else None
 
 
-def patients_of(dataset: Dataset) -> list[str | None]:
-    """Whom each unlabelled image shows, as far as its name tells.
+def patients_of(dataset: Dataset, names: Sequence[str] | None = None) -> list[str | None]:
+    """Whom each unlabelled image, or each of ``names``, shows, as far as its name tells.
 
     NIH's names begin with the patient's number, augmented copies of theirs too. They are believed
     where those of all labelled images agree with the label table.
     """
+    names = dataset.unlabelled if names is None else names
     known = zip(dataset.names, dataset.patients.tolist(), strict=True)
     if not all(_number(name) == _whole(patient) is not None for name, patient in known):
-        return [None] * len(dataset.unlabelled)
+        return [None] * len(names)
     text = {_whole(patient): str(patient) for patient in dataset.patients.tolist()}
-    numbers = [_number(name) for name in dataset.unlabelled]
+    numbers = [_number(name) for name in names]
     return [None if n is None else text.get(n, str(n)) for n in numbers]
 
 

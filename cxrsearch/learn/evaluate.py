@@ -16,11 +16,15 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.data.cache import Cache
-from cxrsearch.data.copies import same_images
+from cxrsearch.data.copies import same_files, same_images
 from cxrsearch.data.dataset import Dataset, fingerprint
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.joined import patients_of
+from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
+from cxrsearch.learn.model_folder import LoadedModel
+from cxrsearch.learn.recipe import NO_FILE
 from cxrsearch.learn.report import judge
 from search.files import write_json
 from search.seeds import derive
@@ -114,12 +118,24 @@ def _images(
     if own and splits is not None:
         if not splits.test:
             raise InputError(f"{model.folder}: its study kept no test part; use other data")
-        return "test", splits.test, []
-    notes = [f"{dataset.label} is not the data that the model was made with: external data, "
-             f"all {len(dataset.names)} labelled images are scored"]  # fmt: skip
+        return "test", *_unseen(model, dataset, splits.test)
     if splits is None:
+        wanted, notes = _unseen(model, dataset, dataset.names)
         notes.append("the model folder holds no splits.json: overlap with training is not checked")
-        return "external", dataset.names, notes
+    else:
+        _check_overlap(dataset, splits)
+        trained = (*splits.train, *splits.val)
+        wanted, notes = _unseen(model, dataset, dataset.names, trained)
+    count, every = len(wanted), len(dataset.names)
+    head = (
+        f"{dataset.label} is not the data that the model was made with: external data, "
+        f"{'all' if count == every else f'{count} of'} {every} labelled images are scored"
+    )
+    return "external", wanted, [head, *notes]
+
+
+def _check_overlap(dataset: Dataset, splits: Splits) -> None:
+    """Refuse data that hold images which the model was trained on with their labels."""
     seen = set(same_images(dataset.names, [*splits.train, *splits.val]))
     overlap = [i for i, name in enumerate(dataset.names) if name in seen]
     if overlap:
@@ -130,7 +146,62 @@ def _images(
             "those patients out, or give the very data that the model was made with, to score its "
             "test part"
         )
-    return "external", dataset.names, notes
+
+
+def _unseen(
+    model: Predictor, dataset: Dataset, wanted: tuple[str, ...], trained: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], list[str]]:
+    """Those of ``wanted`` that the model has not seen without their labels, and notes.
+
+    Images of patients on whom it was trained, as far as names tell them, go too.
+
+    Args:
+        model: its cards say what it has seen.
+        dataset: the images, their labels and patients.
+        wanted: names of images in it.
+        trained: names of images that the model was trained on with their labels.
+
+    Raises:
+        InputError: where none is left.
+    """
+    told = [_also_seen(part) for part in model.parts]
+    seen = tuple(dict.fromkeys(name for names, _ in told for name in names))
+    notes = list(dict.fromkeys(note for _, found in told for note in found))
+    if not seen and not trained:
+        return wanted, notes
+    same = set(same_files(dataset.names, seen))
+    who = dict(zip(dataset.names, map(str, dataset.patients.tolist()), strict=True))
+    people = {who[name] for name in same}
+    people |= {p for p in patients_of(dataset, [*seen, *trained]) if p is not None}
+    left = tuple(name for name in wanted if who.get(name) not in people)
+    if not left:
+        raise InputError(
+            f"{dataset.label}: all {len(wanted)} images are of patients whom the model has seen, "
+            "with or without their labels; name other data with --data"
+        )
+    if len(left) < len(wanted):
+        notes.append(
+            f"{len(wanted) - len(left)} images are left out: they are of patients whom the model "
+            "has seen, with or without their labels"
+        )
+    return left, notes
+
+
+def _also_seen(part: LoadedModel) -> tuple[list[str], list[str]]:
+    """Names of images that a network has seen without their labels, and what is not known."""
+    found = part.card.get("also_seen")
+    if found is not None:
+        return found["images"], [
+            f"what {weights} was trained on, with which it began, is not recorded: overlap with "
+            "that is not checked"
+            for weights in found["unknown"]
+        ]
+    if part.recipe.pseudo == "none" and part.recipe.init in NO_FILE:
+        return [], []
+    return [], [
+        f"{part.folder}: its card, of an older version, does not say which images it has seen "
+        "without a label: overlap with them is not checked"
+    ]
 
 
 def _rows(

@@ -35,6 +35,9 @@ class ModelMeta:
             trials the choice was among) and what else is to be kept.
         training: how this model was trained: ``rows``, ``epochs``, ``seed``, ``loss``.
         reading: the settings that its data were read with, where no study keeps them.
+        also_seen: what it was trained on beside the labelled images of its split: ``images``,
+            names of those without a label and of those that its starting weights saw;
+            ``unknown``, weights among those of which nobody knows what they saw.
     """
 
     frame: int
@@ -47,6 +50,7 @@ class ModelMeta:
     validation: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    also_seen: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
         "study": {"path": meta.study, "trial": meta.trial, "objective": list(meta.diseases)},
         "validation": dict(meta.validation),
         "training": dict(meta.training),
+        **({"also_seen": dict(meta.also_seen)} if meta.also_seen else {}),
         "versions": {"cxrsearch": __version__}
         | {name: metadata.version(name) for name in ("torch", "torchvision")},
     }
@@ -110,6 +115,8 @@ def read_card(path: Path) -> dict[str, Any]:
     frame = card["pixels"].get("frame")
     if not isinstance(frame, int) or isinstance(frame, bool) or not 1 <= frame <= 8192:
         problems.append(f"{path}: pixels.frame {frame!r} is no size; restore it from a copy")
+    if "also_seen" in card and not _is_seen(card["also_seen"]):
+        problems.append(f"{path}: also_seen holds no lists of names; restore it from a copy")
     if card.get("diseases") != list(DISEASES):
         problems.append(f"{path}: its diseases are not the 14 of NIH in NIH's order")
     if not all(isinstance(card["data"].get(k), str) for k in ("fingerprint", "split_fingerprint")):
@@ -117,6 +124,14 @@ def read_card(path: Path) -> dict[str, Any]:
     if problems:
         raise InputError(problems)
     return card
+
+
+def _is_seen(value: Any) -> bool:
+    """Whether ``value`` is what `ModelMeta.also_seen` may be."""
+    return isinstance(value, dict) and all(
+        isinstance(names := value.get(key), list) and all(isinstance(name, str) for name in names)
+        for key in ("images", "unknown")
+    )
 
 
 def read_recipe(path: Path, values: Mapping[str, Any]) -> Recipe:

@@ -14,6 +14,9 @@ from typing import Any
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 
+NO_FILE = ("none", "imagenet")
+"""Values of the gene ``init`` that are no weights file of the user's."""
+
 PSEUDO = ("none", "hard", "soft", "calibrated", "mean_teacher")
 """What a training makes of images without a label; see `cxrsearch.learn.pseudo`."""
 SELECTING = PSEUDO[1:4]

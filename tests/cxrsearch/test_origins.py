@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.model_card import ModelMeta, make_card
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.one_recipe import prepare_recipe
-from cxrsearch.origins import origin_notes
+from cxrsearch.origins import also_seen, origin_notes
 from cxrsearch.prepare import prepare
 from cxrsearch.recipes import Named
 from cxrsearch.settings import Settings
@@ -116,9 +117,37 @@ def test_a_search_says_where_its_starting_weights_come_from(
     settings = Settings(data=str(xrays), space=str(space), trials=1, runner="serial", seed=1)
     said = "\n".join(prepare(settings).notes)
     assert f"trial {kept.parent.name} of {finished_study}" in said
+    splits = Splits.load(finished_study / "splits.json")
+    assert also_seen(Recipe(init=inits[0])) == {"images": sorted(splits.train), "unknown": []}
     assert "this study's validation part among them" in said
     other = replace(settings, seed=2)
     assert "\n".join(prepare(other).notes).count("of another split (") == 2
     named = Named("mine", Recipe(**fixed, init=inits[1]), ())
     ready = prepare_recipe(named, replace(other, space=None), tmp_path / "again")
     assert any("of another split (" in note for note in ready.parts.notes)
+
+
+def test_a_model_remembers_what_its_starting_weights_have_seen(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    first = write(tmp_path / "p")
+    record = json.loads((tmp_path / "p" / "pretraining.json").read_text())
+    assert also_seen(Recipe(init="imagenet")) == {}
+    assert also_seen(Recipe(init=str(first))) == {"images": [], "unknown": [str(first)]}
+    record |= {"image_names": ["a.png", "more/b.png"], "init": "gone.pt"}
+    (tmp_path / "p" / "pretraining.json").write_text(json.dumps(record))
+    seen = also_seen(Recipe(init=str(first)))
+    assert seen == {"images": ["a.png", "more/b.png"], "unknown": ["gone.pt"]}
+    splits = Splits(("c.png",), ("d.png",), ("e.png",), ("d.png",), seed=0)
+    folder = tmp_path / "m"
+    folder.mkdir()
+    splits.save(folder / "splits.json")
+    for rows, validation in (("train", []), ("train + validation", ["d.png"])):
+        meta = ModelMeta(
+            32, "data", splits.fingerprint, training={"rows": rows}, also_seen=seen
+        )  # fmt: skip
+        card = make_card(Recipe(init=str(first)), meta)
+        (folder / "model.json").write_text(json.dumps(card))
+        assert also_seen(Recipe(init=str(folder / "model.safetensors"))) == {
+            "images": ["a.png", "c.png", *validation, "more/b.png"], "unknown": ["gone.pt"],
+        }  # fmt: skip

@@ -62,6 +62,12 @@ def test_a_search_starts_from_what_a_pretraining_wrote(
     assert "none of a patient of this study's validation or test part" in out
     _, out, _ = run("status", "study", "--json")
     assert json.loads(out)["trials"]["complete"] == 1
+    assert run("train", "study", "--out", "model")[0] == 0
+    seen = json.loads((tmp_path / "model" / "model.json").read_text())["also_seen"]
+    splits = json.loads((tmp_path / "study" / "splits.json").read_text())
+    assert set(splits["train"]) < set(seen["images"])
+    assert len(seen["images"]) == len(splits["train"]) + 4
+    assert seen["unknown"] == []
 
 
 def test_the_same_command_again_trains_nothing_and_another_is_refused(

@@ -95,6 +95,26 @@ def test_the_student_is_a_model_that_can_be_judged_and_predicts(
     assert card["training"]["images"] > 24
 
 
+def test_images_that_the_student_learned_from_are_no_external_ones(
+    trained: Path, images: Path, run: Run, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(images / "unlabelled", data)
+    seen = sorted(path.name for path in data.iterdir())
+    card = json.loads((trained / "model.json").read_text())
+    assert {Path(name).name for name in card["also_seen"]["images"]} == set(seen)
+    for number, name in enumerate(seen[:10]):  # as if of others
+        shutil.copy(data / name, data / f"fresh{number}.png")
+    rows = [f"{path.name},{'Mass' if i % 2 else 'No Finding'},p{i}"
+            for i, path in enumerate(sorted(data.iterdir()))]  # fmt: skip
+    head = "Image Index,Finding Labels,Patient ID"
+    (data / "Data_Entry_2017.csv").write_text("\n".join([head, *rows]) + "\n")
+    code, out, err = run("evaluate", trained, "--data", data)
+    assert (code, err.count("Traceback")) == (0, 0)
+    assert "10 of 34 labelled images are scored" in out
+    assert "24 images are left out" in out
+
+
 def test_the_report_says_what_pseudo_labels_are_worth(trained: Path) -> None:
     report = _report(trained)
     checked = report["check"]

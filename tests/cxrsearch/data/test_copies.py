@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from cxrsearch.data.copies import copy_names, original, same_images, table_names
+from cxrsearch.data.copies import copy_names, original, same_files, same_images, table_names
 
 
 def test_copies_lie_where_their_images_do_and_no_two_share_a_name() -> None:
@@ -37,3 +37,14 @@ def test_an_image_is_recognised_by_its_copies_and_they_by_it() -> None:
 
 def test_images_that_are_no_copies_are_told_by_their_whole_name() -> None:
     assert same_images(["1.jpg", "2.png"], ["1.png", "2.png"]) == ["2.png"]
+
+
+def test_a_file_is_known_by_its_name_in_whatever_folder_it_was() -> None:
+    paths = ["more/a.png", "more/deep/b.png", "more/c_aug01.png"]
+    assert same_files(["a.png", "b.png", "c.png", "d.png"], paths) == ["a.png", "b.png", "c.png"]
+    assert same_files(["a_aug02.png", "deep/b.png", "other/b.png"], paths) == [
+        "a_aug02.png",
+        "deep/b.png",
+    ]
+    assert same_files(["a.jpg", "a"], paths) == ["a"]
+    assert same_files(["x/more/a.png"], paths) == ["x/more/a.png"]

@@ -82,6 +82,66 @@ def test_copies_of_images_it_was_trained_on_are_refused_too(study, folder, cache
         evaluate_model(folder, copies, cache, device="cpu")
 
 
+def seeing(study, recipe, folder: Path, *images: str, unknown: tuple[str, ...] = ()) -> Path:
+    """A model of ``study`` that has seen ``images`` too."""
+    meta = ModelMeta(
+        40, study.dataset.fingerprint, study.splits.fingerprint,
+        also_seen={"images": list(images), "unknown": list(unknown)},
+    )  # fmt: skip
+    save_model(folder, models.build_model(recipe), recipe, meta, study.splits_path)
+    return folder
+
+
+def test_images_that_it_saw_without_their_labels_are_left_out_with_their_patients(
+    study, recipe, tmp_path
+) -> None:
+    data = other_data(study.dataset, slice(0, 10))  # two images a patient
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    model = seeing(study, recipe, tmp_path / "m", f"more/{data.names[2]}", "more/another.png")
+    result = evaluate_model(model, data, cache, device="cpu", resamples=20)
+    assert result["n_images"] == 8
+    assert "8 of 10 labelled images are scored" in result["notes"][0]
+    assert any("2 images are left out: they are of patients" in n for n in result["notes"])
+    names = [f"more/{name}" for name in data.names]
+    every = seeing(study, recipe, tmp_path / "n", *names)
+    with pytest.raises(InputError, match="all 10 images are of patients whom the model has seen"):
+        evaluate_model(every, data, cache, device="cpu")
+
+
+def test_so_are_images_of_its_own_test_part(study, recipe, cache, tmp_path) -> None:
+    model = seeing(study, recipe, tmp_path / "m", study.splits.test[0], unknown=("old.pth",))
+    result = evaluate_model(model, study.dataset, cache, device="cpu", resamples=20)
+    assert (result["part"], result["n_images"]) == ("test", 6)
+    assert any("what old.pth was trained on" in note for note in result["notes"])
+
+
+def test_names_of_nih_tell_patients_whom_it_saw(study, recipe, tmp_path) -> None:
+    data = other_data(study.dataset, slice(0, 10))
+    names = tuple(f"{500 + i // 2:08d}_{i % 2:03d}.png" for i in range(10))
+    source = replace(data.source, sick=dict(zip(names, data.source.sick.values(), strict=False)))
+    patients = np.array([str(500 + i // 2) for i in range(10)])
+    data = replace(data, names=names, patients=patients, source=source)
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    model = seeing(study, recipe, tmp_path / "m", "unlabelled/00000502_007.png")
+    result = evaluate_model(model, data, cache, device="cpu", resamples=20)
+    assert (result["n_images"], result["n_patients"]) == (8, 4)
+
+
+def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_path) -> None:
+    data = other_data(study.dataset, slice(0, 10))
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint)
+    student = replace(recipe, pseudo="hard")
+    save_model(tmp_path / "m", models.build_model(recipe), student, meta, study.splits_path)
+    result = evaluate_model(tmp_path / "m", data, cache, device="cpu", resamples=20)
+    assert result["n_images"] == 10
+    assert any("of an older version, does not say" in note for note in result["notes"])
+    card = tmp_path / "m" / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"also_seen": {"images": 3}}))
+    with pytest.raises(InputError, match="also_seen holds no lists of names"):
+        load_model(tmp_path / "m", "cpu")
+
+
 def test_its_own_data_without_splits_is_refused(study, folder, cache) -> None:
     (folder / "splits.json").unlink()
     with pytest.raises(InputError, match=r"no splits\.json"):

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset, fingerprint
-from cxrsearch.data.joined import with_unlabelled, without_patients
+from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.splits import Splits
 from cxrsearch.decoding import leave_out_bad, open_shown
 from cxrsearch.errors import InputError
@@ -27,7 +26,7 @@ from cxrsearch.origins import origin_notes
 from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
-from cxrsearch.unlabelled import check_unlabelled, unlabelled_notes
+from cxrsearch.unlabelled import find_unlabelled
 from cxrsearch.working import LOCK, alone, claim
 from search.errors import SearchError
 
@@ -163,9 +162,6 @@ def plan_problems(plan: Plan) -> list[str]:
 def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) -> Pool:
     """Read, decode and split what ``settings`` name; nobody of validation or test is trained on.
 
-    Labelled and unlabelled images share one cache. Whatever their size in pixels, the whole of
-    each is stretched to the same square frame.
-
     Raises:
         InputError: where data cannot be used.
     """
@@ -174,29 +170,17 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
     if unlabelled is not None:
         dataset = with_unlabelled(dataset, unlabelled)
     frame = settings.frame or frame_of([plan.input_size], [plan.crop], dataset.source_side)
-    cache = open_shown(dataset, frame, cache_root(settings), (*dataset.names, *dataset.unlabelled))
-    usable, bad = leave_out_bad(dataset, _labelled(cache, len(dataset.names)))
+    root = cache_root(settings)
+    usable, bad = leave_out_bad(dataset, open_shown(dataset, frame, root))
     splits = split(settings, usable, listed)
-    check_unlabelled(dataset, unlabelled, splits.fingerprint)
-    data = make_data(cache, (np.array(usable.names), usable.labels, usable.patients), splits)
-    kept, left_out = without_patients(usable, (*splits.val, *splits.test))
-    free = set(kept.unlabelled)
-    more = [row for row, name in enumerate(cache.names) if name in free and cache.ok[row]]
-    rows = np.concatenate([data.train, np.array(more, np.int64)])
-    notes = [
-        *dataset.notes,
-        *bad,
-        *splits.notes,
-        *unlabelled_notes(kept, left_out, len(more), frame),
-    ]
-    return Pool(replace(data, train=rows), splits, usable, len(more), frame, tuple(notes))
-
-
-def _labelled(cache: Cache, count: int) -> Cache:
-    """The first ``count`` rows of ``cache``."""
-    names = cache.names[:count]
-    bad = {name: cache.bad[name] for name in names if name in cache.bad}
-    return replace(cache, names=names, images=cache.images[:count], ok=cache.ok[:count], bad=bad)
+    found = find_unlabelled(usable, splits, frame, root, needed=False)
+    labels = (np.array(usable.names), usable.labels, usable.patients)
+    data = make_data(found.cache, labels, splits)
+    place = {name: row for row, name in enumerate(found.cache.names)}
+    more = np.array([place[name] for name in found.names], np.int64)
+    notes = (*dataset.notes, *bad, *splits.notes, *found.notes)
+    data = replace(data, train=np.concatenate([data.train, more]))
+    return Pool(data, splits, usable, len(more), frame, notes)
 
 
 def about_data(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.tables import read_table
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
@@ -142,7 +143,9 @@ def prepare_job(study: Path, out: Path, options: Options, moved: Mapping[str, An
     teachers = _teachers(record, options)
     settings, prepared = load_study(study, **moved)
     root, frame = cache_root(settings), prepared.cache.frame
-    found = find_unlabelled(prepared.dataset, prepared.splits, frame, root, options.unlabelled)
+    dataset, folder = prepared.dataset, options.unlabelled
+    every = dataset if folder is None else with_unlabelled(dataset, folder)
+    found = find_unlabelled(every, prepared.splits, frame, root)
     config = replace(trial_config(study, prepared), cache=found.cache, pseudo=None)
     truth = _truth(options.truth, found.names) if options.truth else None
     data = load_trial_data(config)

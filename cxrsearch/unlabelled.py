@@ -9,6 +9,7 @@ from cxrsearch.data.cache import Cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.generated import check_generated
 from cxrsearch.data.joined import (
+    JoinedSource,
     patients_of,
     unlabelled_side,
     with_unlabelled,
@@ -50,36 +51,42 @@ class Unlabelled:
 
 
 def find_unlabelled(
-    dataset: Dataset, splits: Splits, frame: int, root: Path, folder: Path | None = None
+    dataset: Dataset, splits: Splits, frame: int, root: Path, *, needed: bool = True
 ) -> Unlabelled:
-    """The unlabelled images of ``dataset``, or those below ``folder``.
+    """The unlabelled images of ``dataset`` that may be used beside ``splits``.
 
     All are stretched to the same square frame as the labelled ones, whatever their size; what a
     network sees of smaller ones is enlarged, and said to be.
 
+    Args:
+        dataset: labelled images, and the unlabelled ones as it has them or `with_unlabelled` adds.
+        splits: parts of the labelled ones.
+        frame: side of the cached images.
+        root: folder of all caches.
+        needed: whether there must be one.
+
     Raises:
-        InputError: where there are none that can be used, or they were generated from the training
-            part of another split.
+        InputError: where there must be one that can be used and is none, or they were generated
+            from the training part of another split.
     """
-    check_unlabelled(dataset, folder, splits.fingerprint)
-    found = dataset if folder is None else with_unlabelled(dataset, folder)
-    if not found.unlabelled:
+    _check_generated(dataset, splits.fingerprint)
+    usable, count = without_patients(dataset, (*splits.val, *splits.test))
+    if needed and not dataset.unlabelled:
         raise InputError(f"{dataset.label}: {NONE_THERE}")
-    usable, count = without_patients(found, (*splits.val, *splits.test))
-    if not usable.unlabelled:
+    if needed and not usable.unlabelled:
         raise InputError(
             f"{dataset.label}: not one of its {count} unlabelled images can be used: by their "
             "names all show patients of the validation or test part"
         )
     cache = open_both(usable, frame, root)
     names = tuple(name for name in usable.unlabelled if name not in cache.bad)
-    if not names:
+    if needed and not names:
         raise InputError(f"{dataset.label}: not one of its unlabelled images could be read")
-    notes = unlabelled_notes(usable, count, len(names), frame)
+    notes = _notes(usable, count, len(names), frame)
     return Unlabelled(names, cache, unlabelled_side(usable), tuple(notes))
 
 
-def unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> list[str]:
+def _notes(kept: Dataset, left_out: int, used: int, frame: int) -> list[str]:
     """What became of the unlabelled images, for people.
 
     Args:
@@ -108,16 +115,17 @@ def unlabelled_notes(kept: Dataset, left_out: int, used: int, frame: int) -> lis
     return notes
 
 
-def check_unlabelled(dataset: Dataset, folder: Path | None, split: str) -> None:
-    """Refuse images that a generator made which was trained under another split than ``split``.
+def _check_generated(dataset: Dataset, split: str) -> None:
+    """Refuse unlabelled images that a generator made which was trained under another split.
 
     Raises:
-        InputError: where there are some below ``folder``, or without one among the data's own.
+        InputError: where there are some below the folder that they come from.
     """
-    own = dataset.source.root if isinstance(dataset.source, FolderSource) else None
-    root = folder or (own if dataset.unlabelled else None)
-    if root is not None:
-        check_generated(root, split)
+    source = dataset.source
+    if isinstance(source, JoinedSource):
+        source = source.second
+    if dataset.unlabelled and isinstance(source, FolderSource):
+        check_generated(source.root, split)
 
 
 def open_both(dataset: Dataset, frame: int, root: Path) -> Cache:

@@ -12,6 +12,7 @@ from typing import Any
 from cxrsearch.ablation.arms import ARMS, BASELINE
 from cxrsearch.ablation.plan import Plan, baseline_of, narrowed
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.errors import InputError
 from cxrsearch.parts import cache_root
 from cxrsearch.prepare import Prepared, prepare
@@ -159,11 +160,11 @@ def unlabelled_of(prepared: Prepared, folder: Path | None) -> Unlabelled | None:
     Raises:
         InputError: where ``folder`` was named and holds none that can be used.
     """
-    data, settings = prepared.dataset, prepared.settings
-    if folder is None and not data.unlabelled:
+    data = prepared.dataset if folder is None else with_unlabelled(prepared.dataset, folder)
+    if not data.unlabelled and folder is None:
         return None
-    root = cache_root(settings)
-    return find_unlabelled(data, prepared.splits, prepared.cache.frame, root, folder)
+    root = cache_root(prepared.settings)
+    return find_unlabelled(data, prepared.splits, prepared.cache.frame, root)
 
 
 def _digest(names: Sequence[str]) -> str:

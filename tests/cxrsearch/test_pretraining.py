@@ -13,10 +13,13 @@ import yaml
 from PIL import Image
 
 from cxrsearch.cli_pretrain import pretrain as group
+from cxrsearch.data.cache import default_cache_root
+from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.read import read_dataset
 from cxrsearch.learn.pretrain_run import Plan
 from cxrsearch.pretraining import read_pool
 from cxrsearch.settings import Settings
+from cxrsearch.unlabelled import find_unlabelled
 from cxrsearch.working import alone
 
 Run = Callable[..., tuple[int, str, str]]
@@ -164,6 +167,11 @@ def test_unlabelled_images_may_lie_elsewhere_and_be_smaller(xrays: Path, tmp_pat
     pool = read_pool(Settings(data=str(xrays), trials=1), Plan(input_size=32), more)
     assert pool.unlabelled == 3
     assert any("20 pixels a side" in note for note in pool.notes)
+    joined = with_unlabelled(read_dataset(xrays), more)  # as a self-training reads them
+    found = find_unlabelled(joined, pool.splits, pool.frame, default_cache_root())
+    assert list(found.names) == pool.data.names[pool.data.train[-3:]].tolist()
+    assert pool.data.shelf is not None
+    assert pool.data.shelf.folder.parent == found.cache.path
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(more / read_dataset(xrays).names[0])
     again = read_pool(Settings(data=str(xrays), trials=1), Plan(input_size=32), more)
     assert again.unlabelled == 3

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.phantom import phantom_dataset, write_phantom
 from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, search
@@ -264,7 +265,8 @@ def test_that_nobody_knows_whom_the_images_show_is_said(
     for number, file in enumerate(sorted((images / "unlabelled").iterdir())[:3]):
         shutil.copy(file, more / f"scan{number}.png")
     prepared = load_study(study)[1]
-    found = find_unlabelled(prepared.dataset, prepared.splits, 40, tmp_path / "cache", more)
+    joined = with_unlabelled(prepared.dataset, more)
+    found = find_unlabelled(joined, prepared.splits, 40, tmp_path / "cache")
     assert any("whom the unlabelled images show is not known" in note for note in found.notes)
 
 

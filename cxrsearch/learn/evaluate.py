@@ -181,8 +181,8 @@ def _unseen(
         )
     if len(left) < len(wanted):
         notes.append(
-            f"{len(wanted) - len(left)} images are left out: they are of patients whom the model "
-            "has seen, with or without their labels"
+            f"{len(wanted) - len(left)} images are left out: {len(same.intersection(wanted))} that "
+            "the model has seen, if without their labels, and others of patients whom it has seen"
         )
     return left, notes
 

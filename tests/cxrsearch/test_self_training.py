@@ -113,7 +113,7 @@ def test_images_that_the_student_learned_from_are_no_external_ones(
     code, out, err = run("evaluate", trained, "--data", data)
     assert (code, err.count("Traceback")) == (0, 0)
     assert "10 of 34 labelled images are scored" in out
-    assert "24 images are left out" in out
+    assert "24 images are left out: 24 that" in out
 
 
 def test_the_report_says_what_pseudo_labels_are_worth(trained: Path) -> None:

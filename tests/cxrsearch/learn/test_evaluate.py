@@ -101,7 +101,7 @@ def test_images_that_it_saw_without_their_labels_are_left_out_with_their_patient
     result = evaluate_model(model, data, cache, device="cpu", resamples=20)
     assert result["n_images"] == 8
     assert "8 of 10 labelled images are scored" in result["notes"][0]
-    assert any("2 images are left out: they are of patients" in n for n in result["notes"])
+    assert any("2 images are left out: 1 that the model has seen, if" in n for n in result["notes"])
     names = [f"more/{name}" for name in data.names]
     every = seeing(study, recipe, tmp_path / "n", *names)
     with pytest.raises(InputError, match="all 10 images are of patients whom the model has seen"):

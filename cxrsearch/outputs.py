@@ -8,8 +8,11 @@ from pathlib import Path
 
 from cxrsearch.errors import InputError
 
-PAGE = re.compile(rb"<!doctype html", re.IGNORECASE)
-"""How our pages begin."""
+PAGE = re.compile(
+    rb"<!doctype html>.{,200}Content-Security-Policy[^>]{,30}default-src 'none'",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How our pages begin: unlike others they may load nothing."""
 
 LOOKED_AT = 1 << 16
 """Bytes at the beginning of a file that it is known by."""

@@ -14,6 +14,10 @@ from cxrsearch.errors import InputError
 from cxrsearch.outputs import PAGE, check_file
 from cxrsearch.show.page import write_page
 
+START = """<!DOCTYPE html>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'">
+"""
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -22,7 +26,7 @@ def test_ours_is_written_again_and_an_empty_file_may_be_filled(tmp_path: Path) -
     page.touch()
     for _ in range(2):
         check_file(page, "eda.html", PAGE)
-        write_page(page, "<!DOCTYPE html>")
+        write_page(page, START)
     check_file(tmp_path / "new" / "page.html", "eda.html", PAGE)
     assert not (tmp_path / "new").exists()
 
@@ -73,12 +77,17 @@ def test_an_export_takes_the_place_of_nothing_but_an_export(
         assert run("export", study, "--out", tmp_path / "trials.csv")[0] == 0
     picture = next((xrays / "images").iterdir())
     weights = next(study.glob("trials/*/best.safetensors"))
-    for out in (study / "study.yaml", xrays / "Data_Entry_2017.csv", picture, weights):
+    website = tmp_path / "index.html"
+    website.write_text("<!doctype html><html><head><title>My clinic</title></head></html>")
+    for out in (study / "study.yaml", website, xrays / "Data_Entry_2017.csv", picture, weights):
         before = out.read_bytes()
         for command in ("export", "dashboard", "compare"):
             code, _, err = run(command, study, "--out", out)
             assert (code, "would be lost" in err) == (2, True)
         assert out.read_bytes() == before
+    for _ in range(2):
+        for command in ("dashboard", "compare"):
+            assert run(command, study, "--out", tmp_path / f"{command}.html")[0] == 0
     for command in ("export", "dashboard", "compare"):
         code, _, err = run(command, study, "--out", study)
         assert (code, "a folder; name a file" in err) == (2, True)

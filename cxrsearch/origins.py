@@ -32,7 +32,8 @@ class Origin:
         split: fingerprint of the split whose training part it saw.
         validation: whether it was trained on the validation part of that split too.
         init: what it began with itself, as the gene.
-        images: names of those that it saw, with and without their labels; None: not recorded.
+        images: names of those that it is known to have seen, with and without their labels.
+        whole: whether these are all that it saw.
         unknown: weights before it of which nobody knows what they saw; None: not recorded. Where
             they are, ``images`` has what those before it saw too.
     """
@@ -41,7 +42,8 @@ class Origin:
     split: str
     validation: bool
     init: str
-    images: frozenset[str] | None = None
+    images: frozenset[str]
+    whole: bool
     unknown: frozenset[str] | None = None
 
 
@@ -64,8 +66,8 @@ def also_seen(recipe: Recipe, pseudo: Path | None = None) -> dict[str, list[str]
     chain, start = origins_of(recipe.init)
     before = recipe.init
     for origin in chain:
-        images |= origin.images or frozenset()
-        unknown |= frozenset([before]) if origin.images is None else frozenset()
+        images |= origin.images
+        unknown |= set() if origin.whole else {before}
         if origin.unknown is not None:
             unknown |= origin.unknown
             break
@@ -96,11 +98,13 @@ def _note(init: str, split: str) -> str:
             "of this study's validation and test parts, and values there may be too good"
         )
     unknown = "" if start in NO_FILE else f"; before that init {start}, unknown"
-    origin = f"init {init}: {chain[0].what}" + ", begun with that of another" * (len(chain) > 1)
+    origin = f"init {init}: {chain[0].what}" + " (begun with weights of another training)" * (
+        len(chain) > 1
+    )
     foreign = next((each.split for each in chain if each.split != split), None)
     if foreign is not None:
         return (
-            f"{origin}, of another split ({foreign}, here {split}): where the data are the same "
+            f"{origin}, under another split ({foreign}, here {split}): where the data are the same "
             "it has seen images of this study's validation and test parts; train it with the same "
             f"data, --seed and shares to keep them unseen{unknown}"
         )
@@ -137,9 +141,9 @@ def _pretraining(path: Path) -> Origin | None:
         return None
     record = read_record(path.parent)
     what = f"{record['method']}, {len(record['losses'])} epochs on {record['images']:,} images"
-    names = record.get("image_names")
-    images = frozenset(map(str, names)) if isinstance(names, list) else None
-    return Origin(what, record["split"], False, str(record.get("init", "none")), images)
+    names, init = record.get("image_names"), str(record.get("init", "none"))
+    images = frozenset(map(str, names if isinstance(names, list) else ()))
+    return Origin(what, record["split"], False, init, images, isinstance(names, list))
 
 
 def _model(path: Path) -> Origin | None:
@@ -155,11 +159,12 @@ def _model(path: Path) -> Origin | None:
     validation = "validation" in str(card["training"].get("rows"))
     init = str(card["recipe"].get("init", "none"))
     split, seen = card["data"]["split_fingerprint"], card.get("also_seen")
-    labelled = _labelled(path.parent / SPLITS, split, validation)
-    if labelled is None or seen is None:
-        return Origin(what, split, validation, init, labelled)
-    images = labelled | frozenset(seen["images"])
-    return Origin(what, split, validation, init, images, frozenset(seen["unknown"]))
+    images, whole = _labelled(path.parent / SPLITS, split, validation)
+    if seen is None:
+        whole &= card["recipe"].get("pseudo", "none") == "none"
+        return Origin(what, split, validation, init, images, whole)
+    images |= frozenset(seen["images"])
+    return Origin(what, split, validation, init, images, whole, frozenset(seen["unknown"]))
 
 
 def _trial(path: Path) -> Origin | None:
@@ -175,18 +180,23 @@ def _trial(path: Path) -> Origin | None:
         return None
     what = f"trial {number} of {study}, trained on its training part"
     recipe = Recipe.from_params(params)
-    images = _labelled(study / SPLITS, split, False)
-    if recipe.pseudo != "none":
-        images = None  # those without a label are in a file that may be anywhere by now
-    return Origin(what, split, False, recipe.init, images)
+    images, whole = _labelled(study / SPLITS, split, False)
+    # Images without a label are named in a file that may be anywhere by now.
+    return Origin(what, split, False, recipe.init, images, whole and recipe.pseudo == "none")
 
 
-def _labelled(path: Path, split: str, validation: bool) -> frozenset[str] | None:
-    """The images of ``path``'s training part, and of its validation part; None: not known."""
+def _labelled(path: Path, split: str, validation: bool) -> tuple[frozenset[str], bool]:
+    """The images of the training part, and of the validation part, and whether they are known.
+
+    Args:
+        path: a ``splits.json``, which may be gone or of another split.
+        split: fingerprint of the wanted one.
+        validation: whether those of the validation part are wanted too.
+    """
     try:
         splits = Splits.load(path)
     except InputError:
-        return None
+        return frozenset(), False
     if splits.fingerprint != split:
-        return None
-    return frozenset([*splits.train, *(splits.val if validation else ())])
+        return frozenset(), False
+    return frozenset([*splits.train, *(splits.val if validation else ())]), True

@@ -78,10 +78,10 @@ def test_weights_of_a_model_tell_their_split_by_its_card(tmp_path: Path) -> None
     (same,) = origin_notes([path], "here")
     assert "a model trained on 1,200 images, none of a patient of this study's" in same
     (other,) = origin_notes([path], "there")
-    assert "of another split (here, here there)" in other
+    assert "under another split (here, here there)" in other
     assert "pre-train" not in other
     (begun,) = origin_notes([model(tmp_path / "n", path, rows="train")], "there")
-    assert "begun with that of another, of another split (here" in begun
+    assert "(begun with weights of another training), under another split (here" in begun
 
 
 def test_weights_that_saw_the_validation_part_are_told_of(tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_a_search_says_where_its_starting_weights_come_from(
     assert also_seen(Recipe(init=inits[0])) == {"images": sorted(splits.train), "unknown": []}
     assert "this study's validation part among them" in said
     other = replace(settings, seed=2)
-    assert "\n".join(prepare(other).notes).count("of another split (") == 2
+    assert "\n".join(prepare(other).notes).count("under another split (") == 2
     named = Named("mine", Recipe(**fixed, init=inits[1]), ())
     ready = prepare_recipe(named, replace(other, space=None), tmp_path / "again")
-    assert any("of another split (" in note for note in ready.parts.notes)
+    assert any("under another split (" in note for note in ready.parts.notes)
 
 
 def test_a_model_remembers_what_its_starting_weights_have_seen(
@@ -151,3 +151,9 @@ def test_a_model_remembers_what_its_starting_weights_have_seen(
         assert also_seen(Recipe(init=str(folder / "model.safetensors"))) == {
             "images": ["a.png", "c.png", *validation, "more/b.png"], "unknown": ["gone.pt"],
         }  # fmt: skip
+    old = json.loads((folder / "model.json").read_text())
+    del old["also_seen"]
+    old["recipe"] |= {"init": "none", "pseudo": "hard"}
+    (folder / "model.json").write_text(json.dumps(old))
+    weights = str(folder / "model.safetensors")
+    assert also_seen(Recipe(init=weights)) == {"images": ["c.png", "d.png"], "unknown": [weights]}

@@ -65,7 +65,8 @@ def ensemble(
     """Put a study's models together, and say what that gains.
 
     Weights come from the trials' saved validation predictions: nothing is trained for them.
-    The gain over the best single model is estimated on patients that had no part in choosing.
+    The gain over the best single model is estimated on patients that had no part in choosing the
+    weights. Trials and their best epochs were chosen by all of them, so it may be a little high.
     A file (.npz) holds labels (n, 14), patient (n,) and the logits (n, 14) of each model.
     """
     _check(ctx, source.is_file(), per_disease)

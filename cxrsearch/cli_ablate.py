@@ -105,14 +105,12 @@ def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
     from cxrsearch.ablation.design import Design, prepare_ablation
     from cxrsearch.ablation.study import start
     from cxrsearch.settings import Settings
-    from cxrsearch.study_folder import new_folder
 
     arms = given["arms"]
     names = None if arms is None else tuple(n.strip() for n in arms.split(",") if n.strip())
     design = Design(**{name: given[name] for name in DESIGN} | {"arms": names})
     settings = Settings(**{name: v for name, v in given.items() if name not in DESIGN}, trials=1)
-    new_folder(settings, study)
-    ready = prepare_ablation(settings, design, click.echo)
+    ready = prepare_ablation(settings, design, study, click.echo)
     click.echo(describe_ablation(ready))
     if dry_run:
         click.echo(describe_time(ready))

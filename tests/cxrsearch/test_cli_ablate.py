@@ -58,6 +58,7 @@ def test_a_verdict_is_written_and_read(finished: Path, run: Run) -> None:
     verdict = json.loads((finished / "verdict.json").read_text())
     assert [a["name"] for a in verdict["arms"]] == ["baseline", "half"]
     assert {a["cells"] for a in verdict["arms"]} == {2}
+    assert all(a["difference"]["comparable"] for a in verdict["arms"])
     base, half = (a["image_steps"] for a in verdict["arms"])
     assert base == verdict["budget"]["image_steps"] == 2 * half
     assert "without ImageNet weights" in (finished / "verdict.html").read_text()

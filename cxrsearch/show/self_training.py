@@ -88,10 +88,7 @@ def _flattery(report: Mapping[str, Any]) -> str:
     """Why differences on the validation part favour the student; nothing where they do not."""
     if report["options"]["kind"] != "calibrated":
         return ""
-    return (
-        "this favours the student, as its labels' thresholds were calibrated on this same "
-        "validation part; the test part (`cxrsearch evaluate`) knows nothing of it"
-    )
+    return "this favours the student: its thresholds were calibrated on this same validation part"
 
 
 def signed(value: float | None, interval: list[float] | None) -> str:
@@ -131,7 +128,7 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
                   caption="Difference of AUROC on the validation part, with its 95% interval by "
                   "a bootstrap that draws the same patients for both. An interval across 0 is no "
                   "difference that these images show."
-                  + (f" But {flattery}." if flattery else ""))
+                  + (f" But {flattery}; the test part knows nothing of it." if flattery else ""))
             for who, found in reversed(list(report["differences"].items()))
         ]),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch import cli_options
-from cxrsearch.cli_options import FOLDER, WEIGHTS, example
+from cxrsearch.cli_options import FOLDER, UNLABELLED, WEIGHTS, example, seed_option
 from cxrsearch.errors import quoted
 
 DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
@@ -29,13 +29,11 @@ _DESIGN = [
                  help="What the network sees. [default: the space's first point's]"),
     click.option("--search-trials", type=int, default=8, show_default=True,
                  help="Trials of an arm that searches."),
-    click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images without a "
-                 "label. [default: those below --data that the label table does not name]"),
+    UNLABELLED,
     click.option("--space", metavar="NAME|FILE", help="Its first known-good point, with nothing "
                  "added, is the baseline, and its genes are what is searched. Default: quick, or "
                  "report where there is a GPU and real data."),
-    click.option("--seed", type=int, default=0, show_default=True,
-                 help="Of the split, which stays, and of the repeats."),
+    seed_option("the split, which stays, and of the repeats"),
     WEIGHTS,
     click.option("--time-budget", metavar="TIME",
                  help="Stop after so long; the same command goes on."),

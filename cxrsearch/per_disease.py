@@ -141,10 +141,12 @@ class _Job:
         )  # fmt: skip
         scores, recipes = on_frozen(self.cell, joint)
         weights = replaced_heads(self.cell, joint)
-        training = {"rows": "train", "heads": {name: r or "joint" for name, r in recipes.items()}}
+        heads = {name: recipe or "joint" for name, recipe in recipes.items()}
+        training = {"rows": "train", "heads": heads, "backbone": self.trial.number}
         val = self.joint_scores.copy()
         val[:, self.cell.data.columns] = scores.val[:, self.cell.data.columns]
         meta = self._meta(self.trial, self.prepared.settings.diseases, val, training)
+        meta = replace(meta, trial=None)  # no look at these heads is one at the trial
         save_model(out, weights, joint.recipe, meta, splits=self.study / "splits.json")
         spent = self.cell.plan.images + self.cell.forward(len(self.cell.data.train))
         return scores, {name: head_text(recipe) for name, recipe in recipes.items()}, spent

@@ -100,6 +100,7 @@ def test_heads_on_a_shared_backbone_come_out_as_one_model(
     value = mean_auroc(auroc(data.labels[data.val][:, columns], ours[:, columns]))
     assert load_model(out).card["validation"]["value"] == pytest.approx(value, abs=1e-4)
     assert value != pytest.approx(chosen_trial(read_study(quick_study)).values[0], abs=1e-4)
+    assert load_model(out).card["study"]["trial"] is None
     own = [i for i, name in enumerate(load_model(out).card["diseases"])
            if kept.get(name, "joint") == "joint"]  # fmt: skip
     assert any(recipe != "joint" for recipe in kept.values())

@@ -96,6 +96,14 @@ def test_the_student_is_a_model_that_can_be_judged_and_predicts(
     assert card["training"]["images"] > 24
 
 
+def test_a_look_at_a_student_is_none_at_its_teacher(trained: Path, run: Run) -> None:
+    assert run("evaluate", trained)[0] == 0
+    card = json.loads((trained / "model.json").read_text())
+    (*_, look) = json.loads((Path(card["study"]["path"]) / "looks.json").read_text())
+    assert look["model"] == str(trained)
+    assert look["trial"] is None
+
+
 def test_the_report_says_what_pseudo_labels_are_worth(trained: Path) -> None:
     report = _report(trained)
     checked = report["check"]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch import cli_options
-from cxrsearch.cli_options import FOLDER, WEIGHTS, example
+from cxrsearch.cli_options import FOLDER, UNLABELLED, WEIGHTS, example, seed_option
 from cxrsearch.errors import quoted
 
 DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
@@ -29,13 +29,11 @@ _DESIGN = [
                  help="What the network sees. [default: the space's first point's]"),
     click.option("--search-trials", type=int, default=8, show_default=True,
                  help="Trials of an arm that searches."),
-    click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images without a "
-                 "label. [default: those below --data that the label table does not name]"),
+    UNLABELLED,
     click.option("--space", metavar="NAME|FILE", help="Its first known-good point, with nothing "
                  "added, is the baseline, and its genes are what is searched. Default: quick, or "
                  "report where there is a GPU and real data."),
-    click.option("--seed", type=int, default=0, show_default=True,
-                 help="Of the split, which stays, and of the repeats."),
+    seed_option("the split, which stays, and of the repeats"),
     WEIGHTS,
     click.option("--time-budget", metavar="TIME",
                  help="Stop after so long; the same command goes on."),
@@ -105,14 +103,12 @@ def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
     from cxrsearch.ablation.design import Design, prepare_ablation
     from cxrsearch.ablation.study import start
     from cxrsearch.settings import Settings
-    from cxrsearch.study_folder import new_folder
 
     arms = given["arms"]
     names = None if arms is None else tuple(n.strip() for n in arms.split(",") if n.strip())
     design = Design(**{name: given[name] for name in DESIGN} | {"arms": names})
     settings = Settings(**{name: v for name, v in given.items() if name not in DESIGN}, trials=1)
-    new_folder(settings, study)
-    ready = prepare_ablation(settings, design, click.echo)
+    ready = prepare_ablation(settings, design, study, click.echo)
     click.echo(describe_ablation(ready))
     if dry_run:
         click.echo(describe_time(ready))

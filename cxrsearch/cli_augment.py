@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.cli_options import FOLDER, example, options
+from cxrsearch.cli_options import FOLDER, example, options, seed_option
 from cxrsearch.errors import quoted
 
 _RANGES = [
@@ -43,7 +43,7 @@ _RANGES = [
 @click.argument("out", type=FOLDER)
 @click.option("--copies", type=int, default=10, show_default=True, help="Of each labelled image.")
 @click.option("--labels", type=FOLDER, help="Label table, where it lies elsewhere.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what happens to a copy.")
+@seed_option("what happens to a copy")
 @options(_RANGES)
 def augment(
     data: Path, out: Path, copies: int, labels: Path | None, seed: int, **ranges: Any

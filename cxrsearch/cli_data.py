@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cxrsearch.cli_options import FOLDER, example
+from cxrsearch.cli_options import FOLDER, example, seed_option
 
 
 @click.command(epilog=example("cxrsearch spaces", "cxrsearch spaces report"))
@@ -21,9 +21,11 @@ def spaces(name: str | None) -> None:
 @click.command(epilog=example("cxrsearch phantom drawn --images 300"))
 @click.argument("folder", type=FOLDER)
 @click.option("--images", type=int, default=600, show_default=True, help="Labelled images.")
-@click.option("--unlabelled", type=int, default=100, show_default=True, help="Unlabelled images.")
+@click.option("--unlabelled-images", "--unlabelled", "unlabelled", type=int, metavar="N",
+              default=100, show_default=True,
+              help="Images without a label. --unlabelled N is the older spelling.")  # fmt: skip
 @click.option("--side", type=int, default=256, show_default=True, help="Pixels a side.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option("whom and what is drawn")
 @click.option("--difficulty", type=float, default=0.5, show_default=True, help="0 to 1.")
 def phantom(
     folder: Path, images: int, unlabelled: int, side: int, seed: int, difficulty: float

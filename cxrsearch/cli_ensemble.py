@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from cxrsearch import cli_options
-from cxrsearch.cli_options import FOLDER, example
+from cxrsearch.cli_options import FOLDER, example, seed_option
 
 METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "logistic", "single")
 
@@ -48,8 +48,7 @@ MOVED = {"--data", "--labels", "--cache"}
               "validation for its best number of epochs.")  # fmt: skip
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True,
               help="Of the patients, for the nested estimate.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-              help="Of the folds, of the genetic method and of --per-disease.")  # fmt: skip
+@seed_option("the folds, of the genetic method and of --per-disease", click.IntRange(0, 2**31 - 1))
 @click.option("--per-disease", is_flag=True, help="Train a model for each disease instead, within "
               "the best trial's image-steps, and hold them against it.")  # fmt: skip
 @click.option("--backbone", type=click.Choice(("own", "shared")), default="own", show_default=True,
@@ -65,7 +64,8 @@ def ensemble(
     """Put a study's models together, and say what that gains.
 
     Weights come from the trials' saved validation predictions: nothing is trained for them.
-    The gain over the best single model is estimated on patients that had no part in choosing.
+    The gain over the best single model is estimated on patients that had no part in choosing the
+    weights. Trials and their best epochs were chosen by all of them, so it may be a little high.
     A file (.npz) holds labels (n, 14), patient (n,) and the logits (n, 14) of each model.
     """
     _check(ctx, source.is_file(), per_disease)

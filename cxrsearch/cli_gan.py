@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from cxrsearch.cli_options import DEVICE, FOLDER, data_options, example, options
+from cxrsearch.cli_options import DEVICE, FOLDER, SEED, UNLABELLED, data_options, example, options
 
 _GAN = [
     click.option("--out", type=FOLDER, required=True,
                  help="Folder of the GAN. The same command goes on with one that was stopped."),
-    click.option("--unlabelled", metavar="DIR",
-                 help="Folder of images without labels; default: those in the data that the label "
-                 "table does not name."),
+    UNLABELLED,
     click.option("--images", type=click.IntRange(0, 1_000_000), default=0, show_default=True,
                  help="Images to write into OUT/generated at the end; more with the same command "
                  "later on."),
@@ -29,8 +27,7 @@ _GAN = [
     click.option("--features", metavar="MODEL_DIR",
                  help="Model whose features distances are between, as `cxrsearch train` makes "
                  "one; default: a small DenseNet121, trained first on the labelled training part."),
-    click.option("--seed", type=int, default=0, show_default=True,
-                 help="Seed of everything, the split's too."),
+    SEED,
     *DEVICE,
 ]  # fmt: skip
 
@@ -45,7 +42,7 @@ _GAN = [
 )
 @options(_GAN)
 @data_options
-def gan(out: Path, images: int, **given: Any) -> None:
+def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
     """Train a generator of X-rays, and write images that can join the unlabelled ones.
 
     On the labelled training part and all unlabelled images but those of validation and test
@@ -56,8 +53,9 @@ def gan(out: Path, images: int, **given: Any) -> None:
     from cxrsearch.gan_settings import GanSettings
     from cxrsearch.show.gan import gan_page
 
+    settings = GanSettings(**given, unlabelled=None if unlabelled is None else str(unlabelled))
     try:
-        for line in pretrain_gan(GanSettings(**given), out, images):
+        for line in pretrain_gan(settings, out, images):
             click.echo(line)
     except KeyboardInterrupt:
         click.echo("\nstopped; the same command goes on from the last checkpoint", err=True)

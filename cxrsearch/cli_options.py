@@ -66,8 +66,18 @@ _FRAME = [
                  "needs."),
 ]  # fmt: skip
 
-SEED = click.option("--seed", type=int, default=0, show_default=True,
-                     help="Seed of everything.")  # fmt: skip
+UNLABELLED = click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images "
+                           "without a label. [default: those of the data that the label table "
+                           "does not name]")  # fmt: skip
+
+
+def seed_option(of: str, kind: type[int] | click.IntRange = int) -> Callable[[Command], Command]:
+    """The option ``--seed``; ``of`` says of what. A command whose code checks it needs no kind."""
+    return click.option("--seed", type=kind, metavar="N", default=0, show_default=True,
+                        help=f"Seed of {of}.")  # fmt: skip
+
+
+SEED = seed_option("everything, the split's too")
 
 WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrained weights under "
                         "torchvision's file names.")  # fmt: skip

@@ -8,7 +8,16 @@ from typing import Any
 import click
 
 from cxrsearch.cli_gan import gan
-from cxrsearch.cli_options import DEVICE, FOLDER, WEIGHTS, data_options, example, options
+from cxrsearch.cli_options import (
+    DEVICE,
+    FOLDER,
+    UNLABELLED,
+    WEIGHTS,
+    data_options,
+    example,
+    options,
+    seed_option,
+)
 from cxrsearch.errors import quoted
 
 
@@ -20,9 +29,7 @@ def _size(value: str) -> int | str:
 _PLAN = [
     click.option("--out", type=FOLDER, required=True,
                  help="Folder to write; the same command again goes on where it was stopped."),
-    click.option("--unlabelled", type=FOLDER, metavar="DIR",
-                 help="Folder of images without labels; default: those below --data that the "
-                 "label table does not name."),
+    UNLABELLED,
     click.option("--model", default="densenet121", show_default=True,
                  help="Network: densenet121 or vgg16."),
     click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
@@ -42,8 +49,7 @@ _PLAN = [
     click.option("--frame", type=int, help="Side of the cached images; default: what --input-size "
                  "and --crop need."),
     WEIGHTS,
-    click.option("--seed", type=int, default=0, show_default=True,
-                 help="Seed of everything, the split's too: give the search the same."),
+    seed_option("everything, the split's too: give the search the same"),
     *DEVICE,
 ]  # fmt: skip
 

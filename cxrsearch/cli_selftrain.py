@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch import cli_options
-from cxrsearch.cli_options import FOLDER, STUDY, example
+from cxrsearch.cli_options import FOLDER, STUDY, UNLABELLED, example
 from cxrsearch.errors import quoted
 from cxrsearch.learn.recipe import PSEUDO
 
@@ -43,8 +43,7 @@ from cxrsearch.learn.recipe import PSEUDO
 @click.option("--control/--no-control", default=True, show_default=True,
               help="Also train the teacher's recipe at least as long as the student, without "
               "pseudo-labels.")  # fmt: skip
-@click.option("--unlabelled", type=FOLDER, metavar="DIR",
-              help="Folder of the unlabelled images. [default: the data's own]")  # fmt: skip
+@UNLABELLED
 @click.option("--truth", type=FOLDER, metavar="FILE",
               help="Label table of unlabelled images, to judge by; nothing trains on "
               "it.")  # fmt: skip

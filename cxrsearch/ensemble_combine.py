@@ -58,6 +58,7 @@ class Combined:
                 for name, share in zip(self.ensemble.members, shares, strict=True)
             ],
             "selected_from": len(self.pool.names),
+            "trials": self.pool.tried,
             "images": len(self.pool.labels),
             "patients": len(np.unique(self.pool.patients)),
             "positives": {
@@ -66,6 +67,7 @@ class Combined:
             },
             "folds": self.folds,
             "estimates": [_plain(one) for one in self.estimates],
+            "caution": self.pool.caution,
             "notes": list(self.pool.notes),
         }
 

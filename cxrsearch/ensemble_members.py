@@ -55,15 +55,16 @@ def write_ensemble(
     work = work_of(out)
     with alone(work):
         check_out(out)  # again: another run may have ended while data were read
+        selected_from = combined.pool.tried or len(combined.pool.names)
         by_name = {str(t.number): t for t in combined.pool.trials}
         folders = []
         for name in combined.ensemble.members:
             folder = work / name
             folders.append(folder)
             if again:
-                yield from _trained(study, prepared, by_name[name], folder, combined)
+                yield from _trained(study, prepared, by_name[name], folder, selected_from)
             else:
-                _copied(study, prepared, by_name[name], folder, combined)
+                _copied(study, prepared, by_name[name], folder, selected_from)
         save_ensemble(
             out, combined.ensemble, folders, _card(study, prepared, combined, again),
             study / "splits.json",
@@ -72,7 +73,7 @@ def write_ensemble(
 
 
 def _trained(
-    study: Path, prepared: Prepared, trial: FrozenTrial, folder: Path, combined: Combined
+    study: Path, prepared: Prepared, trial: FrozenTrial, folder: Path, selected_from: int
 ) -> Iterator[str]:
     """Train one member, unless an earlier run has."""
     if folder.is_dir():
@@ -80,8 +81,7 @@ def _trained(
             yield f"trial {trial.number}: trained already"
             return
         shutil.rmtree(folder)
-    chosen_from = len(combined.pool.names)
-    for step in retrain(study, prepared, trial, folder, chosen_from):
+    for step in retrain(study, prepared, trial, folder, selected_from):
         yield (
             f"trial {trial.number}: epoch {step.epoch}/{step.epochs}, loss {step.loss:.4f}, "
             f"{step.seconds:.1f} s"
@@ -106,7 +106,7 @@ def _is_of(folder: Path, study: Path, prepared: Prepared, trial: FrozenTrial) ->
 
 
 def _copied(
-    study: Path, prepared: Prepared, trial: FrozenTrial, folder: Path, combined: Combined
+    study: Path, prepared: Prepared, trial: FrozenTrial, folder: Path, selected_from: int
 ) -> None:
     """The weights that a trial kept, as a model folder."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -118,7 +118,7 @@ def _copied(
             f"{path}: cannot be read ({error}); restore it from a copy, or use --retrain"
         ) from error
     attrs = trial.user_attrs
-    meta = meta_of(study, prepared, trial, len(combined.pool.names))
+    meta = meta_of(study, prepared, trial, selected_from)
     training = {"rows": "train", "epochs": attrs["best_epoch"], "seed": attrs["seed"]}
     recipe = Recipe.from_params(attrs["params"])
     save_model(folder, weights, recipe, replace(meta, training=training))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
@@ -18,6 +18,7 @@ from cxrsearch.settings import Settings
 from cxrsearch.study_folder import read_study_yaml
 from search.pareto import judged
 from search.record import read_study
+from search.repeats import same_as
 
 KEPT, ALL = "kept", "all"
 
@@ -35,6 +36,8 @@ class Pool:
         trials: the members' trials; empty for a pool that comes from a file.
         kept: names of the members whose weights are there.
         notes: what the user should know.
+        tried: how many trials the search judged on these images; None where that is not known.
+        best: whether no other of its complete trials scored higher than one of the members.
     """
 
     names: tuple[str, ...]
@@ -45,6 +48,26 @@ class Pool:
     trials: tuple[FrozenTrial, ...] = ()
     kept: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    tried: int | None = None
+    best: bool = False
+
+    @property
+    def caution(self) -> str:
+        """What no estimate on these images can know: what was chosen by them before."""
+        high = "the nested estimate may still be a little high"
+        if self.tried is None:
+            return (
+                "how these models and their epochs were chosen is not known here: if it was on "
+                f"these same images, {high}"
+            )
+        count = len(self.names)
+        chosen = f"{'the best ' if self.best else ''}{count} of {self.tried} trials"
+        what = (
+            f"members were chosen among {chosen}, and each at its best epoch,"
+            if count < self.tried
+            else f"each of the {count} trials is at its best epoch, chosen"
+        )
+        return f"{what} on these same images: {high}; the test part knows nothing of it"
 
 
 def study_pool(study: Path, members: str = KEPT) -> Pool:
@@ -71,6 +94,9 @@ def study_pool(study: Path, members: str = KEPT) -> Pool:
     found = [_predictions(folders[t.number]) for t in chosen]
     names = found[0]["names"]
     labels, patients = _truth(study, names)
+    taken = {t.number for t in chosen}
+    others = [t.values[0] for t in complete if t.number not in taken]
+    stopped = [t for t in record.trials if t.state == TrialState.PRUNED and same_as(t) is None]
     strange = [
         f"{folders[t.number] / PREDICTIONS}: of other images than that of trial "
         f"{chosen[0].number}; restore it from a copy"
@@ -88,6 +114,8 @@ def study_pool(study: Path, members: str = KEPT) -> Pool:
         trials=tuple(chosen),
         kept=frozenset(map(str, kept)),
         notes=tuple(notes),
+        tried=len(complete) + len(stopped),
+        best=min(t.values[0] for t in chosen) >= max(others, default=-1.0),
     )
 
 

@@ -31,6 +31,7 @@ def describe_ensemble(found: Mapping[str, Any]) -> str:
             "the single model included;",
             "naive: on the images that the weights were selected on, so too high",
             to_text(_methods(found)),
+            found["caution"],
             "",
             "AUROC by disease, on held-out patients",
             to_text(_diseases(found)) + notes,

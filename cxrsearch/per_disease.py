@@ -32,8 +32,9 @@ from cxrsearch.learn.ensemble.scale import Scale
 from cxrsearch.learn.ensemble_folder import save_ensemble
 from cxrsearch.learn.keep import BEST
 from cxrsearch.learn.metrics import auroc, mean_auroc, resampled
-from cxrsearch.learn.model_folder import check_out, save_model
+from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.report import judge
 from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.per_disease_view import Compared, head_text
@@ -73,16 +74,13 @@ def per_disease(
     check_out(out)
     job = _Job.of(study, work_of(out), seed, **moved)
     with alone(job.cell.folder):
-        check_out(out)
         claim(job.cell.folder, {
             "study": str(job.study.resolve()), "trials": job.record.counts()["complete"],
             "joint": job.trial.number, "split": job.cell.data.split, "backbone": backbone,
             "seed": seed,
         })  # fmt: skip
-        if backbone == SHARED:
-            scores, recipes, spent = yield from job.shared(out)
-        else:
-            scores, recipes, spent = yield from job.own(out)
+        train = job.shared if backbone == SHARED else job.own
+        scores, recipes, spent = yield from train(out)
         yield job.compared(backbone, scores, recipes, spent)
         yield f"models: {out}"
         shutil.rmtree(job.cell.folder, ignore_errors=True)
@@ -143,12 +141,13 @@ class _Job:
         )  # fmt: skip
         scores, recipes = on_frozen(self.cell, joint)
         weights = replaced_heads(self.cell, joint)
-        meta = meta_of(self.study, self.prepared, self.trial, self._complete)
-        training = {"rows": "train", "heads": {name: r or "joint" for name, r in recipes.items()}}
-        save_model(
-            out, weights, joint.recipe, replace(meta, training=training),
-            splits=self.study / "splits.json",
-        )  # fmt: skip
+        heads = {name: recipe or "joint" for name, recipe in recipes.items()}
+        training = {"rows": "train", "heads": heads, "backbone": self.trial.number}
+        val = self.joint_scores.copy()
+        val[:, self.cell.data.columns] = scores.val[:, self.cell.data.columns]
+        meta = self._meta(self.trial, self.prepared.settings.diseases, val, training)
+        meta = replace(meta, trial=None)  # no look at these heads is one at the trial
+        save_model(out, weights, joint.recipe, meta, splits=self.study / "splits.json")
         spent = self.cell.plan.images + self.cell.forward(len(self.cell.data.train))
         return scores, {name: head_text(recipe) for name, recipe in recipes.items()}, spent
 
@@ -165,9 +164,17 @@ class _Job:
             raise InputError(f"{path}: not of this study's validation images; restore it")
         return found["scores"]
 
-    @property
-    def _complete(self) -> int:
-        return self.record.counts()["complete"]
+    def _meta(
+        self, trial: FrozenTrial, diseases: Sequence[str], val: np.ndarray, training: dict[str, Any]
+    ) -> ModelMeta:
+        """What a model with a trial's recipe says of itself; its value is that of ``val``."""
+        meta = meta_of(self.study, self.prepared, trial, self.record.counts()["complete"])
+        data, columns = self.cell.data, [DISEASES.index(name) for name in diseases]
+        value, details, _ = judge(
+            data.labels[data.val], val, data.patients[data.val], columns, RESAMPLES, self.cell.seed
+        )
+        own = {**meta.validation, "value": value, "interval": details["interval"]}
+        return replace(meta, diseases=tuple(diseases), validation=own, training=training)
 
     def _save_members(
         self, out: Path, fits: Mapping[int, Fitted], chosen: Mapping[int, FrozenTrial]
@@ -176,12 +183,13 @@ class _Job:
         folders, weights = [], np.zeros((len(fits), len(DISEASES)))
         for place, (column, fitted) in enumerate(fits.items()):
             weights[place, column] = 1.0
-            meta = meta_of(self.study, self.prepared, chosen[column], self._complete)
-            training = {"rows": "train", "only": DISEASES[column], "epochs": fitted.recipe.epochs}
-            folder = self.cell.folder / "members" / DISEASES[column]
+            only = DISEASES[column]
+            training = {"rows": "train", "only": only, "epochs": fitted.recipe.epochs}
+            meta = self._meta(chosen[column], (only,), fitted.val, training)
+            folder = self.cell.folder / "members" / only
             shutil.rmtree(folder, ignore_errors=True)
             state, _ = checkpoint.load_tensors(fitted.folder / BEST)
-            save_model(folder, state, fitted.recipe, replace(meta, training=training))
+            save_model(folder, state, fitted.recipe, meta)
             folders.append(folder)
         empty = np.zeros((0, *weights.shape))
         width = len(DISEASES)

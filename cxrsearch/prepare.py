@@ -7,7 +7,7 @@ raises one `InputError` with all that is wrong.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -74,6 +74,7 @@ def prepare(
     settings: Settings,
     on_note: OnNote = lambda line: None,
     narrow: Callable[[SearchSpace], SearchSpace] = lambda space: space,
+    checks: Sequence[Callable[[], object]] = (),
 ) -> Prepared:
     """Check ``settings`` against the machine and the data, and build the cache.
 
@@ -81,13 +82,15 @@ def prepare(
         settings: as asked for.
         on_note: told of the measurement of how many trials to run side by side.
         narrow: makes of the space, as loaded, the one that is searched.
+        checks: what else is to be checked; what they complain of is named with the rest.
 
     Raises:
         InputError: naming every problem found.
     """
     settings = settings.with_absolute_paths()
     problems: list[str] = []
-    attempt(settings.check, problems)
+    for check in (*checks, settings.check):
+        attempt(check, problems)
     hardware = attempt(lambda: resolve_hardware(settings), problems)
     found = attempt(lambda: _space(hardware or settings, narrow), problems)
     earlier = attempt(lambda: read_earlier(settings.from_studies), problems) or []

@@ -256,7 +256,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         split_fingerprint=prepared.splits.fingerprint,
         source_side=prepared.dataset.source_side,
         study=report["study"],
-        trial=job.teachers[0].number,
+        trial=None,  # no look at a student is one at its teacher
         diseases=prepared.settings.diseases,
         validation={
             "value": student["value"],

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cxrsearch.ablation.cell import Answer, Cell, Scores
+from cxrsearch.ablation.generated import generated
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.searching import search
 from cxrsearch.ablation.singles import one_each, shared_backbone
@@ -148,6 +149,12 @@ ARMS: dict[str, Arm] = {
         "+ contrastive pre-training",
         "A third of the budget brings two views of an image together (VICReg), labels unused.",
         pretrained("contrastive"),
+    ),
+    "gan": Arm(
+        "+ GAN, auto-encoder",
+        "A quarter of the budget trains a GAN, which draws as many images as there are real ones; "
+        "a third of the rest trains the auto-encoder on both.",
+        generated,
     ),
     "self-training": Arm(
         "+ self-training",

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from cxrsearch.ablation.arms import ARMS, BASELINE
-from cxrsearch.ablation.plan import Plan, baseline_of, narrowed
+from cxrsearch.ablation.plan import Plan, baseline_of, budget_problems, narrowed
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.joined import with_unlabelled
+from cxrsearch.data.read import folder_problem
 from cxrsearch.errors import InputError
 from cxrsearch.parts import cache_root
-from cxrsearch.prepare import Prepared, prepare
+from cxrsearch.prepare import Prepared, attempt, prepare
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote
+from cxrsearch.study_folder import new_folder
 from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from search.errors import did_you_mean
 from search.space import SearchSpace
@@ -64,6 +66,9 @@ class Design:
         ]
         if self.arms is not None and not set(self.arms) - {BASELINE}:
             problems.append(f"--arms: give at least one arm beside the {BASELINE}")
+        problems += budget_problems(self.epochs, self.input_size)
+        if self.unlabelled is not None and (problem := folder_problem(self.unlabelled)):
+            problems.append(f"--unlabelled {problem}")
         if problems:
             raise InputError(problems)
 
@@ -113,20 +118,20 @@ class Ready:
 
 
 def prepare_ablation(
-    settings: Settings, design: Design, on_note: OnNote = lambda line: None
+    settings: Settings, design: Design, folder: Path, on_note: OnNote = lambda line: None
 ) -> Ready:
     """Check everything, build the cache, and lay out the budget.
 
     Args:
         settings: data and how it runs; what concerns a search's sampler is set here.
         design: arms, seeds and budget.
+        folder: the study's, to be written by `cxrsearch.ablation.study.start`.
         on_note: told of the measurement of how many cells to run side by side.
 
     Raises:
         InputError: naming every problem found.
     """
-    design.check()
-    asked = len(design.arms or ARMS) * design.seeds
+    asked = len(design.arms or ARMS) * min(max(1, design.seeds), MOST_SEEDS)
     settings = replace(
         settings, sampler="random", trials=asked, early_stopping=False, reuse=False,
         keep_checkpoints="none",
@@ -134,20 +139,29 @@ def prepare_ablation(
     found: dict[str, Any] = {}
 
     def narrow(space: SearchSpace) -> SearchSpace:
-        found.update(baseline_of(space, design.epochs, design.input_size))
+        budget = (design.epochs, design.input_size)
+        # What is wrong with it the design's own check names.
+        found.update(baseline_of(space, *(() if budget_problems(*budget) else budget)))
         return narrowed(space, found)
 
-    prepared = prepare(settings, on_note, narrow)
+    checks = (design.check, lambda: new_folder(settings, folder))
+    prepared = prepare(settings, on_note, narrow, checks)
     images = len(prepared.splits.train)
-    free = unlabelled_of(prepared, design.unlabelled)
+    problems: list[str] = []
+    free = attempt(lambda: unlabelled_of(prepared, design.unlabelled), problems)
+    diseases = attempt(
+        lambda: judged_diseases(prepared.counts, prepared.settings.diseases), problems
+    )
     plan = Plan(
         arms=(), seeds=design.seeds, baseline=found, images=found["epochs"] * images,
         train_images=images, search_trials=design.search_trials, space=prepared.space.to_dict(),
         seed=settings.seed,
         unlabelled=len(free.names) if free else 0,
     )  # fmt: skip
-    plan, left_out = _with_arms(plan, design.arms)
-    diseases = judged_diseases(prepared.counts, prepared.settings.diseases)
+    with_arms = attempt(lambda: _with_arms(plan, design.arms), problems)
+    if problems or with_arms is None or diseases is None:
+        raise InputError(problems)
+    plan, left_out = with_arms
     total = len(plan.arms) * plan.seeds
     prepared = replace(prepared, settings=replace(prepared.settings, trials=total))
     source = None if design.unlabelled is None else str(design.unlabelled.resolve())

@@ -99,16 +99,7 @@ def baseline_of(
     Raises:
         InputError: where ``epochs`` or ``input_size`` cannot be.
     """
-    problems = []
-    if epochs is not None and not 1 <= epochs <= 1000:
-        problems.append(f"--epochs {epochs}: must be from 1 to 1,000")
-    try:
-        sides = size_of(input_size) if input_size is not None else (32, 32)
-        if not all(32 <= side <= 1024 for side in sides):
-            raise ValueError(f"{input_size}: sides must be from 32 to 1,024 pixels")
-    except ValueError as error:
-        problems.append(f"--input-size: {error}")
-    if problems:
+    if problems := budget_problems(epochs, input_size):
         raise InputError(problems)
     point = space.points[0].params if space.points else {}
     params = {**space.fixed, **point}
@@ -121,6 +112,20 @@ def baseline_of(
     ratios = {RATIO_PREFIX + name for name in RATIO_NAMES}
     names = [name for name in gene_limits() if name not in ratios]
     return {name: getattr(recipe, name) for name in names}
+
+
+def budget_problems(epochs: int | None, input_size: str | None) -> list[str]:
+    """What is wrong with the ``epochs`` and ``input_size`` that `baseline_of` takes."""
+    problems = []
+    if epochs is not None and not 1 <= epochs <= 1000:
+        problems.append(f"--epochs {epochs}: must be from 1 to 1,000")
+    try:
+        sides = size_of(input_size) if input_size is not None else (32, 32)
+        if not all(32 <= side <= 1024 for side in sides):
+            raise ValueError(f"{input_size}: sides must be from 32 to 1,024 pixels")
+    except ValueError as error:
+        problems.append(f"--input-size: {error}")
+    return problems
 
 
 def whole_window(input_size: int | str) -> int | str:

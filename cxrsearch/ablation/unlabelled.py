@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cxrsearch.ablation.cell import Answer, Cell, Fitted
+from cxrsearch.ablation.cell import Answer, Cell, Fit, Fitted
 from cxrsearch.learn import models
 from cxrsearch.learn.autoencoder import Autoencoder
 from cxrsearch.learn.contrastive import ContrastiveTraining, Embedder
+from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.pretrain_record import WEIGHTS
 from cxrsearch.learn.pretrain_run import Plan, pretrain
 from cxrsearch.learn.pseudo import Pseudo, load_pseudo, save_pseudo
@@ -47,32 +49,54 @@ def pretrained(method: str) -> Callable[[Cell], Answer]:
     """The network is trained without labels first, then as the baseline for what is left."""
 
     def train(cell: Cell) -> Answer:
-        folder = cell.folder / "pretraining"
-        each = passes(method, cell.recipe)
-        pool = np.concatenate([cell.data.train, cell.unlabelled])
-        steps = cell.images * PRETRAIN_SHARE / each
-        epochs = max(1, int(np.ceil(steps / len(pool))))
-        count = max(2, min(len(pool), round(steps / epochs)))
-        rng = np.random.default_rng(cell.seed_of("pool"))
-        rows = np.sort(rng.choice(pool, count, replace=False))
-        cell.count(each * epochs * count)
-        if not (folder / WEIGHTS).is_file():  # written whole, or not at all
-            _pretrain(cell, method, rows, epochs)
-        recipe = replace(cell.recipe, init=str((folder / WEIGHTS).resolve()))
-        return (yield from cell.fit("model", recipe))
+        weights = pretrained_on(cell, method, cell.data, pool_of(cell))
+        return (yield from fitted_from(cell, weights))
 
     return train
 
 
-def _pretrain(cell: Cell, method: str, rows: np.ndarray, epochs: int) -> None:
-    """Train, or go on with, a pre-training on the images ``rows``."""
-    recipe, config = cell.recipe, cell.config
+def pool_of(cell: Cell) -> np.ndarray:
+    """Rows of all images whose labels a pre-training does without: the training part's too."""
+    return np.concatenate([cell.data.train, cell.unlabelled])
+
+
+def portion(cell: Cell, pool: np.ndarray, images: float, name: str) -> tuple[np.ndarray, int]:
+    """Which rows of ``pool``, for how many epochs, make ``images`` images in all.
+
+    As many as can be, so that no image is seen again before all have been.
+    """
+    epochs = max(1, int(np.ceil(images / len(pool))))
+    count = max(2, min(len(pool), round(images / epochs)))
+    rng = np.random.default_rng(cell.seed_of(name))
+    return np.sort(rng.choice(pool, count, replace=False)), epochs
+
+
+def pretrained_on(cell: Cell, method: str, data: TrainData, pool: np.ndarray) -> Path:
+    """Weights of a pre-training on rows ``pool`` of ``data``, for its share of what is left."""
+    folder = cell.folder / "pretraining"
+    each = passes(method, cell.recipe)
+    rows, epochs = portion(cell, pool, cell.images * PRETRAIN_SHARE / each, "pool")
+    cell.count(each * epochs * len(rows))
+    if not (folder / WEIGHTS).is_file():  # written whole, or not at all
+        _pretrain(cell, method, replace(data, train=rows), epochs)
+    return folder / WEIGHTS
+
+
+def fitted_from(cell: Cell, weights: Path) -> Fit:
+    """The baseline from other starting weights, for what is left of the budget."""
+    recipe = replace(cell.recipe, init=str(weights.resolve()))
+    return (yield from cell.fit("model", recipe))
+
+
+def _pretrain(cell: Cell, method: str, data: TrainData, epochs: int) -> None:
+    """Train, or go on with, a pre-training on the training part of ``data``."""
+    recipe, config, rows = cell.recipe, cell.config, data.train
     plan = Plan(
         method, recipe.model, recipe.init, recipe.input_size, recipe.crop, epochs,
         batch_size=min(BATCH, len(rows)),
     )  # fmt: skip
     for _ in pretrain(
-        plan, replace(cell.data, train=rows), seed=cell.seed_of("pretraining"),
+        plan, data, seed=cell.seed_of("pretraining"),
         folder=cell.folder / "pretraining", about={"trained_on": str(derive(*rows.tolist()))},
         device=config.device, threads=config.threads, weights_dir=config.weights_dir,
         precision=config.precision,
@@ -90,15 +114,15 @@ def passes(method: str, recipe: Recipe) -> float:
         network = models.build_model(replace(recipe, init="none"))
         whole = WHOLE[method](network)
     views = ContrastiveTraining.passes if method == "contrastive" else 1
-    return views * _flops(whole, recipe) / _flops(network, recipe)
+    shape = (1, *size_of(recipe.input_size))
+    return views * flops(whole, shape) / flops(network, shape)
 
 
-def _flops(network: nn.Module, recipe: Recipe) -> int:
-    """Of a forward pass of one image."""
-    height, width = size_of(recipe.input_size)
+def flops(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """Of a forward pass of one input of ``shape``."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        network.eval()(torch.zeros(1, 1, height, width))
+        network.eval()(torch.zeros(1, *shape))
     total: int = counter.get_total_flops()
     return total
 

@@ -119,6 +119,7 @@ def _arm(name: str, plan: Plan, found: _Cells, judged: Judged | None) -> dict[st
     """What verdict.json says of one arm."""
     trials = found.trials.get(name, [])
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    patients = len(np.unique(found.patients))
     attrs = [t.user_attrs for t in complete]
     failed = [
         f"repeat {t.params[REPEAT]}: {t.user_attrs.get('reason')}: {t.user_attrs.get('detail', '')}"
@@ -135,14 +136,12 @@ def _arm(name: str, plan: Plan, found: _Cells, judged: Judged | None) -> dict[st
         "seconds": float(np.mean([_seconds(t) for t in complete])) if attrs else None,
         "validation": float(np.mean([t.values[0] for t in complete])) if attrs else None,
         "notes": sorted({note for a in attrs for note in a.get("notes", ())}),
-        "answer": "failed"
-        if judged is None
-        else answer(name, judged, len(np.unique(found.patients))),
+        "answer": "failed" if judged is None else answer(name, judged, patients),
     }
-    return entry if judged is None else entry | _figures(judged)
+    return entry if judged is None else entry | _figures(judged, patients)
 
 
-def _figures(judged: Judged) -> dict[str, Any]:
+def _figures(judged: Judged, patients: int) -> dict[str, Any]:
     diseases = judged.diseases or {}
     return {
         "test": {
@@ -151,6 +150,7 @@ def _figures(judged: Judged) -> dict[str, Any]:
         "difference": {
             "value": judged.difference, "interval": judged.own,
             "simultaneous": judged.simultaneous, "repeats": len(judged.repeats),
+            "comparable": comparable(judged, patients),
         },
         "diseases": {
             DISEASES[column]: {"auroc": value, "difference": difference, "interval": interval}
@@ -162,15 +162,23 @@ def _figures(judged: Judged) -> dict[str, Any]:
 def answer(name: str, judged: Judged, patients: int = FEWEST_PATIENTS) -> str:
     """``helped`` or ``hurt`` where the interval for all arms together lies beside 0.
 
-    With one seed neither: how far trainings differ by luck is not known then. Nor with very few
-    patients in the test part, which resampled look less different than people are.
+    Neither where arm and baseline are not `comparable`.
     """
     low, high = judged.simultaneous
     if name == BASELINE:
         return "baseline"
-    if len(judged.repeats) < FEWEST_SEEDS or patients < FEWEST_PATIENTS:
+    if not comparable(judged, patients):
         return "unclear"
     return "helped" if low > 0 else "hurt" if high < 0 else "unclear"
+
+
+def comparable(judged: Judged, patients: int) -> bool:
+    """Whether an arm can be told apart from the baseline at all.
+
+    Not with one seed: how far trainings differ by luck is not known then. Nor with very few
+    patients in the test part, which resampled look less different than people are.
+    """
+    return len(judged.repeats) >= FEWEST_SEEDS and patients >= FEWEST_PATIENTS
 
 
 def _seconds(trial: FrozenTrial) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cxrsearch import __version__
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, logits_of
@@ -46,6 +47,10 @@ class Predictor(Protocol):
     @property
     def parts(self) -> tuple[LoadedModel, ...]:
         """The networks that a prediction takes."""
+
+    @property
+    def covered(self) -> tuple[int, ...]:
+        """Columns of the diseases that it says something of; the others' scores mean nothing."""
 
     def splits(self) -> Splits | None:
         """The parts of the data that it was trained on; None where they are not known."""
@@ -79,6 +84,12 @@ class LoadedEnsemble:
     def frame(self) -> int:
         """Side of the square pictures that `predict` takes: one for all members."""
         return int(self.card["pixels"]["frame"])
+
+    @property
+    def covered(self) -> tuple[int, ...]:
+        """Columns of the diseases that some member has a weight for."""
+        weighed = self.ensemble.weights.any(axis=0) | self.ensemble.cross.any(axis=0)
+        return tuple(np.flatnonzero(weighed).tolist())
 
     def splits(self) -> Splits | None:
         """The parts of the data that its members were trained on; None where not known.
@@ -152,6 +163,11 @@ def save_ensemble(
             "ensemble": ensemble.to_dict(),
         }
         write_json(work / CARD, content)
+
+
+def not_covered(model: Predictor) -> list[str]:
+    """The diseases that ``model`` says nothing of."""
+    return [name for column, name in enumerate(DISEASES) if column not in model.covered]
 
 
 def is_ensemble(folder: Path) -> bool:

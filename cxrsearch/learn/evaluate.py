@@ -22,7 +22,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.joined import patients_of
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
-from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
+from cxrsearch.learn.ensemble_folder import Predictor, load_predictor, not_covered
 from cxrsearch.learn.model_folder import LoadedModel
 from cxrsearch.learn.recipe import NO_FILE
 from cxrsearch.learn.report import judge
@@ -55,7 +55,8 @@ def evaluate_model(
     Returns:
         JSON-able: ``time``, ``model``, ``study``, ``trial``, ``data``, ``part`` (``"test"`` or
         ``"external"``), ``n_images``, ``n_patients``, ``positives`` and ``auroc`` by disease,
-        ``mean``, ``interval`` (95%, over patients), ``intervals`` by disease, ``notes``.
+        ``mean``, ``interval`` (95%, over patients), ``intervals`` by disease, ``not_covered``
+        (diseases that the model says nothing of: left out of all but ``positives``), ``notes``.
 
     Raises:
         InputError: where the model was trained on some of the images, or none can be scored.
@@ -75,9 +76,21 @@ def evaluate_model(
     scores = model.predict(cache.images, rows, on_progress)
     objective = model.card["study"].get("objective") or DISEASES
     columns = [DISEASES.index(name) for name in objective if name in DISEASES]
+    columns = [column for column in columns if column in model.covered]
+    if not columns:
+        raise InputError(
+            f"{model.folder}: no model for any of the diseases that it was chosen by; restore it "
+            "from a copy"
+        )
     mean, details, more = judge(
         labels, scores, patients, columns, resamples, derive("evaluate", dataset.fingerprint)
     )
+    unknown = not_covered(model)
+    if unknown:
+        notes.append(f"no model, left out of table and mean: {', '.join(unknown)}")
+    for name in unknown:
+        details["auroc"].pop(name)
+        details["intervals"].pop(name)
     if np.isnan(mean):
         raise InputError(f"{dataset.label}: no disease has both positives and negatives in it")
     return {
@@ -94,6 +107,7 @@ def evaluate_model(
         "objective": [DISEASES[column] for column in columns],
         "mean": mean,
         **details,
+        "not_covered": unknown,
         "notes": [*notes, *more],
     }
 

@@ -29,7 +29,7 @@ class ModelMeta:
         split_fingerprint: of its parts.
         source_side: typical side of the data set's own images; None: not known.
         study: path of the study folder, as text.
-        trial: the trial whose recipe it is.
+        trial: the trial whose recipe it is; None where more than its recipe made the model.
         diseases: those that the recipe was chosen by.
         validation: the trial's own score: ``value``, ``interval``, ``selected_from`` (how many
             trials the choice was among) and what else is to be kept.

@@ -154,6 +154,12 @@ class LoadedModel:
         """Side of the square pictures that `predict` takes."""
         return int(self.card["pixels"]["frame"])
 
+    @property
+    def covered(self) -> tuple[int, ...]:
+        """Columns of the diseases that it was trained on: all, or the only one."""
+        only = self.card["training"].get("only")
+        return tuple(i for i, name in enumerate(DISEASES) if only in (None, name))
+
     def splits(self) -> Splits | None:
         """The parts of the data that it was trained on; None where they are not known.
 

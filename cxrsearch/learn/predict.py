@@ -26,7 +26,7 @@ from cxrsearch.data.images import image_size, read_image, thumbnail
 from cxrsearch.data.read import folder_problem
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
-from cxrsearch.learn.ensemble_folder import Predictor
+from cxrsearch.learn.ensemble_folder import Predictor, not_covered
 from cxrsearch.learn.recipe import size_of
 from search.files import write_text
 
@@ -85,6 +85,8 @@ def predict_folder(
         InputError: where there is no such folder, or no image in it that can be used.
     """
     files, notes = image_files(Path(folder))
+    if unknown := not_covered(model):
+        notes = (*notes, f"no model for {', '.join(unknown)}: their numbers mean nothing")
     if only is not None:
         files = tuple(file for file in files if file in set(only))
     names = image_names(files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def judge(
     columns: Sequence[int],
     resamples: int,
     seed: int,
-) -> tuple[float, dict[str, object], list[str]]:
+) -> tuple[float, dict[str, Any], list[str]]:
     """The mean AUROC over some diseases, with all that is said beside it.
 
     Args:
@@ -39,7 +40,7 @@ def judge(
     ends = every.mean
     if columns != list(range(len(DISEASES))):
         ends = bootstrap(labels[:, columns], scores[:, columns], patients, resamples, seed).mean
-    details: dict[str, object] = {
+    details: dict[str, Any] = {
         "auroc": by_disease(values),
         "interval": [None if math.isnan(end) else end for end in ends],
         "intervals": intervals_by_disease(every.diseases),

@@ -145,10 +145,7 @@ def _sections(arms: Sequence[Arm]) -> list[Section]:
         "Thin: the interval that holds for all arms together, by which an arm is called better or "
         "worse."
     )
-    diseases = (
-        "Difference to the baseline by disease, in hundredths of AUROC. Bold: the cell's own 95% "
-        "interval lies beside 0. With so many cells one in twenty does so by chance."
-    )
+    diseases = f"Difference to the baseline by disease, in hundredths of AUROC. {_bold(others)}"
     return [
         Section("forest", "Verdict", "Differences to the baseline",
                 [Panel("", forest_figure(others), caption=joint)]),
@@ -158,6 +155,21 @@ def _sections(arms: Sequence[Arm]) -> list[Section]:
         Section("diseases", "Diseases", "By disease",
                 [Panel("", diseases_figure(others), caption=diseases, wide=900)]),
     ]  # fmt: skip
+
+
+def _bold(arms: Sequence[Arm]) -> str:
+    """What bold print in the table of diseases says."""
+    bold = (
+        "Bold: the cell's own 95% interval lies beside 0. With so many cells one in twenty does so "
+        "by chance."
+    )
+    if all(arm.comparable for arm in arms):
+        return bold
+    why = "has only one seed beside the baseline, or too few test patients"
+    if not any(arm.comparable for arm in arms):
+        return f"No cell is bold: each arm {why}, so no difference can be shown."
+    names = ", ".join(arm.title for arm in arms if not arm.comparable)
+    return f"{bold} Never bold, as it {why}: {names}."
 
 
 def forest_figure(arms: Sequence[Arm]) -> go.Figure:
@@ -226,7 +238,9 @@ def diseases_figure(arms: Sequence[Arm]) -> go.Figure:
         zmin=-largest,
         zmax=largest,
         colorscale=[[0, COLOURS["hurt"]], [0.5, "rgba(138,151,168,0.08)"], [1, COLOURS["helped"]]],
-        text=[[_cell(c) for c in row] for row in cells],
+        text=[
+            [_cell(c, arm.comparable) for c in row] for arm, row in zip(shown, cells, strict=True)
+        ],
         texttemplate="%{text}",
         hovertext=[
             [_hover(arm, name, c) for name, c in zip(names, row, strict=True)]
@@ -245,12 +259,14 @@ def diseases_figure(arms: Sequence[Arm]) -> go.Figure:
 Cell = tuple[float, float, tuple[float, float] | None]
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: Cell | None, comparable: bool) -> str:
+    """The difference, bold where it is shown; never where the arm isn't ``comparable``."""
     if cell is None:
         return ""
     _, difference, ends = cell
     value = f"{100 * difference:+.1f}"
-    return f"<b>{value}</b>" if ends is not None and (ends[0] > 0 or ends[1] < 0) else value
+    beside = ends is not None and (ends[0] > 0 or ends[1] < 0)
+    return f"<b>{value}</b>" if comparable and beside else value
 
 
 def _hover(arm: Arm, name: str, cell: Cell | None) -> str:

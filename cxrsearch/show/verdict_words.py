@@ -19,6 +19,7 @@ class Arm(NamedTuple):
     ``answer`` is ``baseline``, ``helped``, ``hurt``, ``unclear`` or ``failed``. ``own`` is the
     arm's own 95% interval of its ``difference`` to the baseline, ``joint`` the one that holds for
     all arms together. ``diseases`` has by name (AUROC, difference, its own interval).
+    ``comparable`` says whether there are seeds and patients enough to name any difference.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Arm(NamedTuple):
     failed: tuple[str, ...]
     notes: tuple[str, ...]
     diseases: Mapping[str, tuple[float, float, Interval | None]]
+    comparable: bool = False
 
 
 def arms_of(verdict: Mapping[str, Any]) -> list[Arm]:
@@ -73,6 +75,7 @@ def _arm(entry: Mapping[str, Any]) -> Arm:
         failed=tuple(str(item) for item in entry.get("failed") or ()),
         notes=tuple(str(item) for item in entry.get("notes") or ()),
         diseases=diseases,
+        comparable=difference.get("comparable") is True,
     )
 
 

@@ -30,11 +30,49 @@ def test_every_option_says_what_it_does() -> None:
         f"{name} {parameter.name}"
         for name, command in cli.commands.items()
         for parameter in command.params
-        if isinstance(parameter, click.Option)
-        and not parameter.help
-        and parameter.name not in ("seed", "port")
+        if isinstance(parameter, click.Option) and not parameter.help and parameter.name != "port"
     ]
     assert silent == []
+
+
+def _options(name: str) -> dict[str, click.Option]:
+    """The option of that name of each command that has it."""
+    commands = dict(cli.commands)
+    for group in list(commands.values()):
+        commands |= group.commands if isinstance(group, click.Group) else {}
+    return {
+        command: parameter
+        for command, found in commands.items()
+        for parameter in found.params
+        if isinstance(parameter, click.Option) and name in parameter.opts
+    }
+
+
+def test_every_seed_is_asked_for_alike() -> None:
+    found = _options("--seed")
+    assert {"ga", "train", "ablate", "augment", "ensemble", "autoencoder", "gan"} < set(found)
+    for command, option in found.items():
+        assert (option.metavar, option.default) == ("N", 0), command
+        assert (option.help or "").startswith("Seed of "), command
+
+
+def test_unlabelled_images_are_asked_for_alike() -> None:
+    found = _options("--unlabelled")
+    drawn = found.pop("phantom")
+    assert {"ablate", "self-train", "autoencoder", "contrastive", "gan"} == set(found)
+    assert {(o.metavar, o.help, o.type.name) for o in found.values()} == {
+        ("DIR", found["gan"].help, "path")
+    }
+    assert (drawn.opts[0], drawn.metavar) == ("--unlabelled-images", "N")  # a number, no folder
+
+
+@pytest.mark.parametrize("option", ["--unlabelled-images", "--unlabelled"])
+def test_phantoms_without_a_label_are_counted_by_either_spelling(
+    option: str, run: Run, tmp_path: Path
+) -> None:
+    words = ("--images", 50, option, 3, "--side", 32)
+    code, out, _ = run("phantom", tmp_path / "drawn", *words)
+    assert (code, "50 labelled and 3 unlabelled images" in out) == (0, True)
 
 
 def test_a_study_goes_from_search_to_predictions(

@@ -58,6 +58,7 @@ def test_a_verdict_is_written_and_read(finished: Path, run: Run) -> None:
     verdict = json.loads((finished / "verdict.json").read_text())
     assert [a["name"] for a in verdict["arms"]] == ["baseline", "half"]
     assert {a["cells"] for a in verdict["arms"]} == {2}
+    assert all(a["difference"]["comparable"] for a in verdict["arms"])
     base, half = (a["image_steps"] for a in verdict["arms"])
     assert base == verdict["budget"]["image_steps"] == 2 * half
     assert "without ImageNet weights" in (finished / "verdict.html").read_text()
@@ -136,6 +137,32 @@ def test_bad_input_is_said_before_anything_runs(
     code, _, err = run("ablate", "--study", study, *words, *options)
     assert (code, said in err) == (2, True), err
     assert not study.exists()
+
+
+def test_all_mistakes_are_said_at_once(words: list[object], run: Run, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("")
+    wrong = ["--arms", "crp", "--seeds", 0, "--epochs", 0, "--input-size", "big", "--space",
+             "nowhere.yaml", "--val-share", 2, "--device", "gpu", "--data", tmp_path / "gone",
+             "--unlabelled", tmp_path / "missing"]  # fmt: skip
+    code, _, err = run("ablate", "--study", full, *words, *wrong)
+    assert code == 2
+    for said in ("--arms crp", "--seeds 0", "--epochs 0", "--input-size", "nowhere.yaml",
+                 "--val-share 2", "--device gpu", "gone: ", "--unlabelled", "missing: no such",
+                 "not empty"):  # fmt: skip
+        assert err.count(said) == 1, (said, err)
+    assert "--trials" not in err
+
+
+def test_arms_and_diseases_that_cannot_be_had_are_said_together(
+    xrays: Path, tiny_space: Path, run: Run, tmp_path: Path
+) -> None:
+    code, _, err = run("ablate", "--study", tmp_path / "few", "--data", xrays, "--space",
+                       tiny_space, "--arms", "scratch")  # fmt: skip
+    assert code == 2
+    assert "no disease has 5 positive images" in err
+    assert "random weights already" in err
 
 
 def test_other_unlabelled_images_are_refused_though_they_are_as_many(

@@ -17,6 +17,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, logits_of
 from cxrsearch.learn.ensemble_folder import load_predictor
 from cxrsearch.learn.model_folder import load_model
+from search.record import read_study
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -39,7 +40,14 @@ def test_a_study_goes_to_an_ensemble_that_is_judged_and_predicts(
     code, out, _ = run(*words, "--json")
     found = json.loads(out)
     assert [one["method"] for one in found["estimates"]][-1] == "uniform"
-    assert len(found["members"]) == found["selected_from"] == 3
+    assert len(found["members"]) == found["selected_from"] == found["trials"] == 3
+    said = "each of the 3 trials is at its best epoch, chosen on these same images"
+    assert found["caution"].startswith(said)
+    assert json.loads((team / "ensemble.json").read_text())["validation"]["caution"] == said + (
+        ": the nested estimate may still be a little high; the test part knows nothing of it"
+    )
+    shown = " ".join(run(*words)[1].split())
+    assert shown.count(said) == 1
 
     loaded = load_predictor(team, "cpu")
     images = np.random.default_rng(0).integers(0, 255, (2, loaded.frame, loaded.frame))
@@ -109,6 +117,20 @@ def test_the_pool_is_what_the_trials_saved(study: Path) -> None:
     assert "1 complete trials have no val.npz" in study_pool(study).notes[0]
 
 
+def test_candidates_that_were_chosen_on_the_same_images_are_called_so(study: Path) -> None:
+    values = {t.number: t.values[0] for t in read_study(study).trials}
+    worst, *_, best = sorted(values, key=lambda number: values[number])
+    left = study / "trials" / str(worst) / "best.safetensors"
+    kept = left.read_bytes()
+    left.unlink()
+    said = study_pool(study).caution
+    assert said.startswith("members were chosen among the best 2 of 3 trials, and each at its best")
+    assert "each of the 3 trials" in study_pool(study, "all").caution
+    left.write_bytes(kept)
+    (study / "trials" / str(best) / "best.safetensors").unlink()  # the others aren't the best
+    assert study_pool(study).caution.startswith("members were chosen among 2 of 3 trials")
+
+
 def test_a_file_of_logits_becomes_weights(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((80, 14)) < 0.4).astype(np.uint8)
@@ -118,6 +140,8 @@ def test_a_file_of_logits_becomes_weights(run: Run, tmp_path: Path) -> None:
     weights = tmp_path / "weights.json"
     code, out, _ = run("ensemble", half, "--method", "stacking", "--folds", 3, "--out", weights)
     assert (code, "m2" in out, "z-scores" in out) == (0, True, True)
+    assert "how these models and their epochs were chosen is not known here" in out
+    assert "trials" not in out
     assert Ensemble.load(weights).apply(np.stack(list(models.values()))).shape == (80, 14)
     code, _, err = run("ensemble", half, "--retrain")
     assert (code, "study" in err) == (2, True)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, search
 from cxrsearch.learn.arrays import load_arrays
 from cxrsearch.learn.ensemble_folder import load_predictor
+from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.model_folder import load_model
 from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.learn.trial import load_trial_data
@@ -73,6 +75,13 @@ def test_networks_for_each_disease_share_the_joint_models_compute(
     members = {path.name for path in (out / "members").iterdir()}
     assert members == set(found["diseases"])
     assert found["single"] == pytest.approx(np.mean([v for _, v, _ in found["diseases"].values()]))
+    for name, (_, single, recipe) in found["diseases"].items():
+        card = load_model(out / "members" / name).card
+        assert card["validation"]["value"] == pytest.approx(single)
+        low, high = card["validation"]["interval"]
+        assert low <= single <= high
+        assert card["study"]["objective"] == [name]
+        assert recipe == f"trial {card['study']['trial']}"
     assert not list(tmp_path.glob(".*"))
 
 
@@ -86,12 +95,41 @@ def test_heads_on_a_shared_backbone_come_out_as_one_model(
     assert "a head each, one backbone" in text
     ours, joint = scores_of(out, quick_study)
     kept = load_model(out).card["training"]["heads"]
+    data = load_trial_data(trial_config(quick_study, load_study(quick_study)[1]))
+    columns = list(data.columns)
+    value = mean_auroc(auroc(data.labels[data.val][:, columns], ours[:, columns]))
+    assert load_model(out).card["validation"]["value"] == pytest.approx(value, abs=1e-4)
+    assert value != pytest.approx(chosen_trial(read_study(quick_study)).values[0], abs=1e-4)
+    assert load_model(out).card["study"]["trial"] is None
     own = [i for i, name in enumerate(load_model(out).card["diseases"])
            if kept.get(name, "joint") == "joint"]  # fmt: skip
     assert any(recipe != "joint" for recipe in kept.values())
     assert np.allclose(ours[:, own], joint[:, own], atol=1e-4)
     state = load_model(out).network.state_dict()
     assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_diseases_without_a_model_are_called_not_covered(
+    quick_study: Path, xrays: Path, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "singles"
+    found = [step for step in per_disease(quick_study, out) if not isinstance(step, str)]
+    covered = set(found[0].diseases)
+    code, text, _ = run("evaluate", out, "--json")
+    result = json.loads(text)
+    assert code == 0
+    assert set(result["auroc"]) == set(result["intervals"]) == covered
+    assert set(result["not_covered"]) == set(DISEASES) - covered
+    assert result["mean"] == pytest.approx(np.mean([v for v in result["auroc"].values() if v]))
+    table, _, notes = run("evaluate", out)[1].partition("note:")
+    assert "Hernia" not in table
+    assert "no model, left out of table and mean: " in notes
+    assert "Hernia" in notes
+    member = out / "members" / sorted(covered)[0]
+    assert [DISEASES[column] for column in load_model(member).covered] == [member.name]
+    _, _, err = run("predict", out, xrays / "images", "--out", tmp_path / "p.csv")
+    assert "Hernia" in err
+    assert "their numbers mean nothing" in err
 
 
 def test_what_is_missing_is_said(quick_study: Path, run: Run, tmp_path: Path) -> None:

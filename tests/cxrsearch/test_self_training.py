@@ -19,6 +19,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, search
 from cxrsearch.learn import self_training
 from cxrsearch.self_training import Options, self_train
+from cxrsearch.show.self_training import self_training_html, self_training_text
 from cxrsearch.study_folder import load_study
 from cxrsearch.unlabelled import find_unlabelled
 
@@ -116,6 +117,14 @@ def test_images_that_the_student_learned_from_are_no_external_ones(
     assert "24 images are left out: 24 that" in out
 
 
+def test_a_look_at_a_student_is_none_at_its_teacher(trained: Path, run: Run) -> None:
+    assert run("evaluate", trained)[0] == 0
+    card = json.loads((trained / "model.json").read_text())
+    (*_, look) = json.loads((Path(card["study"]["path"]) / "looks.json").read_text())
+    assert look["model"] == str(trained)
+    assert look["trial"] is None
+
+
 def test_the_report_says_what_pseudo_labels_are_worth(trained: Path) -> None:
     report = _report(trained)
     checked = report["check"]
@@ -144,6 +153,23 @@ def test_the_page_works_offline_and_names_the_study(trained: Path) -> None:
     assert not re.search(r"""<(script|link|img)[^>]+(src|href)=""", page)
     for part in ("How often pseudo-labels are right: 10% at each end", "What it brought"):
         assert part in page
+
+
+@pytest.mark.parametrize("kind", ["calibrated", "hard"])
+def test_that_calibrated_thresholds_favour_the_student_is_said_beside_its_gain(
+    kind: str, trained: Path, tmp_path: Path
+) -> None:
+    report = _report(trained)
+    report["options"]["kind"] = kind
+    (tmp_path / "self-training.json").write_text(json.dumps(report))
+    gains = [line for line in self_training_text(tmp_path).splitlines()
+             if line.startswith("Student minus")]  # fmt: skip
+    page = self_training_html(report)
+    said = "this favours the student: its thresholds were calibrated on this same validation part"
+    assert len(gains) == 2
+    assert all((said in line) == (kind == "calibrated") for line in gains)
+    # Once in each of two facts, and below each of two figures.
+    assert page.count(said) == (4 if kind == "calibrated" else 0)
 
 
 def test_a_finished_stage_is_not_repeated_after_a_kill(study: Path, tmp_path: Path) -> None:

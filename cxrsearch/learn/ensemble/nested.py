@@ -4,6 +4,10 @@ Weights chosen on some images look better on those than on others. So the patien
 into folds; on each, everything, the choice of the best single member too, is fitted on the
 other folds and scored on that one (nested estimate). The score of a fit on its own images is
 given beside it (naive estimate); the gap between the two is what choosing made up.
+
+What was chosen before, such as a member's best epoch or which models are members at all, is not
+chosen again in each fold. Where it was chosen by these same images the nested estimate is a
+little high as well; only images that nothing was chosen by are free of that.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrsearch.ablation import unlabelled
+from cxrsearch.ablation import generated, unlabelled
 from cxrsearch.ablation.cell import Cell
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.data.cache import open_cache
@@ -42,8 +42,9 @@ def make_cell(
     tmp_path: Path, tiny_model: None, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Cell]:
     """Cells over one set of 60 drawn pictures: 30 to train on, 15 of each other part."""
-    # Beside so small a network a decoder would cost more than the whole budget.
+    # Beside so small a network a decoder or a GAN would cost more than the whole budget.
     monkeypatch.setattr(unlabelled, "passes", lambda method, recipe: 2.0)
+    monkeypatch.setattr(generated, "costs", lambda side, recipe: (1.5, 0.1))
     rng = np.random.default_rng(0)
     labels = (rng.random((IMAGES, 14)) < 0.4).astype(np.uint8)
     names = tuple(f"{i:03d}.png" for i in range(IMAGES))

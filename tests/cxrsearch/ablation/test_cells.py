@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from cxrsearch.ablation import cell as cells
+from cxrsearch.ablation import generated
 from cxrsearch.ablation.arms import ARMS
 from cxrsearch.ablation.cell import Cell
+from cxrsearch.ablation.generated import costs, side_of, with_generated
 from cxrsearch.ablation.singles import one_each
-from cxrsearch.ablation.unlabelled import passes
+from cxrsearch.ablation.unlabelled import passes, pool_of
 from cxrsearch.learn.keep import BEST
 from cxrsearch.learn.recipe import Recipe
 from search.objective import Step
@@ -46,6 +48,44 @@ def test_every_arm_keeps_to_the_budget_and_scores_both_parts(make_cell: Make, na
     assert np.isfinite(scores.val).all()
     assert np.isfinite(scores.test).all()
     assert [step.number for step in steps] == sorted({step.number for step in steps})
+
+
+def test_a_gan_s_images_join_the_real_ones_and_none_but_labels_stay_out(make_cell: Make) -> None:
+    cell = make_cell()
+    data, pool = cell.data, pool_of(cell)
+    drawn = np.full((7, 16, 16), 9, np.uint8)
+    cell.folder.mkdir(parents=True)
+    found = with_generated(data, pool, {"images": drawn}, cell.folder / "pixels")
+    real = len(pool)
+    assert np.array_equal(found.images[found.train[:real]], data.images[pool])
+    assert np.array_equal(found.images[found.val], data.images[data.val])
+    assert (found.images[found.train[real:]] == 9).all()
+    assert len(found.train) == real + 7
+    assert not set(found.names[found.train]) & set(data.names[cell.test])
+    assert found.shelf is None
+
+
+def test_what_a_gan_costs_is_counted_by_its_networks() -> None:
+    train, draw = costs(64, Recipe(input_size=64))
+    assert 0.2 < train < 3
+    assert 0 < draw < train / 8
+    assert side_of(Recipe(input_size="100x134"), 224) == 64
+    assert side_of(Recipe(input_size=224), 96) == 64
+
+
+def test_a_gan_is_not_trained_again_after_a_kill(
+    make_cell: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = finish(ARMS["gan"].train(make_cell("whole")))[1]
+    steps = ARMS["gan"].train(make_cell("cut"))
+    next(steps)
+    steps.close()
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(generated, "train_epochs", refuse)
+    assert np.array_equal(finish(ARMS["gan"].train(make_cell("cut")))[1].test, whole.test)
 
 
 def test_arms_of_one_repeat_start_alike_and_repeats_do_not(make_cell: Make) -> None:

@@ -13,7 +13,9 @@ from cxrsearch.show.verdict_words import arms_of, conclusion, limits, reach, sig
 from search.errors import SearchError
 
 
-def arm(name: str, answer: str = "unclear", by: float = 0.0, half: float = 0.02) -> dict[str, Any]:
+def arm(
+    name: str, answer: str = "unclear", by: float = 0.0, half: float = 0.02, seeds: int = 3
+) -> dict[str, Any]:
     own, joint = [by - half / 2, by + half / 2], [by - half, by + half]
     return {
         "name": name, "title": name.title(), "sentence": f"{name} does it.", "answer": answer,
@@ -21,7 +23,8 @@ def arm(name: str, answer: str = "unclear", by: float = 0.0, half: float = 0.02)
         "notes": [],
         "test": {"mean": 0.7 + by, "interval": [0.65 + by, 0.75 + by],
                  "by_seed": [0.69 + by, 0.7 + by, 0.71 + by]},
-        "difference": {"value": by, "interval": own, "simultaneous": joint, "repeats": 3},
+        "difference": {"value": by, "interval": own, "simultaneous": joint, "repeats": seeds,
+                       "comparable": seeds > 1},
         "diseases": {"Mass": {"auroc": 0.7, "difference": by, "interval": own},
                      "Hernia": {"auroc": 0.6, "difference": -by, "interval": None}},
     }  # fmt: skip
@@ -136,6 +139,20 @@ def test_diseases_are_in_hundredths_and_bold_beside_zero() -> None:
     heat = page.diseases_figure(arms).data[0]
     assert heat.x == ("Hernia", "Mass")
     assert list(heat.text[0]) == ["-4.0", "<b>+4.0</b>"]
+
+
+def test_with_one_seed_no_cell_is_bold_as_no_arm_is_named() -> None:
+    alone = made(arm("lonely", by=0.04, seeds=1), seeds=1)
+    arms = [a for a in arms_of(alone) if a.name != "baseline"]
+    assert list(page.diseases_figure(arms).data[0].text[0]) == ["-4.0", "+4.0"]
+    html = page.verdict_html(alone, "s", 0.0)
+    assert "No cell is bold" in html
+    assert "Bold: " not in html
+    both = made(arm("lonely", by=0.04, seeds=1), arm("well", by=0.04))
+    arms = [a for a in arms_of(both) if a.name != "baseline"]
+    bold = {a.name: "<b>" in page.diseases_figure([a]).data[0].text[0][1] for a in arms}
+    assert bold == {"lonely": False, "well": True}
+    assert "too few test patients: Lonely." in page.verdict_html(both, "s", 0.0)
 
 
 def test_the_page_escapes_what_users_name_and_stands_alone(tmp_path: Path) -> None:

@@ -125,15 +125,24 @@ def origins_of(init: str) -> tuple[list[Origin], str]:
         nothing is known.
     """
     found: list[Origin] = []
-    seen: set[Path] = set()
-    while init not in NO_FILE and (path := Path(init).expanduser()) not in seen:
-        seen.add(path)
-        origin = _pretraining(path) or _model(path) or _trial(path)
+    seen: set[str] = set()
+    while init not in NO_FILE and init not in seen:
+        seen.add(init)
+        origin = _origin(init)
         if origin is None:
             break
         found.append(origin)
         init = origin.init
     return found, init
+
+
+def _origin(init: str) -> Origin | None:
+    """The training that wrote the file ``init``; None where nothing says, or nobody may look."""
+    try:
+        path = Path(init).expanduser()
+        return _pretraining(path) or _model(path) or _trial(path)
+    except (OSError, RuntimeError):  # a card may name a place in somebody else's home
+        return None
 
 
 def _pretraining(path: Path) -> Origin | None:

@@ -104,6 +104,15 @@ def test_of_weights_without_a_record_it_is_said_that_nobody_knows(tmp_path: Path
     assert f"before that init {bare}, unknown" in begun
 
 
+@pytest.mark.parametrize("before", ["~nobody-of-that-name/w.safetensors", f"{'a' * 5000}/w"])
+def test_weights_in_a_place_that_cannot_be_looked_at_are_unknown(
+    tmp_path: Path, before: str
+) -> None:
+    path = model(tmp_path / "model", init=before)
+    assert f"before that init {before}, unknown" in origin_notes([path], "here")[0]
+    assert before in also_seen(Recipe(init=path))["unknown"]
+
+
 def test_a_search_says_where_its_starting_weights_come_from(
     finished_study: Path, xrays: Path, run: Run, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from cxrsearch.learn.model_folder import WEIGHTS as MODEL
 from cxrsearch.learn.pretrain_record import RECORD, WEIGHTS, read_record
 from cxrsearch.learn.pseudo import load_pseudo
 from cxrsearch.learn.recipe import NO_FILE, Recipe
+from cxrsearch.unlabelled import NOBODY_KNOWN
 from search.errors import SearchError
 from search.record import read_study
 
@@ -36,6 +37,8 @@ class Origin:
         whole: whether these are all that it saw.
         unknown: weights before it of which nobody knows what they saw; None: not recorded. Where
             they are, ``images`` has what those before it saw too.
+        people: whether it is known whom all images show, so that nobody of its split's
+            validation and test part is among them.
     """
 
     what: str
@@ -45,6 +48,7 @@ class Origin:
     images: frozenset[str]
     whole: bool
     unknown: frozenset[str] | None = None
+    people: bool = True
 
 
 def also_seen(recipe: Recipe, pseudo: Path | None = None) -> dict[str, list[str]]:
@@ -114,6 +118,8 @@ def _note(init: str, split: str) -> str:
             "chosen by, is too good; begin with weights of its training part alone, such as "
             f"those that a trial kept (trials/N/{BEST}){unknown}"
         )
+    if not all(each.people for each in chain):
+        return f"{origin}; {NOBODY_KNOWN}{unknown}"
     return f"{origin}, none of a patient of this study's validation or test part{unknown}"
 
 
@@ -125,15 +131,24 @@ def origins_of(init: str) -> tuple[list[Origin], str]:
         nothing is known.
     """
     found: list[Origin] = []
-    seen: set[Path] = set()
-    while init not in NO_FILE and (path := Path(init).expanduser()) not in seen:
-        seen.add(path)
-        origin = _pretraining(path) or _model(path) or _trial(path)
+    seen: set[str] = set()
+    while init not in NO_FILE and init not in seen:
+        seen.add(init)
+        origin = _origin(init)
         if origin is None:
             break
         found.append(origin)
         init = origin.init
     return found, init
+
+
+def _origin(init: str) -> Origin | None:
+    """The training that wrote the file ``init``; None where nothing says, or nobody may look."""
+    try:
+        path = Path(init).expanduser()
+        return _pretraining(path) or _model(path) or _trial(path)
+    except (OSError, RuntimeError):  # a card may name a place in somebody else's home
+        return None
 
 
 def _pretraining(path: Path) -> Origin | None:
@@ -143,7 +158,10 @@ def _pretraining(path: Path) -> Origin | None:
     what = f"{record['method']}, {len(record['losses'])} epochs on {record['images']:,} images"
     names, init = record.get("image_names"), str(record.get("init", "none"))
     images = frozenset(map(str, names if isinstance(names, list) else ()))
-    return Origin(what, record["split"], False, init, images, isinstance(names, list))
+    people = NOBODY_KNOWN not in str(record.get("notes"))
+    return Origin(
+        what, record["split"], False, init, images, isinstance(names, list), people=people
+    )
 
 
 def _model(path: Path) -> Origin | None:

@@ -74,6 +74,7 @@ def per_disease(
     check_out(out)
     job = _Job.of(study, work_of(out), seed, **moved)
     with alone(job.cell.folder):
+        check_out(out)  # again: another run may have ended while data were read
         claim(job.cell.folder, {
             "study": str(job.study.resolve()), "trials": job.record.counts()["complete"],
             "joint": job.trial.number, "split": job.cell.data.split, "backbone": backbone,

@@ -46,7 +46,7 @@ from cxrsearch.learn.self_training import (
 )
 from cxrsearch.learn.train import CURVE
 from cxrsearch.origins import also_seen
-from cxrsearch.self_training_job import Job, Options, plain, prepare_job
+from cxrsearch.self_training_job import Job, Options, plain, prepare_job, renew
 from cxrsearch.show.self_training import PAGE, REPORT, self_training_page
 from cxrsearch.working import alone, claim
 from search.files import write_json
@@ -78,6 +78,7 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
     job = prepare_job(Path(study), out, options, moved)
     with alone(job.work):
         check_out(out)  # again: another run may have ended while data were read
+        renew(job.work)
         claim(job.work, job.wanted)
         report = yield from _run(job)
         _finish(job, out, report)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,7 +26,8 @@ from cxrsearch.prepare import Prepared
 from cxrsearch.study_folder import load_study, trial_config
 from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from cxrsearch.winner import chosen_trial
-from cxrsearch.working import work_of
+from cxrsearch.working import JOB, work_of
+from search.files import write_json
 from search.record import StudyRecord, read_study
 from search.seeds import derive
 
@@ -121,13 +124,12 @@ class Job:
     @property
     def wanted(self) -> dict[str, Any]:
         """What tells it from other jobs."""
-        names = "\n".join(self.found.names).encode()
         return {
             "study": str(self.study.resolve()),
             **plain(self.options),
             "trials": [t.number for t in self.teachers],
             "split": self.prepared.splits.fingerprint,
-            "images": f"{len(self.found.names)}, {hashlib.sha256(names).hexdigest()[:16]}",
+            "images": _digest(self.found.names),
         }
 
 
@@ -184,6 +186,21 @@ def _teachers(record: StudyRecord, options: Options) -> list[Teacher]:
             "with --trial, fewer --teachers, or search with --keep-checkpoints best:5"
         )
     return found
+
+
+def _digest(names: Sequence[str]) -> str:
+    return f"{len(names)}, {hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:16]}"
+
+
+def renew(work: Path) -> None:
+    """Bring what tells a job from others into today's form, where an older version began it."""
+    path = work / JOB
+    with suppress(OSError, ValueError, LookupError, TypeError):  # `claim` says what is wrong
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {
+            "study": begun["study"], **begun["options"], "trials": begun["teachers"],
+            "split": begun["split"], "images": _digest(begun["unlabelled"]),
+        })  # fmt: skip
 
 
 def plain(options: Options) -> dict[str, Any]:

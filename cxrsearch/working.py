@@ -16,6 +16,12 @@ from search.files import write_json
 LOCK = ".lock"
 """What is held in a folder by whoever is at work there. The kernel frees it after a kill."""
 
+JOB = "job.json"
+"""What a job says of itself in the folder in which it goes on."""
+
+SHOWN = 200
+"""Characters of a value in a message: some hold a name of each image."""
+
 
 def work_of(out: Path) -> Path:
     """The folder in which ``out`` is made, until it is there as a whole."""
@@ -50,7 +56,7 @@ def alone(folder: Path) -> Iterator[None]:
 def claim(
     folder: Path,
     wanted: Mapping[str, Any],
-    file: str = "job.json",
+    file: str = JOB,
     may_change: Collection[str] = (),
 ) -> None:
     """Make ``folder`` the place of the job that ``wanted`` describes, or go on with it there.
@@ -75,7 +81,7 @@ def claim(
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); name another folder") from None
     changed = [
-        f"{name} was {begun.get(name)!r}, is {value!r}"
+        f"{name} was {_short(begun.get(name))}, is {_short(value)}"
         for name, value in wanted.items()
         if begun.get(name) != value and name not in may_change
     ]
@@ -84,3 +90,8 @@ def claim(
             f"{folder}: begun with another job ({'; '.join(changed)}); go on with the same, "
             "name another --out, or delete that folder to begin again"
         )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

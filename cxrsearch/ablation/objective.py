@@ -9,6 +9,7 @@ import numpy as np
 
 from cxrsearch.ablation.arms import ARMS
 from cxrsearch.ablation.cell import SCORES, Cell, Scores
+from cxrsearch.ablation.generated import IMAGES
 from cxrsearch.ablation.plan import Plan
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
@@ -70,8 +71,9 @@ class CellObjective:
             task.folder / SCORES, val=scores.val, test=scores.test, test_names=names,
             val_names=data.names[data.val],
         )  # fmt: skip
-        for left in task.folder.rglob("*.safetensors"):
-            left.unlink()
+        for large in ("*.safetensors", IMAGES):
+            for left in task.folder.rglob(large):
+                left.unlink()
         value, details, notes = judge(
             data.labels[data.val], scores.val, data.patients[data.val], data.columns,
             self.config.resamples, derive(seed, "bootstrap"),

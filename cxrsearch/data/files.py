@@ -15,6 +15,7 @@ SUFFIXES = (".png", ".dcm", ".dicom", ".jpg", ".jpeg")
 """What counts as an image, in any case; the earlier wins where two share a folder and a stem."""
 SHOWN = 10
 """At most this many problems of one kind are spelled out."""
+_WHOLE = "\0"  # no name of a file holds it
 
 
 class Found(NamedTuple):
@@ -125,10 +126,17 @@ def _rank(file: str, serves: Mapping[str, int]) -> tuple[int, int, int, str]:
 
 
 def by_stem(files: Iterable[str]) -> dict[str, list[str]]:
-    """``files``, paths with ``/``, by base name without suffix: where `fitting` looks."""
+    """``files``, paths with ``/``, by what `fitting` looks for.
+
+    That is each end of a path, folder by folder, without suffix, and the whole behind `_WHOLE`.
+    Base names alone would not do: some data sets have one for all of their images.
+    """
     lookup: dict[str, list[str]] = defaultdict(list)
     for file in files:
-        lookup[stem(file.rpartition("/")[2])].append(file)
+        bare = stem(file)
+        lookup[_WHOLE + bare].append(file)
+        for end in (bare, *_ends(bare)):
+            lookup[end].append(file)
     return lookup
 
 
@@ -138,16 +146,23 @@ def plain_path(name: str) -> str:
 
 
 def fitting(name: str, lookup: Mapping[str, Sequence[str]]) -> list[str]:
-    """The files that ``name`` may mean: those that have its suffix, else of any suffix."""
+    """The files that ``name`` may mean: those that have its suffix, else of any suffix.
+
+    One of the two paths is the end of the other.
+    """
     plain = plain_path(name)
     bare = stem(plain)
-    same = [file for file in lookup.get(bare.rpartition("/")[2], ()) if _ends(stem(file), bare)]
-    return [file for file in same if _ends(file, plain)] or same
+    suffix = plain[len(bare) :]
+    same = [*lookup.get(bare, ())]
+    for end in _ends(bare):
+        same += lookup.get(_WHOLE + end, ())
+    return [file for file in same if file[len(stem(file)) :] == suffix] or same
 
 
-def _ends(one: str, other: str) -> bool:
-    """Whether one path is the end of the other, folder by folder."""
-    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+def _ends(path: str) -> list[str]:
+    """What is left of ``path`` without its first folder, without its first two, and so on."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(1, len(parts))]
 
 
 def _check_one_name_a_file(chosen: Mapping[str, str]) -> None:

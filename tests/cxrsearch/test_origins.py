@@ -21,6 +21,7 @@ from cxrsearch.origins import also_seen, origin_notes
 from cxrsearch.prepare import prepare
 from cxrsearch.recipes import Named
 from cxrsearch.settings import Settings
+from cxrsearch.unlabelled import NOBODY_KNOWN
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -102,6 +103,28 @@ def test_of_weights_without_a_record_it_is_said_that_nobody_knows(tmp_path: Path
         assert "may be too good" in note
     (begun,) = origin_notes([model(tmp_path / "n", bare, rows="train")], "here")
     assert f"before that init {bare}, unknown" in begun
+
+
+def test_nothing_is_promised_of_images_whose_patients_nobody_knows(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    path = write(tmp_path / "p")
+    record = json.loads((path.parent / "pretraining.json").read_text())
+    record["notes"] = [NOBODY_KNOWN]
+    (path.parent / "pretraining.json").write_text(json.dumps(record))
+    for init in (str(path), model(tmp_path / "model", init=str(path))):
+        (note,) = origin_notes([init], "here")
+        assert "some may be of patients of the validation or test part" in note
+        assert "none of a patient" not in note
+
+
+@pytest.mark.parametrize("before", ["~nobody-of-that-name/w.safetensors", f"{'a' * 5000}/w"])
+def test_weights_in_a_place_that_cannot_be_looked_at_are_unknown(
+    tmp_path: Path, before: str
+) -> None:
+    path = model(tmp_path / "model", init=before)
+    assert f"before that init {before}, unknown" in origin_notes([path], "here")[0]
+    assert before in also_seen(Recipe(init=path))["unknown"]
 
 
 def test_a_search_says_where_its_starting_weights_come_from(

@@ -132,6 +132,21 @@ def test_diseases_without_a_model_are_called_not_covered(
     assert "their numbers mean nothing" in err
 
 
+def test_nothing_is_trained_for_a_folder_that_was_filled_while_data_were_read(
+    quick_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "singles"
+
+    def slowly(study: Path) -> object:
+        out.mkdir()
+        (out / "model.json").touch()
+        return load_study(study)
+
+    monkeypatch.setattr("cxrsearch.per_disease.load_study", slowly)
+    with pytest.raises(InputError, match="not empty"):
+        next(per_disease(quick_study, out))
+
+
 def test_what_is_missing_is_said(quick_study: Path, run: Run, tmp_path: Path) -> None:
     code, _, err = run("ensemble", quick_study, "--per-disease")
     assert (code, "--out" in err) == (2, True)

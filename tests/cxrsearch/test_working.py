@@ -65,3 +65,10 @@ def test_a_damaged_record_of_the_job_is_named(tmp_path: Path, text: str) -> None
     (tmp_path / "job.json").write_text(text)
     with pytest.raises(InputError, match=r"job\.json: cannot be read"):
         claim(tmp_path, {"seed": 1})
+
+
+def test_a_long_value_of_another_job_is_cut_short(tmp_path: Path) -> None:
+    claim(tmp_path, {"images": [f"{n}.png" for n in range(100_000)]})
+    with pytest.raises(InputError, match="images was") as told:
+        claim(tmp_path, {"images": 3})
+    assert len(str(told.value)) < 1000

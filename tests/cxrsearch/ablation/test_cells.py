@@ -14,11 +14,12 @@ from cxrsearch.ablation import generated
 from cxrsearch.ablation.arms import ARMS
 from cxrsearch.ablation.cell import Cell
 from cxrsearch.ablation.generated import costs, side_of, with_generated
+from cxrsearch.ablation.objective import CellObjective
 from cxrsearch.ablation.singles import one_each
 from cxrsearch.ablation.unlabelled import passes, pool_of
 from cxrsearch.learn.keep import BEST
 from cxrsearch.learn.recipe import Recipe
-from search.objective import Step
+from search.objective import Step, Task
 
 Make = Callable[..., Cell]
 
@@ -86,6 +87,17 @@ def test_a_gan_is_not_trained_again_after_a_kill(
 
     monkeypatch.setattr(generated, "train_epochs", refuse)
     assert np.array_equal(finish(ARMS["gan"].train(make_cell("cut")))[1].test, whole.test)
+
+
+def test_a_cell_that_is_done_leaves_no_weights_and_no_images(make_cell: Make) -> None:
+    cell = make_cell()
+    free = tuple(str(name) for name in cell.data.names[cell.unlabelled])
+    objective = CellObjective(cell.config, cell.plan, free)
+    finish(objective(Task(0, {"arm": "gan", "repeat": 0}, 0, cell.folder)))
+    left = {path.name for path in cell.folder.rglob("*") if path.is_file()}
+    assert "scores.npz" in left
+    assert not left & {"generated.npz", "pixels.u8"}
+    assert not any(name.endswith(".safetensors") for name in left)
 
 
 def test_arms_of_one_repeat_start_alike_and_repeats_do_not(make_cell: Make) -> None:

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from cxrsearch.data.copies import copy_names, original, same_files, same_images, table_names
+from cxrsearch.data.files import by_stem, fitting, stem
 
 
 def test_copies_lie_where_their_images_do_and_no_two_share_a_name() -> None:
@@ -48,3 +54,29 @@ def test_a_file_is_known_by_its_name_in_whatever_folder_it_was() -> None:
     ]
     assert same_files(["a.jpg", "a"], paths) == ["a"]
     assert same_files(["x/more/a.png"], paths) == ["x/more/a.png"]
+
+
+def test_names_are_looked_up_quickly_where_all_images_have_one_base_name() -> None:
+    seen = [f"train/patient{n:05d}/view1_frontal.jpg" for n in range(5000)]
+    others = [f"valid/patient{n:05d}/view1_frontal.jpg" for n in range(4999)]
+    begun = time.monotonic()
+    assert same_files([*others, f"chexpert/{seen[7]}"], seen) == [f"chexpert/{seen[7]}"]
+    assert time.monotonic() - begun < 5  # a look at each pair takes 15 seconds
+
+
+PATHS = st.tuples(
+    st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map("/".join),
+    st.sampled_from(["", ".png", ".PNG", ".jpg", ".tif"]),
+).map("".join)
+
+
+@given(PATHS, st.lists(PATHS, max_size=8, unique=True))
+def test_a_name_fits_the_paths_of_which_one_is_the_end_of_the_other(
+    name: str, files: list[str]
+) -> None:
+    def ends(one: str, other: str) -> bool:
+        return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+
+    same = [file for file in files if ends(stem(file), stem(name))]
+    wanted = [file for file in same if ends(file, name)] or same
+    assert sorted(fitting(name, by_stem(files))) == sorted(wanted)

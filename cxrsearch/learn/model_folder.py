@@ -6,6 +6,7 @@ well it did. Loading runs no code from the folder: weights are safetensors, the 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +52,8 @@ def check_out(folder: Path) -> None:
     """Refuse a model folder that could not be written at the end of a training.
 
     Raises:
-        InputError: where it exists with something in it, or is a file.
+        InputError: where it exists with something in it, is a file, or its place is not to be
+            written to.
     """
     if folder.name in ("", ".."):  # a folder cannot be put in place of itself
         raise InputError(f"--out {folder}: name a new folder in it, such as {folder / 'model'}")
@@ -59,6 +61,9 @@ def check_out(folder: Path) -> None:
         raise InputError(f"--out {folder}: that is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"--out {folder}: exists and is not empty; name another folder")
+    there = next(place for place in folder.absolute().parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"--out {folder}: {there} cannot be written to; name another place")
 
 
 def save_model(

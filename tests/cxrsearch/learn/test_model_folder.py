@@ -16,7 +16,13 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn import checkpoint, final, models
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.final import train_final
-from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, load_model, save_model
+from cxrsearch.learn.model_folder import (
+    LoadedModel,
+    ModelMeta,
+    check_out,
+    load_model,
+    save_model,
+)
 from cxrsearch.learn.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
@@ -260,3 +266,10 @@ def test_a_final_training_that_cannot_be_done_says_so(
     with pytest.raises(InputError, match="out of memory"):
         finish(study, recipe, meta, tmp_path / "o")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_a_training(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(InputError, match="notes cannot be written to; name another place"):
+        check_out(tmp_path / "notes" / "model")
+    check_out(tmp_path / "new" / "model")

@@ -293,6 +293,7 @@ def objective(task):
 
 with Study.open(Path(sys.argv[1])) as study:
     print("open", flush=True)
+    sys.stdin.readline()
     run_serial(study, objective, Budget(trials=12))
 """
 
@@ -304,11 +305,16 @@ def test_a_real_kill_changes_nothing_in_the_end(tmp_path: Path) -> None:
     kills = 0
     while True:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder)], stdout=subprocess.PIPE
+            [sys.executable, "-c", PROGRAM, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        assert read_study(folder).driver_alive
+        assert read_study(folder).driver_alive  # it waits, so it cannot have ended before
+        process.stdin.write(b"go\n")
+        process.stdin.close()
         if kills < 2:
             time.sleep(moments.uniform(0.0, 0.25))
             os.kill(process.pid, signal.SIGKILL)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
+from cxrsearch.data.files import check_place
 from cxrsearch.errors import InputError
 
 PAGE = re.compile(
@@ -31,9 +31,7 @@ def check_file(out: Path, example: str, *own: re.Pattern[bytes]) -> None:
     """
     if out.is_dir():
         raise InputError(f"--out {out}: a folder; name a file, such as {out / example}")
-    there = next(place for place in out.absolute().parents if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"--out {out}: {there} cannot be written to; name another place")
+    check_place(out)
     check_own(out, *own)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrsearch.data.dataset import names_digest
 from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.tables import read_table
 from cxrsearch.errors import InputError
@@ -129,7 +129,7 @@ class Job:
             **plain(self.options),
             "trials": [t.number for t in self.teachers],
             "split": self.prepared.splits.fingerprint,
-            "images": _digest(self.found.names),
+            "images": names_digest(self.found.names),
         }
 
 
@@ -188,10 +188,6 @@ def _teachers(record: StudyRecord, options: Options) -> list[Teacher]:
     return found
 
 
-def _digest(names: Sequence[str]) -> str:
-    return f"{len(names)}, {hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:16]}"
-
-
 def renew(work: Path) -> None:
     """Bring what tells a job from others into today's form, where an older version began it."""
     path = work / JOB
@@ -199,7 +195,7 @@ def renew(work: Path) -> None:
         begun = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, {
             "study": begun["study"], **begun["options"], "trials": begun["teachers"],
-            "split": begun["split"], "images": _digest(begun["unlabelled"]),
+            "split": begun["split"], "images": names_digest(begun["unlabelled"]),
         })  # fmt: skip
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from cxrsearch.ablation.arms import ARMS, BASELINE
 from cxrsearch.ablation.plan import Plan, baseline_of, budget_problems, narrowed
+from cxrsearch.data.dataset import names_digest
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.read import folder_problem
@@ -108,7 +107,7 @@ class Ready:
             "diseases": list(self.diseases),
             "left_out": dict(self.left_out),
             "unlabelled_from": self.unlabelled_from,
-            "unlabelled_names": _digest(self.unlabelled.names) if self.unlabelled else None,
+            "unlabelled_names": names_digest(self.unlabelled.names) if self.unlabelled else None,
         }
 
     @property
@@ -181,11 +180,6 @@ def unlabelled_of(prepared: Prepared, folder: Path | None) -> Unlabelled | None:
     return find_unlabelled(data, prepared.splits, prepared.cache.frame, root)
 
 
-def _digest(names: Sequence[str]) -> str:
-    """16 hex digits that stand for ``names`` in their order."""
-    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]
-
-
 def _check_same(free: Unlabelled | None, count: int, names: str | None, place: str) -> None:
     """Refuse other unlabelled images than the ``count`` of digest ``names`` of the beginning."""
     found = free.names if free else ()
@@ -194,7 +188,7 @@ def _check_same(free: Unlabelled | None, count: int, names: str | None, place: s
             f"{place}: {len(found)} images without a label, {count} when the ablation began; "
             "restore them"
         )
-    if names is not None and _digest(found) != names:
+    if names is not None and names_digest(found) != names:
         raise InputError(
             f"{place}: the {count} images without a label have other names than when the ablation "
             "began; restore them"

@@ -150,7 +150,9 @@ def with_generated(
         data,
         images=pixels,
         names=np.concatenate([data.names[real], names]),
-        labels=np.concatenate([data.labels[real], np.zeros((len(images), 14), np.uint8)]),
+        labels=np.concatenate(
+            [data.labels[real], np.zeros((len(images), data.labels.shape[1]), np.uint8)]
+        ),
         patients=np.concatenate([data.patients[real], blank]),
         train=np.concatenate([np.arange(len(pool)), fresh]),
         val=val,

@@ -60,6 +60,11 @@ class Dataset:
         return fingerprint(self.names, self.labels, self.patients)
 
 
+def names_digest(names: Sequence[str]) -> str:
+    """How many ``names`` there are, and 16 hex digits that stand for them in their order."""
+    return f"{len(names)}, {hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]}"
+
+
 def fingerprint(names: Sequence[str], labels: np.ndarray, patients: np.ndarray) -> str:
     """16 hex digits that stand for ``names``, their labels ``(n, 14)`` and patients ``(n,)``."""
     marks = np.asarray(labels).astype(int).tolist()

@@ -125,6 +125,17 @@ def _rank(file: str, serves: Mapping[str, int]) -> tuple[int, int, int, str]:
     return -serves[_folder(file)], file.count("/"), SUFFIXES.index(suffix), file
 
 
+def check_place(out: Path) -> None:
+    """Refuse a file or folder ``out`` whose place is not to be written to.
+
+    Raises:
+        InputError: naming what stands in the way.
+    """
+    there = next(place for place in out.absolute().parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: {there} cannot be written to; name another place")
+
+
 def by_stem(files: Iterable[str]) -> dict[str, list[str]]:
     """``files``, paths with ``/``, by what `fitting` looks for.
 

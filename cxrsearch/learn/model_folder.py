@@ -6,7 +6,6 @@ well it did. Loading runs no code from the folder: weights are safetensors, the 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.files import check_place
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn import checkpoint
@@ -61,9 +61,7 @@ def check_out(folder: Path) -> None:
         raise InputError(f"--out {folder}: that is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"--out {folder}: exists and is not empty; name another folder")
-    there = next(place for place in folder.absolute().parents if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"--out {folder}: {there} cannot be written to; name another place")
+    check_place(folder)
 
 
 def save_model(

@@ -20,10 +20,10 @@ _GAN = [
                  help="Side of the images in pixels: 32, 64, 128 or 256."),
     click.option("--epochs", type=int, default=100, show_default=True,
                  help="Times that each image is seen."),
-    click.option("--batch-size", type=int, default=32, show_default=True,
+    click.option("--batch-size", type=int, default=16, show_default=True,
                  help="Images a step (split by memory)."),
-    click.option("--lr", type=float, default=1e-3, show_default=True,
-                 help="Learning rate of both networks."),
+    click.option("--lr", type=float, default=4e-3, show_default=True,
+                 help="Learning rate of the generator; the discriminator has twice as much."),
     click.option("--features", metavar="MODEL_DIR",
                  help="Model whose features distances are between, as `cxrsearch train` makes "
                  "one; default: a small DenseNet121, trained first on the labelled training part."),

@@ -40,7 +40,7 @@ class GanSettings:
         size: side of the images in pixels.
         epochs: times that every image is seen.
         batch_size: images a step.
-        lr: learning rate of both networks.
+        lr: learning rate of the generator; the discriminator has twice as much.
         features: model folder whose features distances are between; None: one trained first.
         cache: folder of the decoded cache.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -59,8 +59,8 @@ class GanSettings:
     seed: int = 0
     size: int = 64
     epochs: int = 100
-    batch_size: int = 32
-    lr: float = 1e-3
+    batch_size: int = 16
+    lr: float = 4e-3
     features: str | None = None
     cache: str | None = None
     device: str = "auto"

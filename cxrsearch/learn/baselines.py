@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cxrsearch.learn.principal import principal_axes
+
 COMPONENTS = 64
 """Principal components of the Gaussian baseline."""
 
@@ -34,13 +36,8 @@ def gaussian(images: np.ndarray, count: int, seed: int) -> np.ndarray:
     Returns:
         (count, S, S) uint8.
     """
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    mean = flat.mean(axis=0)
-    values, vectors = np.linalg.eigh((flat - mean) @ (flat - mean).T)
-    order = np.argsort(values)[::-1][: min(COMPONENTS, len(images) - 1)]
-    # Columns of length sqrt(value): eigenvectors of the pixels, times their deviation.
-    axes = (flat - mean).T @ vectors[:, order] / np.sqrt(len(images) - 1)
-    draws = np.random.default_rng(seed).standard_normal((count, len(order)))
-    drawn = mean + draws @ axes.T
+    mean, axes = principal_axes(images.reshape(len(images), -1), COMPONENTS)
+    draws = np.random.default_rng(seed).standard_normal((count, len(axes)))
+    drawn = mean + draws @ axes
     levels: np.ndarray = np.rint(drawn.clip(0, 255)).astype(np.uint8)
     return levels.reshape(count, *images.shape[1:])

@@ -3,11 +3,14 @@
 The loss compares each real image with a generated one (Jolicoeur-Martineau's relativistic
 pairing), so the discriminator cannot win by scoring all images of a kind alike and no mode is
 dropped for free; gradient penalties on real and on generated images (R1 and R2) make that game
-converge (Huang et al., NeurIPS 2024, "The GAN is dead; long live the GAN!"). With f the
-discriminator and T `diff_augment`:
+converge (Huang et al., NeurIPS 2024, "The GAN is dead; long live the GAN!"). Half of the
+generated images are of random numbers, the other half of the codes of the real ones that they
+are paired with (Larsen et al., ICML 2016, with principal components in place of an encoder),
+and are held to those at a small size. With f the discriminator, T `diff_augment`, m the means
+over blocks and c the codes:
 
     discriminator   softplus(f(T(G(z))) - f(T(x))) + gamma / 2 (|grad f(T(x))|^2 + the same of T(G(z)))
-    generator       softplus(f(T(x)) - f(T(G(z))))
+    generator       softplus(f(T(x)) - f(T(G(z)))) + hold mean (m(G(c(x))) - m(x))^2
 
 Penalties are computed on every `EVERY`-th step only, that many times as strong (Karras et al.,
 CVPR 2020, "lazy regularisation"), and in float32. Images are judged and saved by the
@@ -25,20 +28,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from cxrsearch.learn.augment import to_float
+from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compiled import Network
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.diff_augment import DRAWS, diff_augment
-from cxrsearch.learn.gan_nets import LATENT, Discriminator, Generator
+from cxrsearch.learn.gan_nets import LATENT, LINEAR, Discriminator, Generator
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.steps import How, Training
 from search.seeds import derive
 
-GAMMA = 0.5
+GAMMA = 0.02
 """Weight of the penalties, for grey in [0, 1]."""
 EVERY = 8
 """Steps from one penalty to the next."""
+HOLD = 50.0
+"""Weight of what holds images of known codes to the real ones."""
+HELD = 16
+"""Side at which they are compared: place and tone of things, not their texture."""
+CODED = 0.5
+"""Share of the generated images that are of the codes of real ones."""
+RATIO = 2.0
+"""The discriminator's learning rate, as a multiple of the generator's (Heusel et al. 2017)."""
+AXES_FROM = 10_000
+"""Images at most that the generator's principal components are of: drawn once."""
+_PART = 256
 BETAS = (0.0, 0.99)
 """Adam's: without momentum, which keeps a game of two from circling."""
 WIDTH = 16
@@ -85,16 +99,22 @@ class GanTraining(Training):
         **how: Unpack[How],
     ) -> None:
         self._rows = len(data.train)
+        self._small = _pictures(data, recipe, derive(seed, "axes"))
         super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
-        fused = device.type in FUSED_ON
-        self.optimizer = Adam(self.model.parameters(), lr=recipe.lr, betas=BETAS, fused=fused)
+        groups = [
+            {"params": [*self._pair.generator.parameters()], "lr": recipe.lr},
+            {"params": [*self._pair.discriminator.parameters()], "lr": RATIO * recipe.lr},
+        ]
+        self.optimizer = Adam(groups, betas=BETAS, fused=device.type in FUSED_ON)
         self.schedule = build_schedule(self.optimizer, recipe, recipe.epochs * len(self.pieces))
         self._made = torch.zeros((), device=device)
 
     def build(self, weights_dir: Path | None) -> nn.Module:
-        """Both networks, from a random start."""
+        """Both networks: a random start, but for the generator's principal components."""
         side, _ = size_of(self.recipe.input_size)
-        return Pair(side, WIDTH).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        pair = Pair(side, WIDTH)
+        pair.generator.learn_axes(self._small)
+        return pair.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     @property
     def images_per_epoch(self) -> int:
@@ -108,17 +128,25 @@ class GanTraining(Training):
     def batch(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Images, and for each of them all random numbers that its two steps take."""
-        shape = (len(pixels), 2 * LATENT)
-        latents = torch.randn(shape, generator=generator, device=self.device)
-        draws = torch.rand((len(pixels), 4 * DRAWS), generator=generator, device=self.device)
-        return to_float(pixels), torch.cat([latents, draws], dim=1)
+        """Images, and for each of them all that its two steps take.
+
+        That is, for each step, the generator's numbers and whether they are the image's code;
+        then the augmentation's.
+        """
+        images, count = to_float(pixels), len(pixels)
+        how: dict[str, Any] = {"generator": generator, "device": self.device}
+        latents = torch.randn((count, 2, LATENT), **how)
+        coded = torch.rand((count, 2, 1), **how) < CODED
+        codes = self._pair.generator.encode(images)[:, None]
+        latents = torch.where(coded, codes, latents)
+        draws = torch.rand((count, 4 * DRAWS), **how)
+        return images, torch.cat([torch.cat([latents, coded], dim=2).flatten(1), draws], dim=1)
 
     def objective(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
         """The discriminator's loss, with its penalties when they are due."""
-        latents, _, draws, _ = _parted(targets)
+        numbers, _, draws, _ = _parted(targets)
         with torch.no_grad(), self.precision():
-            made = self._pair.generator(latents)
+            made = self._pair.generator(numbers[:, :LATENT])
         changed = diff_augment(torch.cat([images, made]), draws)
         real, fake = self._scores(changed).chunk(2)
         loss = F.softplus(fake - real).mean()
@@ -126,13 +154,15 @@ class GanTraining(Training):
         return loss + EVERY * self._penalty(changed) if due else loss
 
     def _generator_loss(self, images: Tensor, targets: Tensor) -> Tensor:
-        _, latents, _, draws = _parted(targets)
+        _, numbers, _, draws = _parted(targets)
         with self.precision():
-            made = self._pair.generator(latents)
+            made = self._pair.generator(numbers[:, :LATENT])
         changed = diff_augment(torch.cat([images, made]), draws)
         with torch.no_grad():
             real = self._scores(changed[: len(images)])
-        return F.softplus(real - self._scores(changed[len(images) :])).mean()
+        loss = F.softplus(real - self._scores(changed[len(images) :])).mean()
+        errors = (_held(made) - _held(images)).square().mean(dim=(1, 2, 3))
+        return loss + HOLD * (errors * numbers[:, LATENT]).mean() / CODED
 
     def _scores(self, images: Tensor) -> Tensor:
         with self.precision():
@@ -190,10 +220,26 @@ class GanTraining(Training):
 
 
 def _parted(targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Latents of the two steps, then the draws of real and generated images of the two."""
-    first, second = targets[:, : 2 * LATENT].chunk(2, dim=1)
-    draws = targets[:, 2 * LATENT :].chunk(4, dim=1)
+    """The numbers of the two steps, then the draws of real and generated images of the two."""
+    first, second = targets[:, : 2 * (LATENT + 1)].chunk(2, dim=1)
+    draws = targets[:, 2 * (LATENT + 1) :].chunk(4, dim=1)
     return first, second, torch.cat(draws[:2]), torch.cat(draws[2:])
+
+
+def _held(images: Tensor) -> Tensor:
+    """(b, 1, S, S) -> means over blocks, `HELD` a side."""
+    return F.avg_pool2d(images, images.shape[-1] // HELD)
+
+
+def _pictures(data: TrainData, recipe: Recipe, seed: int) -> np.ndarray:
+    """At most `AXES_FROM` of the images trained on, small: (n, LINEAR * LINEAR) in [0, 1]."""
+    count = min(len(data.train), AXES_FROM)
+    rows = np.sort(np.random.default_rng(seed).choice(data.train, count, replace=False))
+    parts = [
+        prepare(data.images, part, recipe.crop, LINEAR)
+        for part in np.array_split(rows, -(-count // _PART))
+    ]
+    return to_float(torch.cat(parts)).flatten(1).numpy()
 
 
 @torch.inference_mode()
@@ -215,7 +261,7 @@ def generate(
     out = []
     for piece in even_slices(len(latents), at_once):
         numbers = torch.from_numpy(np.asarray(latents[piece], np.float32)).to(device)
-        images = generator(numbers)[:, 0]
+        images = generator(numbers)[:, 0].clamp(0, 1)
         out.append((255 * images).round_().to(torch.uint8).cpu().numpy())
     return np.concatenate(out)
 

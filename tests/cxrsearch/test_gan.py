@@ -187,7 +187,7 @@ def test_other_settings_are_refused_all_at_once(
     before = (finished / "gan.json").read_bytes()
     code, _, said = run(*_words(settings, finished, "--lr", 0.5, "--seed", 3))
     assert code == 2
-    assert "--lr 0.5: begun with 0.001" in said
+    assert "--lr 0.5: begun with 0.004" in said
     assert "--seed 3: begun with 0" in said
     assert (finished / "gan.json").read_bytes() == before
 

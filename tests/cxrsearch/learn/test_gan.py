@@ -45,19 +45,73 @@ def training(data: Any, micro: int = 8, precision: str = "float32") -> GanTraini
     return GanTraining(RECIPE, data, seed=3, device=CPU, micro=micro, precision=precision)
 
 
+def xray_like(count: int, size: int = 32) -> np.ndarray:
+    """Images whose pixels go along with each other, which have few principal components."""
+    rng = np.random.default_rng(0)
+    waves = np.sin(np.linspace(0, 3, size)[:, None] * np.arange(1, 4))
+    parts = rng.normal(size=(count, 3, 3))
+    return 0.5 + 0.1 * np.einsum("hi,nij,wj->nhw", waves, parts, waves)
+
+
+def begun(size: int) -> Generator:
+    torch.manual_seed(0)
+    generator = Generator(size, 2)
+    generator.learn_axes(xray_like(200).reshape(200, -1))
+    return generator
+
+
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_networks_fit_together_at_every_size(size: int) -> None:
-    torch.manual_seed(0)
-    images = Generator(size, 2)(torch.randn(2, LATENT))
+    images = begun(size)(torch.randn(2, LATENT))
     assert images.shape == (2, 1, size, size)
-    assert 0 <= images.min() < images.max() <= 1
     assert Discriminator(size, 2)(images).shape == (2,)
 
 
-def test_other_latents_make_other_images() -> None:
-    torch.manual_seed(0)
-    images = Generator(32, 8)(torch.randn(16, LATENT))
-    assert images.std(dim=0).mean() > 0.02
+def test_the_generator_begins_with_the_spread_of_its_training_images() -> None:
+    images = begun(32)(torch.randn(500, LATENT, generator=torch.Generator().manual_seed(1)))
+    real = xray_like(500)
+    np.testing.assert_allclose(images.detach().mean(dim=0)[0], real.mean(axis=0), atol=0.1)
+    spread = float(images.detach().std(dim=0).mean())
+    assert spread == pytest.approx(real.std(axis=0).mean(), rel=0.2)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_code_of_an_image_leads_back_to_it(size: int) -> None:
+    generator = begun(size)
+    images = torch.from_numpy(xray_like(20, size))[:, None].float()
+    codes = generator.encode(images)
+    assert codes.shape == (20, LATENT)
+    assert 0.5 < codes[:, :5].std() < 2
+    assert (codes[:, 9:] == 0).all()  # of components that there aren't
+    assert (generator(codes) - images).abs().mean() < 0.05
+
+
+def test_two_images_are_enough_to_begin_with() -> None:
+    generator = Generator(32, 2)
+    generator.learn_axes(xray_like(2).reshape(2, -1))
+    assert torch.isfinite(generator(torch.randn(3, LATENT))).all()
+
+
+def test_the_generator_is_held_to_the_images_whose_codes_it_was_given(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = training(data)
+    monkeypatch.setattr(gan, "_held", lambda images: images[:, :, :1, :1])
+    pixels = torch.arange(8 * 32 * 32).view(8, 32, 32).remainder(251).to(torch.uint8)
+    images, targets = learner.batch(pixels, torch.arange(8), torch.Generator().manual_seed(2))
+    numbers = gan._parted(targets)[1]
+    coded = numbers[:, LATENT] == 1
+    assert 0 < coded.sum() < 8
+    torch.testing.assert_close(
+        numbers[coded, :LATENT], learner._pair.generator.encode(images)[coded]
+    )
+    loss = {}
+    for hold in (0.0, 50.0):
+        monkeypatch.setattr(gan, "HOLD", hold)
+        loss[hold] = float(learner._generator_loss(images, targets).detach())
+    made = learner._pair.generator(numbers[:, :LATENT])
+    errors = (made - images)[coded, 0, 0, 0].square().sum() / 8 / gan.CODED
+    assert loss[50.0] - loss[0.0] == pytest.approx(float(50 * errors.detach()), rel=1e-3)
 
 
 def test_augmentation_moves_cuts_and_lets_gradients_through() -> None:

@@ -32,7 +32,7 @@ from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compiled import Network
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.diff_augment import DRAWS, diff_augment
-from cxrsearch.learn.gan_nets import LATENT, LINEAR, Discriminator, Generator
+from cxrsearch.learn.gan_nets import LATENT, LINEAR, Discriminator, Generator, reduced
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.steps import How, Training
@@ -161,7 +161,7 @@ class GanTraining(Training):
         with torch.no_grad():
             real = self._scores(changed[: len(images)])
         loss = F.softplus(real - self._scores(changed[len(images) :])).mean()
-        errors = (_held(made) - _held(images)).square().mean(dim=(1, 2, 3))
+        errors = (reduced(made, HELD) - reduced(images, HELD)).square().mean(dim=(1, 2, 3))
         return loss + HOLD * (errors * numbers[:, LATENT]).mean() / CODED
 
     def _scores(self, images: Tensor) -> Tensor:
@@ -226,20 +226,15 @@ def _parted(targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return first, second, torch.cat(draws[:2]), torch.cat(draws[2:])
 
 
-def _held(images: Tensor) -> Tensor:
-    """(b, 1, S, S) -> means over blocks, `HELD` a side."""
-    return F.avg_pool2d(images, images.shape[-1] // HELD)
-
-
 def _pictures(data: TrainData, recipe: Recipe, seed: int) -> np.ndarray:
     """At most `AXES_FROM` of the images trained on, small: (n, LINEAR * LINEAR) in [0, 1]."""
     count = min(len(data.train), AXES_FROM)
     rows = np.sort(np.random.default_rng(seed).choice(data.train, count, replace=False))
-    parts = [
-        prepare(data.images, part, recipe.crop, LINEAR)
-        for part in np.array_split(rows, -(-count // _PART))
-    ]
-    return to_float(torch.cat(parts)).flatten(1).numpy()
+    parts = []
+    for part in np.array_split(rows, -(-count // _PART)):
+        images = to_float(prepare(data.images, part, recipe.crop, recipe.input_size))
+        parts.append(reduced(images, LINEAR).flatten(1))
+    return torch.cat(parts).numpy()
 
 
 @torch.inference_mode()

@@ -54,6 +54,11 @@ def channels(side: int, width: int) -> int:
     return min(16 * width, max(width // 2, width * 64 // side))
 
 
+def reduced(images: Tensor, side: int) -> Tensor:
+    """(b, 1, S, S) -> (b, 1, side, side) means over blocks; S a multiple of ``side``."""
+    return F.avg_pool2d(images, images.shape[-1] // side)
+
+
 class _Conv(nn.Conv2d):
     """A convolution with an equalised learning rate (Karras et al., ICLR 2018, section 4.1).
 
@@ -149,7 +154,7 @@ class Generator(nn.Module):
         Returns:
             (b, `LATENT`), over the training images of mean 0 and variance 1.
         """
-        small = F.interpolate(images.float(), size=(LINEAR, LINEAR), mode="area").flatten(1)
+        small = reduced(images, LINEAR).flatten(1)
         squares = self.axes.square().sum(1)
         known = squares > _EMPTY**2 * squares.max()
         codes: Tensor = (small - self.mean) @ self.axes.T / squares.where(known, torch.inf)
@@ -173,7 +178,7 @@ class Generator(nn.Module):
 def _at(images: Tensor, side: int) -> Tensor:
     """Images of `LINEAR` pixels at another resolution."""
     if side <= LINEAR:
-        return F.avg_pool2d(images, LINEAR // side)
+        return reduced(images, side)
     return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from cxrsearch.data.phantom import phantom_dataset
 from cxrsearch.learn.baselines import gaussian, mean_image, noise
+from cxrsearch.learn.gan_judge import of_one_length
 from cxrsearch.learn.kid import kernel, kid, mmd2
 
 RNG = np.random.default_rng
@@ -88,3 +89,15 @@ def test_a_gaussian_has_the_mean_and_the_spread_of_the_images() -> None:
     assert np.abs(drawn.mean(axis=0) - images.mean(axis=0)).max() < 5
     assert drawn.std(axis=0).mean() == pytest.approx(images.std(axis=0).mean(), rel=0.15)
     np.testing.assert_array_equal(drawn, gaussian(images, 400, 3))
+
+
+def test_features_of_one_length_let_no_few_images_decide() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(1.0, 0.3, (200, 16)).astype(np.float32)
+    features[:4] *= 30  # a classifier is surer of some images
+    found = of_one_length(features)
+    np.testing.assert_allclose(np.square(found).mean(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found[0] / found[0, 0], features[0] / features[0, 0], rtol=1e-4)
+    raw, even = (kid(each[::2], each[1::2], 0).interval for each in (features, found))
+    assert even[1] - even[0] < 0.01 * (raw[1] - raw[0])
+    assert np.isfinite(of_one_length(np.zeros((2, 4), np.float32))).all()

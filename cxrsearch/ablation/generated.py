@@ -37,7 +37,7 @@ GAN_SHARE = 1 / 4
 """Share of the budget that trains the GAN; drawing, pre-training and training have the rest."""
 
 FEW = 20_000
-"""Images that a GAN has to see before its distance from real ones has fallen (docs/report.md)."""
+"""Images that a GAN has to see before it adds much to the linear one it begins as."""
 
 IMAGES, PIXELS = "generated.npz", "pixels.u8"
 _PART = 256  # images stretched at once

@@ -37,7 +37,7 @@ from cxrsearch.gan_settings import GanSettings, differences
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.features import Features, load_features, train_features
-from cxrsearch.learn.gan import generate, latents_of
+from cxrsearch.learn.gan import TASK, generate, latents_of
 from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_run import JUDGED, GanRun, grid, load_generator, read_best
 from cxrsearch.learn.keep import CHECKPOINT
@@ -48,7 +48,7 @@ from search.objective import TrialError
 
 CARD, VERDICT, REFERENCES, PAIRS = "gan.json", "judged.json", "references.json", "pairs.png"
 GENERATED, FEATURES = "generated", "features"
-FORMAT = "cxrsearch gan"
+FORMAT = f"cxrsearch {TASK}"
 FINAL = 500
 """Images that the end is judged on; nothing was chosen by them."""
 SHOWN = 10
@@ -119,6 +119,11 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         stored, known = card["settings"], card["format"] == FORMAT
+        if not known and str(card["format"]).startswith("cxrsearch gan"):
+            raise InputError(
+                f"{path}: a GAN of another version of cxrsearch, whose networks are others; name "
+                "another folder (images and page of this one stay as they are)"
+            )
         if not known or not isinstance(stored, dict) or not isinstance(card["data"], dict):
             raise ValueError("of another format")
     except (OSError, ValueError, KeyError, TypeError) as error:

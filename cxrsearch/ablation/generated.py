@@ -19,7 +19,7 @@ from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.epochs import told, train_epochs
-from cxrsearch.learn.gan import EVERY, WIDTH, GanTraining, latents_of
+from cxrsearch.learn.gan import EVERY, TASK, WIDTH, GanTraining, latents_of
 from cxrsearch.learn.gan_nets import (
     LARGEST,
     LATENT,
@@ -105,7 +105,7 @@ def _draw(cell: Cell, side: int, rows: np.ndarray, epochs: int, count: int) -> N
         threads=config.threads,
         memory_share=config.memory_share,
         precision=config.precision,
-        settings={"task": "gan"},
+        settings={"task": TASK},
     )
     try:
         with told(config.device):

@@ -38,6 +38,8 @@ from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.steps import How, Training
 from search.seeds import derive
 
+TASK = "gan 2"
+"""Names the training in what is stored of it. Another number where the networks change."""
 GAMMA = 0.02
 """Weight of the penalties, for grey in [0, 1]."""
 EVERY = 8

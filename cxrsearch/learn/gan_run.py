@@ -25,7 +25,7 @@ from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.checkpoint import CheckpointError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.gan import WIDTH, GanTraining, latents_of
+from cxrsearch.learn.gan import TASK, WIDTH, GanTraining, latents_of
 from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_nets import Generator as Network
 from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
@@ -88,7 +88,7 @@ class GanRun:
             threads=threads,
             precision=precision,
             usable=lambda book: self.best.recover(book["best_epoch"]),
-            settings={"task": "gan"},
+            settings={"task": TASK},
         )
         self.book = self.session.book
         if not self.book:

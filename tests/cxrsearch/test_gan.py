@@ -290,3 +290,17 @@ def test_features_are_those_before_the_last_layer_at_any_size_of_image(model: Pa
     logits = torch.from_numpy(values) @ layer.weight.T + layer.bias
     small = prepare(images, np.arange(3), 1024, 32).numpy()
     np.testing.assert_allclose(torch.sigmoid(logits), loaded.predict(small), rtol=1e-4)
+
+
+def test_a_gan_of_other_networks_is_refused_and_stays(
+    finished: Path, settings: GanSettings, run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "old"
+    shutil.copytree(finished, out)
+    card = json.loads((out / "gan.json").read_text())
+    (out / "gan.json").write_text(json.dumps({**card, "format": "cxrsearch gan"}))
+    before = sorted(path.name for path in out.rglob("*"))
+    code, _, said = run(*_words(settings, out, "--images", 5))
+    assert code == 2
+    assert "a GAN of another version of cxrsearch" in said
+    assert sorted(path.name for path in out.rglob("*")) == before

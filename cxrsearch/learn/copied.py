@@ -27,7 +27,7 @@ class Compared(NamedTuple):
 
     Args:
         pixels: (n, p) float.
-        features: (n, d) float.
+        features: (n, d) float, all rows of one length.
     """
 
     pixels: np.ndarray

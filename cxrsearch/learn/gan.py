@@ -103,6 +103,7 @@ class GanTraining(Training):
         self._rows = len(data.train)
         self._small = _pictures(data, recipe, derive(seed, "axes"))
         super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+        del self._small
         groups = [
             {"params": [*self._pair.generator.parameters()], "lr": recipe.lr},
             {"params": [*self._pair.discriminator.parameters()], "lr": RATIO * recipe.lr},

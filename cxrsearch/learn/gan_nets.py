@@ -1,8 +1,9 @@
 """The two networks of the GAN: small enough for a desktop, and free of batch statistics.
 
 A few thousand images on two cores are too little to learn from nothing what a chest looks like.
-So the generator begins as the best linear one, a normal distribution along the principal
-components of the training images, and what is learnt is a correction of its blurred pictures:
+So the generator begins as a linear one, a normal distribution along the principal components
+of the training images (but for a little noise of the random weights), and what is learnt is a
+correction of its blurred pictures:
 what each resolution adds is summed up, as in StyleGAN2 (Karras et al., CVPR 2020). Layers are
 not normalised, which with few channels draws contour lines where features change their sign;
 their weights have StyleGAN's equalised learning rate instead. The discriminator is StyleGAN2's
@@ -35,7 +36,9 @@ START = 4
 LINEAR = 32
 """Side of the linear pictures; what is finer is the correction's."""
 _CORRECTION = 0.03
-"""Gain of what each resolution adds: at the start next to nothing."""
+"""Gain of what each resolution adds: at the start some seven grey levels at 64 pixels in all."""
+_FURTHEST = 8.0
+"""Codes end there: X-rays' come to six, and an image of another kind must not decide."""
 _EMPTY = 1e-6
 """Share of the longest axis below which another one is left out: rounding, not images."""
 _SLOPE = 0.2
@@ -149,7 +152,10 @@ class Generator(nn.Module):
         self.axes.zero_()[: len(axes)].copy_(torch.from_numpy(axes))
 
     def encode(self, images: Tensor) -> Tensor:
-        """The numbers whose linear pictures come nearest to (b, 1, S, S) ``images``.
+        """The numbers whose linear pictures, at `LINEAR` pixels, come nearest to ``images``.
+
+        Args:
+            images: (b, 1, S, S) grey in [0, 1].
 
         Returns:
             (b, `LATENT`), over the training images of mean 0 and variance 1.
@@ -158,7 +164,7 @@ class Generator(nn.Module):
         squares = self.axes.square().sum(1)
         known = squares > _EMPTY**2 * squares.max()
         codes: Tensor = (small - self.mean) @ self.axes.T / squares.where(known, torch.inf)
-        return codes
+        return codes.clamp(-_FURTHEST, _FURTHEST)
 
     def forward(self, latent: Tensor) -> Tensor:
         """See the class. Outside [0, 1] as far as a linear picture or its correction is."""
@@ -176,7 +182,7 @@ class Generator(nn.Module):
 
 
 def _at(images: Tensor, side: int) -> Tensor:
-    """Images of `LINEAR` pixels at another resolution."""
+    """Images of `LINEAR` pixels at another resolution; somewhat softer at a higher one."""
     if side <= LINEAR:
         return reduced(images, side)
     return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)

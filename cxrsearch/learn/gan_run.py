@@ -198,7 +198,9 @@ def load_generator(weights: Mapping[str, Tensor], recipe: Recipe, device: torch.
     """A generator of ``recipe``'s size with ``weights``."""
     network = Network(size_of(recipe.input_size)[0], WIDTH)
     network.load_state_dict(weights)
-    return network.to(device).eval().requires_grad_(False)
+    # In training's layout, so that the same kernels round alike and make the same images.
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 def grid(images: np.ndarray, columns: int = GRID, rows: int = GRID) -> np.ndarray:

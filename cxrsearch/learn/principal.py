@@ -12,7 +12,7 @@ def principal_axes(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray
     along these directions (Tipping & Bishop 1999, without the noise term).
 
     Args:
-        rows: (n, d) numbers, n at least 2.
+        rows: (n, d) numbers.
         count: directions at most.
 
     Returns:
@@ -24,10 +24,10 @@ def principal_axes(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray
     n, d = centred.shape
     kept = min(count, n - 1, d)
     if d <= n:
-        values, vectors = np.linalg.eigh(centred.T @ centred / (n - 1))
+        values, vectors = np.linalg.eigh(centred.T @ centred / max(1, n - 1))
         found = vectors[:, ::-1].T[:kept]
     else:  # the same by the smaller of the two products
-        values, sides = np.linalg.eigh(centred @ centred.T / (n - 1))
+        values, sides = np.linalg.eigh(centred @ centred.T / max(1, n - 1))
         found = sides[:, ::-1].T[:kept] @ centred
         found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(float).tiny)
     lengths = np.sqrt(np.maximum(values[::-1][:kept], 0.0))

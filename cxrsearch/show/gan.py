@@ -29,7 +29,7 @@ COLOURS = {
 FLOOR = 1e-4
 """Share of the largest distance of generated images below which the axis shows no difference."""
 ROOM = 10.0
-"""Times that distance up to which the axis goes: the cubic kernel puts noise far beyond it."""
+"""Times that distance up to which the axis goes: noise may lie beyond it."""
 
 
 class Picture(NamedTuple):
@@ -215,8 +215,8 @@ def _distance(view: GanView) -> Panel:
         "",
         distance_figure(view),
         caption="Kernel inception distance (unbiased, cubic kernel) of generated images from the "
-        f"training images, between features of {features}. Bands and bars: 95% of the distances "
-        "between random halves. Gaussian: draws from the training images' principal components. "
+        f"training images, between features of {features}, each brought to one length. Bands and "
+        "bars: 95% of the distances between random halves. Gaussian: draws from the training images' principal components. "
         "Held-out: real images of the validation part, the best that there is. The axis is "
         "logarithmic; what is beyond its ends is drawn at them.",
     )

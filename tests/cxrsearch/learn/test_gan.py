@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from cxrsearch.data.generated import png
 from cxrsearch.learn import gan, gan_run
+from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.diff_augment import BRIGHTNESS, CONTRAST, CUTOUT, DRAWS, SHIFT, diff_augment
 from cxrsearch.learn.features import Features
 from cxrsearch.learn.gan import GanTraining, generate, latents_of
@@ -93,6 +94,69 @@ def test_two_images_are_enough_to_begin_with() -> None:
     assert torch.isfinite(generator(torch.randn(3, LATENT))).all()
 
 
+def test_training_begins_with_the_components_of_the_images_trained_on(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = training(data)._pair.generator
+    images = to_float(prepare(data.images, data.train, RECIPE.crop, RECIPE.input_size))
+    np.testing.assert_allclose(generator.mean, images.mean(dim=0).flatten(), atol=1e-5)
+    codes = generator.encode(images)[:, : len(images) - 1]
+    assert float(codes.square().mean()) == pytest.approx(1 - 1 / len(images), rel=0.01)
+    monkeypatch.setattr(gan, "AXES_FROM", 5)
+    few = training(data)._pair.generator
+    assert int((few.axes.square().sum(dim=1) > 1e-6).sum()) == 4
+
+
+def test_an_image_of_another_kind_has_a_code_that_ends() -> None:
+    generator = begun(32)
+    assert generator.encode(torch.full((1, 1, 32, 32), 100.0)).abs().max() == 8
+
+
+def test_the_discriminator_sees_codes_too_and_learns_twice_as_fast(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = training(data)
+    rates = [group["lr"] for group in learner.optimizer.param_groups]
+    assert rates[1] == pytest.approx(gan.RATIO * rates[0])
+    seen: list[torch.Tensor] = []
+    learner._pair.generator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    pixels = torch.arange(8 * 32 * 32).view(8, 32, 32).remainder(251).to(torch.uint8)
+    images, targets = learner.batch(pixels, torch.arange(8), torch.Generator().manual_seed(2))
+    learner.objective(learner.model, images, targets)
+    codes = learner._pair.generator.encode(images)
+    same = (seen[0] == codes).all(dim=1)
+    assert same.tolist() == (gan._parted(targets)[0][:, LATENT] == 1).tolist()
+    assert 0 < same.sum() < 8
+
+
+def test_grey_beyond_black_and_white_is_cut_off() -> None:
+    generator = Generator(32, 2)
+    for mean, level in ((1.5, 255), (-0.5, 0)):
+        generator.mean.fill_(mean)
+        assert (generate(generator, latents_of(3, 0, "x"), CPU) == level).all()
+
+
+def test_in_bf16_only_convolutions_are(data: Any) -> None:
+    learner = training(data, precision="bf16")
+    kinds: dict[str, torch.dtype] = {}
+    generator = learner._pair.generator
+    for name in ("start", "layers.0"):
+        generator.get_submodule(name).register_forward_hook(
+            lambda _, given, out, name=name: kinds.__setitem__(name, out.dtype)
+        )
+    with learner.precision():
+        assert generator(torch.randn(2, LATENT)).dtype == torch.float32
+    assert kinds == {"start": torch.float32, "layers.0": torch.bfloat16}
+    assert np.isfinite(learner.epoch(1))
+
+
+@pytest.mark.usefixtures("tiny_model")
+def test_training_images_are_at_no_distance_from_themselves(data: Any) -> None:
+    judge = judge_of(data)
+    others = judge.distance(255 - judge.training).value
+    assert abs(judge.distance(judge.training).value) < 0.2 * others
+
+
 def test_the_generator_is_held_to_the_images_whose_codes_it_was_given(
     data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +169,7 @@ def test_the_generator_is_held_to_the_images_whose_codes_it_was_given(
     torch.testing.assert_close(
         numbers[coded, :LATENT], learner._pair.generator.encode(images)[coded]
     )
+    assert numbers[coded, :LATENT].std() > 0.1
     loss = {}
     for hold in (0.0, 50.0):
         monkeypatch.setattr(gan, "HOLD", hold)

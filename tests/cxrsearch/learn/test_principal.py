@@ -26,7 +26,7 @@ def test_only_the_longest_are_kept() -> None:
     assert np.abs(axes).argmax(axis=1).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (1, 4)])
 def test_equal_rows_have_axes_of_no_length(shape: tuple[int, int]) -> None:
     mean, axes = principal_axes(np.full(shape, 7, np.uint8), 4)
     assert (mean == 7).all()

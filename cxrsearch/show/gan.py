@@ -216,9 +216,9 @@ def _distance(view: GanView) -> Panel:
         distance_figure(view),
         caption="Kernel inception distance (unbiased, cubic kernel) of generated images from the "
         f"training images, between features of {features}, each brought to one length. Bands and "
-        "bars: 95% of the distances between random halves. Gaussian: draws from the training images' principal components. "
-        "Held-out: real images of the validation part, the best that there is. The axis is "
-        "logarithmic; what is beyond its ends is drawn at them.",
+        "bars: 95% of the distances between random halves. Gaussian: draws from the training "
+        "images' principal components. Held-out: real images of the validation part, the best that "
+        "there is. The axis is logarithmic; what is beyond its ends is drawn at them.",
     )
 
 

@@ -32,7 +32,7 @@ from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compiled import Network
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.diff_augment import DRAWS, diff_augment
-from cxrsearch.learn.gan_nets import COMPONENTS, LATENT, LINEAR, Discriminator, Generator, reduced
+from cxrsearch.learn.gan_nets import LATENT, LINEAR, Discriminator, Generator, reduced
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.steps import How, Training
@@ -133,7 +133,7 @@ class GanTraining(Training):
     ) -> tuple[Tensor, Tensor]:
         """Images, and for each of them all that its two steps take.
 
-        That is, for each step, the generator's numbers and whether the image's code is among them;
+        That is, for each step, the generator's numbers and whether they are the image's code;
         then the augmentation's.
         """
         images, count = to_float(pixels), len(pixels)
@@ -141,7 +141,7 @@ class GanTraining(Training):
         latents = torch.randn((count, 2, LATENT), **how)
         coded = torch.rand((count, 2, 1), **how) < CODED
         codes = self._pair.generator.encode(images)[:, None]
-        latents[..., :COMPONENTS] = torch.where(coded, codes, latents[..., :COMPONENTS])
+        latents = torch.where(coded, codes, latents)
         draws = torch.rand((count, 4 * DRAWS), **how)
         return images, torch.cat([torch.cat([latents, coded], dim=2).flatten(1), draws], dim=1)
 

@@ -6,9 +6,8 @@ of the training images (but for a little noise of the random weights), and what 
 correction of its blurred pictures:
 what each resolution adds is summed up, as in StyleGAN2 (Karras et al., CVPR 2020). Layers are
 not normalised, which with few channels draws contour lines where features change their sign;
-their weights have StyleGAN's equalised learning rate instead. Each layer also sees grain: out of
-smooth features alone, fine detail could only be made as contours of them. The discriminator is
-StyleGAN2's residual one with strided convolutions.
+their weights have StyleGAN's equalised learning rate instead. The discriminator is StyleGAN2's
+residual one with strided convolutions.
 
 What an image is worth never depends on the others of its batch: a batch may be cut into
 micro-batches, and a resumed training repeats its steps bit for bit.
@@ -28,12 +27,8 @@ from torch.nn import functional as F
 
 from cxrsearch.learn.principal import principal_axes
 
-COMPONENTS = 128
-"""Principal components of the linear pictures."""
-GRAIN = 16
-"""Numbers that give an image's grain."""
-LATENT = COMPONENTS + GRAIN
-"""Numbers from which the generator makes an image: first those of the components."""
+LATENT = 128
+"""Numbers from which the generator makes an image: as many principal components."""
 SMALLEST, LARGEST = 32, 256
 """Sides of the images that the networks are made for, powers of two."""
 START = 4
@@ -128,7 +123,7 @@ class Generator(nn.Module):
 
     Attributes:
         mean: (LINEAR * LINEAR,) the mean image, in [0, 1]; see `learn_axes`.
-        axes: (COMPONENTS, LINEAR * LINEAR) principal components, as long as the standard deviation
+        axes: (LATENT, LINEAR * LINEAR) principal components, as long as the standard deviation
             along them.
     """
 
@@ -138,16 +133,12 @@ class Generator(nn.Module):
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.full((LINEAR * LINEAR,), 0.5))
-        self.register_buffer("axes", torch.zeros(COMPONENTS, LINEAR * LINEAR))
+        self.register_buffer("axes", torch.zeros(LATENT, LINEAR * LINEAR))
         self._sides = resolutions(size)
-        fixed = torch.Generator().manual_seed(0)
-        for side in self._sides:
-            patterns = torch.randn(GRAIN, side * side, generator=fixed) / math.sqrt(GRAIN)
-            self.register_buffer(f"grain{side}", patterns, persistent=False)
         counts = [channels(side, width) for side in self._sides]
         self.start = _Linear(LATENT, counts[0] * START * START)
         pairs = [(counts[0], counts[0]), *pairwise(counts)]
-        self.layers = nn.ModuleList(_Conv(a + 2, b, 3) for a, b in pairs)
+        self.layers = nn.ModuleList(_Conv(a + 1, b, 3) for a, b in pairs)
         self.grey = nn.ModuleList(_Conv(count, 1, 1) for count in counts)
 
     def learn_axes(self, pictures: np.ndarray) -> None:
@@ -156,7 +147,7 @@ class Generator(nn.Module):
         Args:
             pictures: (n, LINEAR * LINEAR) grey in [0, 1], n at least 2.
         """
-        mean, axes = principal_axes(pictures, COMPONENTS)
+        mean, axes = principal_axes(pictures, LATENT)
         self.mean.copy_(torch.from_numpy(mean))
         self.axes.zero_()[: len(axes)].copy_(torch.from_numpy(axes))
 
@@ -167,7 +158,7 @@ class Generator(nn.Module):
             images: (b, 1, S, S) grey in [0, 1].
 
         Returns:
-            (b, `COMPONENTS`), over the training images of mean 0 and variance 1.
+            (b, `LATENT`), over the training images of mean 0 and variance 1.
         """
         small = reduced(images, LINEAR).flatten(1)
         squares = self.axes.square().sum(1)
@@ -178,24 +169,16 @@ class Generator(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """See the class. Outside [0, 1] as far as a linear picture or its correction is."""
         with _float32(latent):
-            drawn = latent[:, :COMPONENTS].float() @ self.axes
-            linear = (self.mean + drawn).view(-1, 1, LINEAR, LINEAR)
+            linear = (self.mean + latent.float() @ self.axes).view(-1, 1, LINEAR, LINEAR)
         features = self.start(latent).view(len(latent), -1, START, START)
         added = torch.zeros_like(linear[:, :, :START, :START])
         for side, layer, grey in zip(self._sides, self.layers, self.grey, strict=True):
             if side > START:
                 features, added = _doubled(features), _doubled(added)
             seen = 4 * _at(linear, side) - 2
-            grain = self._grain(latent, side)
-            features = _bent(layer(torch.cat([features, seen, grain], dim=1)))
+            features = _bent(layer(torch.cat([features, seen], dim=1)))
             added = added + _CORRECTION * grey(features).float()
         return _at(linear, self._sides[-1]) + added
-
-    def _grain(self, latent: Tensor, side: int) -> Tensor:
-        """(b, 1, side, side) of noise that follows from the latent: fixed patterns, mixed by it."""
-        with _float32(latent):
-            mixed = latent[:, COMPONENTS:].float() @ self.get_buffer(f"grain{side}")
-        return mixed.view(-1, 1, side, side)
 
 
 def _at(images: Tensor, side: int) -> Tensor:

@@ -20,7 +20,7 @@ from cxrsearch.learn.diff_augment import BRIGHTNESS, CONTRAST, CUTOUT, DRAWS, SH
 from cxrsearch.learn.features import Features
 from cxrsearch.learn.gan import GanTraining, generate, latents_of
 from cxrsearch.learn.gan_judge import Judge
-from cxrsearch.learn.gan_nets import COMPONENTS, LATENT, Discriminator, Generator
+from cxrsearch.learn.gan_nets import LATENT, Discriminator, Generator
 from cxrsearch.learn.gan_run import GanRun, grid, look_epochs
 from cxrsearch.learn.models import build_model
 from cxrsearch.learn.recipe import Recipe
@@ -82,24 +82,10 @@ def test_the_code_of_an_image_leads_back_to_it(size: int) -> None:
     generator = begun(size)
     images = torch.from_numpy(xray_like(20, size))[:, None].float()
     codes = generator.encode(images)
-    assert codes.shape == (20, COMPONENTS)
+    assert codes.shape == (20, LATENT)
     assert 0.5 < codes[:, :5].std() < 2
     assert (codes[:, 9:] == 0).all()  # of components that there aren't
-    grain = torch.zeros(20, LATENT - COMPONENTS)
-    assert (generator(torch.cat([codes, grain], dim=1)) - images).abs().mean() < 0.05
-
-
-def test_grain_is_the_images_own_and_stays_the_same() -> None:
-    generator = begun(64)
-    latents = torch.randn(2, 1, LATENT).repeat(1, 3, 1)
-    latents[:, 1:, COMPONENTS:] = torch.randn(2, 2, LATENT - COMPONENTS)
-    images = generator(latents.flatten(0, 1)).view(2, 3, 64, 64)
-    assert (images[:, 1] - images[:, 2]).abs().mean() > 0  # same components, another grain
-    grain = generator._grain(torch.randn(400, LATENT), 64).flatten(1)
-    assert float(grain.square().mean()) == pytest.approx(1, rel=0.1)
-    again = begun(64)
-    torch.testing.assert_close(again(latents.flatten(0, 1)).view(2, 3, 64, 64), images)
-    assert not any("grain" in name for name in generator.state_dict())
+    assert (generator(codes) - images).abs().mean() < 0.05
 
 
 def test_two_images_are_enough_to_begin_with() -> None:
@@ -138,7 +124,7 @@ def test_the_discriminator_sees_codes_too_and_learns_twice_as_fast(
     images, targets = learner.batch(pixels, torch.arange(8), torch.Generator().manual_seed(2))
     learner.objective(learner.model, images, targets)
     codes = learner._pair.generator.encode(images)
-    same = (seen[0][:, :COMPONENTS] == codes).all(dim=1)
+    same = (seen[0] == codes).all(dim=1)
     assert same.tolist() == (gan._parted(targets)[0][:, LATENT] == 1).tolist()
     assert 0 < same.sum() < 8
 
@@ -181,9 +167,9 @@ def test_the_generator_is_held_to_the_images_whose_codes_it_was_given(
     coded = numbers[:, LATENT] == 1
     assert 0 < coded.sum() < 8
     torch.testing.assert_close(
-        numbers[coded, :COMPONENTS], learner._pair.generator.encode(images)[coded]
+        numbers[coded, :LATENT], learner._pair.generator.encode(images)[coded]
     )
-    assert numbers[coded, :COMPONENTS].std() > 0.1
+    assert numbers[coded, :LATENT].std() > 0.1
     loss = {}
     for hold in (0.0, 50.0):
         monkeypatch.setattr(gan, "HOLD", hold)

@@ -18,7 +18,7 @@ _GAN = [
                  "later on."),
     click.option("--size", type=int, default=64, show_default=True,
                  help="Side of the images in pixels: 32, 64, 128 or 256."),
-    click.option("--epochs", type=int, default=100, show_default=True,
+    click.option("--epochs", type=int, default=12, show_default=True,
                  help="Times that each image is seen."),
     click.option("--batch-size", type=int, default=16, show_default=True,
                  help="Images a step (split by memory)."),
@@ -36,7 +36,7 @@ _GAN = [
     "gan",
     epilog=example(
         "cxrsearch pretrain gan --data my-xrays --out results/gan --images 2000",
-        "cxrsearch pretrain gan --data my-xrays --out results/gan-128 --size 128 --epochs 300",
+        "cxrsearch pretrain gan --data my-xrays --out results/gan-128 --size 128",
         "cxrsearch pretrain gan --out results/drawn --epochs 20",
     ),
 )

@@ -58,7 +58,7 @@ class GanSettings:
     phantom_difficulty: float = 0.5
     seed: int = 0
     size: int = 64
-    epochs: int = 100
+    epochs: int = 12
     batch_size: int = 16
     lr: float = 4e-3
     features: str | None = None

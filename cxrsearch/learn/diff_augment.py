@@ -2,7 +2,7 @@
 
 Differentiable augmentation (Zhao et al., NeurIPS 2020): the discriminator sees every image
 changed at random, so that with few images it cannot learn them by heart, and the generator is
-taught through the same changes, so that it does not learn to make them. But for the shift,
+taught through the same changes, so that it does not learn to make them. But for shift and cutout,
 ranges are narrower than the paper's: at those, a discriminator that has seen some thousand
 X-rays does not yet tell sharp ones from blurred ones.
 """
@@ -20,7 +20,7 @@ CONTRAST = 0.2
 """Factor on the distance to the image's mean: 1 - c to 1 + c."""
 SHIFT = 0.125
 """Of the side, in either direction; what comes in is black."""
-CUTOUT = 0.25
+CUTOUT = 0.5
 """Side of the square that becomes black, as a share of the image's; parts may lie outside."""
 
 

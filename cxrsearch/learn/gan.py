@@ -44,7 +44,7 @@ GAMMA = 0.02
 """Weight of the penalties, for grey in [0, 1]."""
 EVERY = 8
 """Steps from one penalty to the next."""
-HOLD = 50.0
+HOLD = 100.0
 """Weight of what holds images of known codes to the real ones."""
 HELD = 16
 """Side at which they are compared: place and tone of things, not their texture."""

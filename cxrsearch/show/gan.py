@@ -28,8 +28,8 @@ COLOURS = {
 }
 FLOOR = 1e-4
 """Share of the largest distance of generated images below which the axis shows no difference."""
-ROOM = 10.0
-"""Times that distance up to which the axis goes: noise may lie beyond it."""
+ROOM = 1000.0
+"""Times that distance up to which the axis goes."""
 
 
 class Picture(NamedTuple):

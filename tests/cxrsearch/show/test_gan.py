@@ -11,6 +11,7 @@ import pytest
 
 from cxrsearch.data.generated import png
 from cxrsearch.errors import InputError
+from cxrsearch.show import gan as page
 from cxrsearch.show.gan import (
     distance_figure,
     gan_html,
@@ -74,7 +75,7 @@ def test_distances_stand_beside_those_of_baselines(tmp_path: Path) -> None:
     lines = {trace.name: trace for trace in figure.data if trace.name}
     names = ["generated", "noise 9", "mean image 0.9", "gaussian 0.1", "held-out 0.001"]
     assert list(lines) == names
-    assert lines["noise 9"].y == (5.0, 5.0)  # far off: at the upper end, so that the rest is seen
+    assert lines["noise 9"].y == (9.0, 9.0)
     assert lines["gaussian 0.1"].y == (0.1, 0.1)
     assert list(lines["generated"].x) == [0, 2, 3]
     assert lines["generated"].y[:2] == (0.5, 0.2)
@@ -82,6 +83,14 @@ def test_distances_stand_beside_those_of_baselines(tmp_path: Path) -> None:
     assert "-0.001" in lines["generated"].text[2]
     losses = losses_figure(read_gan(tmp_path))
     assert [list(trace.x) for trace in losses.data] == [[1, 2, 3], [1, 2, 3]]
+
+
+def test_what_is_far_off_is_drawn_at_the_upper_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "ROOM", 10.0)
+    lines = {trace.name: trace for trace in distance_figure(read_gan(write(tmp_path))).data}
+    assert lines["noise 9"].y == (5.0, 5.0)  # so that the rest is seen
 
 
 def test_copying_and_a_lost_baseline_are_warned_of(tmp_path: Path) -> None:

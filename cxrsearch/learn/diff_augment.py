@@ -3,8 +3,8 @@
 Differentiable augmentation (Zhao et al., NeurIPS 2020): the discriminator sees every image
 changed at random, so that with few images it cannot learn them by heart, and the generator is
 taught through the same changes, so that it does not learn to make them. But for shift and cutout,
-ranges are narrower than the paper's: at those, a discriminator that has seen some thousand
-X-rays does not yet tell sharp ones from blurred ones.
+ranges are narrower than the paper's: at those, a discriminator learns to tell sharp X-rays from
+blurred ones much more slowly.
 """
 
 from __future__ import annotations

@@ -175,10 +175,10 @@ class Generator(nn.Module):
         for side, layer, grey in zip(self._sides, self.layers, self.grey, strict=True):
             if side > START:
                 features, added = _doubled(features), _doubled(added)
-            seen = 4 * _at(linear, side) - 2
-            features = _bent(layer(torch.cat([features, seen], dim=1)))
+            shown = _at(linear, side)
+            features = _bent(layer(torch.cat([features, 4 * shown - 2], dim=1)))
             added = added + _CORRECTION * grey(features).float()
-        return _at(linear, self._sides[-1]) + added
+        return shown + added
 
 
 def _at(images: Tensor, side: int) -> Tensor:

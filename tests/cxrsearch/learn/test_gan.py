@@ -112,9 +112,7 @@ def test_an_image_of_another_kind_has_a_code_that_ends() -> None:
     assert generator.encode(torch.full((1, 1, 32, 32), 100.0)).abs().max() == 8
 
 
-def test_the_discriminator_sees_codes_too_and_learns_twice_as_fast(
-    data: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_discriminator_sees_codes_too_and_learns_twice_as_fast(data: Any) -> None:
     learner = training(data)
     rates = [group["lr"] for group in learner.optimizer.param_groups]
     assert rates[1] == pytest.approx(gan.RATIO * rates[0])

@@ -1,6 +1,6 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-training bench-peers format clean
+.PHONY: help demo test lint fuzz bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-training bench-peers format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ help:
 	@echo "make demo    install, then search on drawn X-rays and write a dashboard"
 	@echo "make test    install, then lint and all tests"
 	@echo "make lint    ruff and mypy"
+	@echo "make fuzz    damaged and odd input by the thousand, with limits of time and memory (minutes)"
 	@echo "make bench   the measurements behind the claims (minutes)"
 	@echo "make bench-search   samplers compared on the tuning problems (hours; FAST=1: minutes)"
 	@echo "make bench-judge    the same on the judging problems; every look is logged"
@@ -55,6 +56,11 @@ lint: $(READY)
 PROCESSES := 2
 test: lint
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# FUZZ times the cases that are part of the tests, in one process, so that memory is its own.
+FUZZ := 10
+fuzz: $(READY)
+	CXRSEARCH_FUZZ=$(FUZZ) $(BIN)/pytest tests/fuzz
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from .plain import plain
+
 REASONS = ("nan", "out of memory", "crash", "killed", "bad data")
 """Why a trial may fail. `killed` is retried, the others are final."""
 
@@ -108,16 +110,18 @@ def drive(objective: Objective, task: Task) -> Steps:
     """Run ``objective`` so that whatever goes wrong becomes a failed `Outcome`.
 
     Both runners go through here, so a trial fails the same way on each. Yields the
-    objective's steps; ends early with reason ``nan`` at the first value that is not
-    finite. Closing this generator closes the objective's.
+    objective's steps, as plain numbers and attributes that JSON has; ends early with reason
+    ``nan`` at the first value, of any objective, that is not finite. Closing this generator
+    closes the objective's.
     """
     try:
         steps = objective(task)
         try:
             while True:
-                step = next(steps)
-                if not math.isfinite(step.value):
-                    return Outcome.failed("nan", f"the value of step {step.number} is {step.value}")
+                step = _plain_step(next(steps))
+                bad = [v for v in (step.value, *step.others) if not math.isfinite(v)]
+                if bad:
+                    return Outcome.failed("nan", f"a value of step {step.number} is {bad[0]}")
                 yield step
         except StopIteration as stop:
             return _checked(stop.value)
@@ -131,10 +135,26 @@ def drive(objective: Objective, task: Task) -> Steps:
         return Outcome.failed("crash", traceback.format_exc(limit=-4))
 
 
+def _plain_step(step: object) -> Step:
+    if not isinstance(step, Step):
+        raise TypeError(f"the objective yielded {step!r}, not a Step")
+    others = tuple(_number(value) for value in step.others)
+    return Step(int(step.number), _number(step.value), plain(step.attrs), bool(step.last), others)
+
+
+def _number(value: Any) -> float:
+    """``value``, perhaps of a numerical library, as Python's. A text is no number."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
 def _checked(outcome: object) -> Outcome:
     if not isinstance(outcome, Outcome):
         return Outcome.failed("crash", f"the objective returned {outcome!r}, not an Outcome")
-    return settled(outcome)
+    value = None if outcome.value is None else _number(outcome.value)
+    others = tuple(_number(other) for other in outcome.others)
+    return settled(replace(outcome, value=value, others=others, attrs=plain(outcome.attrs)))
 
 
 def settled(outcome: Outcome, objectives: int | None = None) -> Outcome:

@@ -8,6 +8,7 @@ and what to do next follows from the history alone.
 from __future__ import annotations
 
 import datetime
+import math
 from pathlib import Path
 
 import optuna
@@ -203,7 +204,7 @@ class Study(OpenStudy):
                 value = float(step.value)
                 self._storage.set_trial_intermediate_value(trial._trial_id, step.number, value)
                 self._set_attrs(number, step.attrs)
-                if step.others:
+                if step.others and all(math.isfinite(other) for other in step.others):
                     self._set_attr(number, OTHERS, step.others)
         if step.last or step.number < max(known, default=0):
             return True

@@ -274,7 +274,7 @@ class Driver:
 
     def crashed(self, detail: str) -> None:
         """Ray lost all workers at once: the trials that ran go on elsewhere."""
-        for key, flight in reversed(self._flights.items()):
+        for key, flight in reversed(list(self._flights.items())):  # each leaves the flights
             if flight.start is None:
                 self.put_back(key)
             else:

@@ -12,7 +12,7 @@ import platform
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 
 from ..cores import thread_environment
 from ..objective import Objective, Outcome, Step, Steps, Task, drive
-from ..plain import plain
 
 REPORT = "report"
 """The key of a Tune result under which the `Report` lies."""
@@ -95,15 +94,13 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         return {REPORT: report}
 
     def _advance(self) -> Step | Outcome:
-        """The next step or the end, with attributes that need no library to be unpickled."""
+        """The next step or the end; `drive` has made them plain, so no library unpickles them."""
         try:
             assert self._steps is not None, "a step of a trial that has ended"
-            step = next(self._steps)
-            others = tuple(float(value) for value in step.others)
-            return step._replace(value=float(step.value), attrs=plain(step.attrs), others=others)
+            return next(self._steps)
         except StopIteration as stop:
             outcome: Outcome = stop.value
-            return replace(outcome, attrs=plain(outcome.attrs))
+            return outcome
         except Exception:
             return Outcome.failed("crash", traceback.format_exc(limit=-4))
 

@@ -49,7 +49,11 @@ def test_steps_and_outcome_come_through() -> None:
         (yields(Step(1, 0.5)), "crash", "returned None, not an Outcome"),
         (yields(returns=0.5), "crash", "returned 0.5, not an Outcome"),
         (yields(returns=Outcome("0.5")), "crash", "TypeError"),  # type: ignore[arg-type]
-        (yields(0.5), "crash", "AttributeError"),
+        (yields(0.5), "crash", "yielded 0.5, not a Step"),
+        (yields(Step("one", 0.5)), "crash", "ValueError"),  # type: ignore[arg-type]
+        (yields(Step(1, 0.5, others=(3.0, math.inf))), "nan", "step 1 is inf"),
+        (yields(returns=Outcome(0.5, others=(math.nan,))), "nan", "final value is nan"),
+        (yields(returns=Outcome(0.5, others=("3",))), "crash", "TypeError"),  # type: ignore[arg-type]
         (lambda task: None, "crash", "NoneType"),
     ],
 )

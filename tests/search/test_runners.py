@@ -344,3 +344,17 @@ def test_attributes_are_stored_as_json_has_them(run: Run, study: Study) -> None:
     attrs = study.trials()[0].user_attrs
     assert study.counts()["complete"] == 1
     assert [attrs[k] for k in ("seen", "share", "curve", "unknown")] == [3, [0.25], [0, 1], None]
+
+
+def costly(task: Task) -> Steps:
+    """What it costs is beyond all numbers in two trials, as expected or in the end."""
+    yield Step(1, 0.5, others=(float("inf") if task.number == 0 else 1.0,))
+    return Outcome(0.5, others=(float("nan") if task.number == 1 else 1.0,))
+
+
+def test_a_further_objective_without_end_fails_its_trial_alone(run: Run, tmp_path: Path) -> None:
+    with make(tmp_path, directions=("maximize", "minimize")) as study:
+        run(study, costly, Budget(trials=3))
+        trials = study.trials()
+    assert [t.user_attrs.get("reason") for t in trials] == ["nan", "nan", None]
+    assert trials[2].values == [0.5, 1.0]

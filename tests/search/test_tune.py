@@ -288,6 +288,21 @@ def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: 
     assert not driver.done
 
 
+@pytest.mark.parametrize("started", [0, 1, 2])
+def test_when_tune_itself_crashes_every_trial_goes_on_in_its_order(
+    study: Study, started: int
+) -> None:
+    driver = Driver(study, Budget(trials=5), lambda: 2)
+    for key in "ab":
+        driver.next_task(key)
+    for key in "ab"[:started]:
+        driver.began(key, "host:1")
+    driver.crashed("Ray Tune stopped: boom")
+    assert [driver.next_task(key).number for key in "cd"] == [0, 1]  # type: ignore[union-attr]
+    deaths = [t.user_attrs.get("deaths", 0) for t in study.trials()]
+    assert deaths == [1] * started + [0] * (2 - started)
+
+
 def test_the_driver_counts_what_is_asked_for_ahead_of_a_worker(study: Study) -> None:
     driver = Driver(study, Budget(trials=9), lambda: 1, ahead=2)
     tasks = [driver.next_task(key) for key in "abcd"]

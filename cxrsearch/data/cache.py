@@ -4,13 +4,15 @@ A cache is a folder, named after all that its pixels depend on (names, stamps of
 files, side), and never changed once it is complete: a changed source file leads to another
 folder, into which the unchanged rows are copied. What lies in it:
 
-========== ===============================================================================
-index.json format, side, names and stamps: written first
-pixels.u8  ``(n, side, side)`` grey levels, row by row in the order of the names
-done.u8    one byte a row, 1 once the row has reached the disk
-state.json the images that could not be read, with reasons: written last, so its presence
-           means complete
-========== ===============================================================================
+=========== ===============================================================================
+index.json  format, side, names and stamps: written first
+pixels.u8   ``(n, side, side)`` grey levels, row by row in the order of the names
+contents.u8 8 bytes a row that stand for the bytes of the image's file; of an image that
+            is drawn, for its name and stamp
+done.u8     one byte a row, 1 once the row has reached the disk
+state.json  the images that could not be read, with reasons: written last, so its presence
+            means complete
+=========== ===============================================================================
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,9 @@ from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
 
-from .cache_build import build, no_space
+from .cache_build import add_contents, build, no_space, read_contents
 from .cache_decode import Estimate, Watch
-from .cache_plan import DONE, INDEX, PIXELS, STATE, Plan
+from .cache_plan import CONTENTS, DONE, INDEX, PIXELS, STATE, Plan
 from .dataset import Dataset
 
 FORMAT = 1
@@ -57,6 +61,19 @@ class Cache:
     bad: Mapping[str, str]
     path: Path
     frame: int
+
+    @cached_property
+    def contents(self) -> Mapping[str, str]:
+        """name -> 16 hex digits that stand for the file that was decoded.
+
+        Without those that could not be read, and empty for a cache of an earlier version in a
+        folder that nobody may write to.
+        """
+        found = read_contents(self.path, len(self.names))
+        if found is None:
+            return {}
+        known = self.ok & found.any(axis=1)
+        return {self.names[row]: found[row].tobytes().hex() for row in np.flatnonzero(known)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_cache, (self.path,)
@@ -109,6 +126,9 @@ def open_cache(
     if not _is_complete(plan):
         watch = Watch(on_progress or _nothing, on_estimate or _nothing)
         _build_alone(plan, dataset, workers or _cpus(), watch)
+    elif not (plan.folder / CONTENTS).exists():
+        with suppress(OSError):
+            add_contents(plan, dataset.source, workers or _cpus())
     return load_cache(plan.folder)
 
 

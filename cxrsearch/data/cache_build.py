@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,23 +18,24 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
-from search.files import write_json, write_text
+from search.files import write_bytes, write_json, write_text
 
 from .cache_decode import Decoding, Watch
 from .cache_plan import (
+    CONTENTS,
     DONE,
     INDEX,
     PIXELS,
     STATE,
+    Opened,
     Plan,
     batches,
     mark,
     opened,
     reserve,
     undone,
-    write,
 )
-from .dataset import Source
+from .dataset import CONTENT_BYTES, Source, content_of
 
 SLACK = 16 << 20
 """Bytes that must stay free beside the pixels, for the index and for everybody else."""
@@ -51,12 +53,13 @@ def build(plan: Plan, source: Source, workers: int, watch: Watch) -> None:
     if not (plan.folder / INDEX).exists():
         _write_index(plan)
     with ExitStack() as stack:
-        pixels = stack.enter_context(opened(plan.folder / PIXELS))
-        done = stack.enter_context(opened(plan.folder / DONE))
-        reserve(pixels, plan.size)
-        os.ftruncate(done, len(plan.names))
-        stale = _copy_known_rows(plan, pixels, done, watch)
-        bad = Decoding(plan, source, pixels, done, watch).run(workers)
+        places = (plan.folder / name for name in (PIXELS, CONTENTS, DONE))
+        files = Opened(*(stack.enter_context(opened(place)) for place in places))
+        reserve(files.pixels, plan.size)
+        os.ftruncate(files.contents, len(plan.names) * CONTENT_BYTES)
+        os.ftruncate(files.done, len(plan.names))
+        stale = _copy_known_rows(plan, source, files, watch)
+        bad = Decoding(plan, source, files, watch).run(workers)
     write_json(plan.folder / STATE, {"bad": bad})
     for folder in stale:
         _remove_unfinished(folder)
@@ -93,20 +96,21 @@ def _space_message(plan: Plan, free: int) -> str:
 
 def _write_index(plan: Plan) -> None:
     """Names and stamps; whatever pixels lie here without them belong to nobody."""
-    for name in (PIXELS, DONE):
+    for name in (PIXELS, CONTENTS, DONE):
         (plan.folder / name).unlink(missing_ok=True)
     index = {"frame": plan.frame, "names": list(plan.names), "stamps": list(plan.stamps)}
     write_text(plan.folder / INDEX, json.dumps(index))
 
 
-def _copy_known_rows(plan: Plan, pixels: int, done: int, watch: Watch) -> list[Path]:
+def _copy_known_rows(plan: Plan, source: Source, files: Opened, watch: Watch) -> list[Path]:
     """Copy rows that another cache of this side has with the same name and stamp.
 
     Returns:
         folders of unfinished caches of the same images, which a change of the files made
         useless.
     """
-    wanted = {(plan.names[row], plan.stamps[row]): row for row in undone(done, len(plan.names))}
+    rows = undone(files.done, len(plan.names))
+    wanted = {(plan.names[row], plan.stamps[row]): row for row in rows}
     stale = []
     for folder in sorted(plan.folder.parent.iterdir()):
         if not wanted:
@@ -114,7 +118,7 @@ def _copy_known_rows(plan: Plan, pixels: int, done: int, watch: Watch) -> list[P
         if folder == plan.folder or not (folder / INDEX).exists():
             continue
         try:
-            names = _copy_from(folder, plan, wanted, pixels, done, watch)
+            names = _copy_from(folder, plan, source, wanted, files, watch)
         except (OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
             continue
         if names == list(plan.names) and not (folder / STATE).exists():
@@ -125,9 +129,9 @@ def _copy_known_rows(plan: Plan, pixels: int, done: int, watch: Watch) -> list[P
 def _copy_from(
     folder: Path,
     plan: Plan,
+    source: Source,
     wanted: dict[tuple[str, str], int],
-    pixels: int,
-    done: int,
+    files: Opened,
     watch: Watch,
 ) -> list[str]:
     """Copy what ``folder`` has of ``wanted`` and take it off there; the names in ``folder``."""
@@ -136,6 +140,7 @@ def _copy_from(
     shape = (len(names), plan.row_bytes)
     marks = np.fromfile(folder / DONE, np.uint8)
     images = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape)
+    contents = read_contents(folder, len(names))
     keys = zip(names, index["stamps"], marks == 1, strict=True)
     pairs = [
         (theirs, wanted.pop((name, stamp)))
@@ -145,11 +150,38 @@ def _copy_from(
     left = len(wanted) + len(pairs)
     for batch in batches(pairs):
         for theirs, ours in batch:
-            write(pixels, images[theirs].tobytes(), ours * plan.row_bytes)
-        mark(pixels, done, [ours for _, ours in batch])
+            content = (
+                content_of(source, plan.names[ours])
+                if contents is None
+                else contents[theirs].tobytes()
+            )
+            files.write(plan, ours, images[theirs].tobytes(), content)
+        mark(files, [ours for _, ours in batch])
         left -= len(batch)
         watch.on_progress(len(plan.names) - left, len(plan.names))
     return names
+
+
+def read_contents(folder: Path, count: int) -> np.ndarray | None:
+    """What stands for the content of a cache's ``count`` images: ``(n, 8)`` uint8.
+
+    None for a cache of an earlier version, which kept none.
+    """
+    try:
+        return np.fromfile(folder / CONTENTS, np.uint8).reshape(count, CONTENT_BYTES)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def add_contents(plan: Plan, source: Source, workers: int) -> None:
+    """Give a complete cache of an earlier version the contents that it lacks.
+
+    Raises:
+        OSError: where it cannot be written to.
+    """
+    with ThreadPoolExecutor(workers, "content") as pool:
+        found = pool.map(lambda name: content_of(source, name), plan.names)
+        write_bytes(plan.folder / CONTENTS, b"".join(found))
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .cache_plan import Plan, batches, mark, undone, write
-from .dataset import Source
+from .cache_plan import Opened, Plan, batches, mark, undone
+from .dataset import Source, content_of
 from .errors import ImageError
 
 SAMPLE = 16
@@ -67,14 +67,12 @@ class Decoding:
     Args:
         plan: the cache.
         source: gives the pixels.
-        pixels: descriptor to write pixels to.
-        done: descriptor to mark finished rows in.
+        files: of the cache, to write to.
         watch: told how it stands.
     """
 
-    def __init__(self, plan: Plan, source: Source, pixels: int, done: int, watch: Watch) -> None:
-        self.plan, self.source, self.watch = plan, source, watch
-        self.pixels, self.done = pixels, done
+    def __init__(self, plan: Plan, source: Source, files: Opened, watch: Watch) -> None:
+        self.plan, self.source, self.files, self.watch = plan, source, files, watch
         self.bad: dict[str, str] = {}
         self.finished = 0
         self.told = -np.inf
@@ -84,7 +82,7 @@ class Decoding:
 
         Threads suffice: decoders, matrix products and writes let go of Python's lock.
         """
-        rows = undone(self.done, len(self.plan.names))
+        rows = undone(self.files.done, len(self.plan.names))
         self.finished = len(self.plan.names) - len(rows)
         self.tell(now=True)
         pool = ThreadPoolExecutor(workers, "decode")
@@ -95,7 +93,8 @@ class Decoding:
                 self._decode(rows, pool)
         finally:
             pool.shutdown(cancel_futures=True)
-        os.fsync(self.pixels)
+        os.fsync(self.files.pixels)
+        os.fsync(self.files.contents)
         return self.bad
 
     def tell(self, now: bool = False) -> None:
@@ -146,15 +145,17 @@ class Decoding:
             self.finished += 1
             self.tell()
         if good:
-            mark(self.pixels, self.done, good)
+            mark(self.files, good)
         if batch:
             self.tell(now=True)
 
     def _row(self, row: int) -> str | None:
         """Decode and write one row; the reason where it cannot be read and stays black."""
         plan = self.plan
+        # First what is looked at again: where the file changes meanwhile, its stamp does too.
+        content = content_of(self.source, plan.names[row])
         picture, reason = decode(self.source, plan.names[row], plan.frame)
-        write(self.pixels, picture, row * plan.row_bytes)
+        self.files.write(plan, row, picture, content)
         return reason
 
 

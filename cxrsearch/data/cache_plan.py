@@ -8,12 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from .dataset import CONTENT_BYTES
+
 T = TypeVar("T")
 INDEX, PIXELS, DONE, STATE = "index.json", "pixels.u8", "done.u8", "state.json"
+CONTENTS = "contents.u8"
+"""Files of a cache; see `cxrsearch.data.cache`."""
 BATCH = 256
 """Rows that are marked as done together; a kill costs two batches at most."""
 
@@ -72,12 +76,26 @@ def write(descriptor: int, data: bytes, offset: int) -> None:
         view, offset = view[count:], offset + count
 
 
-def mark(pixels: int, done: int, rows: Sequence[int]) -> None:
-    """Say that ``rows`` are done, once their pixels are on the disk."""
-    os.fsync(pixels)
+class Opened(NamedTuple):
+    """Descriptors of a cache's files while it is filled; see `cxrsearch.data.cache`."""
+
+    pixels: int
+    contents: int
+    done: int
+
+    def write(self, plan: Plan, row: int, pixels: bytes, content: bytes) -> None:
+        """Write one row: the grey levels, and what stands for the image's content."""
+        write(self.pixels, pixels, row * plan.row_bytes)
+        write(self.contents, content, row * CONTENT_BYTES)
+
+
+def mark(files: Opened, rows: Sequence[int]) -> None:
+    """Say that ``rows`` are done, once all of theirs is on the disk."""
+    os.fsync(files.pixels)
+    os.fsync(files.contents)
     for row in rows:
-        write(done, b"\x01", row)
-    os.fsync(done)
+        write(files.done, b"\x01", row)
+    os.fsync(files.done)
 
 
 def undone(done: int, count: int) -> list[int]:

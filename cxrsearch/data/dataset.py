@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +26,15 @@ class Source(Protocol):
         Two images of one name with one stamp are taken to be the same picture, also across
         data sets: a source that draws its images puts all that they depend on into it.
         """
+        ...
+
+
+@runtime_checkable
+class OfFiles(Protocol):
+    """A `Source` that knows the file behind an image."""
+
+    def path(self, name: str) -> Path | None:
+        """The file behind a name; None of an image that is drawn."""
         ...
 
 
@@ -63,6 +73,37 @@ class Dataset:
 def names_digest(names: Sequence[str]) -> str:
     """How many ``names`` there are, and 16 hex digits that stand for them in their order."""
     return f"{len(names)}, {hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]}"
+
+
+def file_of(source: Source, name: str) -> Path | None:
+    """The file behind a name, where there is one."""
+    return source.path(name) if isinstance(source, OfFiles) else None
+
+
+CONTENT_BYTES = 8
+"""Of a digest of an image's content."""
+
+
+def content_of(source: Source, name: str) -> bytes:
+    """`CONTENT_BYTES` that stand for an image, whatever it is called and wherever it lies.
+
+    They are of its file's bytes; of an image that is drawn they are of its name and stamp, which
+    say all that it depends on. Zeros where the file cannot be read.
+    """
+    path = file_of(source, name)
+    if path is None:
+        drawn = json.dumps([name, source.stamp(name)]).encode()
+        return hashlib.sha256(drawn).digest()[:CONTENT_BYTES]
+    try:
+        return file_content(path)
+    except OSError:
+        return bytes(CONTENT_BYTES)
+
+
+def file_content(path: Path) -> bytes:
+    """`CONTENT_BYTES` that stand for the bytes of the file at ``path``. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()[:CONTENT_BYTES]
 
 
 def fingerprint(names: Sequence[str], labels: np.ndarray, patients: np.ndarray) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from cxrsearch.errors import InputError
 
 from .copies import original, same_images
-from .dataset import Dataset, Source
+from .dataset import Dataset, Source, file_of
 from .dicom import dicom_problem, is_dicom
 from .errors import ImageError
 from .files import find_images
@@ -39,6 +39,11 @@ class JoinedSource:
         """See `Source.stamp`."""
         source, own = self.whose(name)
         return source.stamp(own)
+
+    def path(self, name: str) -> Path | None:
+        """The file behind a name, where there is one."""
+        source, own = self.whose(name)
+        return file_of(source, own)
 
     def whose(self, name: str) -> tuple[Source, str]:
         """The source that has the image, and what it calls it."""
@@ -86,18 +91,11 @@ def unlabelled_side(dataset: Dataset) -> int | None:
     """Median shorter side of some unlabelled images in pixels; None where files tell nothing."""
     sides = []
     for name in dataset.unlabelled[:: max(1, len(dataset.unlabelled) // SIDE_SAMPLE)]:
-        path = _path(dataset.source, name)
+        path = file_of(dataset.source, name)
         if path is not None:
             with suppress(ImageError):
                 sides.append(min(image_size(path)))
     return int(statistics.median(sides)) if sides else None
-
-
-def _path(source: Source, name: str) -> Path | None:
-    """The file behind a name, where there is one."""
-    if isinstance(source, JoinedSource):
-        return _path(*source.whose(name))
-    return source.path(name) if isinstance(source, FolderSource) else None
 
 
 def patients_of(dataset: Dataset, names: Sequence[str] | None = None) -> list[str | None]:

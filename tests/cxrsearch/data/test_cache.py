@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import threadpoolctl
+from PIL import Image
 
 from cxrsearch.data import cache as cache_module
 from cxrsearch.data import cache_build, cache_decode, cache_plan
@@ -24,6 +27,7 @@ from cxrsearch.data.cache import Cache, default_cache_root, open_cache
 from cxrsearch.data.cache_decode import Estimate
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.errors import ImageError
+from cxrsearch.data.read import FolderSource
 from cxrsearch.errors import InputError
 
 SIDE = 8
@@ -308,7 +312,7 @@ def test_a_builder_takes_over_from_a_killed_one_that_it_waited_for(tmp_path: Pat
 
 
 def test_a_torn_row_is_never_taken_as_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(pixels: int, done: int, rows: object) -> None:
+    def stop(*files_and_rows: object) -> None:
         raise KeyboardInterrupt
 
     source = Drawn()
@@ -395,3 +399,37 @@ def test_the_default_folder_follows_the_environment(
     monkeypatch.delenv("CXRSEARCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert default_cache_root().name == "cxrsearch"
+
+
+def test_contents_stand_for_the_files(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    for copy in ("b.png", "c.png"):
+        shutil.copyfile(tmp_path / "a.png", tmp_path / copy)
+    with (tmp_path / "c.png").open("ab") as file:
+        file.write(b"\0")
+    (tmp_path / "d.png").write_bytes(b"no picture")
+    names = ("a.png", "b.png", "c.png", "d.png")
+    source = FolderSource(tmp_path, {name: name for name in names})
+    data = replace(dataset(Drawn(), 4), names=names, source=source)
+    cache = open_cache(data, SIDE, tmp_path / "cache")
+    assert set(cache.contents) == {"a.png", "b.png", "c.png"}, "not of what is no image"
+    assert cache.contents["a.png"] == cache.contents["b.png"] != cache.contents["c.png"]
+    whole = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    assert cache.contents["a.png"] == whole[:16]
+    os.utime(tmp_path / "a.png")
+    touched = open_cache(data, SIDE, tmp_path / "cache")
+    assert touched.path != cache.path
+    assert touched.contents == cache.contents, "decoded or copied, and the same files"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["opened", "copied from"])
+def test_a_cache_of_an_earlier_version_is_given_contents(tmp_path: Path, known: bool) -> None:
+    source = Drawn()
+    before = open_cache(dataset(source), SIDE, tmp_path)
+    contents = dict(before.contents)
+    (before.path / cache_plan.CONTENTS).unlink()
+    source.decoded.clear()
+    after = open_cache(dataset(source, 20 if known else 21), SIDE, tmp_path)
+    assert len(source.decoded) == 1 - known
+    assert len(set(after.contents.values())) == len(after.names)
+    assert after.contents.items() >= contents.items()

@@ -21,6 +21,7 @@ from search import files
 from search.budget import Budget
 from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task
+from search.reading import read_json
 from search.seeds import derive
 from search.space import SearchSpace
 from search.storage import DriverStorage
@@ -77,7 +78,7 @@ class Ledgered:
         """Run ``task``, or go on with it."""
         install(self.ledger.parent, objective=True)
         file = task.folder / CHECKPOINT
-        values = json.loads(file.read_text()) if file.exists() else []
+        values = read_json(file) if file.exists() else []
         for step, value in enumerate(values, 1):
             yield self._said(step, value)
         while len(values) < STEPS:

@@ -17,7 +17,6 @@ several seeds. Goes on where it was cut off; `--minutes` ends it after the seed 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -41,6 +40,7 @@ from cxrsearch.search_space import shipped_spaces
 from cxrsearch.settings import Settings
 from cxrsearch.study_folder import load_study
 from search.files import write_json
+from search.reading import read_json
 from search.record import read_study
 
 ARMS = ("balance", "ratios")
@@ -95,7 +95,7 @@ def run(arm: str, seed: int, args: argparse.Namespace, place: Path) -> Judged:
     """One search, or what is left of it, and its judgement."""
     folder = place / f"seed-{seed}-{arm}"
     if (folder / JUDGED).exists():
-        return Judged(**json.loads((folder / JUDGED).read_text()))
+        return Judged(**read_json(folder / JUDGED))
     if (folder / "study.yaml").exists():
         counts = read_study(folder).counts()
         if counts["interrupted"] + counts["paused"] or sum(counts.values()) < args.trials:

@@ -13,6 +13,7 @@ from cxrsearch import __version__
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.read import FolderSource
 from cxrsearch.errors import InputError
+from search.reading import read_json
 
 SETTINGS = "copies.json"
 FORMAT, VERSION = "cxrsearch copies", 1
@@ -64,9 +65,8 @@ def check_folder(out: Path, settings: Mapping[str, Any]) -> None:
             raise InputError(f"{out}: not empty, and no {SETTINGS} in it; name a new folder")
         return
     try:
-        old = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
-        differences = _differences(old, settings)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        differences = _differences(read_json(out / SETTINGS, "the copies' settings"), settings)
+    except (TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{out / SETTINGS}: cannot be read ({error}); restore it, or name a new folder"
         ) from error

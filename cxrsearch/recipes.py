@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import yaml
-
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX, Recipe, gene_limits
 from cxrsearch.learn.same import effective
 from cxrsearch.prepare import attempt
 from cxrsearch.search_space import shipped_spaces, space_path
 from search.errors import did_you_mean
+from search.reading import FileError, parse_yaml
 from search.space import SearchSpace
 from search.space_values import coerce, limit_problem
 
@@ -85,8 +84,8 @@ def _value(spelt: str, limits: Mapping[str, Any]) -> Any:
     if limits["type"] == "str" or limits.get("text"):
         return spelt
     try:
-        return yaml.safe_load(spelt)
-    except yaml.YAMLError:
+        return parse_yaml(spelt, spelt)
+    except FileError:
         return spelt
 
 

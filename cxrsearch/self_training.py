@@ -6,7 +6,6 @@ before a kill is not repeated, and a training that was cut off goes on from its 
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -50,6 +49,7 @@ from cxrsearch.self_training_job import Job, Options, plain, prepare_job, renew
 from cxrsearch.show.self_training import PAGE, REPORT, self_training_page
 from cxrsearch.working import alone, claim
 from search.files import write_json
+from search.reading import read_json
 from search.seeds import derive
 
 __all__ = ["Options", "self_train"]
@@ -116,7 +116,7 @@ def _checked(job: Job) -> Lines:
     path = job.work / CHECK
     if path.is_file():
         yield "check on hidden labels: done before"
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_json(path, "what the check found"))
     options = job.options
     found = yield from check(
         job.teachers, job.data, job.config, job.work, hidden=options.hidden, share=options.share,
@@ -214,7 +214,7 @@ def _teacher(job: Job) -> dict[str, Any]:
     )  # fmt: skip
     first = job.teachers[0]
     attrs = job.record.trials[first.number].user_attrs
-    curve = json.loads((first.folder / CURVE).read_text(encoding="utf-8"))
+    curve = read_json(first.folder / CURVE, "the teacher's curve")
     return {
         "value": value, **details, "curve": curve, "selected_from": _selected_from(job),
         "best_epoch": attrs.get("best_epoch"), "images_seen": attrs.get("images_seen"),

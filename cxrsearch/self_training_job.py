@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +27,7 @@ from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from cxrsearch.winner import chosen_trial
 from cxrsearch.working import JOB, work_of
 from search.files import write_json
+from search.reading import FileError, read_json
 from search.record import StudyRecord, read_study
 from search.seeds import derive
 
@@ -191,8 +191,8 @@ def _teachers(record: StudyRecord, options: Options) -> list[Teacher]:
 def renew(work: Path) -> None:
     """Bring what tells a job from others into today's form, where an older version began it."""
     path = work / JOB
-    with suppress(OSError, ValueError, LookupError, TypeError):  # `claim` says what is wrong
-        begun = json.loads(path.read_text(encoding="utf-8"))
+    with suppress(OSError, FileError, LookupError, TypeError):  # `claim` says what is wrong
+        begun = read_json(path)
         write_json(path, {
             "study": begun["study"], **begun["options"], "trials": begun["teachers"],
             "split": begun["split"], "images": names_digest(begun["unlabelled"]),

@@ -26,6 +26,7 @@ from cxrsearch.stopwatches import SHARE
 from cxrsearch.unlabelled import pseudo_path
 from search.choosing import AUTO
 from search.cores import threads_of
+from search.reading import read_yaml
 from search.record import read_study
 from search.space import SearchSpace
 
@@ -125,15 +126,12 @@ def read_study_yaml(folder: Path) -> dict[str, Any]:
     """What study.yaml of ``folder`` says.
 
     Raises:
-        InputError: where there is none, or it cannot be read.
+        SearchError: where there is none, or it cannot be read.
     """
     path = folder / "study.yaml"
     if not path.is_file():
         raise InputError(f"{folder}: no study here (no study.yaml); see what is in results/")
-    try:
-        record = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
+    record = read_yaml(path, "the study's settings")
     if not _is_whole(record):
         raise InputError(f"{path}: not a study.yaml; restore it from a copy")
     return dict(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
 from search.files import write_json
+from search.reading import FileError, read_json
 
 LOCK = ".lock"
 """What is held in a folder by whoever is at work there. The kernel frees it after a kill."""
@@ -75,11 +75,11 @@ def claim(
         write_json(path, dict(wanted))
         return
     try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(begun, dict):
-            raise ValueError("not the settings of a job")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); name another folder") from None
+        begun = read_json(path, "the job's record")
+    except FileError as error:
+        raise FileError([f"{p}, or name another folder" for p in error.problems]) from None
+    if not isinstance(begun, dict):
+        raise InputError(f"{path}: not the settings of a job; name another folder")
     changed = [
         f"{name} was {_short(begun.get(name))}, is {_short(value)}"
         for name, value in wanted.items()

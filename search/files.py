@@ -8,6 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from .reading import CONTENT, DIGEST, digest_of, parse_json, with_digest
+
 
 def replace_file(temporary: Path, path: Path) -> None:
     """Make ``temporary``, written in full, take the place of ``path``, for good.
@@ -46,5 +50,39 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write ``value`` to ``path`` as indented JSON with a digest, atomically.
+
+    `search.reading.read_json` gives it back, and refuses what was changed since. The digest is
+    the last key of an object; what is no object is put beside it, under ``content``.
+
+    Raises:
+        FileError: where `read_json` could not read it: NaN, or whole numbers beyond 64 bits.
+        TypeError: where it cannot be said in JSON.
+    """
+    plain = parse_json(json.dumps(value), str(path))
+    outer = plain if isinstance(plain, dict) else {CONTENT: plain}
+    if DIGEST in outer:
+        raise ValueError(f"{path}: {DIGEST!r} is the key of the digest itself")
+    text = json.dumps({**outer, DIGEST: digest_of(plain)}, indent=2, ensure_ascii=False) + "\n"
+    # Names of files that are no UTF-8 have half characters, which JSON can spell.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain data, spelt out wherever it occurs."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never an alias."""
+        return True
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as YAML with a digest in its last line, atomically.
+
+    `search.reading.read_yaml` gives it back, and refuses what was changed since.
+
+    Raises:
+        yaml.YAMLError: where ``value`` is no plain data.
+    """
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    write_text(path, with_digest(text))

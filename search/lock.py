@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from .errors import StudyError
 from .files import write_json
+from .reading import FileError, read_json
 
 LOCK = "driver.lock"
 DRIVER = "driver.json"
@@ -85,8 +85,8 @@ def _this_process() -> dict[str, Any]:
 def read_driver(folder: Path) -> dict[str, Any] | None:
     """What ``driver.json`` says, or ``None`` where there is none that can be read."""
     try:
-        found = json.loads((folder / DRIVER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / DRIVER)
+    except (OSError, FileError):
         return None
     return found if isinstance(found, dict) else None
 

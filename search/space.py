@@ -35,9 +35,9 @@ from optuna.trial import BaseTrial
 
 from .coding import from_unit, to_unit
 from .errors import SpaceError
+from .reading import FileError, read_yaml
 from .space_genes import Gene
 from .space_parts import Parts, Point, is_active, read_parts
-from .space_yaml import read_yaml
 
 __all__ = ["Gene", "Point", "SearchSpace"]
 
@@ -72,7 +72,13 @@ class SearchSpace:
         Raises:
             SpaceError: with all problems, one message each.
         """
-        return cls.from_dict(read_yaml(path), str(path), known)
+        try:
+            data = read_yaml(path, "the search space")
+        except FileNotFoundError:
+            raise SpaceError(f"{path}: there is no such file") from None
+        except FileError as error:
+            raise SpaceError(error.problems) from None
+        return cls.from_dict(data, str(path), known)
 
     @classmethod
     def from_dict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import train
 from search.files import write_json
+from search.reading import read_json
 
 from . import reference
 from .material import AUGMENTATION, Setup, load, recipe
@@ -159,5 +159,5 @@ def fast(where: Setup, made: Recipe, data: TrainData, seed: int) -> reference.Cu
 
 def read_curves(folder: Path) -> reference.Curves:
     """Losses and scores that a trial wrote."""
-    curve = json.loads((folder / "curve.json").read_text())
+    curve = read_json(folder / "curve.json")
     return reference.Curves([r["loss"] for r in curve], [r["value"] for r in curve])

@@ -9,7 +9,6 @@ study (`cxrsearch.ablation.verdict`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from cxrsearch.learn.train import CURVE, train
 from cxrsearch.learn.trial import TrialConfig
 from search.files import write_json
 from search.objective import Step
+from search.reading import FileError, read_json
 from search.seeds import derive
 
 DONE, SCORES = "done.json", "scores.npz"
@@ -194,8 +194,8 @@ class Cell:
 
     def _again(self, folder: Path) -> Generator[Step, None, None]:
         """The steps of a fit that is done, which may not have been reported before a kill."""
-        with suppress(OSError, ValueError):  # they are for the curve alone
-            for epoch in json.loads((folder / CURVE).read_text(encoding="utf-8")):
+        with suppress(OSError, FileError):  # they are for the curve alone
+            for epoch in read_json(folder / CURVE):
                 yield self.step(int(epoch["epoch"]), float(epoch["value"]))
 
     def step(self, number: int, value: float) -> Step:
@@ -233,8 +233,8 @@ class Cell:
 def _read_done(folder: Path) -> dict[str, Any] | None:
     """What a fit that is done left behind; None where it isn't, or can't be read."""
     try:
-        found = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / DONE)
+    except (OSError, FileError):
         return None
     wanted = {"value", "epochs", "notes", "parameters"}
     whole = isinstance(found, dict) and wanted <= set(found) and (folder / SCORES).is_file()

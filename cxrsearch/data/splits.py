@@ -13,6 +13,7 @@ import numpy as np
 
 from cxrsearch.errors import InputError
 from search.files import write_json
+from search.reading import read_json
 
 from .dataset import Dataset
 from .files import shorten
@@ -75,12 +76,12 @@ class Splits:
             InputError: where it is missing, is no splits file, or was changed since.
         """
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_json(path, "the splits")
             train, val, test, val_seed = (_names(stored[part]) for part in PARTS)
             notes = _names(stored.get("notes", []))
             seed, fingerprint = int(stored["seed"]), str(stored["fingerprint"])
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        except FileNotFoundError:
+            raise InputError(f"{path}: is missing; restore it from a copy") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{path}: not a splits file; restore it from a copy") from None
         splits = cls(train, val, test, val_seed, seed=seed, notes=notes)

@@ -6,7 +6,6 @@ looked at often, and chosen by, is no test part any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from cxrsearch.learn.model_folder import LoadedModel
 from cxrsearch.learn.recipe import NO_FILE
 from cxrsearch.learn.report import judge
 from search.files import write_json
+from search.reading import read_json
 from search.seeds import derive
 
 LOOKS = "looks.json"
@@ -250,15 +250,13 @@ def read_looks(folder: Path) -> list[dict[str, Any]]:
     """The looks counted in ``folder``, oldest first.
 
     Raises:
-        InputError: where its ``looks.json`` is damaged.
+        SearchError: where its ``looks.json`` is damaged.
     """
     path = folder / LOOKS
     try:
-        looks = json.loads(path.read_text(encoding="utf-8"))
+        looks = read_json(path, "the list of looks")
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
     if not isinstance(looks, list) or not all(isinstance(look, dict) for look in looks):
         raise InputError(f"{path}: not a list of looks; restore it from a copy")
     return looks

@@ -8,7 +8,6 @@ its own and leaves a result there: one that is there is not trained again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -32,6 +31,7 @@ from cxrsearch.learn.train import CURVE, PREDICTIONS, train
 from cxrsearch.learn.trial import TrialConfig
 from search.files import write_json
 from search.objective import TrialError
+from search.reading import read_json
 from search.seeds import derive
 
 RESULT, HIDDEN = "result.json", "hidden.npz"
@@ -80,7 +80,7 @@ def fitted(
     path = folder / RESULT
     if path.is_file():
         yield f"{what}: done before"
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_json(path, "the result of a training"))
     steps = train(
         recipe, data, seed=seed, folder=folder, device=config.device, threads=config.threads,
         weights_dir=config.weights_dir, memory_share=config.memory_share,
@@ -95,7 +95,7 @@ def fitted(
         result = end.value
     except TrialError as error:
         raise InputError(f"{what}: training failed: {error}") from error
-    curve = json.loads((folder / CURVE).read_text(encoding="utf-8"))
+    curve = read_json(folder / CURVE, "a training's curve")
     found = {"value": result.value, "seed": seed, **result.attrs, "curve": curve}
     write_json(path, found)
     return found

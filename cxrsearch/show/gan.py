@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import plotly.graph_objects as go
 
 from cxrsearch.errors import InputError
 from cxrsearch.show.picture import png_uri
+from search.reading import read_json
 
 from .notes import Fact, moment
 from .page import Panel, Section, render, write_page
@@ -67,11 +67,9 @@ def read_gan(folder: Path) -> GanView:
     for name, empty in (("gan", {}), ("curve", []), ("references", {}), ("judged", {})):
         path = folder / f"{name}.json"
         try:
-            found[name] = json.loads(path.read_text(encoding="utf-8"))
+            found[name] = read_json(path)
         except FileNotFoundError:
             found[name] = empty
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); restore it") from error
     return GanView(folder, found["gan"], found["curve"], found["references"], found["judged"])
 
 

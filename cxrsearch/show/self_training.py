@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
+
+from search.reading import read_json
 
 from .diseases import readable
 from .notes import Fact
@@ -51,7 +52,7 @@ def self_training_html(report: Mapping[str, Any]) -> str:
 
 def self_training_text(folder: Path) -> str:
     """What a terminal shows of the self-training that wrote ``folder``."""
-    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    report = read_json(folder / REPORT, "the report")
     share, checked = report["options"]["share"], report["check"]
     lines = [f"pseudo-labels of {checked['images']} images with hidden labels, {share:.0%} an end:"]
     for found in checked["ends"]:

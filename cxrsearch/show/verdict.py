@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.errors import SearchError
+from search.reading import FileError, read_json
 
 from . import verdict_words as words
 from .clock import duration
@@ -39,13 +39,13 @@ def read_verdict(study: Path) -> dict[str, Any]:
     """
     path = study / FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, "the verdict")
     except FileNotFoundError:
         raise SearchError(
             f"{study}: no verdict yet; `cxrsearch ablate --study {study}` goes on"
         ) from None
-    except (OSError, ValueError) as error:
-        raise SearchError(f"{path}: cannot be read ({error}); delete it to judge again") from error
+    except FileError as error:
+        raise FileError([f"{p}, or delete it to judge again" for p in error.problems]) from None
     if not isinstance(found, dict) or not isinstance(found.get("arms"), list):
         raise SearchError(f"{path}: no verdict; delete it to judge again")
     return found

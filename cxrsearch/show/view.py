@@ -6,20 +6,15 @@ half written or not what it should be is left out and named in ``problems``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from search.reading import FileError, read_json, read_yaml
 from search.record import StudyRecord, read_study
 
 from .rows import Interval, Row, best_row, intervals_of, mapping, number, pair, row, whole
-
-MOST_BYTES = 32_000_000
-"""No file beside the history is read when it is larger: it cannot be one of ours."""
 
 
 class Look(NamedTuple):
@@ -139,15 +134,12 @@ def goals_of(record: StudyRecord) -> dict[str, str]:
 def _load(path: Path, problems: list[str]) -> Any:
     """The content of a JSON or YAML file; None where there is none, or no sense in it."""
     try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"larger than {MOST_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8")
-        return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        problems.append(f"{path.name} could not be read and is left out ({reason}).")
+        return read_yaml(path) if path.suffix == ".yaml" else read_json(path)
+    except FileNotFoundError:
+        return None
+    except FileError as error:
+        reason = error.problems[0].removeprefix(f"{path}: ")
+        problems.append(f"{path.name} is left out: {reason}.")
         return None
 
 

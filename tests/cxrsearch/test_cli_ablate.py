@@ -17,6 +17,7 @@ from cxrsearch.ablation.design import judged_diseases
 from cxrsearch.data.phantom import phantom_dataset, write_phantom
 from cxrsearch.kinds import kind_of
 from cxrsearch.learn.recipe import Recipe
+from search.reading import read_json
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -62,7 +63,7 @@ def test_a_verdict_is_written_and_read(finished: Path, run: Run) -> None:
     base, half = (a["image_steps"] for a in verdict["arms"])
     assert base == verdict["budget"]["image_steps"] == 2 * half
     assert "without ImageNet weights" in (finished / "verdict.html").read_text()
-    looks = json.loads((finished / "looks.json").read_text())
+    looks = read_json(finished / "looks.json")
     assert [look["part"] for look in looks] == ["test"] * 2
     assert verdict["looks"] == 2
     assert not list(finished.rglob("*.safetensors"))

@@ -17,6 +17,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, logits_of
 from cxrsearch.learn.ensemble_folder import load_predictor
 from cxrsearch.learn.model_folder import load_model
+from search.reading import read_json
 from search.record import read_study
 
 Run = Callable[..., tuple[int, str, str]]
@@ -61,7 +62,7 @@ def test_a_study_goes_to_an_ensemble_that_is_judged_and_predicts(
     code, out, _ = run("evaluate", team, "--tta", "flip", "--json")
     result = json.loads(out)
     assert (code, result["part"], result["looks"], result["tta"]) == (0, "test", 1, "flip")
-    assert len(json.loads((study / "looks.json").read_text())) == 1
+    assert len(read_json(study / "looks.json")) == 1
 
     names = sorted(path.name for path in (xrays / "images").iterdir())[:3]
     sample = tmp_path / "sample.csv"

@@ -23,6 +23,7 @@ from cxrsearch.self_training import Options, self_train
 from cxrsearch.show.self_training import self_training_html, self_training_text
 from cxrsearch.study_folder import load_study
 from cxrsearch.unlabelled import find_unlabelled
+from search.reading import read_json
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -121,7 +122,7 @@ def test_images_that_the_student_learned_from_are_no_external_ones(
 def test_a_look_at_a_student_is_none_at_its_teacher(trained: Path, run: Run) -> None:
     assert run("evaluate", trained)[0] == 0
     card = json.loads((trained / "model.json").read_text())
-    (*_, look) = json.loads((Path(card["study"]["path"]) / "looks.json").read_text())
+    (*_, look) = read_json(Path(card["study"]["path"]) / "looks.json")
     assert look["model"] == str(trained)
     assert look["trial"] is None
 

@@ -10,6 +10,7 @@ import pytest
 
 from cxrsearch.errors import InputError
 from cxrsearch.working import alone, claim
+from search.errors import SearchError
 
 HOLD = """
 import sys, time
@@ -56,14 +57,14 @@ def test_another_job_is_told_what_differs_and_what_may_change_does_not_count(
 ) -> None:
     claim(tmp_path, {"seed": 1, "data": "here"}, "settings.json", ("data",))
     claim(tmp_path, {"seed": 1, "data": "there"}, "settings.json", ("data",))
-    with pytest.raises(InputError, match=r"begun with another job \(seed was 1, is 2\)"):
+    with pytest.raises(SearchError, match=r"begun with another job \(seed was 1, is 2\)"):
         claim(tmp_path, {"seed": 2, "data": "here"}, "settings.json", ("data",))
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
 def test_a_damaged_record_of_the_job_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "job.json").write_text(text)
-    with pytest.raises(InputError, match=r"job\.json: cannot be read"):
+    with pytest.raises(SearchError, match=r"job\.json: .*(cannot be read|not the settings)"):
         claim(tmp_path, {"seed": 1})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from search.events import Event
 from search.files import write_json
 from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task, TrialError
+from search.reading import read_json
 from search.serial import run_serial
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
@@ -49,7 +49,7 @@ class Line:
 
     def _steps(self, task: Task, fate: str) -> Iterator[Step]:
         file = task.folder / "checkpoint.json"
-        done = json.loads(file.read_text()) if file.exists() else 0
+        done = read_json(file) if file.exists() else 0
         for number in range(1, 4):
             if number > done:
                 time.sleep(self.seconds)

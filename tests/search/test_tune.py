@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from search.errors import StudyError
 from search.events import Event
 from search.files import write_json
 from search.objective import Outcome, Step, Steps, Task
+from search.reading import read_json
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
 
@@ -49,7 +49,7 @@ class Mortal:
 
     def __call__(self, task: Task) -> Steps:
         file = task.folder / "checkpoint.json"
-        done = json.loads(file.read_text()) if file.exists() else 0
+        done = read_json(file) if file.exists() else 0
         for number in (1, 2):
             if number > done:
                 write_json(file, number)

@@ -13,6 +13,8 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.read import read_dataset
 from cxrsearch.data.splits import Splits, check_leakage, disease_counts, judgeable, make_splits
 from cxrsearch.errors import InputError
+from search.errors import SearchError
+from search.reading import read_json
 
 REAL = Path(__file__).parents[4] / "shared" / "nih-small"
 RATES = np.linspace(0.02, 0.25, 14)
@@ -210,7 +212,7 @@ def test_saved_splits_come_back(tmp_path: Path) -> None:
 def test_an_edited_file_fails_loudly(tmp_path: Path, part: str) -> None:
     path = tmp_path / "splits.json"
     make_splits(*population(30), seed=7).save(path)
-    stored = json.loads(path.read_text())
+    stored = read_json(path)
     stored[part] = stored[part][1:]
     path.write_text(json.dumps(stored))
     with pytest.raises(InputError, match="changed since it was written"):
@@ -221,9 +223,9 @@ def test_an_edited_file_fails_loudly(tmp_path: Path, part: str) -> None:
 def test_what_is_no_splits_file_fails_loudly(tmp_path: Path, text: str) -> None:
     path = tmp_path / "splits.json"
     path.write_text(text)
-    with pytest.raises(InputError, match="not a splits file"):
+    with pytest.raises(SearchError, match=r"not a splits file|splits cannot be read"):
         Splits.load(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is missing"):
         Splits.load(tmp_path / "none.json")
 
 

@@ -16,6 +16,7 @@ from cxrsearch.learn import models
 from cxrsearch.learn.evaluate import evaluate_model, read_looks, record_look
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
+from search.errors import SearchError
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -230,7 +231,7 @@ def test_looks_at_the_same_time_are_all_counted(tmp_path) -> None:
 @pytest.mark.parametrize("content", ["{", "{}", "[1]"])
 def test_a_damaged_count_is_not_overwritten(tmp_path, content) -> None:
     (tmp_path / "looks.json").write_text(content)
-    with pytest.raises(InputError, match=r"looks\.json"):
+    with pytest.raises(SearchError, match=r"looks\.json"):
         record_look(None, tmp_path, {"mean": 0.5})
     assert (tmp_path / "looks.json").read_text() == content
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from cxrsearch.learn.gan_run import GanRun, grid, look_epochs
 from cxrsearch.learn.models import build_model
 from cxrsearch.learn.recipe import Recipe
 from search.objective import TrialError
+from search.reading import read_json
 
 RECIPE = Recipe(input_size=32, epochs=3, batch_size=8, lr=1e-3, optimizer="adam",
                 schedule="cosine", warmup=0.1, ema=0.9)  # fmt: skip
@@ -292,7 +292,7 @@ def test_a_run_that_was_cut_off_equals_one_that_was_not(data: Any, tmp_path: Pat
     assert (tmp_path / "cut" / "samples" / "00002.png").read_bytes() == (
         tmp_path / "whole" / "samples" / "00002.png"
     ).read_bytes()
-    curve = json.loads((tmp_path / "cut" / "curve.json").read_text())
+    curve = read_json(tmp_path / "cut" / "curve.json")
     assert [_timeless(step) for step in curve] == [_timeless(step) for step in steps]
 
 

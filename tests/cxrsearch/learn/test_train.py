@@ -26,6 +26,7 @@ from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.train import train
 from search.objective import Step, TrialError
+from search.reading import read_json
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -186,7 +187,7 @@ def test_result_and_files_say_what_was_reached(study, recipe, tmp_path) -> None:
     assert attrs["epochs_run"] == 3
     assert attrs["images_seen"] == 3 * round(0.8 * 16)
     assert set(attrs["exposure"]) == {*DISEASES, "No Finding"}
-    curve = json.loads((tmp_path / "a" / "curve.json").read_text())
+    curve = read_json(tmp_path / "a" / "curve.json")
     assert [set(record) for record in curve] == [{"epoch", "loss", "lr", "value", "seconds"}] * 3
     assert [record["value"] for record in curve] == [s.value for s in steps]
 
@@ -300,7 +301,7 @@ def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
     assert trained == [(1, 6), (2, 6), (3, 6), (1, 3), (2, 3), (3, 3)]
     assert [step.number for step in steps] == [1, 2, 3]
     alone, _ = run(study, recipe, tmp_path / "b", memory_share=0.0)
-    curve = json.loads((tmp_path / "a" / "curve.json").read_text())
+    curve = read_json(tmp_path / "a" / "curve.json")
     assert len(curve) == len(alone) == 3
     assert result.attrs["best_epoch"] == max(curve, key=lambda r: r["value"])["epoch"]
 

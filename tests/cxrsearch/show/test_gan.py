@@ -20,6 +20,7 @@ from cxrsearch.show.gan import (
     read_gan,
     warnings,
 )
+from search.errors import SearchError
 
 
 def write(folder: Path, suspects: float = 0.0, kid: float = 0.02) -> Path:
@@ -117,5 +118,5 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         read_gan(tmp_path)
     folder = write(tmp_path)
     (folder / "curve.json").write_text("[")
-    with pytest.raises(InputError, match=r"curve\.json: cannot be read"):
+    with pytest.raises(SearchError, match=r"curve\.json: cannot be read"):
         read_gan(folder)

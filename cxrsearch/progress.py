@@ -56,7 +56,7 @@ class Progress:
             self._status.stop()
 
     def __call__(self, event: Any) -> None:
-        """Take one `search.budget.Event`."""
+        """Take one `search.events.Event`."""
         if event.kind == "start":
             self.running[event.number] = 0
         elif event.kind == "step":
@@ -73,6 +73,8 @@ class Progress:
             self.paused.discard(event.number)
             self.finished += 1
             self._line(self._ending(event.trial))
+        elif event.kind == "note":
+            self._line(event.text)
         if self._status is not None:
             self._status.update(self.summary())
         elif time.monotonic() - self.spoke > QUIET_SECONDS:

@@ -64,19 +64,28 @@ class Repeats:
             number: the trial, with its parameters.
             objectives: how many there are; with several a stopped trial has no values.
         """
-        if self._identity is None or (wanted := self._of(trials[number])) is None:
+        if self._identity is None or (wanted := self.identity(trials[number])) is None:
             return None
-        same = [t for t in trials if t.number != number and self._of(t) == wanted]
+        same = [t for t in trials if t.number != number and self.identity(t) == wanted]
         found = [answer for t in same if (answer := _end_of(t, objectives))]
         return min(found, key=lambda a: (a.state != TrialState.COMPLETE, a.number), default=None)
 
-    def _of(self, trial: FrozenTrial) -> str | None:
+    def answers(self, trial: FrozenTrial) -> bool:
+        """Whether ``trial`` says how a repeat of it would end."""
+        return _end_of(trial, 1) is not None
+
+    def identity(self, trial: FrozenTrial) -> str | None:
+        """What is the same for all repeats of ``trial``; ``None`` where it is like no other."""
         params = trial.user_attrs.get("params")
         if self._identity is None or not isinstance(params, Mapping):
             return None
         if trial.number not in self._known:
             self._known[trial.number] = self._identity(params)
         return self._known[trial.number]
+
+    def identity_of(self, params: Mapping[str, Any]) -> str | None:
+        """The same of parameters, with the fixed ones among them."""
+        return None if self._identity is None else self._identity(params)
 
 
 def _end_of(trial: FrozenTrial, objectives: int) -> Answer | None:

@@ -20,8 +20,11 @@ from typing import Any, NamedTuple, Protocol
 
 from .plain import plain
 
-REASONS = ("nan", "out of memory", "crash", "killed", "bad data")
-"""Why a trial may fail. `killed` is retried, the others are final."""
+REASONS = ("nan", "out of memory", "crash", "killed", "bad data", "machine")
+"""Why a trial may fail; see `search.breaker` about those that are the machine's."""
+
+MACHINE = frozenset({"killed", "machine"})
+"""Reasons that say nothing about the recipe: another machine may get through with it."""
 
 
 @dataclass(frozen=True)

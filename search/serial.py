@@ -10,6 +10,7 @@ from .answering import Repeats
 from .budget import Budget, Clock
 from .errors import StudyError
 from .events import Event, OnEvent
+from .exhausted import Exhaustion
 from .objective import Objective, Outcome, Task, drive
 from .study import Study
 
@@ -45,8 +46,15 @@ def run_serial(
                 return
             tell(Event("retry", task.number, task, worker=WORKER))
             _run(study, objective, task, budget, clock, tell)
+        stock = Exhaustion(study.space, study.repeats, study.trials())
+        exhausted = False
         while not clock.over:
-            enough = _enough(study, budget)
+            if budget.trials is None and not exhausted:
+                exhausted = stock.look(study.trials(), running=False) != "open"
+                if exhausted:
+                    last = study.task(len(study.trials()) - 1)
+                    tell(Event("note", last.number, last, text=stock.reason))
+            enough = exhausted or _enough(study, budget)
             if promoted := study.promote(closing=enough):
                 tell(Event("retry", promoted.number, promoted, worker=WORKER))
                 _run(study, objective, promoted, budget, clock, tell)
@@ -55,7 +63,9 @@ def run_serial(
                 break
             else:
                 task = study.ask()
-                if not answered(study, task, tell):
+                repeated = answered(study, task, tell)
+                stock.asked(repeated)
+                if not repeated:
                     tell(Event("start", task.number, task, worker=WORKER))
                     _run(study, objective, task, budget, clock, tell)
     finally:

@@ -175,9 +175,13 @@ class Study(OpenStudy):
         return self._task(number)
 
     def _task(self, number: int) -> Task:
-        attrs = self._trial(number).user_attrs
         if not self._trial(number).state.is_finished():
             self._active.add(number)
+        return self.task(number)
+
+    def task(self, number: int) -> Task:
+        """The trial as its worker got it, or would get it."""
+        attrs = self._trial(number).user_attrs
         folder = self.folder / TRIALS / str(number)
         return Task(number, dict(attrs["params"]), attrs["seed"], folder, attrs["attempt"])
 

@@ -70,13 +70,17 @@ class Bridge:
         Raises:
             Halt: when the run has to end; ``failure`` says why.
         """
-        if self.failure is None and self._interrupted():
-            self.failure = KeyboardInterrupt()
-        if self.failure is None and self._stuck():
-            self.failure = StudyError(self._stuck_message())
+        self.notice()
         if self.failure is not None:
             raise Halt
         self.guarded(None, self._recall)
+
+    def notice(self) -> None:
+        """Look whether there is a reason to end that nobody has told of."""
+        if self.failure is None and self._interrupted():
+            self.failure = KeyboardInterrupt()
+        if self.failure is None and self.guarded(False, self._stuck):
+            self.failure = StudyError(self._stuck_message())
 
     def _stuck(self) -> bool:
         driver = self.driver
@@ -215,6 +219,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration, ``None`` (not now) or ``FINISHED`` (for good)."""
         bridge = self._bridge
+        bridge.notice()  # without a trial Tune calls this once a second, and nothing else
         task = bridge.guarded(None, bridge.driver.next_task, trial_id)
         if task is not None:
             # Workers have their own working folder.

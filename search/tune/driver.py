@@ -11,16 +11,22 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Literal
 
 from optuna.trial import FrozenTrial
 
 from ..budget import Budget, Clock
-from ..events import Event, OnEvent
+from ..events import Event, Kind, OnEvent
+from ..exhausted import Exhaustion
 from ..objective import Outcome, Step, Task
 from ..serial import answered, settle
 from ..study import Study, build_sampler
 from .worker import Report
+
+SLICE = 0.02
+"""Seconds for which new trials that turn out to be repeats are asked for at a time, while
+workers may have something to say."""
+SLICE_ALONE = 1.0
+"""The same while none is at work."""
 
 
 @dataclass
@@ -98,6 +104,8 @@ class Driver:
         self._asked = len(study.trials())
         self._flights: dict[str, Flight] = {}
         self._looked = False  # for a trial to promote, since something last happened
+        self._stock = Exhaustion(study.space, study.repeats, study.trials())
+        self._exhausted = False
 
     # Asking
 
@@ -118,8 +126,11 @@ class Driver:
 
     @property
     def idle(self) -> bool:
-        """Whether trials are on their way and no worker has begun with any of them."""
-        return bool(self._flights) and all(f.start is None for f in self._flights.values())
+        """Whether workers are wanted and there are none: no trial that is on its way has begun,
+        and where none is, not one has room."""
+        if not self._flights:
+            return not self.done and self._capacity() <= 0
+        return all(f.start is None for f in self._flights.values())
 
     def next_task(self, key: str) -> Task | None:
         """The next trial, from now on known as ``key``; ``None``: not now.
@@ -145,14 +156,34 @@ class Driver:
         return task
 
     def _new(self) -> Task | None:
-        """The next new trial that has to be run. Repeats of others have ended when asked for."""
-        while self._wants_more() and self._may_ask() and not self.over:
+        """The next new trial that has to be run. Repeats of others have ended when asked for.
+
+        After `SLICE` seconds of these it is not now: workers may have something to say.
+        """
+        end = time.monotonic() + (SLICE if self._flights else SLICE_ALONE)
+        while self._wants_more() and self._may_ask() and not self.over and self._in_stock():
             task = self._study.ask()
             self._asked += 1
             self._looked &= self._wants_more()  # more may be promoted after the last
-            if not answered(self._study, task, self._on_event or (lambda event: None)):
+            repeated = answered(self._study, task, self._on_event or (lambda event: None))
+            self._stock.asked(repeated)
+            if not repeated:
                 return task
+            if time.monotonic() > end:
+                break
         return None
+
+    def _in_stock(self) -> bool:
+        """Whether to ask now. A search that nothing but its time limits may have tried all."""
+        if self._budget.trials is not None:
+            return True
+        trials = self._study.trials()
+        found = self._stock.look(trials, bool(self._flights))
+        if found == "over":
+            self._exhausted, self._looked = True, False
+            last = self._study.task(len(trials) - 1)
+            self._note(last, self._stock.reason)
+        return found == "open"
 
     def _promoted(self) -> Task | None:
         """The paused trial that goes on next. Looked for once after each thing that happened."""
@@ -163,7 +194,9 @@ class Driver:
         return task
 
     def _wants_more(self) -> bool:
-        return self._budget.trials is None or self._asked < self._budget.trials
+        if self._budget.trials is None:
+            return not self._exhausted
+        return self._asked < self._budget.trials
 
     def _may_ask(self) -> bool:
         """A generational barrier says no until its trials are told."""
@@ -196,6 +229,7 @@ class Driver:
             return False
         flight.worker, flight.start, flight.end = report.worker, report.start, report.end
         self.heard = time.monotonic()
+        self._stock.happened()
         if report.outcome is not None:
             self._end(key, report.outcome)
             return False
@@ -294,7 +328,7 @@ class Driver:
 
     def _tell(
         self,
-        kind: Literal["start", "step", "pause", "end", "retry"],
+        kind: Kind,
         flight: Flight,
         step: Step | None = None,
         trial: FrozenTrial | None = None,
@@ -302,3 +336,7 @@ class Driver:
         if self._on_event is not None:
             task = flight.task
             self._on_event(Event(kind, task.number, task, step, trial, flight.worker))
+
+    def _note(self, task: Task, text: str) -> None:
+        if self._on_event is not None:
+            self._on_event(Event("note", task.number, task, text=text))

@@ -33,7 +33,7 @@ WORKER_BYTES = 600 << 20
 """Memory of a process before it trains anything."""
 
 SHARE = 0.8
-"""Share of the free memory that all trials may use together."""
+"""Share of the memory that all trials may use together."""
 
 
 class TimingError(Exception):

@@ -1,11 +1,12 @@
-"""The cores of this machine, and how a process keeps to its share of them."""
+"""The cores and the memory of this machine, and how a process keeps to its share of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -30,16 +31,7 @@ def detect_cpus(root: Path = Path("/")) -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """CPU quotas of the process's control groups, in cores (versions 1 and 2)."""
-    base = root / "sys/fs/cgroup"
-    folders = {base, base / "cpu", base / "cpu,cpuacct"}
-    with suppress(OSError, UnicodeDecodeError):
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            below = base / controllers if controllers else base
-            inner = below / path.lstrip("/")
-            # A limit set on any group above holds as well.
-            folders.update(p for p in (inner, *inner.parents) if p.is_relative_to(base))
-    for folder in folders:
+    for folder in _groups(root, ("cpu", "cpu,cpuacct")):
         with suppress(OSError, ValueError):
             quota, period = (folder / "cpu.max").read_text().split()
             yield int(quota) / int(period)
@@ -48,6 +40,55 @@ def _quotas(root: Path) -> Iterator[float]:
             period = (folder / "cpu.cfs_period_us").read_text()
             if int(quota) > 0:
                 yield int(quota) / int(period)
+
+
+def _groups(root: Path, controllers: Sequence[str]) -> set[Path]:
+    """Folders of the process's control groups: version 2, and version 1 of some controllers."""
+    base = root / "sys/fs/cgroup"
+    folders = {base, *(base / name for name in controllers)}
+    with suppress(OSError, UnicodeDecodeError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, names, path = line.split(":", 2)
+            below = base / names if names else base
+            inner = below / path.lstrip("/")
+            # A limit set on any group above holds as well.
+            folders.update(p for p in (inner, *inner.parents) if p.is_relative_to(base))
+    return folders
+
+
+class MemoryGroup(NamedTuple):
+    """What a control group allows its processes.
+
+    Args:
+        limit: bytes in all.
+        used: bytes of these in use, without cached file pages, which make room when asked to.
+    """
+
+    limit: int
+    used: int
+
+
+def memory_groups(root: Path = Path("/")) -> list[MemoryGroup]:
+    """The process's control groups that limit its memory (versions 1 and 2).
+
+    Args:
+        root: where ``proc`` and ``sys`` lie (for tests).
+    """
+    found = []
+    for folder in _groups(root, ("memory",)):
+        for limit, used, cached in _MEMORY_FILES:
+            with suppress(OSError, ValueError, KeyError):  # no such file, or "max"
+                most = int((folder / limit).read_text())
+                lines = (folder / "memory.stat").read_text().splitlines()
+                pages = int(dict(line.split() for line in lines)[cached])
+                found.append(MemoryGroup(most, int((folder / used).read_text()) - pages))
+    return found
+
+
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def threads_of(cpus: float) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode  # no public one counts under autocast
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import size_of
 from cxrsearch.learn.recompute import recomputes
+from search.cores import memory_groups
 
 BF16_CAPABILITY = (8, 0)
 """From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
@@ -27,7 +28,11 @@ _OOM_PHRASES = (
     "status_alloc_failed",  # cuBLAS and cuDNN, for their work space
 )  # fmt: skip
 _HEADROOM = 1.5  # gradients of activations and work space, over what autograd keeps
-_CGROUP = Path("/sys/fs/cgroup")
+_BATCHES = (2, 4)  # batch normalisation refuses a single value a channel
+
+RESERVE = {"cuda": (4 << 30, 1 / 8), "cpu": (2 << 30, 1 / 4)}
+"""Bytes of a device that trainings leave alone, and the share of it that these may be at most:
+for the system, processes themselves and, on a GPU, their contexts."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -76,20 +81,72 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
-    available = int(psutil.virtual_memory().available)
-    return max(0, min(available, _container_room(available)))
+    groups = [group.limit - group.used for group in memory_groups()]
+    return max(0, min([int(psutil.virtual_memory().available), *groups]))
 
 
-def _container_room(otherwise: int) -> int:
-    """What a control group (version 2) still allows; ``otherwise`` where it sets no limit."""
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-        # Cached file pages, such as the images' memory map, make room when asked to.
-        return limit - used + int(stat["inactive_file"])
-    except (OSError, ValueError, KeyError):  # no such group, or "max"
-        return otherwise
+def total_memory(device: torch.device) -> int:
+    """Bytes that ``device`` has, in use or not; a container's own limit counts."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    return min([int(psutil.virtual_memory().total), *(group.limit for group in memory_groups())])
+
+
+def planned_memory(device: torch.device) -> int:
+    """Bytes of ``device`` that trainings may plan with, all of them together.
+
+    What is free at the moment depends on who else has started; this does not, so that the same
+    recipe gets the same micro-batch whatever runs beside it.
+    """
+    # Free memory is there, whatever a container's files say of the total.
+    total = max(total_memory(device), free_memory(device))
+    most, share = RESERVE[device.type]
+    return total - min(most, int(share * total))
+
+
+class Footprint(NamedTuple):
+    """Bytes that a training needs, as an estimate.
+
+    Args:
+        fixed: whatever the number of images: weights, gradients, an optimiser's two moments,
+            averaged weights, and what autocast keeps of weights in its own type.
+        image: for each image that goes through the network at once.
+    """
+
+    fixed: int
+    image: int
+
+    def bytes(self, images: int) -> int:
+        """Needed for so many ``images`` at once."""
+        return self.fixed + images * self.image
+
+    def images(self, room: float) -> int:
+        """How many at once fit into ``room`` bytes; may be 0 or less."""
+        return int((room - self.fixed) // self.image)
+
+
+def footprint(
+    model: nn.Module,
+    input_size: int | str,
+    kind: torch.dtype | None = None,
+    average: bool = False,
+) -> Footprint:
+    """What training ``model`` needs, from what autograd keeps, counted on shapes alone.
+
+    Nothing is computed. Work space differs between machines, so an out-of-memory error is still
+    possible: halve and go on then.
+
+    Args:
+        model: the network; it is not changed.
+        input_size: a side or ``"HxW"``.
+        kind: what convolutions autocast to; None: plain float32.
+        average: whether averaged weights are kept beside.
+    """
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    cast = sum(p.numel() for p in model.parameters()) * kind.itemsize if kind else 0
+    with torch.autocast("cpu", kind, enabled=kind is not None):
+        image = activation_bytes(model, input_size)
+    return Footprint((4 + average) * weights + cast, max(1, int(_HEADROOM * image)))
 
 
 def micro_batch(
@@ -98,29 +155,29 @@ def micro_batch(
     batch: int,
     device: torch.device,
     share: float = 0.8,
+    precision: str = "auto",
 ) -> int:
-    """How many of ``batch`` images to take through the network at a time.
-
-    An estimate from what autograd keeps for one image, counted on shapes alone (nothing is
-    computed). Work space differs between machines, so an out-of-memory error is still
-    possible: halve and go on then. Parts come out as equal as they can be, as the smallest
-    of them decides over batch normalisation.
+    """How many of ``batch`` images to take through the network at a time; see `footprint`.
 
     Args:
-        model: the network, on ``device`` or not; it is not changed.
+        model: the network; it is not changed.
         input_size: a side or ``"HxW"``.
         batch: images of one optimiser step.
         device: where it will run.
-        share: of the free memory that may be used; less where workers share a device.
+        share: of `planned_memory` that may be used; less where workers share a device.
+        precision: as for `amp_dtype`.
     """
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    on_device = weights if next(model.parameters()).device == device else 0
-    # Gradients and an optimiser's two moments beside the weights themselves.
-    fixed = 4 * weights - on_device
-    room = share * free_memory(device) - fixed
-    fit = int(room / (_HEADROOM * max(1, activation_bytes(model, input_size))))
-    most = max(1, min(batch, fit))
-    parts = -(-batch // most)
+    need = footprint(model, input_size, amp_dtype(device, precision))
+    return in_parts(batch, need.images(share * planned_memory(device)))
+
+
+def in_parts(batch: int, most: int) -> int:
+    """The largest part where ``batch`` is cut into as few parts of at most ``most`` as can be.
+
+    They come out as equal as they can be, as the smallest of them decides over batch
+    normalisation.
+    """
+    parts = -(-batch // max(1, min(batch, most)))
     return -(-batch // parts)
 
 
@@ -128,34 +185,39 @@ _counted: dict[tuple[object, ...], int] = {}
 
 
 def activation_bytes(model: nn.Module, input_size: int | str) -> int:
-    """Bytes autograd keeps for each image in training, in float32, without weights.
+    """Bytes autograd keeps for each image in training, without weights.
 
-    Remembered by the names and shapes of the parameters, as counting takes half a second.
+    In the type that convolutions autocast to where it is called, on a CPU; a GPU's autocast
+    treats the operators of our networks alike.
+
+    Remembered by the names and shapes of the parameters, as counting takes a second.
     """
     shapes = ((name, p.shape, p.requires_grad) for name, p in model.named_parameters())
     again = sum(recomputes(module) for module in model.modules())
-    key = (type(model), size_of(input_size), again, *shapes)
+    half = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+    key = (type(model), size_of(input_size), half, again, *shapes)
     if key not in _counted:
-        _counted[key] = _count_activations(model, input_size)
+        few, more = (_kept_bytes(model, size_of(input_size), n) for n in _BATCHES)
+        # The difference leaves out copies of weights, which don't grow with the images.
+        _counted[key] = (more - few) // (_BATCHES[1] - _BATCHES[0])
     return _counted[key]
 
 
-def _count_activations(model: nn.Module, input_size: int | str) -> int:
-    n = 2  # batch normalisation refuses a single value a channel
-    height, width = size_of(input_size)
-    # Tensors without content: torch then works out shapes and computes nothing.
+def _kept_bytes(model: nn.Module, size: tuple[int, int], images: int) -> int:
+    """Bytes autograd keeps for a batch of ``images``, without the weights themselves."""
+    # Tensors without content: torch then works out shapes and types and computes nothing. The
+    # device "meta" does the same, but autocast leaves it alone.
+    fake = FakeTensorMode()
     state = {
-        name: torch.empty_like(value, device="meta", requires_grad=value.requires_grad)
+        name: fake.from_tensor(value.detach()).requires_grad_(value.requires_grad)
         for name, value in (*model.named_parameters(), *model.named_buffers())
     }
-    image = torch.empty((n, 1, height, width), device="meta")
-    with torch.enable_grad(), _saved(model) as kept:
-        output = torch.func.functional_call(model, state, (image,))
+    with fake, torch.enable_grad(), _saved(model) as kept:
+        output = torch.func.functional_call(model, state, (torch.empty((images, 1, *size)),))
         own = {value.untyped_storage()._cdata for value in state.values()}
         storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}
-        total = sum(size for key, size in storages.items() if key not in own)
         del output
-    return total // n
+    return sum(size for key, size in storages.items() if key not in own)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class Session(Generic[L]):
         device: where to compute.
         threads: CPU threads while work is done; None: as the process has it.
         weights_dir: folder with pretrained weights.
-        memory_share: share of the free memory that may be used.
+        memory_share: share of the device's memory that may be used.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
         usable: looks at a checkpoint's book and says why it cannot be gone on with, or None.
         settings: what else than recipe, seed and split a checkpoint must share to be gone on

@@ -39,7 +39,7 @@ class How(TypedDict, total=False):
     Keys:
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         micro: images taken through the network at once; None: found from memory.
-        memory_share: share of the free memory that may be used to find it.
+        memory_share: share of the device's memory that may be used to find it.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
 
@@ -96,7 +96,7 @@ class Training(ABC):
         self.notes: tuple[str, ...] = tuple(getattr(model, "notes", ()))
         self.smallest = 2 if _normalises_batches(model) else 1
         self.micro, said = choose_micro(
-            model, recipe, device, micro, memory_share / self.passes, self.smallest
+            model, recipe, device, micro, memory_share / self.passes, self.smallest, precision
         )
         self.notes += said
         self.model: nn.Module = model.to(device)

@@ -41,7 +41,7 @@ def order(
     Args:
         recipe: what to train.
         device: ``cpu`` or ``cuda``.
-        share: of the free memory that the process may use.
+        share: of the device's memory that the process may use.
         seconds: to train for once it is told to.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
@@ -68,7 +68,7 @@ class Stopwatch:
     Args:
         recipe: as asked for; see `sized`.
         device: ``cpu`` or ``cuda``.
-        share: of the free memory that may be used.
+        share: of the device's memory that may be used.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
     """
 
@@ -100,7 +100,7 @@ class Stopwatch:
         self._train()
         size, batch = recipe.input_size, recipe.batch_size
         # By the estimate that a trial goes by, of the recipe as it is and not as it is timed.
-        most = micro_batch(self.learner.model, size, batch, self.on, share / 2)
+        most = micro_batch(self.learner.model, size, batch, self.on, share / 2, precision)
         self.doubles = most >= batch
 
     def _train(self) -> float:

@@ -90,7 +90,7 @@ def train(
         threads: CPU threads.
         weights_dir: folder with pretrained weights.
         resamples: of the bootstrap.
-        memory_share: share of the free memory that may be used.
+        memory_share: share of the device's memory that may be used.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
         measures: further objectives, ``seconds`` or ``parameters``.
 

@@ -43,7 +43,7 @@ class TrialConfig:
         measures: further objectives, by their names in `cxrsearch.objectives.MEASURES`.
         weights_dir: folder with pretrained weights; None: torchvision's own place.
         resamples: of the bootstrap behind the intervals.
-        memory_share: share of a device's free memory that one trial may use.
+        memory_share: share of a device's memory that one trial may use.
         precision: as for `cxrsearch.learn.device.amp_dtype`.
         reuse: whether a trial whose recipe has been trained in the study is answered by that.
         spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.

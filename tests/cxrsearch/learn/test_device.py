@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn import device as devices
 from cxrsearch.learn.models import build_model
 from cxrsearch.learn.recipe import Recipe
+from search.cores import MemoryGroup
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -61,16 +61,30 @@ def test_bfloat16_is_decided_by_capability(monkeypatch: pytest.MonkeyPatch) -> N
         assert devices.amp_dtype(CUDA) == expected
 
 
-def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
-    whole = devices.free_memory(CPU)
-    assert whole > 0
-    (tmp_path / "memory.max").write_text("5000000\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
-    (tmp_path / "memory.stat").write_text("anon 700000\ninactive_file 300000\n")
-    assert devices.free_memory(CPU) == 4_300_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert devices.free_memory(CPU) > 4_300_000
+def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "memory_groups", list)
+    whole, free = devices.total_memory(CPU), devices.free_memory(CPU)
+    assert 0 < free <= whole
+    groups = [MemoryGroup(5_000_000, 700_000), MemoryGroup(6_000_000, 3_000_000)]
+    monkeypatch.setattr(devices, "memory_groups", lambda: groups)
+    assert devices.free_memory(CPU) == 3_000_000
+    assert devices.total_memory(CPU) == 5_000_000
+
+
+def test_planned_memory_is_the_same_whatever_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    GiB = 1 << 30
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
+    for total, planned in ((80, 76), (24, 21), (8, 7)):
+        for free in (total, total // 2, 0):
+            info = free * GiB, total * GiB
+            monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, found=info: found)
+            assert devices.planned_memory(CUDA) == planned * GiB
+    for total, planned in ((64, 62), (4, 3)):
+        for free in (total, 0):
+            monkeypatch.setattr(devices, "total_memory", lambda _, n=total: n * GiB)
+            monkeypatch.setattr(devices, "free_memory", lambda _, n=free: n * GiB)
+            assert devices.planned_memory(CPU) == planned * GiB
 
 
 def test_free_gpu_memory_counts_what_torch_holds_in_reserve(
@@ -117,13 +131,66 @@ def test_what_was_counted_is_told_apart_by_shapes_and_by_what_is_trained() -> No
     assert len(set(counts)) == 3
 
 
+def kept_bytes(model: nn.Module, size: int, images: int) -> int:
+    """What autograd really keeps for a batch, without the weights."""
+    kept: list[torch.Tensor] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model(torch.rand(images, 1, size, size))
+    own = {v.untyped_storage().data_ptr() for v in (*model.parameters(), *model.buffers())}
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}
+    del output
+    return sum(size for place, size in storages.items() if place not in own)
+
+
+@pytest.mark.parametrize("kind", [None, torch.bfloat16])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(model="densenet121"),
+        Recipe(model="vgg16", vgg_head="full"),
+        Recipe(model="vgg16", vgg_head="pooled", freeze=2),
+    ],
+    ids=["densenet121", "vgg16", "vgg16-frozen"],
+)
+def test_activations_are_counted_in_the_type_that_is_trained_in(
+    recipe: Recipe, kind: torch.dtype | None
+) -> None:
+    model = build_model(recipe)
+    estimate = devices.footprint(model, 64, kind)
+    with torch.autocast("cpu", kind, enabled=kind is not None):
+        few, more = (kept_bytes(model, 64, images) for images in (2, 6))
+    assert estimate.image / devices._HEADROOM == pytest.approx((more - few) / 4, rel=0.01)
+    # Weights, gradients and two moments lie beside; copies of weights in another type are kept.
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    assert estimate.bytes(6) - 4 * weights >= more
+
+
+def test_half_the_bytes_are_kept_under_autocast() -> None:
+    model = build_model(Recipe())
+    whole, half = (devices.footprint(model, 64, kind).image for kind in (None, torch.bfloat16))
+    assert 0.49 < half / whole < 0.52
+    with torch.autocast("cpu", torch.bfloat16):  # nor is a count of one taken for the other
+        assert devices.activation_bytes(model, 64) == half // devices._HEADROOM
+
+
+def test_an_average_is_a_further_copy_of_the_weights() -> None:
+    plain, averaged = (devices.footprint(Tiny(), 32, average=a).fixed for a in (False, True))
+    assert averaged - plain == 4 * sum(p.numel() for p in Tiny().parameters())
+
+
 def test_micro_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Tiny()
-    image = devices.activation_bytes(model, 32) * devices._HEADROOM
+    need = devices.footprint(model, 32)
 
     def with_room(images: float, batch: int) -> int:
-        monkeypatch.setattr(devices, "free_memory", lambda _: int(images * image * 1.02 / 0.8))
-        return devices.micro_batch(model, 32, batch, CPU)
+        room = need.bytes(0) + images * need.image * 1.02
+        monkeypatch.setattr(devices, "planned_memory", lambda _: int(room / 0.8))
+        return devices.micro_batch(model, 32, batch, CPU, precision="float32")
 
     assert with_room(1000, 32) == 32
     assert with_room(20, 32) == 16  # two equal parts rather than 20 and 12

@@ -404,7 +404,7 @@ def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
 
 
 def test_a_batch_that_goes_through_in_parts_is_noted(study, recipe, monkeypatch) -> None:
-    monkeypatch.setattr(device, "free_memory", lambda _: 0)
+    monkeypatch.setattr(device, "planned_memory", lambda _: 0)
     learner = loop.Learner(recipe, study.data, seed=0, device=torch.device("cpu"))
     assert any("2 of 5 images at once" in note for note in learner.notes)
 

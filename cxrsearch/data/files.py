@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from cxrsearch.errors import InputError
 
-SUFFIXES = (".png", ".dcm", ".dicom", ".jpg", ".jpeg")
-"""What counts as an image, in any case; the earlier wins where two share a folder and a stem."""
+from .formats import SUFFIXES
+
 SHOWN = 10
 """At most this many problems of one kind are spelled out."""
 _WHOLE = "\0"  # no name of a file holds it

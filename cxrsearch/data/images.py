@@ -16,10 +16,21 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
-from .dicom import dicom_size, is_dicom, read_dicom
+from .dicom import dicom_size, read_dicom
 from .errors import ImageError
+from .formats import BMP, DICOM, GIF, JPEG, PNG, TIFF, WEBP, Format, format_of
 from .plain_png import read_plain
 from .resize import resize
 
@@ -27,12 +38,20 @@ __all__ = ["ImageError", "image_size", "read_grey", "read_image", "thumbnail"]
 
 MAX_PIXELS = 100_000_000
 """An image with more is refused before it is decoded (a chest X-ray has 4 to 20 million)."""
+_READERS: dict[Format, type[ImageFile.ImageFile]] = {
+    PNG: PngImagePlugin.PngImageFile,
+    JPEG: JpegImagePlugin.JpegImageFile,
+    TIFF: TiffImagePlugin.TiffImageFile,
+    BMP: BmpImagePlugin.BmpImageFile,
+    WEBP: WebPImagePlugin.WebPImageFile,
+    GIF: GifImagePlugin.GifImageFile,
+}
 _NOT_DECODED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
 """What Pillow raises on damaged files; its PNG reader reports broken chunks as SyntaxError."""
 
 
 def read_image(path: Path, size: int) -> np.ndarray:
-    """Read a PNG, JPEG or DICOM file as ``(size, size)`` uint8.
+    """Read a file of any of `FORMATS` as ``(size, size)`` uint8.
 
     Raises:
         ImageError: with the reason, where the file cannot be read or is no image.
@@ -41,7 +60,7 @@ def read_image(path: Path, size: int) -> np.ndarray:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Read a PNG, JPEG or DICOM file at its own size, ``(height, width)`` uint8.
+    """Read a file of any of `FORMATS` at its own size, ``(height, width)`` uint8.
 
     The format is told from the content. Colours become luma (ITU-R BT.601), transparent
     pixels black, a camera's orientation mark is obeyed.
@@ -49,10 +68,10 @@ def read_grey(path: Path) -> np.ndarray:
     Raises:
         ImageError: with the reason, where the file cannot be read or is no image.
     """
-    kind = _kind(path)
-    if kind == "dicom":
+    kind = format_of(path)
+    if kind is DICOM:
         return _eight_bits(read_dicom(path, MAX_PIXELS))
-    picture = read_plain(path, MAX_PIXELS) if kind == "png" else None
+    picture = read_plain(path, MAX_PIXELS) if kind is PNG else None
     return np.asarray(_read_picture(path)) if picture is None else picture
 
 
@@ -62,21 +81,21 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: where the file cannot be read or is no image.
     """
-    if _kind(path) == "dicom":
+    if format_of(path) is DICOM:
         return dicom_size(path)
     with _open(path) as image:
         return image.size
 
 
 def thumbnail(path: Path, side: int) -> np.ndarray | None:
-    """A PNG or JPEG in colour, its longer side at most ``side``: (h, w, 3) uint8.
+    """A picture in colour, its longer side at most ``side``: (h, w, 3) uint8.
 
     None for what has no colours by its format: grey pictures and DICOM.
 
     Raises:
         ImageError: where the file cannot be read or is no image.
     """
-    if _kind(path) == "dicom":
+    if format_of(path) is DICOM:
         return None
     with _open(path) as image:
         if image.mode in ("1", "L", "LA") or image.mode.startswith(("I", "F")):
@@ -90,34 +109,13 @@ def thumbnail(path: Path, side: int) -> np.ndarray | None:
             raise ImageError(f"truncated or damaged: {_reason(error)}") from None
 
 
-def _kind(path: Path) -> str:
-    """``png``, ``jpeg`` or ``dicom``, by the file's first bytes."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(132)
-    except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror})") from None
-    if not head:
-        raise ImageError("the file is empty")
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head[128:] == b"DICM" or is_dicom(path.name):
-        return "dicom"
-    raise ImageError("not a PNG, JPEG or DICOM file")
-
-
 def _open(path: Path) -> Image.Image:
     """An opened picture whose header was read and whose size is sane.
 
     Pillow's format classes are called directly: ``Image.open`` would guess among dozens of
     formats, and warn about large pictures on stderr before we can refuse them.
     """
-    reader = {
-        "png": PngImagePlugin.PngImageFile,
-        "jpeg": JpegImagePlugin.JpegImageFile,
-    }[_kind(path)]
+    reader = _READERS[format_of(path)]
     try:
         image = reader(path)
     except _NOT_DECODED as error:
@@ -129,11 +127,14 @@ def _open(path: Path) -> Image.Image:
             f"{width:,} x {height:,} pixels are more than the {MAX_PIXELS:,} allowed "
             "(a decompression bomb?)"
         )
+    if getattr(image, "is_animated", False):
+        image.close()
+        raise ImageError("several pictures in one file; save the one wanted as a file of its own")
     return image
 
 
 def _read_picture(path: Path) -> Image.Image:
-    """A PNG or JPEG as an 8-bit grey picture of its own size."""
+    """A picture of no DICOM as an 8-bit grey picture of its own size."""
     with _open(path) as image:
         try:
             image.load()

@@ -42,6 +42,13 @@ from .space_parts import Parts, Point, is_active, read_parts
 __all__ = ["Gene", "Point", "SearchSpace"]
 
 
+MOST_BYTES = 100_000
+"""A space's file may have; the shipped ones have three thousand."""
+
+SHOWN = 50
+"""Problems of one space that are named at the most."""
+
+
 class SearchSpace:
     """What is searched. Made by `load` or `from_dict`, which check everything.
 
@@ -73,7 +80,7 @@ class SearchSpace:
             SpaceError: with all problems, one message each.
         """
         try:
-            data = read_yaml(path, "the search space")
+            data = read_yaml(path, "the search space", MOST_BYTES)
         except FileNotFoundError:
             raise SpaceError(f"{path}: there is no such file") from None
         except FileError as error:
@@ -87,7 +94,13 @@ class SearchSpace:
         """The space that ``data`` describes; ``source`` is named in messages. See `load`."""
         parts, problems = read_parts(data, source, known)
         if problems or parts is None:
-            raise SpaceError(problems)
+            more = len(problems) - SHOWN
+            raise SpaceError(
+                [
+                    *problems[:SHOWN],
+                    *([f"{source}: and {more:,} more problems"] if more > 0 else []),
+                ]
+            )
         return cls(parts)
 
     def to_dict(self) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Prepared:
         prior: what earlier studies have to offer, where the search starts from some.
         choice: the sampler that was chosen, where that was left to us.
         sharing: how many trials share GPU or cores, where that was measured.
+        precision: that all trials train in, on whatever machine; ``auto`` where each follows its
+            own node, as in a cluster elsewhere.
     """
 
     settings: Settings
@@ -68,6 +70,7 @@ class Prepared:
     prior: Prior | None = None
     choice: Choice | None = None
     sharing: Sharing | None = None
+    precision: str = MEASURE
 
 
 def prepare(
@@ -117,8 +120,9 @@ def prepare(
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
     notes += [*origin_notes(map(str, inits), splits.fingerprint), *said]
     return Prepared(
-        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing
-    )
+        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing,
+        resolve_precision(settings),
+    )  # fmt: skip
 
 
 def _space(
@@ -171,6 +175,19 @@ def resolve_hardware(settings: Settings) -> Settings:
         gpus_per_trial=found if asked is None else asked,
         space=settings.space or default_space,
     )
+
+
+def resolve_precision(settings: Settings) -> str:
+    """The precision of a study's trials, so that all of them can be compared.
+
+    Args:
+        settings: with GPUs a trial in numbers.
+    """
+    if settings.precision != MEASURE or settings.address:
+        return settings.precision
+    from cxrsearch.learn.device import pick_device, precision_of
+
+    return precision_of(pick_device("auto" if settings.gpus else "cpu"))
 
 
 def trials_at_once(settings: Settings) -> int:

@@ -16,11 +16,12 @@ from cxrsearch import __version__
 from cxrsearch.data.splits import Splits, check_leakage
 from cxrsearch.decoding import leave_out_bad, open_shown
 from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.device import multiplies_bf16, pick_device
 from cxrsearch.learn.trial import TrialConfig
 from cxrsearch.parts import cache_root, load_data, with_pseudo
-from cxrsearch.prepare import Prepared, resolve_hardware, trials_at_once
+from cxrsearch.prepare import Prepared, resolve_hardware, resolve_precision, trials_at_once
 from cxrsearch.projection import disk_need
-from cxrsearch.settings import Settings
+from cxrsearch.settings import PRECISIONS, Settings
 from cxrsearch.sharing import OnNote, settle
 from cxrsearch.stopwatches import SHARE
 from cxrsearch.unlabelled import pseudo_path
@@ -92,6 +93,7 @@ def study_yaml(prepared: Prepared, **more: Any) -> str:
         },
         **more,
         **_chosen(prepared),
+        "precision": prepared.precision,
         **({"side_by_side": prepared.sharing.to_dict()} if prepared.sharing else {}),
         "splits": {
             "fingerprint": prepared.splits.fingerprint,
@@ -200,10 +202,32 @@ def load_study(
     space = _searched(folder, record, settings)
     counts = record["splits"]["counts"]
     settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
+    precision = _precision(folder, record, settings)
+    _say_emulated(settings, precision, on_note)
     prepared = Prepared(
-        settings, usable, space, cache, splits, counts, tuple(notes), sharing=sharing
-    )
+        settings, usable, space, cache, splits, counts, tuple(notes), sharing=sharing,
+        precision=precision,
+    )  # fmt: skip
     return settings, prepared
+
+
+def _precision(folder: Path, record: dict[str, Any], settings: Settings) -> str:
+    """The precision that a study's trials have had so far; as here where there are none."""
+    if settings.precision != AUTO:
+        return settings.precision
+    if (noted := record.get("precision")) in PRECISIONS:
+        return str(noted)
+    # Of an earlier version, which asked each machine anew.
+    trials = read_study(folder, settings.storage).trials
+    had = {t.user_attrs["precision"] for t in trials if "precision" in t.user_attrs}
+    return had.pop() if len(had) == 1 else resolve_precision(settings)
+
+
+def _say_emulated(settings: Settings, precision: str, on_note: OnNote) -> None:
+    """Say so where this machine is slow at the study's precision."""
+    device = pick_device("auto" if settings.gpus else "cpu")
+    if precision == "bf16" and not settings.address and not multiplies_bf16(device):
+        on_note(f"the study's trainings are in bf16, which {device} emulates here: that is slow")
 
 
 def _check_kind(folder: Path, record: dict[str, Any], ablation: bool) -> None:
@@ -236,7 +260,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         diseases=settings.diseases,
         measures=settings.objectives.measures[1:],
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
-        precision=settings.precision,
+        precision=prepared.precision,
         reuse=settings.reuse,
         memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         spare_bytes=_spare(folder, prepared),

@@ -64,11 +64,17 @@ def amp_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | No
         precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where ``device`` multiplies it
             by itself (CUDA from Ampere on, processors with `BF16_INSTRUCTIONS`).
     """
-    wanted = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    wanted = precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
     return torch.bfloat16 if wanted else None
 
 
-def _multiplies_bf16(device: torch.device) -> bool:
+def precision_of(device: torch.device, precision: str = "auto") -> str:
+    """``bf16`` or ``float32``: what ``precision`` comes to on ``device``; see `amp_dtype`."""
+    return "float32" if amp_dtype(device, precision) is None else "bf16"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 by itself; others emulate it, many times slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

@@ -37,7 +37,9 @@ def train_final(
     device: str = "auto",
     threads: int | None = None,
     weights_dir: Path | None = None,
+    memory_share: float = 0.8,
     precision: str = "auto",
+    micro: int | None = None,
 ) -> Generator[Progress, None, Path]:
     """Train ``recipe`` on train + validation and write a model folder.
 
@@ -55,7 +57,10 @@ def train_final(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         threads: CPU threads.
         weights_dir: folder with pretrained weights.
-        precision: as for `cxrsearch.learn.device.amp_dtype`.
+        memory_share: share of the device's memory that may be used.
+        precision: as for `cxrsearch.learn.session.Session`.
+        micro: images that went through the network at once in the trial, so that batch
+            normalisation is over as many; None: not known.
 
     Yields:
         `Progress` after each epoch, those that the checkpoint remembers first.
@@ -80,7 +85,9 @@ def train_final(
         device=pick_device(device),
         threads=threads,
         weights_dir=weights_dir,
+        memory_share=memory_share,
         precision=precision,
+        micro=micro,
         settings=student_settings(recipe, every),
     )
     try:
@@ -92,6 +99,8 @@ def train_final(
                 "epochs": epochs,
                 "seed": seed,
                 "loss": session.book["losses"][-1],
+                "precision": session.precision_used,
+                "micro_batch": session.micro,
                 "notes": session.notes,
             }
             session.work(lambda: session.learner.adopt_average())

@@ -12,6 +12,10 @@ leaves no half-taken step behind, and the effective batch stays what the recipe 
 One thing the micro-batch does decide: training-mode batch normalisation is over the images
 that go through the network together, as wherever gradients are accumulated. So its size is
 in the notes where it is not the whole batch, and in the checkpoint, for a resumed run to keep.
+
+Precision and threads decide over roundings. A checkpoint says with which ones its training began:
+on another machine it goes on in the same precision, with the same threads where there are as many,
+and what cannot be kept is noted.
 """
 
 from __future__ import annotations
@@ -29,7 +33,12 @@ import torch
 
 from cxrsearch.learn import checkpoint
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.device import amp_dtype, is_out_of_memory, release_memory
+from cxrsearch.learn.device import (
+    is_out_of_memory,
+    multiplies_bf16,
+    precision_of,
+    release_memory,
+)
 from cxrsearch.learn.isolate import isolated
 from cxrsearch.learn.keep import CHECKPOINT
 from cxrsearch.learn.recipe import Recipe
@@ -43,6 +52,10 @@ SHARE = 0.025
 """Share of the training time that checkpoints may take."""
 FIRST = 0.3
 """Seconds that a checkpoint is taken to need before one was written."""
+
+
+BEGAN = "began"
+"""Where a checkpoint says how the training computed from its start."""
 
 
 def _nothing() -> None:
@@ -62,7 +75,10 @@ class Session(Generic[L]):
         threads: CPU threads while work is done; None: as the process has it.
         weights_dir: folder with pretrained weights.
         memory_share: share of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.device.amp_dtype`.
+        precision: as for `cxrsearch.learn.device.amp_dtype`; ``auto`` for a training that goes on
+            is what it began with.
+        micro: images that go through the network at once in a new training, where there is memory
+            for as many; None: as memory allows.
         usable: looks at a checkpoint's book and says why it cannot be gone on with, or None.
         settings: what else than recipe, seed and split a checkpoint must share to be gone on
             with; JSON-able.
@@ -81,6 +97,7 @@ class Session(Generic[L]):
         weights_dir: Path | None = None,
         memory_share: float = 0.8,
         precision: str = "auto",
+        micro: int | None = None,
         usable: Callable[[dict[str, Any]], str | None] = lambda book: None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
@@ -91,11 +108,12 @@ class Session(Generic[L]):
         self.book: dict[str, Any] = {}
         self.notes: list[str] = list(data.notes)
         self._learner: L | None = None
-        self._micro: int | None = None
-        self._usable = usable
+        self._micro = self._micro_asked = micro
+        self._usable, self._asked = usable, (precision, threads)
         state = self._read()
         if state is not None:
             self.book, self._micro = state["book"], state["learner"]["micro"]
+            self._keep(state.get(BEGAN))
         self._state = state
         self._saved = state is not None
         self._start: dict[str, Any] | None = None
@@ -131,7 +149,46 @@ class Session(Generic[L]):
     @property
     def precision_used(self) -> str:
         """``bf16`` or ``float32``: what convolutions compute in."""
-        return "float32" if amp_dtype(self.device, self.precision) is None else "bf16"
+        return precision_of(self.device, self.precision)
+
+    @property
+    def micro(self) -> int | None:
+        """Images that go through the network at once; None before the learner is made."""
+        return self._micro
+
+    @property
+    def threads_used(self) -> int:
+        """CPU threads while work is done."""
+        return self.threads or torch.get_num_threads()
+
+    def _keep(self, began: Mapping[str, Any] | None) -> None:
+        """Go on as a training ``began``, and note what is otherwise here."""
+        if began is None:
+            if self.precision == "auto":
+                self.notes.append(
+                    "the checkpoint, of an earlier version, does not say in which precision the "
+                    f"training began; it goes on in {self.precision_used}"
+                )
+            return
+        self.precision = began["precision"]
+        said = []
+        if self.device.type != began["device"]:
+            said.append(f"on {self.device.type} what began on {began['device']}")
+        elif self.device.type == "cpu" and (mine := self.threads_used) != began["threads"]:
+            self.threads = min(mine, began["threads"])
+            if self.threads < began["threads"]:
+                said.append(f"with {mine} threads what began with {began['threads']}")
+            else:
+                self.notes.append(
+                    f"goes on with as many threads as it began with ({self.threads}, not {mine}): "
+                    "others would round otherwise"
+                )
+        if said:
+            self.notes.append(f"goes on {said[0]}: results are rounded otherwise from here on")
+        if self.precision_used == "bf16" and not multiplies_bf16(self.device):
+            self.notes.append(
+                f"goes on in bf16, as it began: {self.device} emulates that, which is slow"
+            )
 
     def work(self, function: Callable[[], T]) -> T:
         """Call ``function`` in isolation, again with a smaller micro-batch where memory ran out.
@@ -195,6 +252,11 @@ class Session(Generic[L]):
         begin = time.perf_counter()
         state = {
             "identity": self._identity(),
+            BEGAN: {
+                "device": self.device.type,
+                "precision": self.precision_used,
+                "threads": self.threads_used,
+            },
             "book": self.book,
             "notes": self.notes,
             "learner": self.learner.state(),
@@ -233,7 +295,8 @@ class Session(Generic[L]):
         """Forget the checkpoint and begin again."""
         self.close()
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        self._saved, self.book = False, {}
+        self._saved, self.book, self._micro = False, {}, self._micro_asked
+        self.precision, self.threads = self._asked
         self.notes.append(f"started over: {reason}")
 
     def close(self) -> None:
@@ -275,4 +338,7 @@ class Session(Generic[L]):
             return f"{CHECKPOINT} holds no training state"
         if state["identity"] != self._identity():
             return f"{CHECKPOINT} belongs to another recipe, seed or split"
+        began = (state.get(BEGAN) or {}).get("precision", self.precision)
+        if self.precision not in ("auto", began):
+            return f"{CHECKPOINT} was trained in {began}, and {self.precision} is asked for"
         return None

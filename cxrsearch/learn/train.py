@@ -50,7 +50,7 @@ class Result:
         value: mean AUROC over the objective's diseases, of the best epoch.
         attrs: ``auroc``, ``interval``, ``intervals``, ``best_epoch``, ``epochs_run``,
             ``images_seen``, ``seconds``, ``parameters``, ``exposure``, ``notes``, ``split``,
-            ``device``, ``precision``; JSON-able.
+            ``device``, ``precision``, ``threads``, ``micro_batch``; JSON-able.
         scores: (m, 14) float32 probabilities of the validation part.
         others: the further objectives that were asked for.
     """
@@ -73,6 +73,7 @@ def train(
     resamples: int = 1000,
     memory_share: float = 0.8,
     precision: str = "auto",
+    micro: int | None = None,
     measures: tuple[str, ...] = (),
 ) -> Generator[Step, None, Result]:
     """Train ``recipe``, or go on where ``folder``'s checkpoint left off.
@@ -91,7 +92,7 @@ def train(
         weights_dir: folder with pretrained weights.
         resamples: of the bootstrap.
         memory_share: share of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.device.amp_dtype`.
+        precision: as for `cxrsearch.learn.session.Session`, as is ``micro``.
         measures: further objectives, ``seconds`` or ``parameters``.
 
     Yields:
@@ -113,6 +114,7 @@ def train(
         weights_dir=weights_dir,
         memory_share=memory_share,
         precision=precision,
+        micro=micro,
         usable=lambda book: best.recover(book["best_epoch"]),
         settings=student_settings(recipe, data),
     )
@@ -247,13 +249,23 @@ class _Run:
             "parameters": self.book.get("parameters"),
         }
         if number == 1:
-            attrs |= {"split": self.data.split, "device": str(self.session.device)}
-            attrs |= {"precision": self.session.precision_used}
+            attrs |= {"split": self.data.split, **self._computed}
         if latest:
             attrs |= {"exposure": self.book["exposure"], "notes": self.session.notes}
         last = latest and self.finished
         others = self._costs(number, number if last else self.recipe.epochs)
         return Step(number, record["value"], attrs, last, others)
+
+    @property
+    def _computed(self) -> dict[str, Any]:
+        """Where and how the training computed."""
+        session = self.session
+        return {
+            "device": str(session.device),
+            "precision": session.precision_used,
+            "threads": session.threads_used,
+            "micro_batch": session.micro,
+        }
 
     def _costs(self, number: int, epochs: int) -> tuple[float, ...]:
         """The further objectives by the first ``number`` epochs, for ``epochs`` of them."""
@@ -277,8 +289,7 @@ class _Run:
         )  # fmt: skip
         attrs = dict(self._step(len(self.book["curve"])).attrs) | {
             "split": data.split,
-            "device": str(self.session.device),
-            "precision": self.session.precision_used,
+            **self._computed,
             **details,
             "notes": [*self.session.notes, *notes],
         }

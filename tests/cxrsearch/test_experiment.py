@@ -8,12 +8,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, extend, resume, search, start, status
 from cxrsearch.prepare import prepare
-from cxrsearch.study_folder import new_folder, study_yaml
+from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config
 from cxrsearch.winner import chosen_trial
 from search.record import read_study
 from search.study import Study
@@ -251,3 +252,26 @@ def test_whoever_loses_its_place_loses_its_weights(
     kept = [int(path.parent.name) for path in folder.glob("trials/*/best.safetensors")]
     assert kept == [best]
     assert not list(folder.glob("trials/*/checkpoint.safetensors"))
+
+
+def test_all_trials_of_a_study_have_one_precision_whatever_machine_goes_on_with_it(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "moved"
+    shutil.copytree(finished_study, folder)
+    path = folder / "study.yaml"
+    record = yaml.safe_load(path.read_text())
+    had = record["precision"]
+    assert record["settings"]["precision"] == "auto"
+    assert {t.user_attrs["precision"] for t in read_study(folder).trials} == {had}
+    others = [{}, {"avx512_bf16": True}]
+    # Also where study.yaml, of an earlier version, does not say it.
+    for text in (path.read_text(), yaml.safe_dump({**record, "precision": None})):
+        path.write_text(text)
+        for able in others:
+            monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=able: found)
+            notes: list[str] = []
+            prepared = load_study(folder, notes.append)[1]
+            assert trial_config(folder, prepared).precision == had
+            slow = had == "bf16" and not able
+            assert any("emulates" in note for note in notes) == slow

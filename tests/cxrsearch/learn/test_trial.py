@@ -46,7 +46,8 @@ def test_a_task_becomes_steps_and_an_outcome(config, tmp_path) -> None:
     assert outcome.value is not None
     assert {"auroc", "interval", "intervals", "best_epoch", "epochs_run", "images_seen", "seconds",
             "parameters",
-            "exposure", "notes", "device", "precision", "split"} == set(outcome.attrs)  # fmt: skip
+            "exposure", "notes", "device", "precision", "threads", "micro_batch",
+            "split"} == set(outcome.attrs)  # fmt: skip
 
 
 @pytest.mark.usefixtures("tiny_model")

@@ -28,6 +28,7 @@ def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
         distributions=space.distributions(),
         options=config.sampler_options,
         n_trials=config.n_trials,
+        length=config.halving.length if config.halving else None,
     )
 
 

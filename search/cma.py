@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit, levels, to_unit
-from .genetic_history import design
+from .design import design, row_of
 from .past import fit, merit
 from .seeds import derive
 
@@ -46,6 +46,7 @@ class CmaSampler(BaseSampler):
         others: samples the choices, and genes that are not in ``space``.
         population_size: trials a generation; ``None`` for 4 + 3 ln(numeric genes).
         sigma: the initial standard deviation in the unit cube.
+        length: the parameter that holds a trial's number of steps; see `search.halving.credit`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CmaSampler(BaseSampler):
         others: BaseSampler,
         population_size: int | None = None,
         sigma: float = 0.2,
+        length: str | None = None,
     ) -> None:
         if population_size is not None and population_size < 4:
             raise ValueError(f"population_size must be at least 4, got {population_size}")
@@ -69,6 +71,7 @@ class CmaSampler(BaseSampler):
         size = 4 + math.floor(3 * math.log(len(self._space) or 1))
         self.population_size = population_size or size
         self._sigma = sigma
+        self._length = length
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -80,9 +83,11 @@ class CmaSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The numeric genes of this trial. Writes the attribute ``cma`` with it."""
-        if not self._space or trial.number < self.population_size:
-            return design(self.seed, trial.number, self.population_size, self._space)
-        trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        everyone = study.get_trials(deepcopy=False)
+        row = row_of(everyone, trial.number, self.population_size, self._space)
+        if not self._space or row < self.population_size:
+            return design(self.seed, row, self.population_size, self._space)
+        trials = [t for t in everyone if t.number != trial.number]
         optimizer, run = self._replay(trials, study)
         optimizer.reseed_rng(derive(self.seed, "cma", trial.number))
         point, told = optimizer.ask()
@@ -137,7 +142,7 @@ class CmaSampler(BaseSampler):
             key=lambda t: (t.datetime_complete is not None, t.datetime_complete, t.number)
         )
         for trial in finished:
-            record, worth = trial.user_attrs[CMA], merit(trial, study.direction)
+            record, worth = trial.user_attrs[CMA], merit(trial, study.direction, self._length)
             if worth is not None and len(record["x"]) == len(self._space):
                 key = (record["run"], record["generation"])
                 found.setdefault(key, []).append((worth, record["x"]))
@@ -149,7 +154,8 @@ class CmaSampler(BaseSampler):
         for trial in sorted(trials, key=lambda t: t.number):
             if CMA in trial.user_attrs:
                 break
-            worth = merit(trial, study.direction) if trial.state.is_finished() else None
+            finished = trial.state.is_finished()
+            worth = merit(trial, study.direction, self._length) if finished else None
             if worth is not None and (best is None or worth > best):
                 best = worth
                 mean = [

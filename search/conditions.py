@@ -1,4 +1,4 @@
-"""Which genes switch others on, learnt from the trials.
+"""Which genes switch others on: as the search space says it, else learnt from the trials.
 
 An objective that is defined by its run says nowhere that ``dropout`` exists for one model
 only; that no trial of another model has it does.
@@ -21,40 +21,78 @@ SWITCHES = 20
 
 @dataclass(frozen=True)
 class Condition:
-    """``parent`` having one of ``values`` switches a gene on."""
+    """``parent`` having one of ``values`` switches a gene on, where ``also`` holds too.
+
+    A parent that is no gene, or is off itself, switches nothing on.
+    """
 
     parent: str
     values: frozenset[Any]
+    also: Condition | None = None
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """This condition and all that must hold too, each by itself."""
+        return (self, *(self.also.parts if self.also else ()))
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether it does where the genes that are on have ``values``."""
+        return all(p.parent in values and values[p.parent] in p.values for p in self.parts)
+
+
+class Genes(dict[str, BaseDistribution]):
+    """Distributions by name, with the conditions under which a search space has them.
+
+    Args:
+        distributions: of every gene.
+        stated: the conditions by gene, parents before the genes that depend on them; who is not
+            among them is always on.
+    """
+
+    def __init__(
+        self, distributions: Mapping[str, BaseDistribution], stated: Mapping[str, Condition]
+    ) -> None:
+        super().__init__(distributions)
+        self.stated = dict(stated)
 
 
 def conditions(
-    trials: Iterable[Mapping[str, Any]], space: Mapping[str, BaseDistribution]
+    trials: Iterable[Mapping[str, Any]],
+    space: Mapping[str, BaseDistribution],
+    given: Mapping[str, BaseDistribution] | None = None,
 ) -> dict[str, Condition]:
-    """The condition of each gene that only some of ``trials`` have.
+    """The condition of each gene that is not always on.
 
-    A gene's parent is one that all trials with the gene have, and whose values tell those
-    with the gene from those without. Of several the simplest counts: that with the fewest
+    Those of the genes of ``given``, if it is `Genes`, are as they are stated. For the others the
+    trials tell: a gene's parent is one that all trials with the gene have, and whose values tell
+    those with the gene from those without. Of several the simplest counts: that with the fewest
     values, the first by name. A gene without such a parent counts as always on.
 
     Args:
         trials: parameters that took part in each trial.
         space: the genes.
+        given: what is known of them beforehand; by default ``space`` itself.
 
     Returns:
         by gene, parents before the genes that depend on them.
     """
+    given = space if given is None else given
+    told = given if isinstance(given, Genes) else Genes({}, {})
+    stated = {gene: rule for gene, rule in told.stated.items() if gene in space}
+    if told.keys() >= space.keys():
+        return stated
     known = [{n: v for n, v in params.items() if n in space} for params in trials]
     known = [params for params in known if params]
     switches = [name for name, dist in space.items() if _may_switch(dist)]
     found = {}
-    for gene in space:
+    for gene in [name for name in space if name not in told]:
         having = [params for params in known if gene in params]
         if not having or len(having) == len(known):
             continue
         parent = _parent(gene, having, [p for p in known if gene not in p], switches)
         if parent is not None:
             found[gene] = parent
-    return _ordered(found)
+    return {**stated, **_ordered(found)}
 
 
 def _may_switch(dist: BaseDistribution) -> bool:
@@ -102,8 +140,9 @@ def expressed(
     values: Mapping[str, Any], rules: Mapping[str, Condition], names: Iterable[str]
 ) -> AbstractSet[str]:
     """The genes among ``names`` that ``values``, those of all genes, switch on."""
-    off: set[str] = set()
+    on, off = dict(values), set()
     for gene, rule in rules.items():
-        if rule.parent in off or values[rule.parent] not in rule.values:
+        if not rule.holds(on):
+            on.pop(gene, None)
             off.add(gene)
     return frozenset(name for name in names if name not in off)

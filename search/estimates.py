@@ -7,21 +7,28 @@ translated into one of its end. The complete trials that passed the same rung te
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import pstdev
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from .halving import length_of
+from .past import is_blameless
+
 WITNESSES = 3
 """Complete trials that must have passed a rung before it is translated."""
 LATEST = 200
 """Complete trials looked at, the latest: what an estimate costs is bounded."""
+LENGTH = "epochs"
+"""The parameter that holds a trial's number of steps where nobody names one: if it does."""
 
 
 def estimates(
-    trials: Iterable[FrozenTrial], maximize: bool = True
+    trials: Iterable[FrozenTrial], maximize: bool = True, length: str | None = None
 ) -> dict[int, tuple[float, float]]:
     """Estimated final values of the trials in ``trials`` that have not completed.
 
@@ -31,12 +38,18 @@ def estimates(
     of their rung, and for those below the first rule guesses too low and the second too
     high; half their disagreement is part of the uncertainty. No estimate is better than the
     best complete trial. Below three complete trials, a trial is worth its best value so
-    far, give or take the spread of all values.
+    far, give or take the spread of all values; one that the machine ended, which was not stopped
+    for being worse, is worth nothing that is known.
+
+    Where trials have different numbers of steps, they are compared after the same share of
+    their own: after the same step a shorter one is nearer to its end.
 
     Args:
         trials: the history; pruned and unfinished trials with a finite report are
-            estimated, failed ones are not.
+            estimated, and failed ones where the machine ended them.
         maximize: whether more is better. Of several objectives the first is estimated.
+        length: the parameter that holds a trial's number of steps. By default it is `LENGTH`,
+            where that is what most of the complete trials have made.
 
     Returns:
         by trial number, the estimate and its standard deviation, in units of the value.
@@ -47,24 +60,68 @@ def estimates(
         t for t in known if t.state == TrialState.COMPLETE and t.values and _finite(t.values[0])
     ][-LATEST:]
     finals = [sign * t.values[0] for t in complete]
-    best = [(t, _best(t, _steps(t), sign)) for t in known if _stands(t)]
-    open_ = [(t, value) for t, value in best if value is not None]
-    spread = pstdev([*finals, *(value for _, value in open_)]) if finals or open_ else 0.0
-    lines: dict[int, _Line | None] = {}
+    open_ = [t for t in known if _stands(t) and any(map(_finite, t.intermediate_values.values()))]
+    curves = {t.number: _Curve(t, sign) for t in [*complete, *open_]}
+    seen = [curves[t.number].best for t in open_ if not is_blameless(t)]
+    spread = pstdev([*finals, *seen]) if finals or seen else 0.0
+    name = length or (LENGTH if _is_length(LENGTH, complete) else None)
+    lines: dict[tuple[int, float | None], _Line | None] = {}
     found = {}
-    for trial, value in open_:
-        step = _steps(trial)
-        if step not in lines:
+    for trial in open_:
+        curve, own = curves[trial.number], length_of(trial, name)
+        key = curve.steps, own
+        if key not in lines:
             pairs = [
                 (at, final)
                 for t, final in zip(complete, finals, strict=True)
-                if _steps(t) >= step and (at := _best(t, step, sign)) is not None
+                if (at := curves[t.number].at(_step_of(t, name, *key))) is not None
             ]
-            lines[step] = _Line.fit(pairs) if len(pairs) >= WITNESSES else None
-        line = lines[step]
-        mean, sd = (value, spread) if line is None else line.at(value)
+            lines[key] = _Line.fit(pairs) if len(pairs) >= WITNESSES else None
+        line = lines[key]
+        if line is not None:
+            mean, sd = line.at(curve.best)
+        elif is_blameless(trial):
+            continue
+        else:
+            mean, sd = curve.best, spread
         found[trial.number] = (sign * mean, sd)
     return found
+
+
+def _is_length(name: str, complete: Sequence[FrozenTrial]) -> bool:
+    """Whether most of the trials that have the parameter ``name`` made so many steps."""
+    told = [(length_of(t, name), max(t.intermediate_values, default=0)) for t in complete]
+    right = [own == steps for own, steps in told if own is not None]
+    return 2 * sum(right) > len(right)
+
+
+def _step_of(trial: FrozenTrial, name: str | None, step: int, length: float | None) -> int:
+    """Where ``trial`` has done the share that ``step`` is of ``length``."""
+    own = length_of(trial, name)
+    if own is None or length is None:
+        return step
+    return math.ceil(step * own / length - 1e-9)
+
+
+class _Curve:
+    """The best value of a trial after each of its steps, turned so that more is better."""
+
+    def __init__(self, trial: FrozenTrial, sign: float) -> None:
+        reports = sorted(trial.intermediate_values.items())
+        self.steps = reports[-1][0] if reports else 0
+        finite = [(step, sign * value) for step, value in reports if _finite(value)]
+        self._steps = [step for step, _ in finite]
+        self._best = list(accumulate((value for _, value in finite), max))
+
+    @property
+    def best(self) -> float:
+        """By its last step."""
+        return self._best[-1]
+
+    def at(self, step: int) -> float | None:
+        """By ``step``; ``None`` where it did not come so far, or had no finite value by then."""
+        index = bisect_right(self._steps, step)
+        return self._best[index - 1] if index and step <= self.steps else None
 
 
 @dataclass(frozen=True)
@@ -104,14 +161,6 @@ def _finite(value: float | None) -> bool:
 
 
 def _stands(trial: FrozenTrial) -> bool:
-    return trial.state not in (TrialState.COMPLETE, TrialState.FAIL)
-
-
-def _steps(trial: FrozenTrial) -> int:
-    return max(trial.intermediate_values, default=0)
-
-
-def _best(trial: FrozenTrial, step: int, sign: float) -> float | None:
-    """The best finite value up to ``step``, turned so that more is better."""
-    seen = [sign * v for s, v in trial.intermediate_values.items() if s <= step and _finite(v)]
-    return max(seen, default=None)
+    if trial.state == TrialState.FAIL:
+        return is_blameless(trial)
+    return trial.state != TrialState.COMPLETE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from optuna.trial import FrozenTrial
 
 from .coding import from_unit
 from .conditions import conditions
-from .genetic_history import History, design
+from .design import design, row_of
+from .genetic_history import History
 from .genetic_model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
 from .genetic_offspring import Breeding, offspring, operator_of
 from .genetic_operators import Individual, Operators, distance
@@ -60,12 +62,15 @@ class GeneticSampler(BaseSampler):
     DEAP's global generator is neither used nor touched. With several objectives the population
     is NSGA-II's; see `search.genetic_several`.
 
-    The first ``initial`` trials are a Latin hypercube. After them many children are
-    bred from the population, and the one that Gaussian processes over the finished trials
-    find most promising becomes the trial; docs/search.md has the steps and their sources.
+    The first ``initial`` trials are a Latin hypercube; trials with given genes
+    (``Study.enqueue_trial``) that are near-copies of each other come on top. After them many
+    children are bred from the population, and the one that Gaussian processes over the finished
+    trials find most promising becomes the trial; docs/search.md has the steps and their sources.
     The population are the ``population_size`` trials with the highest expected value.
     Pruned trials count by an estimate of their final value; failed ones are never parents,
-    and count as the worst. No combination of the genes that matter is tried twice, as long
+    and count as the worst. Those that the machine ended (user attribute ``reason`` among
+    `search.objective.MACHINE`) count by such an estimate where there is one, and else for
+    nothing. No combination of the genes that matter is tried twice, as long
     as there is a new one to find; in a space of up to 10,000 combinations it is found for
     certain.
 
@@ -81,7 +86,9 @@ class GeneticSampler(BaseSampler):
             ``population_size``; parents come from earlier generations only. A runner that
             asks `ready` before it asks for a trial has the barrier; one that does not, as
             ``Study.optimize``, works with what is there.
-        space: the genes, where they are known; otherwise they are learnt from the trials.
+        space: the genes, where they are known; otherwise they are learnt from the trials. As
+            `search.conditions.Genes`, such as `SearchSpace.distributions` returns, they say
+            which of them switch others on; otherwise that is learnt too.
         tournament: individuals that compete to be a parent, at least 1.
         crossover_probability: of a child to have two parents.
         mutation_rate: genes that a mutation changes on average, at least.
@@ -94,6 +101,9 @@ class GeneticSampler(BaseSampler):
         surrogate: whether offspring are pre-selected. Without it a trial is the first child
             of the best trials so far, pruned ones ranking below complete ones
             (`search.halving.credit`), that is not close to a failed one.
+        length: the gene, or the fixed parameter, that holds a trial's number of steps, where
+            trials differ: stopped ones are compared by the share of it that they have done. By
+            default ``epochs``, where the trials bear it out; see `search.estimates`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -112,6 +122,7 @@ class GeneticSampler(BaseSampler):
         mutation_strength: float = 0.2,
         initial: int | None = None,
         surrogate: bool = True,
+        length: str | None = None,
     ) -> None:
         if population_size < 2:
             raise ValueError(f"population_size must be at least 2, got {population_size}")
@@ -133,7 +144,8 @@ class GeneticSampler(BaseSampler):
         self.seed = secrets.randbelow(2**31) if seed is None else int(seed)
         self.population_size = population_size
         self.scheme = scheme
-        self._space = None if space is None else dict(space)
+        self._space = None if space is None else copy.copy(space)
+        self._length = length
         self._tournament = tournament
         self._crossover = crossover_probability
         self._rate = mutation_rate
@@ -161,7 +173,7 @@ class GeneticSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Every gene seen so far, or given; also those that this trial may not need."""
-        memo = past_of(study)
+        memo = past_of(study, self._length)
         with memo.lock:
             memo.look(study.get_trials(deepcopy=False))
             return memo.genes(trial.number, self._space)
@@ -173,11 +185,12 @@ class GeneticSampler(BaseSampler):
         below = None
         if self.scheme == "generational":
             below = self.generation(trial.number) * self.population_size
-        memo = past_of(study)
+        memo, trials = past_of(study, self._length), study.get_trials(deepcopy=False)
         with memo.lock:
-            memo.look(study.get_trials(deepcopy=False))
-            history = History.of(memo, trial.number, self.seed, search_space, below)
-            child = self._child(with_several(history, study, trial.number), trial)
+            memo.look(trials)
+            history = History.of(memo, trial.number, self.seed, search_space, below, self._length)
+            row = row_of(trials, trial.number, self._initial, search_space)
+            child = self._child(with_several(history, study, trial.number), trial, row)
         storage, key = study._storage, trial._trial_id
         storage.set_trial_user_attr(key, LINEAGE, child.lineage())
         storage.set_trial_user_attr(key, CARRIED, child.values)
@@ -195,9 +208,10 @@ class GeneticSampler(BaseSampler):
         if param_name in carried:
             return fit(param_distribution, carried[param_name])
         space = {param_name: param_distribution}
-        return design(self.seed, trial.number, self._initial, space)[param_name]
+        row = row_of(study.get_trials(deepcopy=False), trial.number, self._initial, space)
+        return design(self.seed, row, self._initial, space)[param_name]
 
-    def _child(self, history: History, trial: FrozenTrial) -> _Child:
+    def _child(self, history: History, trial: FrozenTrial, row: int) -> _Child:
         number, space = trial.number, history.layout.space
         fixed = {
             name: fit(space[name], value)
@@ -206,9 +220,9 @@ class GeneticSampler(BaseSampler):
         }
         enough = len(history.ranked) >= max(2, self._initial // 2)
         rng = Random(derive(self.seed, "child", number))
-        if number < self._initial or not enough:
-            label = "initial" if number < self._initial else "random"
-            drawn = design(self.seed, number, self._initial, space)
+        if row < self._initial or not enough:
+            label = "initial" if row < self._initial else "random"
+            drawn = design(self.seed, row, self._initial, space)
             first = _Child({**drawn, **fixed}, label)
             if not space or not history.is_tried(first.values):
                 return first
@@ -227,18 +241,20 @@ class GeneticSampler(BaseSampler):
     ) -> _Child | None:
         """The most promising of many offspring, or None if all of them were tried before."""
         looked_at = history.chosen(LOOKED_AT)
-        rules = conditions((trial.params for trial in looked_at), history.layout.space)
+        known = (trial.params for trial in looked_at)
+        rules = conditions(known, history.layout.space, self._space)
+        killed = history.killed[-FAILURES:]
         early = history.observed(history.chosen(FITTED_ON, milestone(len(history.learnt))))
         if not early:  # several objectives, and nothing but stopped trials
             return None
         model = Model(
             Features(history.layout, rules),
             early,
-            history.observed([*looked_at, *history.failed[-FAILURES:]]),
+            history.observed([*looked_at, *killed, *history.failed[-FAILURES:]]),
             [history.place(t) for t in history.running if carried_of(t) or params_of(t)][-RUNNING:],
             number,
         )
-        population = history.promising(looked_at, model.expected, self.population_size)
+        population = history.promising([*looked_at, *killed], model.expected, self.population_size)
         operators = Operators(history.layout, rng, self._tournament)
         breeding = Breeding(self._crossover, self._rate)
         for candidate in offspring(operators, population, model, breeding, rules):

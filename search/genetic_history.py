@@ -18,7 +18,7 @@ from .coding import from_unit, levels, values_of
 from .estimates import estimates
 from .genetic_model import Observation, Place
 from .genetic_operators import Credit, Individual, Layout
-from .past import Past, Tried, carried_of, fit, is_bad, params_of, past, place
+from .past import Past, Tried, carried_of, fit, is_bad, is_blameless, params_of, past, place
 from .seeds import derive
 
 Encoded = tuple[list[float], list[int], frozenset[str], dict[str, Any]]
@@ -39,24 +39,6 @@ def union(
     return past(trials, StudyDirection.MAXIMIZE).genes(sys.maxsize, given)
 
 
-def design(
-    seed: int, number: int, size: int, space: Mapping[str, BaseDistribution]
-) -> dict[str, Any]:
-    """Row ``number`` of a Latin hypercube: each ``size`` rows in turn fill each gene evenly.
-
-    A gene's value follows from ``(seed, number, name)`` alone, so genes that turn up late,
-    or only under a condition, need not be known beforehand (McKay et al., 1979).
-    """
-    block, row = divmod(number, size)
-    values = {}
-    for name, dist in space.items():
-        rng = Random(derive(seed, "design", name, block))
-        order = rng.sample(range(size), size)
-        jitter = [rng.random() for _ in range(size)]
-        values[name] = from_unit(dist, (order[row] + jitter[row]) / size)
-    return values
-
-
 @dataclass(frozen=True)
 class History:
     """What one ask may know.
@@ -68,12 +50,14 @@ class History:
             population drifts over plateaus instead of standing still.
         learnt: the trials of `ranked`, by number.
         failed: those that failed, by number.
+        killed: those that the machine ended, by number.
         running: the unfinished ones with lower numbers.
         tried: what the finished trials tried.
         waiting: what the running ones are trying.
         bad: where the trials that failed lie, by gene.
         sign: 1 where the study maximises, else -1.
-        genomes: finished trials as they were encoded before, by (seed, number); it grows.
+        genomes: finished trials as they were encoded before, by number and seed; it grows.
+        length: the parameter that holds a trial's number of steps, where it is known.
         scores: where there are several objectives, by number what each trial came to in one
             number and how doubtful that is; see `search.genetic_several`.
     """
@@ -83,12 +67,14 @@ class History:
     ranked: Sequence[tuple[tuple[float, float], FrozenTrial]]
     learnt: Sequence[FrozenTrial]
     failed: Sequence[FrozenTrial]
+    killed: Sequence[FrozenTrial]
     running: Sequence[FrozenTrial]
     tried: Tried
     waiting: Tried
     bad: Sequence[Mapping[str, Any]]
     sign: float
-    genomes: dict[tuple[int, int], Encoded]
+    genomes: dict[int, dict[int, Encoded]]
+    length: str | None = None
     scores: Mapping[int, tuple[float, float]] | None = None
 
     @classmethod
@@ -122,6 +108,7 @@ class History:
         seed: int,
         space: Mapping[str, BaseDistribution],
         parents_below: int | None = None,
+        length: str | None = None,
     ) -> History:
         """The same from what is remembered of the study, for the genes of ``space``."""
         past.sum_up(space)
@@ -132,11 +119,14 @@ class History:
             all_ = {n: v for n, v in carried_of(trial).items() if n in space}
             # Defined by its run, it may not have come to its last gene yet.
             waiting.add(own if past.tried.is_whole(own) else {**all_, **own})
-        ranked, learnt, failed = past.ranked[::-1], past.learnt, past.failed
+        ranked, learnt = past.ranked[::-1], past.learnt
+        failed, killed = past.failed, past.killed
         if parents_below is not None:
             ranked = [pair for pair in ranked if pair[1].number < parents_below]
-            learnt = [trial for trial in learnt if trial.number < parents_below]
-            failed = [trial for trial in failed if trial.number < parents_below]
+            learnt, failed, killed = (
+                [trial for trial in trials if trial.number < parents_below]
+                for trials in (learnt, failed, killed)
+            )
         sign = -1.0 if past.direction == StudyDirection.MINIMIZE else 1.0
         return cls(
             seed,
@@ -144,12 +134,14 @@ class History:
             ranked,
             learnt,
             failed,
+            killed,
             running,
             past.tried,
             waiting,
-            past.bad,
+            list(past.bad.values()),
             sign,
             past.genomes,
+            length,
         )
 
     def chosen(self, limit: int, first: int | None = None) -> list[FrozenTrial]:
@@ -168,19 +160,24 @@ class History:
         return sorted([*best, *rest[len(best) - limit :]], key=lambda t: t.number)
 
     def observed(self, trials: Sequence[FrozenTrial]) -> list[Observation]:
-        """What finished trials came to; stopped ones by estimate, failed ones as NaN."""
+        """What finished trials came to; stopped ones by estimate, failed ones as NaN.
+
+        Trials that nothing is known of are left out.
+        """
         if self.scores is not None:
             return self._scored(trials, self.scores)
-        guessed = estimates(trials, self.sign > 0)
+        guessed = estimates(trials, self.sign > 0, self.length)
         found = []
         for trial in trials:
-            place, value, doubt = self.place(trial), math.nan, 0.0
+            value, doubt = math.nan, 0.0
             if trial.state == TrialState.COMPLETE and trial.value is not None:
                 value = self.sign * trial.value
             elif trial.number in guessed and not is_bad(trial):
                 value, doubt = guessed[trial.number]
                 value *= self.sign
-            found.append(Observation(trial.number, place, value, doubt))
+            elif is_blameless(trial) and not is_bad(trial):
+                continue
+            found.append(Observation(trial.number, self.place(trial), value, doubt))
         return found
 
     def _scored(
@@ -204,11 +201,12 @@ class History:
     ) -> list[Individual]:
         """The ``size`` of ``trials`` with the highest expected value, best first.
 
-        With several objectives no one value says who is good: `population` does.
+        Those of which nothing is expected are left out. With several objectives no one value says
+        who is good: `population` does.
         """
         if self.scores is not None:
             return self.population(size)
-        worth = [(expected[trial.number], trial) for trial in trials]
+        worth = [(expected[t.number], t) for t in trials if t.number in expected]
         worth.sort(key=lambda pair: (-pair[0], pair[1].number))
         return [self.individual(trial, (value, 0.0)) for value, trial in worth[:size]]
 
@@ -219,12 +217,11 @@ class History:
 
     def individual(self, trial: FrozenTrial, worth: tuple[float, float] = (0.0, 0.0)) -> Individual:
         """A trial as a parent, worth what is given."""
-        key = self.seed, trial.number
-        found = self.genomes.get(key)
+        found = self.genomes.get(trial.number, {}).get(self.seed)
         if found is None:
             found = self._encoded(trial)
             if trial.state.is_finished():
-                self.genomes[key] = found
+                self.genomes.setdefault(trial.number, {})[self.seed] = found
         numbers, classes, expressed, values = found
         return Individual(numbers, classes, expressed, Credit(worth), trial.number, values)
 

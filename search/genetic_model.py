@@ -81,9 +81,14 @@ class Features:
         names = [*layout.numeric, *layout.classes]
         self.choice = np.array([n in set(layout.classes) for n in names])
         self._rules = [
-            (names.index(gene), names.index(rule.parent), _marks(layout, rule))
+            (names.index(gene), names.index(part.parent), _marks(layout, part))
             for gene, rule in rules.items()
+            for part in rule.parts
+            if part.parent in layout.space
         ]
+        """Gene, parent and its values; a gene with several conditions stands here for each."""
+        lost = [g for g, r in rules.items() if any(p.parent not in layout.space for p in r.parts)]
+        self._never = [names.index(gene) for gene in lost]
 
     def of(self, numbers: Array, classes: Indices) -> Array:
         """Rows, shape (n, genes), of numbers (n, numeric genes) and choices (n, choices)."""
@@ -93,9 +98,10 @@ class Features:
         ]
         rows = np.column_stack([*snapped, classes.astype(np.float64)])
         off = np.zeros(rows.shape, dtype=np.bool_)
+        off[:, self._never] = True
         for gene, parent, marks in self._rules:
             on = np.isclose(rows[:, parent, None], marks[None, :], atol=1e-9).any(axis=1)
-            off[:, gene] = off[:, parent] | ~on
+            off[:, gene] |= off[:, parent] | ~on
         return np.where(off, np.where(self.choice, -1.0, 0.5), rows)
 
 

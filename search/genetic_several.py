@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .estimates import estimates
 from .genetic_history import History
-from .genetic_model import FITTED_ON, LOOKED_AT, milestone
+from .genetic_model import FAILURES, FITTED_ON, LOOKED_AT, milestone
 from .pareto import judged, order, others_of, scalarised, weights
 from .past import is_bad
 from .seeds import derive
@@ -46,13 +46,17 @@ def with_several(found: History, study: Study, number: int) -> History:
     stopped = [pair for pair in found.ranked if pair[1].state == TrialState.PRUNED]
     found = replace(found, ranked=[*best, *stopped])
     early = found.chosen(FITTED_ON, milestone(len(found.learnt)))
-    looked_at = {t.number: t for t in (*found.chosen(LOOKED_AT), *early)}
+    killed = found.killed[-FAILURES:]
+    looked_at = {t.number: t for t in (*found.chosen(LOOKED_AT), *early, *killed)}
     by = weights(len(directions), Random(derive(found.seed, "weights", number)))
-    return replace(found, scores=scores(list(looked_at.values()), directions, by))
+    return replace(found, scores=scores(list(looked_at.values()), directions, by, found.length))
 
 
 def scores(
-    trials: Sequence[FrozenTrial], directions: Sequence[str], by: Sequence[float]
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[str],
+    by: Sequence[float],
+    length: str | None = None,
 ) -> dict[int, Score]:
     """The one number of each finished trial, by the trial's number.
 
@@ -60,13 +64,14 @@ def scores(
     others; where it expected nothing it is left out.
 
     Args:
-        trials: finished, none failed.
+        trials: finished, none failed by its own fault.
         directions: one for each objective.
         by: the objectives' weights.
+        length: the parameter that holds a trial's number of steps; see `search.estimates`.
     """
     complete = judged(trials, directions)
     values = {t.number: [float(v) for v in t.values] for t in complete}
-    guessed = estimates(trials, directions[0] == "maximize")
+    guessed = estimates(trials, directions[0] == "maximize", length)
     doubts: dict[int, float] = dict.fromkeys(values, 0.0)
     for trial in trials:
         others = others_of(trial)

@@ -91,9 +91,8 @@ class Halving:
 
     def own_rungs(self, trial: FrozenTrial, up_to: int) -> list[int]:
         """The steps of the same rungs in ``trial``, up to its step ``up_to``."""
-        params = trial.user_attrs.get("params")
-        own = params.get(self.length) if self.length and isinstance(params, Mapping) else None
-        if self.longest is None or not isinstance(own, int | float) or not 0 < own < self.longest:
+        own = length_of(trial, self.length)
+        if self.longest is None or own is None or own >= self.longest:
             return self.rungs(up_to)
         share = own / self.longest
         steps = [max(1, math.ceil(step * share - 1e-9)) for step in self.rungs(self.longest)]
@@ -258,11 +257,26 @@ def _step(trial: FrozenTrial, key: str) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
-def credit(trial: FrozenTrial) -> tuple[float, float] | None:
-    """What ``trial`` is worth to a sampler: ``(steps reached, value)``, compared in order.
+def length_of(trial: FrozenTrial, name: str | None) -> float | None:
+    """How many steps all of ``trial`` has by its parameter ``name``; ``None`` if it says nothing.
 
-    A complete trial has reached infinity, so it stands above every stopped one; among the
-    stopped, who came further is worth more. Of several objectives the first counts. ``None``
+    What a study of ours fixed for all trials counts too.
+    """
+    if name is None:
+        return None
+    params = trial.user_attrs.get("params")
+    found = {**trial.params, **(params if isinstance(params, Mapping) else {})}.get(name)
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return None
+    return float(found) if 0 < found < math.inf else None
+
+
+def credit(trial: FrozenTrial, length: str | None = None) -> tuple[float, float] | None:
+    """What ``trial`` is worth to a sampler: ``(how far it came, value)``, compared in order.
+
+    A complete trial has come infinitely far, so it stands above every stopped one; among the
+    stopped, who came further is worth more: by steps, or by the share of its own length where
+    ``length`` names the parameter that holds it. Of several objectives the first counts. ``None``
     for failed trials, for values that are not finite, and for trials that have reported
     nothing yet.
     """
@@ -273,4 +287,4 @@ def credit(trial: FrozenTrial) -> tuple[float, float] | None:
         return (math.inf, value) if math.isfinite(value) else None
     reached = max(trial.intermediate_values, default=0)
     best = value_at(trial.intermediate_values, reached)
-    return None if best is None else (float(reached), best)
+    return None if best is None else (reached / (length_of(trial, length) or 1.0), best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from .halving import length_of
 from .seeds import derive
 
 _WARNINGS = threading.Lock()
@@ -107,34 +109,61 @@ class GaussianProcessSampler(GPSampler):
 
 
 class TreeSampler(TPESampler):
-    """Optuna's TPE that takes pruned trials in a study of several objectives too.
+    """Optuna's TPE that takes pruned trials of any study for what they are.
 
-    Optuna's own ranks them by their last report in the study's one direction, which a study of
-    several objectives does not have: it raises. Here they lose their reports for the look, so
-    that all of them rank alike, below every complete trial.
+    Optuna's own ranks them by how many steps they made, which says little where trials have
+    different lengths. And in a study of several objectives it ranks them by their last report in
+    the study's one direction, which there is none: it raises. Here they lose their reports for the
+    look, so that all of them rank alike, below every complete trial.
+
+    Args:
+        length: the parameter that holds a trial's number of steps: who has done a greater share
+            of them ranks above.
+        options: of Optuna's own.
     """
+
+    def __init__(self, *, length: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._length = length
 
     def _sample(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if len(study.directions) > 1:
-            study = _without_reports(study)
+            study = _seen_as(study, _bare)
+        elif self._length is not None:
+            study = _seen_as(study, functools.partial(_by_share, length=self._length))
         return super()._sample(study, trial, search_space)
 
 
-def _without_reports(study: Study) -> Study:
+def _seen_as(study: Study, look: Callable[[FrozenTrial], FrozenTrial]) -> Study:
+    """``study`` with its pruned trials as ``look`` shows them."""
     view = copy.copy(study)
 
     def trials(*args: Any, **kwargs: Any) -> list[FrozenTrial]:
-        return [_bare(t) for t in study._get_trials(*args, **kwargs)]
+        found = study._get_trials(*args, **kwargs)
+        return [look(t) if t.state == TrialState.PRUNED else t for t in found]
 
     view._get_trials = trials  # type: ignore[method-assign]
     return view
 
 
 def _bare(trial: FrozenTrial) -> FrozenTrial:
-    if trial.state != TrialState.PRUNED:
-        return trial
     bare = copy.copy(trial)
     bare.intermediate_values = {}
     return bare
+
+
+STEPS = 10_000
+"""Steps of a whole trial in `_by_share`; Optuna wants whole ones."""
+
+
+def _by_share(trial: FrozenTrial, length: str) -> FrozenTrial:
+    """``trial`` as if it had been cut into `STEPS` steps."""
+    own = length_of(trial, length)
+    if own is None:
+        return trial
+    seen = copy.copy(trial)
+    reports = trial.intermediate_values.items()
+    seen.intermediate_values = {round(step / own * STEPS): value for step, value in reports}
+    return seen

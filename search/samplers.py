@@ -32,6 +32,7 @@ def _genetic(
     seed: int,
     space: Space,
     n_trials: int | None,
+    length: str | None,
     *,
     population_size: int = 10,
     scheme: str = "steady",
@@ -53,6 +54,7 @@ def _genetic(
         mutation_strength=mutation_strength,
         initial=initial,
         surrogate=surrogate,
+        length=length,
     )
 
 
@@ -60,6 +62,7 @@ def _tpe(
     seed: int,
     space: Space,
     n_trials: int | None,
+    length: str | None,
     *,
     n_startup_trials: int | None = None,
     n_ei_candidates: int = 24,
@@ -77,15 +80,20 @@ def _tpe(
             # One group unless there are conditional genes, so it costs nothing without them.
             group=group and multivariate,
             constant_liar=constant_liar,
+            length=length,
         ),
         seed,
     )
 
 
-def _alone(startup: int) -> Callable[[int], BaseSampler]:
+def _alone(startup: int, length: str | None) -> Callable[[int], BaseSampler]:
     """For genes that a sampler can't sample together with others: one-dimensional TPE."""
     return lambda s: TreeSampler(
-        seed=s, n_startup_trials=startup, multivariate=False, constant_liar=True
+        seed=s,
+        n_startup_trials=startup,
+        multivariate=False,
+        constant_liar=True,
+        length=length,
     )
 
 
@@ -93,18 +101,20 @@ def _cmaes(
     seed: int,
     space: Space,
     n_trials: int | None,
+    length: str | None,
     *,
     population_size: int | None = None,
     sigma: float = 0.2,
 ) -> BaseSampler:
-    others = ReplayedSampler(_alone(_startup(n_trials)), seed)
-    return CmaSampler(seed, space, others, population_size, sigma)
+    others = ReplayedSampler(_alone(_startup(n_trials), length), seed)
+    return CmaSampler(seed, space, others, population_size, sigma, length)
 
 
 def _gp(
     seed: int,
     space: Space,
     n_trials: int | None,
+    length: str | None,
     *,
     n_startup_trials: int | None = None,
     deterministic_objective: bool = False,
@@ -115,7 +125,7 @@ def _gp(
             seed=s,
             n_startup_trials=startup,
             deterministic_objective=deterministic_objective,
-            independent_sampler=_alone(startup)(s),
+            independent_sampler=_alone(startup, length)(s),
             warn_independent_sampling=False,
         ),
         seed,
@@ -126,6 +136,7 @@ def _nsga2(
     seed: int,
     space: Space,
     n_trials: int | None,
+    length: str | None,
     *,
     population_size: int | None = None,
     crossover_prob: float = 0.9,
@@ -144,11 +155,11 @@ def _nsga2(
     )
 
 
-def _qmc(seed: int, space: Space, n_trials: int | None) -> BaseSampler:
+def _qmc(seed: int, space: Space, n_trials: int | None, length: str | None) -> BaseSampler:
     return QuasiRandomSampler(seed, space)
 
 
-def _random(seed: int, space: Space, n_trials: int | None) -> BaseSampler:
+def _random(seed: int, space: Space, n_trials: int | None, length: str | None) -> BaseSampler:
     return RandomSampler(seed)
 
 
@@ -161,7 +172,7 @@ SAMPLERS: dict[str, Builder] = {
     "qmc": _qmc,
     "random": _random,
 }
-"""Every sampler by its name: ``(seed, space, n_trials, *, options) -> sampler``."""
+"""Every sampler by its name: ``(seed, space, n_trials, length, *, options) -> sampler``."""
 
 SEVERAL: frozenset[str] = frozenset(SAMPLERS) - {"cmaes"}
 """Those that take several objectives."""
@@ -199,6 +210,7 @@ def build(
     distributions: Mapping[str, BaseDistribution],
     options: Mapping[str, Any] | None = None,
     n_trials: int | None = None,
+    length: str | None = None,
 ) -> BaseSampler:
     """Sampler ``name``, to be made anew for an ask or kept for a whole study.
 
@@ -206,10 +218,13 @@ def build(
         name: one of `SAMPLERS`.
         seed: the study's, the same for every ask: the samplers mix the trial's number in by
             themselves, and some need points of different trials to belong together.
-        distributions: every gene of the space, conditional ones included.
+        distributions: every gene of the space, conditional ones included; with the conditions
+            where they are `search.conditions.Genes`.
         options: the sampler's own, as in `options_of`.
         n_trials: the budget as it was when the study was made, if there is one: models
             start earlier in small ones. Must not change during a study.
+        length: the parameter that holds a trial's number of steps, where stopped trials are to be
+            compared by the share of it that they have done.
 
     Raises:
         SearchError: unknown name or option, or an option's value that cannot be.
@@ -223,7 +238,7 @@ def build(
     if problems:
         raise SearchError(problems)
     try:
-        return SAMPLERS[name](seed, distributions, n_trials, **given)
+        return SAMPLERS[name](seed, distributions, n_trials, length, **given)
     except ValueError as error:
         raise SearchError(f"sampler {name!r}: {error}") from error
 

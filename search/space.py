@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -34,10 +33,12 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from .coding import from_unit, to_unit
+from .conditions import Condition, Genes
 from .errors import SpaceError
 from .reading import FileError, read_yaml
 from .space_genes import Gene
 from .space_parts import Parts, Point, is_active, read_parts
+from .space_values import same
 
 __all__ = ["Gene", "Point", "SearchSpace"]
 
@@ -120,9 +121,21 @@ class SearchSpace:
         text = json.dumps(content, sort_keys=True, ensure_ascii=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """Every gene's distribution by name, the conditional ones too."""
-        return {name: gene.distribution for name, gene in self.genes.items()}
+    def distributions(self) -> Genes:
+        """Every gene's distribution by name, the conditional ones too, with the conditions."""
+        found = {name: gene.distribution for name, gene in self.genes.items()}
+        stated = {name: self._condition(gene) for name, gene in self.genes.items()}
+        return Genes(found, {name: rule for name, rule in stated.items() if rule is not None})
+
+    def _condition(self, gene: Gene) -> Condition | None:
+        """When ``gene`` exists. Of a fixed parent it is known whether its part ever holds."""
+        rule = None
+        for parent, values in gene.when.items():
+            if parent in self.genes:
+                rule = Condition(parent, frozenset(values), rule)
+            elif not any(same(self.fixed[parent], value) for value in values):
+                rule = Condition(parent, frozenset(), rule)
+        return rule
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """A trial's parameters: the active genes, parents first, and the fixed values."""

@@ -26,7 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from .lineage import apart, place
-from .past import fit, merit, params_of, visible
+from .past import fit, is_blameless, merit, params_of, visible
 from .prior import EarlierStudy, Prior, PriorPoint, index_of
 
 PER_STUDY = 8
@@ -182,19 +182,22 @@ def proposal(
 def _shares(
     known: Sequence[FrozenTrial], used: Mapping[int, FrozenTrial], direction: StudyDirection
 ) -> dict[int, float]:
-    """For each finished prior point the share of the search's own trials that it is above."""
+    """For each finished prior point the share of the search's own trials that it is above.
+
+    What the machine ended is neither judged nor judges.
+    """
     mine = {trial.number for trial in used.values()}
-    own = [
-        merit(t, direction) or LOWEST
-        for t in known
-        if t.state.is_finished() and t.number not in mine
-    ]
+    own = [merit(t, direction) or LOWEST for t in known if _tells(t) and t.number not in mine]
     found = {}
     for index, trial in used.items():
-        if trial.state.is_finished():
+        if _tells(trial):
             worth = merit(trial, direction) or LOWEST
             found[index] = (sum(worth > other for other in own) + 0.5) / (len(own) + 1)
     return found
+
+
+def _tells(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and not is_blameless(trial)
 
 
 LOWEST = (-math.inf, -math.inf)

@@ -24,8 +24,9 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState, create_trial
 
+from search.design import design
 from search.genetic import INITIAL, GeneticSampler
-from search.genetic_history import History, design
+from search.genetic_history import History
 from search.genetic_operators import Layout, Operators, private, reflect
 
 

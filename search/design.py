@@ -1,0 +1,73 @@
+"""The trials before a sampler has learnt anything: rows of a Latin hypercube.
+
+Trials whose genes were given (known-good points, an earlier study's best) come before them or in
+between. They stand for rows of the design only where they lie as far apart as its rows do: five
+near-copies of one recipe say as little about the space as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+
+from .coding import from_unit
+from .lineage import apart, place
+from .past import carried_of, params_of
+from .seeds import derive
+
+APART = 0.2
+"""Given trials nearer to each other than this, of `search.lineage.apart`, count as one row.
+
+Two rows that are drawn at random lie a third apart, or more where there are choices.
+"""
+
+
+def design(
+    seed: int, number: int, size: int, space: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """Row ``number`` of a Latin hypercube: each ``size`` rows in turn fill each gene evenly.
+
+    A gene's value follows from ``(seed, number, name)`` alone, so genes that turn up late,
+    or only under a condition, need not be known beforehand (McKay et al., 1979).
+    """
+    block, row = divmod(number, size)
+    values = {}
+    for name, dist in space.items():
+        rng = Random(derive(seed, "design", name, block))
+        order = rng.sample(range(size), size)
+        jitter = [rng.random() for _ in range(size)]
+        values[name] = from_unit(dist, (order[row] + jitter[row]) / size)
+    return values
+
+
+def row_of(
+    trials: Iterable[FrozenTrial], number: int, size: int, space: Mapping[str, BaseDistribution]
+) -> int:
+    """The row of the design that trial ``number`` is.
+
+    That is its number, less the given trials before it that count for none. Whoever comes after
+    the first ``size`` rows changes nothing any more.
+
+    Args:
+        trials: all of the study's, by number.
+        number: the trial that asks.
+        size: rows of the design.
+        space: every gene.
+    """
+    given: list[dict[str, float]] = []
+    rows = skipped = 0
+    for trial in trials:
+        if trial.number >= number or rows == size:
+            break
+        if trial.system_attrs.get("fixed_params"):
+            here = place({**carried_of(trial), **params_of(trial)}, space)
+            if any(apart(here, other, space) < APART for other in given):
+                skipped += 1
+                continue
+            given.append(here)
+        rows += 1
+    return number - skipped

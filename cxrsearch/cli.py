@@ -106,10 +106,18 @@ def _run_to_the_end(run: Any, folder: Path) -> None:
     try:
         run()
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; go on with: cxrsearch resume {quoted(folder)}", err=True)
+        on = f"go on with: cxrsearch resume {quoted(folder)}"
+        if not (folder / "study.yaml").exists():
+            on = "no trial had begun; the same command begins again"
+        click.echo(f"\nstopped; {on}", err=True)
         raise
     click.echo(status_text(status(folder)))
     click.echo(f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR")
+
+
+def _note(line: str) -> None:
+    """Beside the result, which goes to scripts."""
+    click.echo(line, err=True)
 
 
 @cli.command(epilog=example("cxrsearch resume results/first"))
@@ -119,7 +127,7 @@ def resume(study: Path, **changes: Any) -> None:
     """Go on with a study that was stopped, or killed."""
     from cxrsearch.experiment import resume as go_on
 
-    _run_to_the_end(lambda: go_on(study, on_note=click.echo, **changes), study)
+    _run_to_the_end(lambda: go_on(study, on_note=_note, **changes), study)
 
 
 @cli.command(epilog=example("cxrsearch extend results/first --trials 50"))
@@ -130,7 +138,7 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
     """Add trials to a study."""
     from cxrsearch.experiment import extend as add
 
-    _run_to_the_end(lambda: add(study, trials, on_note=click.echo, **changes), study)
+    _run_to_the_end(lambda: add(study, trials, on_note=_note, **changes), study)
 
 
 @cli.command(

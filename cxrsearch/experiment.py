@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.keep import Keep, keep_best, parse_keep, winners
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.trial import TrialObjective, save_labels
+from cxrsearch.learn.trial import TrialObjective
+from cxrsearch.new_study import new_study, write_labels
 from cxrsearch.prepare import Prepared, check_disk, prepare
 from cxrsearch.progress import Progress
 from cxrsearch.projection import disk_need
@@ -26,15 +27,19 @@ from cxrsearch.search_space import gene_values
 from cxrsearch.settings import Settings
 from cxrsearch.sharing import OnNote
 from cxrsearch.show.status import status
-from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config
+from cxrsearch.study_folder import load_study, new_folder, trial_config
 from search.budget import ELAPSED, Budget, parse_duration
-from search.files import write_text
 from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
 from search.objective import Objective
 from search.pareto import front, judged
-from search.record import ENDED
+from search.record import ENDED, StudyRecord, read_study
 from search.study import Study, StudyConfig
+
+TARGET_SECONDS = "target_seconds"
+"""The study attribute with the running time that was asked for in all, or None: any.
+
+It and ``target_trials`` are what `resume` goes on to."""
 
 __all__ = ["Settings", "extend", "resume", "search", "status"]
 
@@ -70,31 +75,14 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
         InputError: where a study is in ``folder``, or another search is about to make one.
     """
     settings = prepared.settings
-    new_folder(settings, folder)  # again: another search may have taken it while data were read
-    folder.mkdir(parents=True, exist_ok=True)
-    if driver_alive(folder):
+    if driver_alive(folder):  # more to the point than that its study exists
         raise InputError(f"--study {folder}: another search is starting there; name another folder")
-    prepared.splits.save(folder / "splits.json")
-    for left in folder.glob("history.db*"):  # of a start that was killed before its first trial
-        left.unlink()
-    write_labels(prepared, folder)
-    study = Study.create(folder, prepared.space, _study_config(prepared, folder), settings.storage)
-    try:
-        study.set("target_trials", settings.target_trials)
-        study.set("data_fingerprint", prepared.dataset.fingerprint)
-        study.set("split_fingerprint", prepared.splits.fingerprint)
-        write_text(folder / "study.yaml", study_yaml(prepared))
+    config = _study_config(prepared, folder)
+    attrs = {"target_trials": settings.target_trials, TARGET_SECONDS: settings.seconds}
+    with new_study(prepared, folder, prepared.space, config, attrs) as study:
         objective = TrialObjective(trial_config(folder, prepared))
         run(study, settings, objective, progress, settings.seconds)
-    finally:
-        study.close()
     return folder
-
-
-def write_labels(prepared: Prepared, folder: Path) -> None:
-    """Put the labels where the workers read them."""
-    data = prepared.dataset
-    save_labels(folder / "labels.npz", data.names, data.labels, data.patients)
 
 
 def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
@@ -203,27 +191,31 @@ def resume(
 ) -> Path:
     """Go on with the study in ``folder``: interrupted trials first, then new ones.
 
+    What is asked for is remembered, so that a plain resume goes on to it. Where nothing is left
+    to do, `on_note` is told so and how to go on.
+
     Args:
         folder: the study's folder.
         more: trials to add to its target.
         on_note: told what a measurement of ``auto`` comes to.
-        changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...).
+        changes: settings of how it runs (``runner``, ``concurrent``, ``time_budget``, ...). A
+            time budget is added to what has been used.
 
     Raises:
         InputError: where the data are not those that the study was made with.
     """
     path = Path(folder)
+    longer = changes.get("time_budget")
     settings, prepared = load_study(path, on_note, **changes)
+    record = read_study(path, settings.storage)
+    seconds = record.attrs.get(TARGET_SECONDS, settings.seconds)
+    if not more and (done := _nothing_left(record, None if longer else seconds)):
+        on_note(done)
+        return path
     study = Study.open(path, settings.storage)
     try:
-        seconds = settings.seconds
-        if more:
-            total = sum(study.counts().values())
-            study.set("target_trials", max(study.get("target_trials") or 0, total) + more)
-            seconds = None  # trials are asked for, however long they take
-        if changes.get("time_budget"):
-            seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(changes["time_budget"])
-        _check_something_is_left(study, seconds)
+        if more or longer:
+            seconds = _ask_for(study, more, longer)
         write_labels(prepared, path)  # the same again, lest a damaged file fails every trial
         run(study, settings, TrialObjective(trial_config(path, prepared)), seconds=seconds)
     finally:
@@ -231,24 +223,34 @@ def resume(
     return path
 
 
-def _check_something_is_left(study: Study, seconds: float | None) -> None:
-    """Say so where a resumed study has nothing to do.
+def _ask_for(study: Study, more: int, time_budget: str | None) -> float | None:
+    """Remember what a study is to go on to now, and return its running time in all."""
+    seconds = None  # trials are asked for, however long they take
+    if time_budget:
+        seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(time_budget)
+    with study.batch():
+        study.set(TARGET_SECONDS, seconds)
+        if more:
+            total = max(study.get("target_trials") or 0, len(study.trials()))
+            study.set("target_trials", total + more)
+    return seconds
 
-    Raises:
-        InputError: with the way to go on.
-    """
-    counts, target = study.counts(), study.get("target_trials")
-    if seconds is not None and float(study.get(ELAPSED, 0.0)) >= seconds:
-        raise InputError(
-            f"{study.folder}: its time budget is used up; give more with --time-budget 2h, or add "
-            f"trials with `cxrsearch extend {quoted(study.folder)} --trials 50`"
-        )
+
+def _nothing_left(record: StudyRecord, seconds: float | None) -> str | None:
+    """Why a study that nobody runs has nothing to do, with the way to go on; None: it has."""
+    counts, target = record.counts(), record.attrs.get("target_trials")
+    if counts["running"]:
+        return None
+    add = f"`cxrsearch extend {quoted(record.folder)} --trials 50`"
     waiting = counts["interrupted"] + counts["paused"]
     if target is not None and not waiting and sum(counts.values()) >= target:
-        raise InputError(
-            f"{study.folder}: all {target} trials are done; add some with "
-            f"`cxrsearch extend {quoted(study.folder)} --trials 50`"
+        return f"{record.folder}: all {target} trials are done; add some with {add}"
+    if seconds is not None and float(record.attrs.get(ELAPSED, 0.0)) >= seconds:
+        return (
+            f"{record.folder}: its time budget is used up; give more with --time-budget 2h, or "
+            f"add trials with {add}"
         )
+    return None
 
 
 def extend(folder: str | Path, trials: int, **changes: Any) -> Path:

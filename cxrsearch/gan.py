@@ -41,7 +41,7 @@ from cxrsearch.learn.gan_judge import Judge, to_dict
 from cxrsearch.learn.gan_run import JUDGED, GanRun, grid, load_generator, read_best
 from cxrsearch.learn.keep import CHECKPOINT
 from cxrsearch.pretraining import Pool, about_data, read_pool
-from cxrsearch.working import LOCK, alone
+from cxrsearch.working import HOLDER, LOCK, alone
 from search.files import write_bytes, write_json
 from search.objective import TrialError
 from search.reading import read_json
@@ -113,7 +113,8 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
         there = next(p for p in (out, *out.absolute().parents) if p.exists())
         if not os.access(there, os.W_OK | os.X_OK):
             raise InputError(f"--out {out}: {there} cannot be written to; name another")
-        if out.is_dir() and any(p.name not in ("splits.json", LOCK) for p in out.iterdir()):
+        ours = ("splits.json", LOCK, HOLDER)
+        if out.is_dir() and any(p.name not in ours for p in out.iterdir()):
             raise InputError(f"--out {out}: not empty, and holds no GAN; name another folder")
         return None
     try:

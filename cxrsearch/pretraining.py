@@ -27,7 +27,7 @@ from cxrsearch.parts import cache_root, listed_names, load_data, split
 from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
 from cxrsearch.unlabelled import find_unlabelled
-from cxrsearch.working import LOCK, alone, claim
+from cxrsearch.working import HOLDER, LOCK, alone, claim
 from search.errors import SearchError
 
 FEWEST = 16
@@ -203,7 +203,7 @@ def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: a file; name a folder")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if found - {LOCK} and SETTINGS not in found:
+    if found - {LOCK, HOLDER} and SETTINGS not in found:
         raise InputError(f"--out {folder}: not empty and no pre-training of ours; name another")
     if (folder / RECORD).is_file():
         read_record(folder)

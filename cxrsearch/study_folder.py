@@ -27,6 +27,8 @@ from cxrsearch.stopwatches import SHARE
 from cxrsearch.unlabelled import pseudo_path
 from search.choosing import AUTO
 from search.cores import threads_of
+from search.errors import StudyError
+from search.places import HISTORY, URL_FILE
 from search.reading import read_yaml
 from search.record import read_study
 from search.space import SearchSpace
@@ -47,11 +49,17 @@ def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
         raise InputError(f"--study {path}: {there} is a file; name a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"--study {path}: {there} cannot be written to; name another")
-    if (path / "study.yaml").exists():
+    trials = _trials(path, settings.storage)
+    if trials is not None and (path / "study.yaml").exists():
         raise InputError(
             f"--study {path}: a study exists already{_difference(path, settings)}; go on with "
             f"`cxrsearch resume {quoted(path)}` or `cxrsearch extend {quoted(path)} --trials 50`, "
             "or name another"
+        )
+    if trials is not None:
+        raise InputError(
+            f"--study {path}: holds the history of a study ({trials}) without its study.yaml; "
+            "restore that from a copy, or name another"
         )
     if path.is_dir() and any(path.iterdir()) and not _abandoned(path):
         raise InputError(
@@ -60,9 +68,29 @@ def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
     return path
 
 
+STUDY_FILES = ("study.yaml", "splits.json", "labels.npz")
+"""What a study has beside its history. The first is written last, and makes it one."""
+
+
+def _trials(path: Path, storage: str | None) -> str | None:
+    """What trials the history in ``path`` holds; None where it holds none that could be lost.
+
+    A start that was cut off, or refused, before its first trial leaves such a one.
+    """
+    begun, history = (path / STUDY_FILES[0]).exists(), path / HISTORY
+    kept = history.is_file() and history.stat().st_size > 0
+    if not (begun or kept or (path / URL_FILE).exists()):
+        return None
+    try:
+        count = len(read_study(path, storage).trials)
+    except StudyError as error:
+        return f"it cannot be read: {error}" if begun or kept else None
+    return f"{count} trials" if count else None
+
+
 def _abandoned(path: Path) -> bool:
-    """Whether ``path`` holds only what a search writes before its study exists."""
-    ours = ("splits.json", "labels.npz", "history.db", "driver.", "storage.url", ".")
+    """Whether ``path`` holds only what a search writes before its first trial."""
+    ours = (*STUDY_FILES, HISTORY, "driver.", URL_FILE, ".", "dashboard.html")
     return all(p.name.startswith(ours) for p in path.iterdir())
 
 

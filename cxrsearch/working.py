@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cxrsearch.errors import InputError
+from search.errors import StudyError
 from search.files import write_json
+from search.lock import FolderLock
 from search.reading import FileError, read_json
 
-LOCK = ".lock"
-"""What is held in a folder by whoever is at work there. The kernel frees it after a kill."""
+LOCK, HOLDER = ".lock", ".lock.json"
+"""What is held in a folder by whoever is at work there, and who that is; see `search.lock`."""
 
 JOB = "job.json"
 """What a job says of itself in the folder in which it goes on."""
@@ -35,17 +35,13 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         InputError: where one is at it, or the folder cannot be locked.
     """
-    # Not of one thread: a generator that holds it may be closed from another.
-    lock = FileLock(folder / LOCK, thread_local=False)
+    lock = FolderLock(folder, LOCK, HOLDER, "at work there")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{folder}: another process is at work there; wait until it has ended, or name "
-            "another folder to write"
-        ) from None
-    except (OSError, NotImplementedError) as error:
+        lock.acquire()
+    except StudyError as error:
+        raise InputError(error.problems) from None
+    except OSError as error:
         raise InputError(f"{folder}: cannot be locked ({error}); name another folder") from None
     try:
         yield

@@ -7,7 +7,10 @@ another database.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import platform
 import sqlite3
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +29,18 @@ from sqlalchemy.pool import NullPool, QueuePool
 from .errors import StudyError
 from .files import replace_file
 from .places import STORAGE_VARIABLE, Place, check_local
+from .settings import IDENTITY
 
 BUSY_SECONDS = 60
+SNAPSHOT: dict[str, dict[str, Any]] = {
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+    "mysql": {"isolation_level": "REPEATABLE READ"},
+    "mariadb": {"isolation_level": "REPEATABLE READ"},
+}
+"""By database, how all queries of a reader's transaction see one state of it."""
+KEEPALIVE = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
+"""Seconds, seconds and times: a PostgreSQL server knows within a minute that a driver's host is
+gone, and no router forgets a connection on which nothing is written during a long epoch."""
 METRICS = "study:metric_names"
 
 # Connections
@@ -75,10 +88,16 @@ def _begin_with(engine: sa.Engine, statement: str) -> None:
 
 
 def writing_engine(place: Place) -> sa.Engine:
-    """An engine for the driver."""
+    """An engine for the driver.
+
+    In a database that is not SQLite it has one connection and never another: what `hold` takes
+    goes with it, so nothing is written by a driver that may have lost it.
+    """
     if place.path is None:
         assert place.url is not None
-        return sa.create_engine(place.url, pool_pre_ping=True)
+        engine = sa.create_engine(place.url, poolclass=QueuePool, pool_size=1, max_overflow=0)
+        _connect_once(engine)
+        return engine
     engine = sa.create_engine("sqlite://", creator=_sqlite_writer(place.path), poolclass=QueuePool)
     _begin_with(engine, "BEGIN IMMEDIATE")
     return engine
@@ -88,11 +107,86 @@ def reading_engine(place: Place, immutable: bool = False) -> sa.Engine:
     """An engine that cannot write. ``immutable``: the file is known to have no writer."""
     if place.path is None:
         assert place.url is not None
-        return sa.create_engine(place.url, poolclass=NullPool)
+        engine = sa.create_engine(place.url, poolclass=NullPool)
+        return engine.execution_options(**SNAPSHOT.get(engine.dialect.name, {}))
     creator = _sqlite_reader(place.path, immutable)
     engine = sa.create_engine("sqlite://", creator=creator, poolclass=NullPool)
     _begin_with(engine, "BEGIN")
     return engine
+
+
+def _connect_once(engine: sa.Engine) -> None:
+    connected = False
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(*arguments: Any) -> None:
+        nonlocal connected
+        if connected:
+            raise StudyError(LOST)
+        connected = True
+
+
+LOST = (
+    "the connection to the database was lost, and with it the right to write to the study, so "
+    "nothing more is written; see that the database can be reached, and resume"
+)
+
+
+def hold(engine: sa.Engine, name: str) -> bool:
+    """Become the one who writes to the study ``name``, until ``engine`` is disposed of or cut off.
+
+    Args:
+        engine: from `writing_engine`.
+        name: the study's.
+
+    Returns:
+        whether there is such a right: in PostgreSQL, where it is an advisory lock of the
+        session. A SQLite file is held by its study's folder.
+
+    Raises:
+        StudyError: where somebody else has it, saying who.
+    """
+    if engine.dialect.name != "postgresql":
+        return False
+    who = f"process {os.getpid()} on {platform.node()}"
+    with engine.begin() as connection:
+        for setting, value in {**KEEPALIVE, "application_name": who[:63]}.items():
+            connection.execute(sa.select(sa.func.set_config(setting, str(value), False)))
+        key = _lock_key(connection, name)
+        if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
+            raise StudyError(
+                f"{_holder(connection, key)} is running the study {name!r}; wait for it, or stop "
+                "it first"
+            )
+    return True
+
+
+def _lock_key(connection: sa.Connection, name: str) -> int:
+    """64 bits that stand for a study in a database; names are unique in a schema."""
+    schema = connection.execute(sa.select(sa.func.current_schema())).scalar()
+    digest = hashlib.sha256(f"study\0{schema}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _holder(connection: sa.Connection, key: int) -> str:
+    """Who has an advisory lock, as far as the database tells."""
+    found = connection.execute(
+        sa.text(
+            "SELECT a.application_name, host(a.client_addr), l.pid, "
+            "to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ') "
+            "FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid "
+            "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND "
+            "l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND ((l.classid::bigint << 32) | l.objid::bigint) = :key"
+        ),
+        {"key": key},
+    ).first()
+    if found is None:
+        return "another process"
+    name, address, session, since = found
+    known = [f"from {address}"] if address else []
+    known += [f"session {session}", *([f"since {since}"] if since else [])]
+    return f"{name or 'another process'} ({', '.join(known)})"
 
 
 @contextmanager
@@ -106,15 +200,21 @@ def readable_errors(place: Place) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise StudyError(f"{place}: install the database's Python driver: {error}") from None
     except (DBAPIError, NoSuchModuleError, sqlite3.Error, StorageInternalError) as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise StudyError(f"{place}: {LOST} ({_first_line(error)})") from error
         raise StudyError(f"{place}: {_explain(error)}") from error
 
 
-def _explain(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     text = str(getattr(cause, "orig", None) or cause).strip()
-    first = text.splitlines()[0] if text else type(cause).__name__
+    return text.splitlines()[0] if text else type(cause).__name__
+
+
+def _explain(error: Exception) -> str:
+    first = _first_line(error)
     hints = {
         "not a database": "this is no SQLite file; restore it from a copy",
         "malformed": "the file is damaged; restore it from a copy",
@@ -123,6 +223,7 @@ def _explain(error: Exception) -> str:
         "readonly": "the file or its folder cannot be written to",
         "locked": "another program keeps writing to it; close it and resume",
         "unable to open": "the file or its folder cannot be opened",
+        "duplicate": "another study of that name was made there just now; choose another folder",
         "password": f"give the full URL with --storage, or in ${STORAGE_VARIABLE}",
     }
     hint = next((hint for key, hint in hints.items() if key in first.lower()), None)
@@ -140,6 +241,8 @@ def create(
     metrics: Sequence[str] = (),
 ) -> None:
     """Make an empty history for the study ``name`` with the user attributes ``attrs``.
+
+    In a database that is not SQLite the tables must be there: `make_tables`.
 
     ``directions`` and ``metrics`` are as in `search.settings.StudyConfig`.
 
@@ -171,15 +274,11 @@ def _create_in(
     directions: Sequence[str],
     metrics: Sequence[str],
 ) -> None:
-    options: dict[str, Any] = {"poolclass": NullPool}
     if place.path is not None:
-        options["creator"] = _sqlite_writer(place.path)
-    url = "sqlite://" if place.path is not None else (place.url or "")
-    tables = optuna.storages.RDBStorage(url, engine_kwargs=options)
-    tables.remove_session()
-    tables.engine.dispose()
+        _tables(place).engine.dispose()
     engine = writing_engine(place)
     try:
+        hold(engine, name)
         with engine.begin() as connection:
             taken = connection.execute(
                 sa.select(models.StudyModel.study_id).where(models.StudyModel.study_name == name)
@@ -216,3 +315,68 @@ def _create_in(
             )
     finally:
         engine.dispose()
+
+
+def _tables(place: Place) -> optuna.storages.RDBStorage:
+    """Optuna's own storage, which makes its tables where they are missing."""
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if place.path is not None:
+        options["creator"] = _sqlite_writer(place.path)
+    url = "sqlite://" if place.path is not None else (place.url or "")
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+    storage.remove_session()
+    return storage
+
+
+def make_tables(place: Place) -> None:
+    """Make the tables in a database that is not SQLite, where they are missing.
+
+    Raises:
+        StudyError: where the database cannot be used.
+    """
+    with readable_errors(place):
+        engine = writing_engine(place)
+        try:
+            with engine.begin() as connection:
+                if engine.dialect.name == "postgresql":  # two who make them would collide
+                    key = _lock_key(connection, "")
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+                _tables(place).engine.dispose()
+        finally:
+            engine.dispose()
+
+
+def delete(place: Place) -> None:
+    """Delete the history of a study that has no trial, where there is one.
+
+    Of a database, only the study whose identity ``place`` knows.
+
+    Raises:
+        StudyError: where it cannot be deleted, or somebody is running it.
+    """
+    if place.url is None:
+        assert place.path is not None
+        for left in place.path.parent.glob(f"{place.path.name}*"):
+            left.unlink(missing_ok=True)
+        return
+    if place.name is None or place.identity is None or (place.path and not place.path.exists()):
+        return
+    study, attribute = models.StudyModel, models.StudyUserAttributeModel
+    with readable_errors(place):
+        engine = writing_engine(place)
+        try:
+            hold(engine, place.name)
+            with engine.begin() as connection:
+                found = connection.execute(
+                    sa.select(study.study_id)
+                    .join(attribute, attribute.study_id == study.study_id)
+                    .where(study.study_name == place.name, attribute.key == IDENTITY)
+                    .where(attribute.value_json == json.dumps(place.identity))
+                    .where(~sa.exists().where(models.TrialModel.study_id == study.study_id))
+                ).scalar()
+            if found is not None:
+                storage = _tables(place)
+                storage.delete_study(found)
+                storage.engine.dispose()
+        finally:
+            engine.dispose()

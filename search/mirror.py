@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
-from .database import readable_errors, writing_engine
+from .database import hold, readable_errors, writing_engine
 from .places import Place
 from .stored import Stored, load
 from .writes import Write, write_all
@@ -29,6 +29,9 @@ class Mirror:
         place: the database, which must hold the study already.
         hint: a study name to try where the database holds several.
 
+    Attributes:
+        guard: called before anything is written; raises where that is no longer ours to do.
+
     Raises:
         StudyError: where the database cannot be read or holds no such study.
     """
@@ -39,10 +42,15 @@ class Mirror:
         self._lock = threading.RLock()
         self._depth = 0
         self._pending: list[Write] = []
+        self.guard: Callable[[], None] = lambda: None
         with readable_errors(place):
             self._engine = writing_engine(place)
         try:
             self._load()
+            with readable_errors(place):
+                held = hold(self._engine, self.name)
+            if held:  # by nobody else from now on: what the last one wrote is there
+                self._load()
         except BaseException:
             self._engine.dispose()
             raise
@@ -114,6 +122,7 @@ class Mirror:
     def _flush(self) -> None:
         if not self._pending:
             return
+        self.guard()
         with readable_errors(self.place), self._engine.begin() as connection:
             ids = write_all(connection, self.study_id, self._pending)
         for provisional, trial_id in ids.items():

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from .answering import Repeats
 from .errors import StudyError
-from .lock import DriverLock
+from .lock import FolderLock
 from .plain import plain
 from .record import best_trial, count_states
 from .settings import ENGINE_ATTRS, RESERVED, StudyConfig
@@ -39,20 +39,26 @@ class OpenStudy:
         space: SearchSpace,
         config: StudyConfig,
         storage: DriverStorage,
-        lock: DriverLock,
+        lock: FolderLock,
     ) -> None:
         self.folder = folder
         self.space = space
         self.config = config
         self._storage = storage
         self._lock = lock
+        storage.guard = lock.check
         self._active: set[int] = set()
         self.repeats = Repeats()
 
-    def close(self) -> None:
-        """Stop being the driver. What is running stays running, for `unfinished`."""
+    def close(self, keep_lock: bool = False) -> None:
+        """Stop being the driver. What is running stays running, for `unfinished`.
+
+        Args:
+            keep_lock: whether the folder's lock stays with whoever handed it over.
+        """
         self._storage.close()
-        self._lock.release()
+        if not keep_lock:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -32,11 +32,13 @@ class Place:
         path: the SQLite file, or ``None``.
         url: the SQLAlchemy URL, or ``None``.
         name: the Optuna study's name where it is known.
+        identity: what the study must say of itself, lest another of that name be taken for it.
     """
 
     path: Path | None
     url: str | None
     name: str | None = None
+    identity: str | None = None
 
     def __str__(self) -> str:
         return str(self.path) if self.url is None else without_password(self.url)
@@ -59,14 +61,17 @@ def find_place(folder: Path, storage: str | None) -> Place:
     """Where ``folder``'s history lies: as told, as the environment says, as remembered.
 
     Raises:
-        StudyError: where ``storage`` is no SQLAlchemy URL.
+        StudyError: where ``storage`` is no SQLAlchemy URL, or what the folder remembers cannot
+            be read.
     """
-    remembered = None
-    name = None
+    remembered = name = identity = None
     file = folder / URL_FILE
     if file.is_file():
-        lines = file.read_text(encoding="utf-8").splitlines()
-        remembered, name = (*lines, None, None)[:2]
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(f"{file}: cannot be read ({error}); restore it from a copy") from None
+        remembered, name, identity = (*lines, None, None, None)[:3]
         remembered = os.environ.get(STORAGE_VARIABLE) or remembered
     url = storage or remembered
     if not url:
@@ -81,19 +86,25 @@ def find_place(folder: Path, storage: str | None) -> Place:
     if parsed.get_backend_name() == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise StudyError(f"storage {url!r} names no file; a history in memory would be lost")
-        return Place(Path(parsed.database).absolute(), url, name)
-    return Place(None, url, name)
+        return Place(Path(parsed.database).absolute(), url, name, identity)
+    return Place(None, url, name, identity)
 
 
 def existing_place(folder: Path, storage: str | None) -> Place:
     """Where the history of the study in ``folder`` lies.
 
     Raises:
-        StudyError: where there is no study in ``folder``.
+        StudyError: where there is no study in ``folder``, or its history is elsewhere.
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: there is no such study folder")
     place = find_place(folder, storage)
+    own = folder / HISTORY
+    elsewhere = place.url is not None and place.path != own.absolute()
+    if elsewhere and own.is_file() and not (folder / URL_FILE).exists():
+        raise StudyError(
+            f"--storage {place}: the history of this study is {own}; leave --storage out"
+        )
     if place.path is not None and not place.path.is_file():
         raise StudyError(f"{folder}: holds no study ({place.path.name} is missing)")
     if place.path is not None and place.path.stat().st_size == 0:
@@ -101,10 +112,11 @@ def existing_place(folder: Path, storage: str | None) -> Place:
     return place
 
 
-def remember(folder: Path, place: Place, name: str) -> None:
-    """Write a database's URL (without its password) and the study's name to the folder."""
+def remember(folder: Path, place: Place) -> None:
+    """Write to the folder a database's URL without its password, and which study is meant."""
     if place.url is not None:
-        write_text(folder / URL_FILE, f"{without_password(place.url)}\n{name}\n")
+        lines = (without_password(place.url), place.name, place.identity)
+        write_text(folder / URL_FILE, "".join(f"{line}\n" for line in lines if line))
 
 
 def file_system(path: Path, mounts: str | None = None) -> str | None:

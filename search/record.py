@@ -116,7 +116,7 @@ def read_study(folder: Path, storage: str | None = None) -> StudyRecord:
     place = existing_place(folder, storage)
     alive = driver_alive(folder)
     stored = _read_sqlite(place, folder) if place.path else _read(place, folder.name)
-    config, space = read_settings(stored.user_attrs, str(place))
+    config, space = read_settings(stored.user_attrs, str(place), place.identity)
     return StudyRecord(folder, config, space, stored.trials, stored.user_attrs, alive)
 
 

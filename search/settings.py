@@ -15,7 +15,9 @@ MARK = "engine"
 """The study attribute with the configuration; by it one of our studies is known."""
 SPACE = "space"
 SEED = "seed"
-RESERVED = frozenset({MARK, SPACE, SEED})
+IDENTITY = "identity"
+"""What no other study has; a folder remembers it of a study in a database, see `search.places`."""
+RESERVED = frozenset({MARK, SPACE, SEED, IDENTITY})
 """Study attributes that only the making of a study writes."""
 
 ENGINE_ATTRS = frozenset(
@@ -119,12 +121,24 @@ class StudyConfig:
         return config
 
 
-def read_settings(attrs: Mapping[str, Any], where: str) -> tuple[StudyConfig, SearchSpace]:
+def read_settings(
+    attrs: Mapping[str, Any], where: str, identity: str | None = None
+) -> tuple[StudyConfig, SearchSpace]:
     """Configuration and space out of a study's attributes.
 
+    Args:
+        attrs: the study's.
+        where: the history, for messages.
+        identity: the study's, where it is known.
+
     Raises:
-        StudyError: where they are missing or damaged.
+        StudyError: where they are missing or damaged, or of another study.
     """
+    if identity is not None and attrs.get(IDENTITY) != identity:
+        raise StudyError(
+            f"{where}: its study of this name was made for another folder; give the database of "
+            "this one"
+        )
     try:
         config = StudyConfig.from_dict(attrs[MARK])
         return config, SearchSpace.from_dict(attrs[SPACE], where)

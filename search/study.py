@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import datetime
 import math
+import uuid
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -18,14 +21,14 @@ from . import database, places
 from .asking import birth_attrs, build_sampler, check_sampler, complete
 from .errors import StudyError
 from .halving import PAUSED, PROMOTED, goes_on, paused_at, value_at
-from .lock import locked
+from .lock import FolderLock, locked
 from .objective import Outcome, Step, Task, settled
 from .open_study import OpenStudy
 from .pareto import OTHERS
 from .pausing import promotable
 from .record import StudyRecord, read_study
 from .repeats import SAME_AS
-from .settings import MARK, SEED, SPACE, StudyConfig, read_settings
+from .settings import IDENTITY, MARK, SEED, SPACE, StudyConfig, read_settings
 from .space import SearchSpace
 from .storage import DriverStorage
 
@@ -33,6 +36,22 @@ __all__ = ["Study", "StudyConfig", "StudyRecord", "build_sampler", "read_study"]
 
 TRIALS = "trials"
 DETAIL_LENGTH = 4000
+
+
+def discard(folder: Path, storage: str | None = None) -> None:
+    """Delete the history of a study that has no trial, lest it be in the way of a new one.
+
+    The caller holds the folder's lock. In a database that cannot be reached it stays, and is
+    forgotten here.
+
+    Args:
+        folder: the study's folder.
+        storage: the SQLAlchemy URL where the folder remembers none or no password.
+    """
+    with suppress(StudyError, OSError):
+        database.delete(places.find_place(folder, storage))
+    with suppress(OSError):
+        (folder / places.URL_FILE).unlink(missing_ok=True)
 
 
 def stopped(step: int) -> str:
@@ -45,7 +64,12 @@ class Study(OpenStudy):
 
     @classmethod
     def create(
-        cls, folder: Path, space: SearchSpace, config: StudyConfig, storage: str | None = None
+        cls,
+        folder: Path,
+        space: SearchSpace,
+        config: StudyConfig,
+        storage: str | None = None,
+        lock: FolderLock | None = None,
     ) -> Study:
         """Make a study in ``folder`` and become its driver.
 
@@ -54,33 +78,40 @@ class Study(OpenStudy):
             space: what is searched.
             config: how.
             storage: an SQLAlchemy URL; by default a SQLite file in the folder.
+            lock: the folder's, where the caller has it already; it is the study's then.
 
         Raises:
             SearchError: where there is a study already, where none can be made, or where the
                 sampler cannot have so many objectives.
         """
         check_sampler(config)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"{folder}: cannot be made: {error.strerror or error}") from None
-        with locked(folder) as lock:
+        with locked(folder) if lock is None else nullcontext(lock) as held:
             if (folder / places.HISTORY).exists() or (folder / places.URL_FILE).exists():
                 raise StudyError(
                     f"{folder}: holds a study already; resume or extend it, or choose another "
                     "folder"
                 )
+            identity = uuid.uuid4().hex
             place = places.find_place(folder, storage)
-            attrs = {MARK: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed}
+            place = replace(place, name=config.name, identity=identity)
+            attrs = {
+                MARK: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed,
+                IDENTITY: identity,
+            }  # fmt: skip
             try:
+                if place.path is None:
+                    database.make_tables(place)  # before anything is remembered of it
+                places.remember(folder, place)
                 database.create(place, config.name, attrs, config.directions, config.metrics)
-                places.remember(folder, place, config.name)
+                return cls(folder, space, config, DriverStorage(place), held)
             except OSError as error:
+                discard(folder, storage)
                 raise StudyError(
                     f"{folder}: the history cannot be written: {error.strerror or error}"
                 ) from None
-            place = places.Place(place.path, place.url, config.name)
-            return cls(folder, space, config, DriverStorage(place), lock)
+            except BaseException:
+                discard(folder, storage)
+                raise
 
     @classmethod
     def open(cls, folder: Path, storage: str | None = None) -> Study:
@@ -96,7 +127,11 @@ class Study(OpenStudy):
         with locked(folder) as lock:
             store = DriverStorage(place, hint=folder.name)
             try:
-                config, space = read_settings(store.get_study_user_attrs(0), str(place))
+                attrs = store.get_study_user_attrs(0)
+                config, space = read_settings(attrs, str(place), place.identity)
+                if storage is not None and place.path != (folder / places.HISTORY).absolute():
+                    identity = attrs.get(IDENTITY)  # it may have moved: remember where it is
+                    places.remember(folder, replace(place, name=store.name, identity=identity))
             except BaseException:
                 store.close()
                 raise

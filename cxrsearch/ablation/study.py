@@ -15,20 +15,17 @@ from cxrsearch.ablation.plan import Plan
 from cxrsearch.ablation.verdict import write_verdict
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError, quoted
+from cxrsearch.new_study import new_study, write_labels
 from cxrsearch.progress import Progress
 from cxrsearch.settings import PHANTOM, Settings
 from cxrsearch.sharing import OnNote
 from cxrsearch.study_folder import (
     ABLATION,
     load_study,
-    new_folder,
     read_study_yaml,
-    study_yaml,
     trial_config,
 )
 from search.budget import ELAPSED, parse_duration
-from search.files import write_text
-from search.lock import driver_alive
 from search.record import ENDED, read_study
 from search.study import Study, StudyConfig
 
@@ -44,25 +41,10 @@ def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[
         KeyboardInterrupt: after a clean stop; `resume` goes on.
     """
     prepared, plan = ready.prepared, ready.plan
-    new_folder(prepared.settings, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if driver_alive(folder):
-        raise InputError(f"--study {folder}: another study is starting there; name another folder")
-    prepared.splits.save(folder / "splits.json")
-    for left in folder.glob("history.db*"):  # of a start that was killed before its first trial
-        left.unlink()
-    experiment.write_labels(prepared, folder)
     config = StudyConfig(name=folder.resolve().name, sampler="random", seed=plan.seed)
-    study = Study.create(folder, cells(plan), config, prepared.settings.storage)
-    try:
-        study.set("target_trials", ready.cells)
-        study.set("data_fingerprint", prepared.dataset.fingerprint)
-        study.set("split_fingerprint", prepared.splits.fingerprint)
-        kept = {ABLATION: ready.record()}
-        write_text(folder / "study.yaml", study_yaml(prepared, **kept))
+    attrs, kept = {"target_trials": ready.cells}, {ABLATION: ready.record()}
+    with new_study(prepared, folder, cells(plan), config, attrs, **kept) as study:
         _run(study, ready, progress, prepared.settings.seconds)
-    finally:
-        study.close()
     return judge(folder) if _left(folder) is None else None
 
 
@@ -90,8 +72,8 @@ def resume(
     try:
         counts = study.counts()
         if sum(counts[state] for state in ENDED) < (study.get("target_trials") or 0):
-            experiment.write_labels(prepared, folder)
-            seconds = settings.seconds
+            write_labels(prepared, folder)
+            seconds = None  # a time budget is of one run: without one it goes on to the verdict
             if changes.get("time_budget"):
                 seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(changes["time_budget"])
             _run(study, ready, progress, seconds)

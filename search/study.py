@@ -109,7 +109,7 @@ class Study(OpenStudy):
                 raise StudyError(
                     f"{folder}: the history cannot be written: {error.strerror or error}"
                 ) from None
-            except BaseException:
+            except Exception:
                 discard(folder, storage)
                 raise
 

@@ -6,10 +6,11 @@ model folder by its card, those that a trial kept by its study.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrsearch.data.copies import NOTHING
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.keep import BEST
@@ -33,7 +34,8 @@ class Origin:
         split: fingerprint of the split whose training part it saw.
         validation: whether it was trained on the validation part of that split too.
         init: what it began with itself, as the gene.
-        images: names of those that it is known to have seen, with and without their labels.
+        images: those that it is known to have seen, with and without their labels: their names,
+            and what stands for their files, empty where not known.
         whole: whether these are all that it saw.
         unknown: weights before it of which nobody knows what they saw; None: not recorded. Where
             they are, ``images`` has what those before it saw too.
@@ -45,28 +47,31 @@ class Origin:
     split: str
     validation: bool
     init: str
-    images: frozenset[str]
+    images: frozenset[tuple[str, str]]
     whole: bool
     unknown: frozenset[str] | None = None
     people: bool = True
 
 
-def also_seen(recipe: Recipe, pseudo: Path | None = None) -> dict[str, list[str]]:
+def also_seen(
+    recipe: Recipe, pseudo: Path | None = None, contents: Mapping[str, str] = NOTHING
+) -> dict[str, list[str]]:
     """What a model of ``recipe`` has seen beside the labelled images that it is trained on.
 
     Args:
         recipe: of the model; its starting weights are still where it says.
         pseudo: the file of the pseudo-labels that it learns from.
+        contents: name -> what stands for the file, of the images of these.
 
     Returns:
         for `ModelMeta.also_seen`; empty where there is nothing to tell.
     """
     if recipe.pseudo == "none" and recipe.init in NO_FILE:
         return {}
-    images: set[str] = set()
+    images: set[tuple[str, str]] = set()
     unknown: set[str] = set()
     if recipe.pseudo != "none" and pseudo is not None:
-        images.update(load_pseudo(pseudo).names.tolist())
+        images |= _known(load_pseudo(pseudo).names.tolist(), contents)
     chain, start = origins_of(recipe.init)
     before = recipe.init
     for origin in chain:
@@ -78,7 +83,18 @@ def also_seen(recipe: Recipe, pseudo: Path | None = None) -> dict[str, list[str]
         before = origin.init
     else:
         unknown |= {start} - set(NO_FILE)
-    return {"images": sorted(images), "unknown": sorted(unknown)}
+    pairs = sorted(images)
+    found = [content for _, content in pairs]
+    return {
+        "images": [name for name, _ in pairs],
+        **({"contents": found} if any(found) else {}),
+        "unknown": sorted(unknown),
+    }
+
+
+def _known(names: Iterable[str], contents: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """``names``, each with its content, empty where that is not known."""
+    return frozenset((name, contents.get(name, "")) for name in names)
 
 
 def origin_notes(inits: Iterable[str], split: str) -> list[str]:
@@ -157,7 +173,10 @@ def _pretraining(path: Path) -> Origin | None:
     record = read_record(path.parent)
     what = f"{record['method']}, {len(record['losses'])} epochs on {record['images']:,} images"
     names, init = record.get("image_names"), str(record.get("init", "none"))
-    images = frozenset(map(str, names if isinstance(names, list) else ()))
+    found = list(map(str, names if isinstance(names, list) else ()))
+    contents = record.get("image_contents")
+    listed = list(map(str, contents)) if isinstance(contents, list) else []
+    images = _known(found, dict(zip(found, listed, strict=False)))
     people = NOBODY_KNOWN not in str(record.get("notes"))
     return Origin(
         what, record["split"], False, init, images, isinstance(names, list), people=people
@@ -181,7 +200,8 @@ def _model(path: Path) -> Origin | None:
     if seen is None:
         whole &= card["recipe"].get("pseudo", "none") == "none"
         return Origin(what, split, validation, init, images, whole)
-    images |= frozenset(seen["images"])
+    listed = seen.get("contents") or [""] * len(seen["images"])
+    images |= frozenset(zip(seen["images"], listed, strict=True))
     return Origin(what, split, validation, init, images, whole, frozenset(seen["unknown"]))
 
 
@@ -203,7 +223,7 @@ def _trial(path: Path) -> Origin | None:
     return Origin(what, split, False, recipe.init, images, whole and recipe.pseudo == "none")
 
 
-def _labelled(path: Path, split: str, validation: bool) -> tuple[frozenset[str], bool]:
+def _labelled(path: Path, split: str, validation: bool) -> tuple[frozenset[tuple[str, str]], bool]:
     """The images of the training part, and of the validation part, and whether they are known.
 
     Args:
@@ -217,4 +237,5 @@ def _labelled(path: Path, split: str, validation: bool) -> tuple[frozenset[str],
         return frozenset(), False
     if splits.fingerprint != split:
         return frozenset(), False
-    return frozenset([*splits.train, *(splits.val if validation else ())]), True
+    names = [*splits.train, *(splits.val if validation else ())]
+    return _known(names, splits.contents), True

@@ -68,7 +68,7 @@ def make_parts(
     """
     cache = open_shown(dataset, settings.frame or frame, cache_root(settings))
     usable, bad_notes = leave_out_bad(dataset, cache)
-    splits = split(settings, usable, listed)
+    splits = split(settings, usable, listed).knowing(cache.contents)
     cache = with_pseudo(settings, usable, splits, cache)
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, undefined = judgeable(counts)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Pool:
         unlabelled: how many of ``data.train`` are unlabelled.
         frame: side of the cached images.
         notes: what the user should know.
+        contents: name -> what stands for the file, of all images; see `Cache.contents`.
     """
 
     data: TrainData
@@ -56,6 +57,7 @@ class Pool:
     unlabelled: int
     frame: int
     notes: tuple[str, ...]
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def run(
@@ -104,12 +106,18 @@ def run(
                 replace(pool.data, notes=pool.notes),
                 seed=settings.seed,
                 folder=folder,
-                about={**about, "image_names": pool.data.names[pool.data.train].tolist()},
+                about={**about, **_images(pool)},
                 device=settings.device,
                 weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
                 precision=settings.precision,
             )
     return folder
+
+
+def _images(pool: Pool) -> dict[str, list[str]]:
+    """What the record says of the images that were seen: names, and what stands for their files."""
+    names = pool.data.names[pool.data.train].tolist()
+    return {"image_names": names, "image_contents": [pool.contents.get(n, "") for n in names]}
 
 
 def check(settings: Settings, plan: Plan) -> None:
@@ -180,7 +188,9 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
     more = np.array([place[name] for name in found.names], np.int64)
     notes = (*dataset.notes, *bad, *splits.notes, *found.notes)
     data = replace(data, train=np.concatenate([data.train, more]))
-    return Pool(data, splits, usable, len(more), frame, notes)
+    contents = found.cache.contents
+    splits = splits.knowing(contents)
+    return Pool(data, splits, usable, len(more), frame, notes, contents)
 
 
 def about_data(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:

@@ -272,7 +272,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
             "teachers": report["teachers"],
             "notes": student["notes"],
         },
-        also_seen=also_seen(recipe, job.work / PSEUDO_FILE),
+        also_seen=also_seen(recipe, job.work / PSEUDO_FILE, job.found.cache.contents),
     )
     beside = [job.work / name for name in (PSEUDO_FILE, TABLE, REPORT, PAGE, HIDDEN)]
     save_model(out, best.network, recipe, meta, job.study / "splits.json", beside)

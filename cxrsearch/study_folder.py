@@ -225,6 +225,7 @@ def load_study(
     splits = Splits.load(folder / "splits.json")
     if splits.fingerprint != record["splits"]["fingerprint"]:
         raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    splits.check_contents(cache.contents, settings.data, folder)
     cache = with_pseudo(settings, usable, splits, cache)
     check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
     space = _searched(folder, record, settings)

@@ -146,7 +146,9 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
             "interval": trial.user_attrs.get("interval"),
             "selected_from": selected_from,
         },
-        also_seen=also_seen(Recipe.from_params(trial.user_attrs["params"]), pseudo),
+        also_seen=also_seen(
+            Recipe.from_params(trial.user_attrs["params"]), pseudo, prepared.cache.contents
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,8 @@ class Splits:
         seed: what the parts were drawn with.
         fingerprint: of all the above; computed where it is left empty.
         notes: what the user should know about how the parts were made.
+        contents: name -> 16 hex digits that stand for the image's file, as `Cache.contents` has
+            them; without those of which that is not known.
     """
 
     train: tuple[str, ...]
@@ -49,6 +51,7 @@ class Splits:
     seed: int
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.fingerprint:
@@ -62,11 +65,36 @@ class Splits:
         """Positives of each disease, images and patients, by part. See `disease_counts`."""
         return disease_counts(self, dataset.names, dataset.labels, dataset.patients)
 
+    def knowing(self, contents: Mapping[str, str]) -> Splits:
+        """These parts, with what stands for the files of their images out of ``contents``."""
+        names = (name for part in PARTS[:3] for name in getattr(self, part))
+        return replace(self, contents={n: contents[n] for n in names if n in contents})
+
+    def check_contents(self, contents: Mapping[str, str], data: str, maker: Path) -> None:
+        """Check that the images are the files that they were when the parts were made.
+
+        Args:
+            contents: name -> what stands for the file now.
+            data: where they lie, for people.
+            maker: the study or model that these parts are of.
+
+        Raises:
+            InputError: with the count and examples of those that changed.
+        """
+        changed = [name for name, was in self.contents.items() if contents.get(name, was) != was]
+        if changed:
+            some = ", ".join(map(repr, changed[:3]))
+            raise InputError(
+                f"{data}: {len(changed):,} images are other files than when {maker} was made, "
+                f"though of the same name, such as {some}; restore them, or start a new study"
+            )
+
     def save(self, path: Path) -> None:
         """Write ``path`` (splits.json) atomically."""
         parts = {part: list(getattr(self, part)) for part in PARTS}
         head = {"format": FORMAT, "fingerprint": self.fingerprint, "seed": self.seed}
-        write_json(path, {**head, "notes": list(self.notes), **parts})
+        contents = {"contents": dict(self.contents)} if self.contents else {}
+        write_json(path, {**head, "notes": list(self.notes), **parts, **contents})
 
     @classmethod
     def load(cls, path: Path) -> Splits:
@@ -80,11 +108,13 @@ class Splits:
             train, val, test, val_seed = (_names(stored[part]) for part in PARTS)
             notes = _names(stored.get("notes", []))
             seed, fingerprint = int(stored["seed"]), str(stored["fingerprint"])
+            contents = dict(stored.get("contents", {}))
+            _names(list(contents.values()))
         except FileNotFoundError:
             raise InputError(f"{path}: is missing; restore it from a copy") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{path}: not a splits file; restore it from a copy") from None
-        splits = cls(train, val, test, val_seed, seed=seed, notes=notes)
+        splits = cls(train, val, test, val_seed, seed=seed, notes=notes, contents=contents)
         if splits.fingerprint != fingerprint:
             raise InputError(
                 f"{path}: changed since it was written (fingerprint {splits.fingerprint}, "

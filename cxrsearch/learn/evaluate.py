@@ -6,7 +6,7 @@ looked at often, and chosen by, is no test part any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,14 +132,16 @@ def _images(
     if own and splits is not None:
         if not splits.test:
             raise InputError(f"{model.folder}: its study kept no test part; use other data")
-        return "test", *_unseen(model, dataset, splits.test)
+        splits.check_contents(cache.contents, dataset.label, model.folder)
+        return "test", *_unseen(model, dataset, splits.test, cache.contents)
     if splits is None:
-        wanted, notes = _unseen(model, dataset, dataset.names)
+        wanted, notes = _unseen(model, dataset, dataset.names, cache.contents)
         notes.append("the model folder holds no splits.json: overlap with training is not checked")
     else:
-        _check_overlap(dataset, splits)
         trained = (*splits.train, *splits.val)
-        wanted, notes = _unseen(model, dataset, dataset.names, trained)
+        told = _check_overlap(model, dataset, splits, cache.contents)
+        wanted, notes = _unseen(model, dataset, dataset.names, cache.contents, trained)
+        notes = [*told, *notes]
     count, every = len(wanted), len(dataset.names)
     head = (
         f"{dataset.label} is not the data that the model was made with: external data, "
@@ -148,22 +150,54 @@ def _images(
     return "external", wanted, [head, *notes]
 
 
-def _check_overlap(dataset: Dataset, splits: Splits) -> None:
-    """Refuse data that hold images which the model was trained on with their labels."""
-    seen = set(same_images(dataset.names, [*splits.train, *splits.val]))
+def _check_overlap(
+    model: Predictor, dataset: Dataset, splits: Splits, contents: Mapping[str, str]
+) -> list[str]:
+    """Refuse data that hold images which the model was trained on with their labels.
+
+    Args:
+        model: the model.
+        dataset: other data than its own.
+        splits: the parts of its own.
+        contents: name -> content of ``dataset``'s images.
+
+    Returns:
+        notes on what was told by names.
+    """
+    trained = (*splits.train, *splits.val)
+    known = [splits.contents.get(name, "") for name in trained]
+    seen = set(same_images(dataset.names, trained, contents, known))
     overlap = [i for i, name in enumerate(dataset.names) if name in seen]
+    by_name = (
+        f"{model.folder}: of an earlier version, which kept no digest of the images' files: that "
+        "it was trained on images is told by their names alone"
+    )
     if overlap:
         people = np.unique(np.asarray(dataset.patients)[overlap])
         raise InputError(
-            f"{dataset.label}: {len(overlap)} of its images (of {len(people)} patients), such as "
-            f"{dataset.names[overlap[0]]!r}, were trained on, as they are or as copies; leave "
-            "those patients out, or give the very data that the model was made with, to score its "
-            "test part"
+            [
+                f"{dataset.label}: {len(overlap)} of its images (of {len(people)} patients), such "
+                f"as {dataset.names[overlap[0]]!r}, were trained on, as they are or as copies; "
+                "leave those patients out, or give the very data that the model was made with, to "
+                "score its test part",
+                *([] if splits.contents else [by_name]),
+            ]
         )
+    if not splits.contents:
+        return [by_name]
+    alike = len(set(same_images(dataset.names, trained)))
+    return [
+        f"{alike} images are called like ones that the model was trained on, but are other files: "
+        "they count as other images"
+    ] * bool(alike)
 
 
 def _unseen(
-    model: Predictor, dataset: Dataset, wanted: tuple[str, ...], trained: tuple[str, ...] = ()
+    model: Predictor,
+    dataset: Dataset,
+    wanted: tuple[str, ...],
+    contents: Mapping[str, str],
+    trained: tuple[str, ...] = (),
 ) -> tuple[tuple[str, ...], list[str]]:
     """Those of ``wanted`` that the model has not seen without their labels, and notes.
 
@@ -173,17 +207,19 @@ def _unseen(
         model: its cards say what it has seen.
         dataset: the images, their labels and patients.
         wanted: names of images in it.
+        contents: name -> content of images in it.
         trained: names of images that the model was trained on with their labels.
 
     Raises:
         InputError: where none is left.
     """
     told = [_also_seen(part) for part in model.parts]
-    seen = tuple(dict.fromkeys(name for names, _ in told for name in names))
+    pairs = dict.fromkeys(pair for images, _ in told for pair in images)
+    seen, known = [name for name, _ in pairs], [content for _, content in pairs]
     notes = list(dict.fromkeys(note for _, found in told for note in found))
     if not seen and not trained:
         return wanted, notes
-    same = set(same_files(dataset.names, seen))
+    same = set(same_files(dataset.names, seen, contents, known))
     who = dict(zip(dataset.names, map(str, dataset.patients.tolist()), strict=True))
     people = {who[name] for name in same}
     people |= {p for p in patients_of(dataset, [*seen, *trained]) if p is not None}
@@ -201,11 +237,13 @@ def _unseen(
     return left, notes
 
 
-def _also_seen(part: LoadedModel) -> tuple[list[str], list[str]]:
-    """Names of images that a network has seen without their labels, and what is not known."""
+def _also_seen(part: LoadedModel) -> tuple[list[tuple[str, str]], list[str]]:
+    """What a network has seen without labels, names and contents, and what is not known."""
     found = part.card.get("also_seen")
     if found is not None:
-        return found["images"], [
+        names = found["images"]
+        contents = found.get("contents") or [""] * len(names)
+        return list(zip(names, contents, strict=True)), [
             f"what {weights} was trained on, with which it began, is not recorded: overlap with "
             "that is not checked"
             for weights in found["unknown"]

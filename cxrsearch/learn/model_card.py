@@ -37,6 +37,7 @@ class ModelMeta:
         reading: the settings that its data were read with, where no study keeps them.
         also_seen: what it was trained on beside the labelled images of its split: ``images``,
             names of those without a label and of those that its starting weights saw;
+            ``contents``, what stands for the file of each of them, empty where not known;
             ``unknown``, weights among those of which nobody knows what they saw.
     """
 
@@ -128,9 +129,15 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def _is_seen(value: Any) -> bool:
     """Whether ``value`` is what `ModelMeta.also_seen` may be."""
-    return isinstance(value, dict) and all(
-        isinstance(names := value.get(key), list) and all(isinstance(name, str) for name in names)
-        for key in ("images", "unknown")
+    return (
+        isinstance(value, dict)
+        and all(
+            isinstance(names := value.get(key), list)
+            and all(isinstance(name, str) for name in names)
+            for key in ("images", "contents", "unknown")
+            if key != "contents" or key in value  # an earlier version kept none
+        )
+        and len(value.get("contents") or value["images"]) == len(value["images"])
     )
 
 

@@ -141,7 +141,10 @@ def test_a_search_says_where_its_starting_weights_come_from(
     said = "\n".join(prepare(settings).notes)
     assert f"trial {kept.parent.name} of {finished_study}" in said
     splits = Splits.load(finished_study / "splits.json")
-    assert also_seen(Recipe(init=inits[0])) == {"images": sorted(splits.train), "unknown": []}
+    images = sorted(splits.train)
+    contents = [splits.contents[name] for name in images]
+    seen = {"images": images, "contents": contents, "unknown": []}
+    assert also_seen(Recipe(init=inits[0])) == seen
     assert "this study's validation part among them" in said
     other = replace(settings, seed=2)
     assert "\n".join(prepare(other).notes).count("under another split (") == 2

@@ -45,6 +45,35 @@ def test_images_that_are_no_copies_are_told_by_their_whole_name() -> None:
     assert same_images(["1.jpg", "2.png"], ["1.png", "2.png"]) == ["2.png"]
 
 
+def test_contents_tell_images_where_they_are_known() -> None:
+    theirs, known = ["1.png", "2.png", "x_aug01.png"], ["aa", "bb", "cc"]
+    own = {"1.png": "dd", "2.png": "bb", "renamed.png": "aa", "new.png": "ee"}
+    assert same_images(own, theirs, own, known) == ["2.png", "renamed.png"]
+    assert same_files(["1.png", "renamed.png"], ["more/1.png"], own, ["aa"]) == ["renamed.png"]
+    assert same_images(["1.png"], theirs, own, ["", "bb"]) == ["1.png"], "unknown: by name"
+    assert same_images(["1.png"], theirs, {}, known) == ["1.png"], "unknown: by name"
+
+
+def test_a_copy_is_of_the_image_beside_it() -> None:
+    own = {
+        "1.png": "dd",
+        "1_aug01.png": "d1",
+        "2_aug01.png": "d2",
+        "r.png": "aa",
+        "r_aug01.png": "",
+    }
+    names = [name for name in own if "_aug" in name]
+    found = same_images(names, ["1.png", "2.png"], own, ["aa", "bb"])
+    assert found == ["2_aug01.png", "r_aug01.png"]
+    copies, known = ["1.png", "1_aug01.png"], ["aa", "a1"]
+    assert same_images(["1.png"], copies, {"1.png": "dd"}, known) == []
+    assert same_images(["1.png"], copies[1:], {"1.png": "dd"}, known[1:]) == ["1.png"]
+    assert same_images(["r.png"], copies, {"r.png": "aa"}, ["", "a1"]) == []
+    assert same_images(["r_aug02.png"], copies, {"r.png": "aa", "r_aug02.png": "r2"}, known) == [
+        "r_aug02.png"
+    ]
+
+
 def test_a_file_is_known_by_its_name_in_whatever_folder_it_was() -> None:
     paths = ["more/a.png", "more/deep/b.png", "more/c_aug01.png"]
     assert same_files(["a.png", "b.png", "c.png", "d.png"], paths) == ["a.png", "b.png", "c.png"]

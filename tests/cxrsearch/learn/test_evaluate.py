@@ -83,6 +83,58 @@ def test_copies_of_images_it_was_trained_on_are_refused_too(study, folder, cache
         evaluate_model(folder, copies, cache, device="cpu")
 
 
+@pytest.fixture
+def knowing(study, recipe, cache, tmp_path) -> Path:
+    """A model that knows the contents of the images that it was trained on."""
+    splits = study.splits.knowing(cache.contents)
+    splits.save(tmp_path / "known.json")
+    meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint)
+    save_model(
+        tmp_path / "k", models.build_model(recipe), recipe, meta, tmp_path / "known.json"
+    )  # fmt: skip
+    return tmp_path / "k"
+
+
+def test_other_images_of_the_same_names_are_other_images(study, knowing, tmp_path) -> None:
+    part = slice(14, None)
+    names = study.dataset.names[part]
+    sick = {name: not study.dataset.source.sick[name] for name in names}
+    data = replace(
+        study.dataset, names=names, labels=study.dataset.labels[part],
+        patients=study.dataset.patients[part], source=replace(study.dataset.source, sick=sick),
+    )  # fmt: skip
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    result = evaluate_model(knowing, data, cache, device="cpu", resamples=5)
+    assert (result["part"], result["n_images"]) == ("external", len(names))
+    assert any("14 images are called like ones that" in note for note in result["notes"])
+    assert not any("of an earlier version" in note for note in result["notes"])
+
+
+def test_images_it_was_trained_on_are_known_under_any_name(study, knowing, cache, tmp_path) -> None:
+    names = tuple(f"new-{name}" for name in study.dataset.names)
+    contents = {f"new-{name}": content for name, content in cache.contents.items()}
+    renamed = replace(study.dataset, names=names)
+    moved = replace(cache, names=names)
+    moved.__dict__["contents"] = contents
+    with pytest.raises(InputError, match=r"28 of its images .* were trained on"):
+        evaluate_model(knowing, renamed, moved, device="cpu")
+
+
+def test_its_own_data_with_other_files_are_refused(study, knowing, cache) -> None:
+    name = study.splits.test[1]
+    changed = replace(cache)
+    changed.__dict__["contents"] = {**cache.contents, name: "0123456789abcdef"}
+    with pytest.raises(InputError, match=f"1 images are other files than when .*{name}"):
+        evaluate_model(knowing, study.dataset, changed, device="cpu")
+
+
+def test_a_model_without_contents_says_that_names_decide(study, folder, tmp_path) -> None:
+    data = other_data(study.dataset, slice(0, 10))
+    cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
+    notes = evaluate_model(folder, data, cache, device="cpu", resamples=5)["notes"]
+    assert any("told by their names alone" in note for note in notes)
+
+
 def seeing(study, recipe, folder: Path, *images: str, unknown: tuple[str, ...] = ()) -> Path:
     """A model of ``study`` that has seen ``images`` too."""
     meta = ModelMeta(

@@ -222,7 +222,8 @@ def _state_in(loaded: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:
             strange = [key for key in tensors if not isinstance(key, str)]
             if strange:
                 raise InputError(
-                    f"{path}: a tensor is called {_short(strange[0])}; save model.state_dict() alone"
+                    f"{path}: a tensor is called {_short(strange[0])}; save "
+                    "model.state_dict() alone"
                 )
             if tensors:
                 return tensors, notes
@@ -240,8 +241,7 @@ def _holds(value: Mapping[Any, Any], levels: int = LEVELS) -> bool:
     """Whether there are tensors by name in a mapping, or in one within it."""
     items = [item for key, item in value.items() if isinstance(key, str)]
     return any(isinstance(item, Tensor) for item in items) or (
-        levels > 1
-        and any(isinstance(item, Mapping) and _holds(item, levels - 1) for item in items)
+        levels > 1 and any(isinstance(item, Mapping) and _holds(item, levels - 1) for item in items)
     )
 
 

@@ -25,6 +25,7 @@ from cxrsearch import (
 from cxrsearch.cli_options import FOLDER, STUDY, example
 from cxrsearch.errors import quoted
 from search.errors import SearchError
+from search.stopping import Stopped, raise_stopped, stopping
 
 
 @click.group(
@@ -103,14 +104,13 @@ def _search(settings: Any, study: str | None, dry_run: bool) -> None:
 def _run_to_the_end(run: Any, folder: Path) -> None:
     from cxrsearch.show.status import status, status_text
 
-    try:
-        run()
-    except KeyboardInterrupt:
-        on = f"go on with: cxrsearch resume {quoted(folder)}"
+    def way() -> str:
         if not (folder / "study.yaml").exists():
-            on = "no trial had begun; the same command begins again"
-        click.echo(f"\nstopped; {on}", err=True)
-        raise
+            return "no trial had begun; the same command begins again"
+        return f"go on with: cxrsearch resume {quoted(folder)}"
+
+    with cli_options.goes_on(way):
+        run()
     click.echo(status_text(status(folder)))
     click.echo(f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR")
 
@@ -215,20 +215,24 @@ for command in (
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 bad input, 130 interrupted."""
-    try:
-        cli.main(standalone_mode=False, prog_name="cxrsearch")
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except SearchError as error:
-        for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
-    except OSError as error:
-        _system_error(error)
+    """Entry point. Exit codes: 0 done, 2 bad input, 128 + N stopped by signal N."""
+    with stopping(raise_stopped) as stop:
+        try:
+            cli.main(standalone_mode=False, prog_name="cxrsearch")
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except SearchError as error:
+            for problem in error.problems:
+                click.echo(f"error: {problem}", err=True)
+            sys.exit(2)
+        except (KeyboardInterrupt, click.Abort) as error:
+            cause = error if isinstance(error, Stopped) else error.__cause__
+            sys.exit(cause.exit_code if isinstance(cause, Stopped) else Stopped().exit_code)
+        except OSError as error:
+            if stop.number is not None:  # a terminal that has gone cannot be told anything
+                sys.exit(Stopped(stop.number).exit_code)
+            _system_error(error)
 
 
 def _system_error(error: OSError) -> None:

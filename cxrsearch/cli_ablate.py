@@ -66,11 +66,8 @@ def ablate(context: click.Context, /, study: Path, dry_run: bool, **given: Any) 
     default = click.core.ParameterSource.DEFAULT
     said = {name: value for name, value in given.items()
             if context.get_parameter_source(name) is not default}  # fmt: skip
-    try:
+    with cli_options.goes_on(f"`cxrsearch ablate --study {quoted(study)}` goes on"):
         over = _run(study, given, said, dry_run)
-    except KeyboardInterrupt:
-        click.echo(f"\nstopped; `cxrsearch ablate --study {quoted(study)}` goes on")
-        raise
     if over:
         from cxrsearch.show.verdict import verdict_page, verdict_text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.cli_options import FOLDER, example, options, seed_option
+from cxrsearch.cli_options import AGAIN, FOLDER, example, goes_on, options, seed_option
 from cxrsearch.errors import quoted
 
 _RANGES = [
@@ -45,6 +45,7 @@ _RANGES = [
 @click.option("--labels", type=FOLDER, help="Label table, where it lies elsewhere.")
 @seed_option("what happens to a copy")
 @options(_RANGES)
+@goes_on(AGAIN)
 def augment(
     data: Path, out: Path, copies: int, labels: Path | None, seed: int, **ranges: Any
 ) -> None:

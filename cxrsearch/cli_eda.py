@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.cli_options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, options
+from cxrsearch.cli_options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, goes_on, options
 
 
 @click.command(
@@ -27,6 +27,7 @@ from cxrsearch.cli_options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, o
     "its cache.",
 )
 @options([CACHE])
+@goes_on("nothing is written yet; the same command uses the images that are decoded")
 def eda(source: Path, out: Path, **given: Any) -> None:
     """Look at a data set: labels, patients, images and split, as one offline HTML page.
 

@@ -57,6 +57,7 @@ MOVED = {"--data", "--labels", "--cache"}
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @cli_options.moved_options
 @click.pass_context
+@cli_options.goes_on(cli_options.AGAIN)
 def ensemble(
     ctx: click.Context, /, source: Path, out: Path | None, per_disease: bool, backbone: str,
     as_json: bool, **given: Any,

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from cxrsearch.cli_options import DEVICE, FOLDER, SEED, UNLABELLED, data_options, example, options
+from cxrsearch.cli_options import (
+    DEVICE,
+    FOLDER,
+    SEED,
+    UNLABELLED,
+    data_options,
+    example,
+    goes_on,
+    options,
+)
 
 _GAN = [
     click.option("--out", type=FOLDER, required=True,
@@ -54,10 +63,7 @@ def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
     from cxrsearch.show.gan import gan_page
 
     settings = GanSettings(**given, unlabelled=None if unlabelled is None else str(unlabelled))
-    try:
+    with goes_on("the same command goes on from the last checkpoint"):
         for line in pretrain_gan(settings, out, images):
             click.echo(line)
-    except KeyboardInterrupt:
-        click.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
-        raise
     click.echo(f"page: {gan_page(out)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ FOLDER = click.Path(path_type=Path)
 def example(*lines: str) -> str:
     """Examples for the end of a command's help, left as they are."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@contextmanager
+def goes_on(way: str | Callable[[], str]) -> Iterator[None]:
+    """Where a signal stops what is done within, or the command it decorates: say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(OSError):  # the terminal may have gone
+            click.echo(f"\nstopped; {way if isinstance(way, str) else way()}", err=True)
+        raise
+
+
+AGAIN = "the same command goes on where it was"
 
 
 def amount(value: str) -> float | str:

@@ -9,12 +9,14 @@ import click
 
 from cxrsearch.cli_gan import gan
 from cxrsearch.cli_options import (
+    AGAIN,
     DEVICE,
     FOLDER,
     UNLABELLED,
     WEIGHTS,
     data_options,
     example,
+    goes_on,
     options,
     seed_option,
 )
@@ -121,13 +123,10 @@ def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
     from cxrsearch.show.pretraining import pretraining_page, pretraining_text
 
     plan = Plan(method, **{name: given.pop(name) for name in _GENES})
-    try:
+    with goes_on(AGAIN):
         for step in run(Settings(**given), plan, out, unlabelled, click.echo):
             done, loss = f"epoch {step.epoch}/{step.epochs}", f"loss {step.loss:.5f}"
             click.echo(f"{done}: {loss}, {step.seconds:.1f} s")
-    except KeyboardInterrupt:
-        click.echo("\nstopped; the same command again goes on", err=True)
-        raise
     click.echo(pretraining_text(out))
     click.echo(f"page: {pretraining_page(out)}")
     click.echo(f"in a space: init: {{choices: [none, {quoted(out / 'weights.safetensors')}]}}")

@@ -48,6 +48,7 @@ from cxrsearch.learn.recipe import PSEUDO
               help="Label table of unlabelled images, to judge by; nothing trains on "
               "it.")  # fmt: skip
 @cli_options.moved_options
+@cli_options.goes_on(cli_options.AGAIN)
 def self_train(
     study: Path, out: Path, data: str | None, labels: str | None, cache: str | None, **given: Any
 ) -> None:

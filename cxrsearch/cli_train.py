@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from cxrsearch.cli_options import FOLDER, example, recipe_options
+from cxrsearch.cli_options import AGAIN, FOLDER, example, goes_on, recipe_options
 from cxrsearch.errors import InputError, quoted
 
 _BOTH = ("study", "out", "data", "labels", "cache")
@@ -42,6 +42,7 @@ _BOTH = ("study", "out", "data", "labels", "cache")
 )
 @recipe_options
 @click.pass_context
+@goes_on(AGAIN)
 def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) -> None:
     """Retrain the best recipe into a model that predicts, or train one without a search.
 

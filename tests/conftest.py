@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -48,28 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="session")
 def one_ray() -> Iterator[None]:
     """A Ray of two CPUs on this machine, for all tests."""
-    ray = pytest.importorskip("ray")
-    from search.tune.cluster import OBJECT_STORE_BYTES, loopback
+    pytest.importorskip("ray")
+    from search.tune.own import own_ray
     from search.tune.quiet import quiet
 
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))
-    try:
-        with quiet(), loopback():
-            ray.init(
-                address="local",
-                num_cpus=2,
-                num_gpus=0,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder) if len(str(folder)) < 40 else None,
-            )
+    with quiet(), own_ray(cpus=2, gpus=0):
         yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

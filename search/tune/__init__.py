@@ -8,10 +8,7 @@ Tune's own checkpoints, logs and results are not used.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import ray
@@ -23,11 +20,13 @@ from ..cores import thread_environment, threads_of
 from ..errors import StudyError
 from ..events import OnEvent
 from ..objective import Objective
+from ..stopping import Stop, stopping
 from ..study import Study
 from .bridge import Bridge, Halt, StudyCallback, StudyScheduler, StudySearcher
 from .cluster import Cluster, Resources, connected
 from .driver import Driver, Usage
-from .quiet import interrupts, quiet
+from .own import own_folder
+from .quiet import quiet, usual_signals
 from .worker import TrialWorker
 
 __all__ = ["Resources", "Usage", "run_tune"]
@@ -67,32 +66,37 @@ def run_tune(
     Raises:
         StudyError: where no trial can ever be scheduled, where no worker can load the
             objective, or where the history cannot be written.
-        KeyboardInterrupt: after Ctrl-C; workers are gone, their trials stay RUNNING.
+        Stopped: a `KeyboardInterrupt`, after Ctrl-C, SIGTERM or SIGHUP; workers are gone, their
+            trials stay RUNNING.
     """
     resources = resources or Resources()
-    with interrupts() as interrupted, quiet(**thread_environment(threads_of(resources.cpus))):
-        with connected(resources) as cluster:
-            if interrupted():
-                raise KeyboardInterrupt
-            study.repeats = Repeats(objective)
-            driver = Driver(study, budget, cluster.capacity, on_event, ahead)
-            try:
-                _run(driver, cluster, objective, interrupted)
-                driver.finish()
-            finally:
-                driver.abandon()
-        if interrupted():
-            raise KeyboardInterrupt
+    # A signal in the middle of Ray's or the database's work would leave either half done, so it
+    # is noticed, and asked for between two events.
+    with (
+        usual_signals(),
+        stopping() as stop,
+        quiet(**thread_environment(threads_of(resources.cpus))),
+        connected(resources, stop) as cluster,
+    ):
+        study.repeats = Repeats(objective)
+        driver = Driver(study, budget, cluster.capacity, on_event, ahead)
+        try:
+            _run(driver, cluster, objective, stop)
+            driver.finish()
+        except OSError as error:
+            stop.raise_(error)  # a terminal that has gone cannot be written to
+            raise
+        finally:
+            driver.abandon()
+    stop.raise_()
     return driver.usage
 
 
-def _run(
-    driver: Driver, cluster: Cluster, objective: Objective, interrupted: Callable[[], bool]
-) -> None:
+def _run(driver: Driver, cluster: Cluster, objective: Objective, stop: Stop) -> None:
     reference = _ship(objective)
     crashes = 0
     while not driver.done:
-        bridge = Bridge(driver, cluster, interrupted)
+        bridge = Bridge(driver, cluster, stop)
         before = driver.heard
         try:
             _tune(bridge, reference)
@@ -125,28 +129,29 @@ def _tune(bridge: Bridge, objective: Any) -> None:
     """One run of Tune's loop. Whatever it writes lies in a folder that is removed."""
     resources = bridge.cluster.resources
     bundle = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
-    folder = Path(tempfile.mkdtemp(prefix="ray-tune-"))
-    try:
-        with quiet(TUNE_MAX_PENDING_TRIALS_PG=str(max(1, bridge.cluster.capacity()))):
-            tune.run(
-                TrialWorker,
-                name="search",
-                storage_path=str(folder),
-                num_samples=-1,
-                config={
-                    "objective": objective,
-                    "threads": threads_of(resources.cpus),
-                },
-                resources_per_trial=tune.PlacementGroupFactory([bundle]),
-                search_alg=StudySearcher(bridge),
-                scheduler=StudyScheduler(bridge),
-                callbacks=[StudyCallback(bridge)],
-                trial_name_creator=lambda trial: trial.trial_id,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-                reuse_actors=True,
-                raise_on_failed_trial=False,
-                max_failures=0,
-                verbose=0,
-            )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        own_folder()
+        if bridge.cluster.logs is None
+        else nullcontext(bridge.cluster.logs.parent / "tune") as folder,
+        quiet(TUNE_MAX_PENDING_TRIALS_PG=str(max(1, bridge.cluster.capacity()))),
+    ):
+        tune.run(
+            TrialWorker,
+            name="search",
+            storage_path=str(folder),
+            num_samples=-1,
+            config={
+                "objective": objective,
+                "threads": threads_of(resources.cpus),
+            },
+            resources_per_trial=tune.PlacementGroupFactory([bundle]),
+            search_alg=StudySearcher(bridge),
+            scheduler=StudyScheduler(bridge),
+            callbacks=[StudyCallback(bridge)],
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            reuse_actors=True,
+            raise_on_failed_trial=False,
+            max_failures=0,
+            verbose=0,
+        )

@@ -21,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from ..errors import StudyError
+from ..stopping import Stop
 from .cluster import Cluster
 from .driver import Driver
 from .worker import REPORT
@@ -41,14 +42,14 @@ class Bridge:
     Args:
         driver: told of everything.
         cluster: where the workers live.
-        interrupted: whether Ctrl-C was pressed.
+        stop: whether a signal has come.
     """
 
-    def __init__(self, driver: Driver, cluster: Cluster, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, driver: Driver, cluster: Cluster, stop: Stop) -> None:
         self.driver = driver
         self.cluster = cluster
         self.failure: BaseException | None = None
-        self._interrupted = interrupted
+        self._stop = stop
         self._workers: dict[str, tuple[Any, str]] = {}  # actor and name, by actor id
         self._running: dict[str, str] = {}  # actor id, by trial
         self._patience = PATIENCE_OWN if cluster.own else PATIENCE_SHARED
@@ -77,8 +78,8 @@ class Bridge:
 
     def notice(self) -> None:
         """Look whether there is a reason to end that nobody has told of."""
-        if self.failure is None and self._interrupted():
-            self.failure = KeyboardInterrupt()
+        if self.failure is None:
+            self.guarded(None, self._stop.raise_)
         if self.failure is None and self.guarded(False, self._stuck):
             self.failure = StudyError(self._stuck_message())
 
@@ -151,8 +152,11 @@ class Bridge:
         """End every worker that was ever started, at once. What it has saved is whole.
 
         What was reserved for them is given back: it would stay taken on a cluster that
-        goes on after this run.
+        goes on after this run. One of our own is ended as a whole after a signal, which may
+        have ended parts of it already: then nobody would answer.
         """
+        if self.cluster.own and self._stop:
+            return
         for actor, _ in self._workers.values():
             with suppress(Exception):
                 ray.kill(actor)

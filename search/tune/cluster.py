@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
-import tempfile
+import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray._private import ray_constants
 
 from ..cores import detect_cpus
 from ..errors import StudyError
-
-OBJECT_STORE_BYTES = 256 * 2**20
-"""Ray's shared memory here. Only the objective goes through it, and that is small."""
+from ..stopping import Stop, Stopped
+from .own import own_ray
 
 
 @dataclass(frozen=True)
@@ -102,23 +99,33 @@ class Cluster:
 
 
 @contextmanager
-def connected(resources: Resources) -> Iterator[Cluster]:
+def connected(resources: Resources, stop: Stop) -> Iterator[Cluster]:
     """A cluster on which at least one trial fits.
+
+    Args:
+        resources: what a trial asks for.
+        stop: what listens for signals; Ray puts handlers of its own there when it starts.
 
     Raises:
         StudyError: where there is no such cluster, or none could be started, with the way
             out. Nothing is left running.
+        Stopped: where a signal came while Ray started.
     """
     if ray.is_initialized():
         cluster = Cluster(resources, own=False)
         check_fit(cluster)
         yield cluster
-    elif resources.address is not None:
-        with _joined(resources) as cluster:
-            yield cluster
-    else:
-        with _started(resources) as cluster:
-            yield cluster
+        return
+    with ExitStack() as stack:
+        way = _started if resources.address is None else _joined
+        try:
+            cluster = stack.enter_context(way(resources))
+        except SystemExit as error:  # that is what Ray's own handlers make of a signal
+            raise Stopped(signal.SIGTERM) from error
+        if stop.armed:
+            stop.arm()
+        stop.raise_()
+        yield cluster
 
 
 @contextmanager
@@ -154,52 +161,17 @@ def _started(resources: Resources) -> Iterator[Cluster]:
     cpus = detect_cpus()
     if resources.cpus > cpus:
         raise StudyError(_too_much(resources, {"CPU": cpus}))
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))
-    try:
-        with loopback():
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-                # Unix sockets lie in it, and their paths must stay short.
-                _temp_dir=str(folder) if len(str(folder)) < 40 else None,
-            )
-        cluster = Cluster(resources, own=True, logs=folder)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(own_ray(cpus))
+        except Exception as error:
+            raise StudyError(
+                f"Ray could not be started here ({_first_line(error)}); run the trials one after "
+                "another with --runner serial"
+            ) from error
+        cluster = Cluster(resources, own=True, logs=folder / "r")
         check_fit(cluster)
         yield cluster
-    except StudyError:
-        raise
-    except Exception as error:
-        if ray.is_initialized():
-            raise
-        raise StudyError(
-            f"Ray could not be started here ({_first_line(error)}); run the trials one after "
-            "another with --runner serial"
-        ) from error
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def loopback() -> Iterator[None]:
-    """Make Ray listen on this machine only: whoever reaches its ports may run code.
-
-    Asked for 127.0.0.1, Ray on Linux takes the machine's outer address all the same and
-    listens on every interface, unless it is told that it is no part of a cluster.
-    """
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-    try:
-        if before is not None:
-            ray_constants.ENABLE_RAY_CLUSTER = False
-        yield
-    finally:
-        if before is not None:
-            ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def check_fit(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds a run on Ray Tune: its environment, its messages, and Ctrl-C."""
+"""What surrounds a run on Ray Tune: its environment, its messages, and signals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,25 +75,15 @@ def _without_death_notices() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Notice Ctrl-C instead of being hit by it; yields "has it been pressed?".
-
-    A `KeyboardInterrupt` in the middle of Ray's or the database's work would leave either
-    half done, so the runner asks between two events. Pressing again changes nothing. The
-    handlers that Ray and Tune replace (SIGTERM, SIGUSR1) are put back as well. Outside the
-    main thread there is nothing to notice.
-    """
-    pressed = threading.Event()
+def usual_signals() -> Iterator[None]:
+    """Put back the handlers that Ray and Tune replace for good (SIGTERM, SIGUSR1)."""
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield
         return
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-    before: dict[signal.Signals, Any] = {
-        signal.Signals[name]: signal.getsignal(signal.Signals[name]) for name in names
-    }
-    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    names = [name for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = {signal.Signals[name]: signal.getsignal(signal.Signals[name]) for name in names}
     try:
-        yield pressed.is_set
+        yield
     finally:
         for number, handler in before.items():
             if handler is not None:

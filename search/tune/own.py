@@ -1,0 +1,180 @@
+"""A Ray of our own on this machine: private, silent, and gone without a trace.
+
+Whoever reaches Ray's ports or sockets may run code as this user. So its ports listen on this
+machine only, it asks for a token that is made for it and lies in no file, and everything it
+writes, sockets included, lies in a folder that nobody else can open (Ray itself makes its
+folders readable and writable for all). A process that is killed cannot remove its folder: the
+next one that starts does, where nobody holds the folder's lock any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from filelock import FileLock, Timeout
+from ray import _raylet
+from ray._private import ray_constants
+
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Ray's shared memory here. Only the objective goes through it, and that is small."""
+
+PREFIX = "ray-"
+LOCK = "lock"
+_OURS = re.compile(r"ray-(?:tune-)?[a-z0-9_]{8}")
+
+LONGEST = 40
+"""Unix sockets lie 65 characters below Ray's folder, and their paths have no more than 107."""
+
+OLD = 3600.0
+"""Seconds after which a folder without a lock, of an earlier version, may be left over."""
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new folder for Ray that only this user can open, removed at the end.
+
+    Folders whose process was killed are removed first. Ray is told to use ``r`` in it.
+
+    Raises:
+        OSError: where none can be made.
+    """
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    if len(str(folder / "r")) >= LONGEST and Path("/tmp").is_dir():
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+    lock = FileLock(folder / LOCK, is_singleton=False)
+    lock.acquire(timeout=0)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+@contextmanager
+def own_ray(cpus: int, gpus: int | None = None) -> Iterator[Path]:
+    """Ray, started for this process alone; yields the folder in which it lies.
+
+    Args:
+        cpus: that it may give to trials.
+        gpus: the same; ``None``: as many as it finds.
+    """
+    with own_folder() as folder, _token(), _loopback():
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                num_gpus=gpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder / "r"),
+            )
+            yield folder
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _token() -> Iterator[None]:
+    """Make the Ray that is started now ask for a token, which its processes inherit.
+
+    By its default Ray of late asks too, but for one that it leaves in the home folder.
+    """
+    wanted = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        _read_mode()
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _read_mode()
+
+
+def _read_mode() -> None:
+    """Have Ray read the environment again, which it did when it was imported.
+
+    Ray does so by the same private means; without them it asks for no token.
+    """
+    with suppress(AttributeError):
+        private: Any = _raylet
+        private.Config.initialize("")
+        private.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Make Ray listen on this machine only.
+
+    Asked for 127.0.0.1, Ray on Linux takes the machine's outer address all the same and
+    listens on every interface, unless it is told that it is no part of a cluster.
+    """
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    try:
+        if before is not None:
+            ray_constants.ENABLE_RAY_CLUSTER = False
+        yield
+    finally:
+        if before is not None:
+            ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def sweep() -> None:
+    """Remove this user's folders of processes that are gone; of others nothing is touched."""
+    for place in {Path(tempfile.gettempdir()), Path("/tmp")}:
+        with suppress(OSError):
+            for folder in place.glob(f"{PREFIX}*"):
+                if _OURS.fullmatch(folder.name) and _is_left_over(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left_over(folder: Path) -> bool:
+    """Whether ``folder`` is ours and the process that made it is gone.
+
+    By its lock, which the kernel gives back; a process id says nothing where several
+    containers share the folder. One without a lock is of an earlier version: left over where
+    no Ray answers in it, after a while in which one may be starting.
+    """
+    try:
+        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+            return False
+        if (folder / LOCK).exists():
+            lock = FileLock(folder / LOCK, is_singleton=False)
+            lock.acquire(timeout=0)
+            lock.release()
+            return True
+        return time.time() - folder.stat().st_mtime > OLD and not _answers(folder)
+    except (OSError, Timeout, NotImplementedError):
+        return False
+
+
+def _answers(folder: Path) -> bool:
+    """Whether anybody listens at one of the sockets in ``folder``."""
+    for path in folder.glob("session_*/sockets/*"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(1.0)
+            try:
+                client.connect(str(path))
+            except (ConnectionRefusedError, FileNotFoundError):
+                continue
+            return True
+    return False

@@ -1,0 +1,171 @@
+"""Signals stop a run cleanly, on each runner and in the commands; a second one ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.study import read_study
+
+RUN = """
+    import sys, time
+    from pathlib import Path
+    from search.budget import Budget
+    from search.objective import Outcome, Step
+    from search.space import SearchSpace
+    from search.stopping import Stopped, raise_stopped, stopping
+    from search.study import Study, StudyConfig
+
+    space = SearchSpace.from_dict({"name": "tiny", "genes": {"x": {"low": 0.0, "high": 1.0}}}, "")
+
+    def objective(task):
+        for k in range(1, 900):
+            time.sleep(0.1)
+            yield Step(k, task.params["x"])
+        return Outcome(task.params["x"])
+
+    def say(event):
+        print(event.kind, flush=True)
+
+    try:
+        with stopping(raise_stopped), Study.create(
+            Path("study"), space, StudyConfig("tiny", "random", 1)
+        ) as study:
+            if sys.argv[1] == "serial":
+                from search.serial import run_serial
+
+                run_serial(study, objective, Budget(trials=2), say)
+            else:
+                from search.tune import Resources, run_tune
+
+                run_tune(study, objective, Budget(trials=2), Resources(concurrent=1), say)
+    except Stopped as stopped:
+        print(study.counts(), flush=True)
+        sys.exit(stopped.exit_code)
+"""
+
+
+def begun(folder: Path, runner: str, **environment: str) -> subprocess.Popen[str]:
+    """A search in ``folder`` that has reported a step."""
+    (folder / "run.py").write_text(textwrap.dedent(RUN))
+    process = subprocess.Popen(
+        [sys.executable, "run.py", runner], cwd=folder, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step"):
+            return process
+    raise AssertionError("the search ended without a step")
+
+
+@pytest.mark.parametrize(
+    ("runner", "number"),
+    [
+        ("serial", signal.SIGTERM),
+        ("serial", signal.SIGHUP),
+        ("serial", signal.SIGINT),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray),
+    ],
+)
+def test_a_signal_stops_a_search_and_its_trial_waits_for_the_next_run(
+    tmp_path: Path, runner: str, number: signal.Signals
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="t-") as scratch:  # short, for Ray's sockets
+        process = begun(tmp_path, runner, TMPDIR=scratch, HOME=str(tmp_path))
+        if runner == "ray":
+            [folder] = Path(scratch).glob("ray-*")
+            assert folder.stat().st_mode & 0o077 == 0, "others can open Ray's folder"
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number, output
+        assert list(Path(scratch).iterdir()) == []
+    assert not (tmp_path / ".ray").exists(), "Ray's token lies in the home folder"
+    (trial,) = read_study(tmp_path / "study").trials
+    assert trial.state.name == "RUNNING"
+    assert len(trial.user_attrs["spans"]) == 1
+    assert read_study(tmp_path / "study").counts()["interrupted"] == 1
+
+
+def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    code = (
+        "import os, signal\n"
+        "from search.stopping import raise_stopped, stopping\n"
+        "with stopping(raise_stopped):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=ignore, capture_output=True, text=True
+    )
+    assert done.stdout == "on\n"
+
+
+def test_a_second_signal_ends_what_does_not_stop(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from search.stopping import ECHO, stopping\n"
+        "with stopping():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('an echo', flush=True)\n"
+        "    time.sleep(ECHO + 0.1)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('still there', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "an echo\n"
+    assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.ray
+def test_folders_of_killed_processes_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from search.tune import own
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("ray-abcd1234", "ray-efgh5678", "ray-new_5678", "ray-mine", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "ray-abcd1234" / own.LOCK).touch()
+    long_ago = time.time() - 2 * own.OLD
+    os.utime(tmp_path / "ray-efgh5678", (long_ago, long_ago))
+    with own.own_folder() as folder:
+        assert folder.stat().st_mode & 0o077 == 0
+        own.sweep()
+        assert folder.exists(), "its process is alive"
+        left = {p.name for p in tmp_path.iterdir()} - {folder.name}
+    assert left == {"ray-new_5678", "ray-mine", "other"}
+    assert not folder.exists()
+
+
+@pytest.mark.ray
+def test_our_ray_asks_for_a_token_of_its_own_and_the_environment_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from search.tune import own
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    seen: list[Any] = []
+    for _ in range(2):
+        with own._token():
+            seen.append(os.environ["RAY_AUTH_TOKEN"])
+            assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert seen[0] != seen[1]
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert "RAY_AUTH_TOKEN" not in os.environ

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,24 @@ from typing import NamedTuple
 
 from cxrsearch.errors import InputError
 
-from .formats import SUFFIXES
+from .errors import ImageError
+from .formats import DICOM, HEAD, SUFFIXES, UNREAD, opened, told_by
 
 SHOWN = 10
 """At most this many problems of one kind are spelled out."""
+FEW = 5
+"""So many names are examples."""
+IMAGE = "image"
+SYSTEM = ("dicomdir", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "lockfile", "version")
+"""Files that programs and systems lay beside images; a DICOMDIR is an index of them."""
+COMPANIONS = (
+    ".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv", ".txt", ".text", ".md", ".rst",
+    ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".html", ".htm",
+    ".css", ".js", ".py", ".ipynb", ".sh", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods",
+    ".svg", ".db", ".sqlite", ".lock", ".url", ".lnk", ".md5", ".sha256",
+)  # fmt: skip
+"""Suffixes of what lies beside images and holds none: not looked into, and not worth a word."""
+_SUFFIX = re.compile(r"\.(?!\d+$)[^.]{1,5}$")  # not the last number of a UID
 _WHOLE = "\0"  # no name of a file holds it
 
 
@@ -43,10 +58,16 @@ class Match:
 def find_images(folder: Path) -> Found:
     """All image files below ``folder``, hidden ones aside; symbolic links are followed.
 
+    A suffix of `SUFFIXES` makes a file an image. One without a suffix, as DICOM files often are,
+    is looked into, and is one where it begins like one; so is DICOM under any suffix. What else
+    may hold images is named in the notes; texts, tables and their like are passed over.
+
     A folder that can be reached in several ways is listed once, by its own path if it has one.
     """
     files: list[str] = []
     refused: list[str] = []
+    unread: list[str] = []
+    astray: list[str] = []
     seen: set[tuple[int, int]] = set()
     pending: list[str] = [""]
     linked: list[str] = []
@@ -62,18 +83,70 @@ def find_images(folder: Path) -> Found:
                     if entry.name.startswith((".", "__MACOSX")):
                         continue
                     # Suffix first: asking a link what it is costs a look at the disk.
-                    if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir():
+                    if entry.name.lower().endswith(SUFFIXES) and not _is_folder(entry):
                         files.append(below + entry.name)
-                    elif entry.is_dir():
+                    elif _is_folder(entry):
                         (linked if entry.is_symlink() else pending).append(f"{below}{entry.name}/")
+                    elif entry.is_symlink() and not _exists(entry):
+                        astray.append(below + entry.name)
+                    elif (kind := _other(entry)) == IMAGE:
+                        files.append(below + entry.name)
+                    elif kind is not None:
+                        unread.append(f"{below}{entry.name}{kind and f' ({kind})'}")
         except OSError as error:
             refused.append(f"{folder / below} ({error.strerror})")
-    notes = (
-        [f"folders that could not be read: {len(refused)}, such as {min(refused)}"]
-        if refused
-        else []
-    )
+    notes = []
+    if unread:
+        are = "file is" if len(unread) == 1 else "files are"
+        notes.append(f"{len(unread):,} {are} of no format that is read: {_some(unread)}")
+    if astray:
+        notes.append(f"links that lead nowhere: {len(astray):,}, such as {min(astray)}")
+    if refused:
+        notes.append(f"folders that could not be read: {len(refused)}, such as {min(refused)}")
     return Found(tuple(sorted(files)), tuple(notes))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _exists(entry: os.DirEntry[str]) -> bool:
+    try:
+        return Path(entry.path).exists()
+    except OSError:
+        return False
+
+
+def _other(entry: os.DirEntry[str]) -> str | None:
+    """What a file is whose suffix is none of an image: `IMAGE`, or None for what holds none.
+
+    Otherwise what may hold one: the name of its format where that is known, or "".
+    """
+    name = entry.name.lower()
+    if name in SYSTEM or name.endswith(COMPANIONS):
+        return None
+    try:
+        if not entry.is_file():
+            return None
+        with opened(Path(entry.path)) as file:
+            head = file.read(HEAD)
+    except (OSError, ImageError):
+        return ""
+    found = told_by(head)
+    if found is not None and (found is DICOM or not _SUFFIX.search(name)):
+        return IMAGE
+    if found is not None:
+        return found.name
+    return "" if name.endswith(tuple(UNREAD)) or b"\0" in head else None
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of ``names``, for people."""
+    more = len(names) - FEW
+    return ", ".join(sorted(names)[:FEW]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def stem(name: str) -> str:
@@ -122,7 +195,8 @@ def _folder(file: str) -> str:
 def _rank(file: str, serves: Mapping[str, int]) -> tuple[int, int, int, str]:
     """Sort key: most names served, then nearest the top, then the better format."""
     suffix = PurePosixPath(file).suffix.lower()
-    return -serves[_folder(file)], file.count("/"), SUFFIXES.index(suffix), file
+    place = SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
+    return -serves[_folder(file)], file.count("/"), place, file
 
 
 def check_place(out: Path) -> None:

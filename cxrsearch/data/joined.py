@@ -12,13 +12,14 @@ import numpy as np
 
 from cxrsearch.errors import InputError
 
+from .contents import without_copies
 from .copies import original, same_images
 from .dataset import Dataset, Source, file_of
 from .dicom import dicom_problem, is_dicom
 from .errors import ImageError
 from .files import find_images
 from .images import image_size
-from .read import SIDE_SAMPLE, FolderSource, folder_problem
+from .read import SIDE_SAMPLE, FolderSource, folder_problem, none_below
 from .tables import NIH_NAME
 
 
@@ -55,8 +56,9 @@ class JoinedSource:
 def with_unlabelled(dataset: Dataset, folder: Path) -> Dataset:
     """``dataset`` with the images below ``folder`` as its unlabelled part, and no others.
 
-    They are called after the folder and their path in it. A label table there is not read; files
-    called like a labelled image are taken for copies of it and left out.
+    They are called after the folder and their path in it. A label table there is not read. An
+    image whose file is that of a labelled one, under whatever name, is left out; one that is only
+    called like a labelled one is not.
 
     Raises:
         InputError: where there is no image.
@@ -65,25 +67,31 @@ def with_unlabelled(dataset: Dataset, folder: Path) -> Dataset:
         raise InputError(f"--unlabelled {problem}")
     found = find_images(folder)
     if not found.files:
-        raise InputError(
-            f"--unlabelled {folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or "
-            ".dicom); name the folder that holds them"
-        )
+        raise InputError([f"--unlabelled {none_below(folder)}", *found.notes])
     if any(is_dicom(file) for file in found.files) and (reason := dicom_problem()):
         raise InputError(f"--unlabelled {folder}: DICOM files: {reason}")
     prefix = f"{folder.resolve().name}/"
     while any(name.startswith(prefix) for name in dataset.names):
         prefix = f"unlabelled/{prefix}"
-    labelled = {PurePosixPath(name).name for name in dataset.names}
-    files = [file for file in found.files if PurePosixPath(file).name not in labelled]
-    copies = len(found.files) - len(files)
-    note = f"{copies} images below {folder} are called like labelled ones and left out"
+    labelled = (file_of(dataset.source, name) for name in dataset.names)
+    files, notes = without_copies(
+        found.files,
+        {file: folder / file for file in found.files},
+        [path for path in labelled if path is not None],
+    )
+    called = {PurePosixPath(name).name for name in dataset.names}
+    alike = sum(PurePosixPath(file).name in called for file in files)
+    if alike:
+        notes += (
+            f"{alike:,} images below {folder} are called like labelled ones, but are other files: "
+            "they count as other images",
+        )
     source = FolderSource(folder.resolve(), {file: file for file in files})
     return replace(
         dataset,
         unlabelled=tuple(prefix + file for file in files),
         source=JoinedSource(dataset.source, source, prefix),
-        notes=(*dataset.notes, *found.notes, *([note] if copies else [])),
+        notes=(*dataset.notes, *found.notes, *notes),
     )
 
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from cxrsearch.errors import InputError
 
+from .contents import without_copies
 from .dataset import Dataset, Source, fingerprint
 from .dicom import dicom_decoders, dicom_problem, is_dicom
 from .errors import ImageError
 from .files import find_images, match_images
+from .formats import SUFFIXES
 from .images import image_size, read_image
 from .rows import read_lines
 from .tables import Table, find_table, read_table
@@ -59,7 +61,8 @@ class FolderSource:
         except OSError as error:
             return f"unreadable: {error.strerror}"
         stamp = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
-        return f"{stamp}-{dicom_decoders()}" if is_dicom(file) else stamp
+        bare = not file.lower().endswith(SUFFIXES)  # only DICOM comes without a suffix, mostly
+        return f"{stamp}-{dicom_decoders()}" if bare or is_dicom(file) else stamp
 
 
 def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
@@ -81,10 +84,7 @@ def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
     table = read_table(Path(labels) if labels is not None else find_table(folder))
     found = find_images(folder)
     if not found.files:
-        raise InputError(
-            f"{folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or .dicom); give "
-            "the folder that holds them"
-        )
+        raise InputError([none_below(folder), *found.notes])
     match = match_images(table.images, found.files)
     rows = [row for row, name in enumerate(table.images) if name in match.files]
     if not rows:
@@ -95,18 +95,32 @@ def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
         )
     rows.sort(key=table.images.__getitem__)
     names = tuple(table.images[row] for row in rows)
-    source = FolderSource(folder.resolve(), match.files)
+    own, copies = without_copies(
+        match.unlabelled,
+        {file: folder / file for file in match.unlabelled},
+        [folder / match.files[name] for name in names],
+    )
+    files = {name: match.files[name] for name in (*names, *own)}
+    source = FolderSource(folder.resolve(), files)
     _check_dicom(folder, [match.files[name] for name in names])
     return Dataset(
         names=names,
         labels=table.labels[rows],
         patients=table.patients[rows],
-        unlabelled=match.unlabelled,
+        unlabelled=own,
         source=source,
-        notes=(*table.notes, *found.notes, *_missing(table, names), *match.notes),
+        notes=(*table.notes, *found.notes, *_missing(table, names), *match.notes, *copies),
         label=str(folder),
         extra={column: values[rows] for column, values in table.extra.items()},
         source_side=_typical_side(source, names),
+    )
+
+
+def none_below(folder: Path) -> str:
+    """That there is no image below ``folder``, and what would be one."""
+    return (
+        f"{folder}: no images anywhere below it ({', '.join(SUFFIXES)}, or DICOM without a "
+        "suffix); give the folder that holds them"
     )
 
 

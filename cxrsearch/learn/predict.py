@@ -23,7 +23,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import find_images
 from cxrsearch.data.images import image_size, read_image, thumbnail
-from cxrsearch.data.read import folder_problem
+from cxrsearch.data.read import folder_problem, none_below
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.ensemble_folder import Predictor, not_covered
@@ -125,9 +125,7 @@ def image_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise InputError(problem)
     files, notes = find_images(folder)
     if not files:
-        raise InputError(
-            [f"{folder}: no images anywhere below it (.png, .jpg, .jpeg, .dcm or .dicom)", *notes]
-        )
+        raise InputError([none_below(folder), *notes])
     dicom = [file for file in files if is_dicom(file)]
     if len(dicom) == len(files) and (problem := dicom_problem()):
         raise InputError(f"{folder}: {len(dicom)} DICOM files, such as {dicom[0]!r}: {problem}")

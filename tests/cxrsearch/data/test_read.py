@@ -25,6 +25,8 @@ HEADER = "Image Index,Finding Labels,Patient ID\n"
 def picture(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (12, 10), 77).save(path)
+    with path.open("ab") as file:  # each an image of its own, as its content says
+        file.write(str(path).encode())
 
 
 def nih(folder: Path, rows: Sequence[str], files: Sequence[str]) -> Path:

@@ -22,6 +22,7 @@ from rich.progress import (
 from cxrsearch.data.cache import Cache, open_cache
 from cxrsearch.data.cache_decode import Estimate
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.notes import reasons
 from cxrsearch.errors import InputError
 from cxrsearch.progress import QUIET_SECONDS, clock
 
@@ -47,14 +48,14 @@ def open_shown(
 
 
 def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
-    """The images that could be decoded, and a note on those that could not.
+    """The images that could be decoded, and notes on those that could not, or not as they say.
 
     Raises:
         InputError: where none could be.
     """
     if not cache.bad:
-        return dataset, []
-    some = [f"{name}: {reason}" for name, reason in list(cache.bad.items())[:5]]
+        return dataset, cache.notes()
+    some = reasons(cache.bad.items(), 5)
     if not cache.ok.any():
         raise InputError([f"{dataset.label}: not one image could be read", *some])
     keep = np.flatnonzero(cache.ok)
@@ -65,11 +66,10 @@ def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
         patients=dataset.patients[keep],
         extra={column: values[keep] for column, values in dataset.extra.items()},
     )
-    more = f"; and {len(cache.bad) - 5} more" if len(cache.bad) > 5 else ""
     count = len(cache.bad)
     return usable, [
-        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: "
-        f"{'; '.join(some)}{more}"
+        f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: {'; '.join(some)}",
+        *cache.notes(),
     ]
 
 

@@ -82,7 +82,7 @@ def find_unlabelled(
     names = tuple(name for name in usable.unlabelled if name not in cache.bad)
     if needed and not names:
         raise InputError(f"{dataset.label}: not one of its unlabelled images could be read")
-    notes = _notes(usable, count, len(names), frame)
+    notes = [*_notes(usable, count, len(names), frame), *cache.notes(usable.unlabelled)]
     return Unlabelled(names, cache, unlabelled_side(usable), tuple(notes))
 
 

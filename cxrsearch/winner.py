@@ -8,6 +8,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from cxrsearch.data.files import SHOWN
+from cxrsearch.data.notes import reasons
 from cxrsearch.decoding import open_shown
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
@@ -275,8 +277,9 @@ def predict_to_file(
         form.write(out, found)
     else:
         (write_tidy if tidy else write_competition)(out, found)
-    left_out = [f"left out: {name}: {reason}" for name, reason in found.left_out]
+    left_out = [f"left out: {reason}" for reason in reasons(found.left_out, SHOWN)]
     if left_out:
-        total = len(found.names) + len(left_out)
-        left_out.append(f"{len(left_out)} of {total} images got no prediction")
+        count = len(found.left_out)
+        total = len(found.names) + count
+        left_out.append(f"{count} of {total} images got no prediction")
     return [*found.notes, *left_out]

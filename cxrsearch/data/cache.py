@@ -9,7 +9,8 @@ index.json  format, side, names and stamps: written first
 pixels.u8   ``(n, side, side)`` grey levels, row by row in the order of the names
 contents.u8 8 bytes a row that stand for the bytes of the image's file; of an image that
             is drawn, for its name and stamp
-done.u8     one byte a row, 1 once the row has reached the disk
+done.u8     one byte a row, odd once the row has reached the disk; its other bits are what was
+            noted when the image was read
 state.json  the images that could not be read, with reasons: written last, so its presence
             means complete
 =========== ===============================================================================
@@ -21,7 +22,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,8 +38,9 @@ from .cache_build import add_contents, build, no_space, read_contents
 from .cache_decode import Estimate, Watch
 from .cache_plan import CONTENTS, DONE, INDEX, PIXELS, STATE, Plan
 from .dataset import Dataset
+from .notes import summary
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same file would give other pixels than before."""
 
 
@@ -74,6 +76,24 @@ class Cache:
             return {}
         known = self.ok & found.any(axis=1)
         return {self.names[row]: found[row].tobytes().hex() for row in np.flatnonzero(known)}
+
+    def notes(self, names: Collection[str] | None = None) -> list[str]:
+        """What was noteworthy when images were read: a sentence a kind, with the count.
+
+        Args:
+            names: of those that are asked about; all by default.
+        """
+        try:
+            marks = np.fromfile(self.path / DONE, np.uint8)[: len(self.names)] >> 1
+        except OSError:
+            return []
+        wanted = None if names is None else set(names)
+        noted = [
+            (self.names[row], int(marks[row]))
+            for row in np.flatnonzero(marks)
+            if wanted is None or self.names[row] in wanted
+        ]
+        return summary(noted, len(self.names if names is None else names))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_cache, (self.path,)
@@ -187,7 +207,8 @@ def _is_complete(plan: Plan) -> bool:
 
 def _count_done(plan: Plan) -> int:
     try:
-        return (plan.folder / DONE).read_bytes().count(1)
+        marks = np.frombuffer((plan.folder / DONE).read_bytes(), np.uint8)
+        return int((marks & 1).sum())
     except OSError:
         return 0
 

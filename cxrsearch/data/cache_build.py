@@ -141,7 +141,7 @@ def _copy_from(
     marks = np.fromfile(folder / DONE, np.uint8)
     images = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape)
     contents = read_contents(folder, len(names))
-    keys = zip(names, index["stamps"], marks == 1, strict=True)
+    keys = zip(names, index["stamps"], marks & 1 == 1, strict=True)
     pairs = [
         (theirs, wanted.pop((name, stamp)))
         for theirs, (name, stamp, finished) in enumerate(keys)
@@ -156,7 +156,7 @@ def _copy_from(
                 else contents[theirs].tobytes()
             )
             files.write(plan, ours, images[theirs].tobytes(), content)
-        mark(files, [ours for _, ours in batch])
+        mark(files, {ours: int(marks[theirs]) >> 1 for theirs, ours in batch})
         left -= len(batch)
         watch.on_progress(len(plan.names) - left, len(plan.names))
     return names

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from .cache_plan import Opened, Plan, batches, mark, undone
 from .dataset import Source, content_of
 from .errors import ImageError
+from .notes import noted
 
 SAMPLE = 16
 """Images that are timed for the estimate, at least; four a thread where that is more."""
@@ -110,11 +111,11 @@ class Decoding:
             return rows
         sample = rows[:: len(rows) // count][:count]
         first, timed = sample[:workers], sample[workers:]  # the first start threads and decoders
-        reasons = list(pool.map(self._row, first))
+        endings = list(pool.map(self._row, first))
         started = time.monotonic()
-        reasons += pool.map(self._row, timed)
+        endings += pool.map(self._row, timed)
         seconds = (time.monotonic() - started) / len(timed)
-        self._finish(sample, reasons)
+        self._finish(sample, endings)
         left = sorted({*rows}.difference(sample))
         plan = self.plan
         self.watch.on_estimate(
@@ -127,21 +128,21 @@ class Decoding:
 
     def _decode(self, rows: Sequence[int], pool: ThreadPoolExecutor) -> None:
         """Decode ``rows``; while one batch reaches the disk, the next is being decoded."""
-        under_way: tuple[Sequence[int], Iterable[str | None]] = ((), ())
+        under_way: tuple[Sequence[int], Iterable[int | str]] = ((), ())
         for batch in batches(rows):
             following = (batch, pool.map(self._row, batch))
             self._finish(*under_way)
             under_way = following
         self._finish(*under_way)
 
-    def _finish(self, batch: Sequence[int], reasons: Iterable[str | None]) -> None:
+    def _finish(self, batch: Sequence[int], endings: Iterable[int | str]) -> None:
         """Wait for a batch and mark what could be decoded."""
-        good = []
-        for row, reason in zip(batch, reasons, strict=True):
-            if reason is None:
-                good.append(row)
+        good: dict[int, int] = {}
+        for row, ending in zip(batch, endings, strict=True):
+            if isinstance(ending, int):
+                good[row] = ending
             else:
-                self.bad[self.plan.names[row]] = reason
+                self.bad[self.plan.names[row]] = ending
             self.finished += 1
             self.tell()
         if good:
@@ -149,14 +150,15 @@ class Decoding:
         if batch:
             self.tell(now=True)
 
-    def _row(self, row: int) -> str | None:
-        """Decode and write one row; the reason where it cannot be read and stays black."""
+    def _row(self, row: int) -> int | str:
+        """Decode and write one row: its notes, or why it cannot be read and stays black."""
         plan = self.plan
         # First what is looked at again: where the file changes meanwhile, its stamp does too.
         content = content_of(self.source, plan.names[row])
-        picture, reason = decode(self.source, plan.names[row], plan.frame)
+        with noted() as found:
+            picture, reason = decode(self.source, plan.names[row], plan.frame)
         self.files.write(plan, row, picture, content)
-        return reason
+        return found.number if reason is None else reason
 
 
 def decode(source: Source, name: str, frame: int) -> tuple[bytes, str | None]:

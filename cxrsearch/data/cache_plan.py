@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,19 +89,23 @@ class Opened(NamedTuple):
         write(self.contents, content, row * CONTENT_BYTES)
 
 
-def mark(files: Opened, rows: Sequence[int]) -> None:
-    """Say that ``rows`` are done, once all of theirs is on the disk."""
+def mark(files: Opened, rows: Mapping[int, int]) -> None:
+    """Say that ``rows`` are done, once all of theirs is on the disk.
+
+    Args:
+        rows: with the notes of each; see `cxrsearch.data.notes`.
+    """
     os.fsync(files.pixels)
     os.fsync(files.contents)
-    for row in rows:
-        write(files.done, b"\x01", row)
+    for row, notes in rows.items():
+        write(files.done, bytes([notes << 1 | 1]), row)
     os.fsync(files.done)
 
 
 def undone(done: int, count: int) -> list[int]:
     """Rows that are not done yet, of ``count``."""
     marks = np.frombuffer(os.pread(done, count, 0), np.uint8)
-    return [int(row) for row in np.flatnonzero(marks != 1)]
+    return [int(row) for row in np.flatnonzero(marks & 1 == 0)]
 
 
 def batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:

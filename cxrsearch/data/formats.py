@@ -55,7 +55,7 @@ FORMATS = (PNG, DICOM, JPEG, TIFF, BMP, WEBP, GIF)
 SUFFIXES = tuple(suffix for one in FORMATS for suffix in one.suffixes)
 NAMES = f"{', '.join(one.name for one in FORMATS[:-1])} or {FORMATS[-1].name}"
 """For messages."""
-UNREAD = [
+UNREAD = (
     ".jp2",
     ".j2k",
     ".j2c",
@@ -97,7 +97,7 @@ UNREAD = [
     ".sgi",
     ".xcf",
     ".eps",
-]
+)
 """Suffixes of files that hold images which are not read, so that this can be said."""
 
 

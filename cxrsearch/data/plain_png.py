@@ -101,6 +101,6 @@ def _is_plain(data: bytes) -> bool:
 
 def _is_harmless(kind: bytes, content: bytes) -> bool:
     if kind == b"tEXt":
-        # Pillow takes a turn of the camera from a text of that name.
-        return len(content) <= _NOTE and b"exif" not in content
+        # Pillow takes a turn of the camera from texts of such names.
+        return len(content) <= _NOTE and b"exif" not in content and b"Orientation" not in content
     return len(content) == _HARMLESS.get(kind, -1)

@@ -21,8 +21,9 @@ import numpy as np
 from cxrsearch.data.dicom import dicom_problem, is_dicom
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.files import find_images
+from cxrsearch.data.files import SHOWN, find_images
 from cxrsearch.data.images import image_size, read_image, thumbnail
+from cxrsearch.data.notes import noted, reasons, summary
 from cxrsearch.data.read import folder_problem, none_below
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
@@ -94,15 +95,17 @@ def predict_folder(
     scores: list[np.ndarray] = []
     kept: list[str] = []
     left_out: list[tuple[str, str]] = []
+    told: list[tuple[str, int]] = []
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(files), READ_AT_ONCE):
             part = slice(start, start + READ_AT_ONCE)
             paths = [Path(folder) / file for file in files[part]]
-            pictures = list(pool.map(lambda p: _picture(p, model.frame, smallest), paths))
-            good = [p for p in pictures if isinstance(p, np.ndarray)]
-            for name, picture in zip(names[part], pictures, strict=True):
+            found = list(pool.map(lambda p: _picture(p, model.frame, smallest), paths))
+            good = [picture for picture, _ in found if isinstance(picture, np.ndarray)]
+            for name, (picture, number) in zip(names[part], found, strict=True):
                 if isinstance(picture, np.ndarray):
                     kept.append(name)
+                    told.append((name, number))
                 else:
                     left_out.append((name, picture))
             if good:
@@ -110,8 +113,9 @@ def predict_folder(
             if on_progress is not None:
                 on_progress(min(start + READ_AT_ONCE, len(files)), len(files))
     if not kept:
-        some = [f"{name}: {reason}" for name, reason in left_out[:10]]
+        some = reasons(left_out, SHOWN)
         raise InputError([f"{folder}: none of its {len(files)} images can be used", *some])
+    notes = (*notes, *summary(told, len(files)))
     return Predictions(tuple(kept), np.concatenate(scores), tuple(left_out), notes)
 
 
@@ -196,16 +200,16 @@ def coloured_share(path: Path) -> float:
     return float(np.mean(pixels.max(axis=2) - pixels.min(axis=2) > COLOURED))
 
 
-def _picture(path: Path, frame: int, smallest: int) -> np.ndarray | str:
-    """The (F, F) uint8 picture, or why there is none."""
+def _picture(path: Path, frame: int, smallest: int) -> tuple[np.ndarray | str, int]:
+    """The (F, F) uint8 picture, or why there is none; and what was noted of it."""
     try:
-        reason = misfit(path, smallest)
-        if reason is not None:
-            return reason
-        picture = read_image(path, frame)
+        if reason := misfit(path, smallest):
+            return reason, 0
+        with noted() as notes:
+            picture = read_image(path, frame)
+        return picture, notes.number
     except ImageError as error:
-        return str(error)
-    return picture if picture.min() != picture.max() else "blank: a single grey level"
+        return str(error), 0
 
 
 def write_competition(path: Path, predictions: Predictions) -> None:

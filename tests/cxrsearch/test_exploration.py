@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,13 @@ def spoilt(xrays: Path, tmp_path: Path) -> tuple[Path, list[dict[str, str]]]:
     folder = tmp_path / "data"
     shutil.copytree(xrays, folder)
     return folder, read(folder / TABLE)
+
+
+def nearly_black() -> np.ndarray:
+    """A black picture with a bright mark."""
+    picture = np.zeros((48, 48), np.uint8)
+    picture[:6, :10] = 200
+    return picture
 
 
 def file_of(folder: Path, row: dict[str, str]) -> Path:
@@ -134,7 +142,7 @@ def test_a_table_alone_is_enough_also_gzipped(
 def test_spoilt_images_are_found(spoilt: tuple[Path, list[dict[str, str]]]) -> None:
     folder, rows = spoilt
     black, turned, inverted, broken, original, copy = (file_of(folder, row) for row in rows[:6])
-    Image.fromarray(np.zeros((48, 48), np.uint8)).save(black)
+    Image.fromarray(nearly_black()).save(black)
     upright = np.asarray(Image.open(turned))
     Image.fromarray(np.ascontiguousarray(np.rot90(upright, 2))).save(turned)
     Image.fromarray(255 - np.asarray(Image.open(inverted))).save(inverted)
@@ -262,11 +270,14 @@ def test_the_command_writes_the_page_and_says_what_to_look_at(
 ) -> None:
     folder, rows = spoilt
     out = tmp_path / "new" / "page.html"
-    Image.fromarray(np.zeros((48, 48), np.uint8)).save(file_of(folder, rows[0]))
+    Image.fromarray(nearly_black()).save(file_of(folder, rows[0]))
+    Image.fromarray(np.zeros((48, 48), np.uint8)).save(file_of(folder, rows[1]))
     code, said, err = run("eda", folder, "--out", out, "--seed", 3, "--cache", tmp_path / "cache")
     assert code == 0
     assert str(out) in said
     assert "1 image nearly black" in err
+    assert "1 image that cannot be read, left out everywhere" in err
+    assert f"{file_of(folder, rows[1]).name}: blank" in unescape(out.read_text())
     assert "seed 3" in out.read_text()
     assert list((tmp_path / "cache").iterdir())
     code, _, err = run("eda", folder, "--out", tmp_path)

@@ -195,9 +195,9 @@ def test_the_preamble_tells_dicom_whatever_the_name(tmp_path: Path, reference: n
     ("tags", "reason"),
     [
         ({"NumberOfFrames": 2}, "2 frames"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        ({"PhotometricInterpretation": "HSV"}, "HSV"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "Palette"),
         ({"Rows": 30_000, "Columns": 30_000}, "more than the 100,000,000 allowed"),
-        ({"WindowCenter": "5", "WindowWidth": "0"}, "width 0"),
         ({"RescaleSlope": "0"}, "slope"),
         ({"Rows": 500}, "damaged|unpacked"),
         ({"PixelData": b""}, "damaged|no pixel"),
@@ -211,7 +211,7 @@ def test_what_cannot_be_used_gives_a_reason(
         read_image(path, 32)
 
 
-def test_missing_pixels_damage_and_deflation_give_a_reason(tmp_path: Path) -> None:
+def test_missing_pixels_and_damage_give_a_reason(tmp_path: Path) -> None:
     path = make(tmp_path / "x.dcm", film(), 8)
     data = pydicom.dcmread(path)
     del data.PixelData
@@ -224,9 +224,6 @@ def test_missing_pixels_damage_and_deflation_give_a_reason(tmp_path: Path) -> No
     path.write_bytes(b"not dicom at all")
     with pytest.raises(ImageError, match=r"not a DICOM image|damaged"):
         read_image(path, 32)
-    deflated = make(tmp_path / "d.dcm", film(), 8, syntax="1.2.840.10008.1.2.1.99")
-    with pytest.raises(ImageError, match="deflated"):
-        read_image(deflated, 32)
 
 
 def test_without_pydicom_the_message_names_the_extra(

@@ -24,7 +24,7 @@ HEADER = "Image Index,Finding Labels,Patient ID\n"
 
 def picture(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (12, 10), 77).save(path)
+    Image.fromarray(np.tile(np.repeat(np.array([17, 137], np.uint8), 6), (10, 1))).save(path)
     with path.open("ab") as file:  # each an image of its own, as its content says
         file.write(str(path).encode())
 
@@ -50,8 +50,8 @@ def test_nih_rows_become_sorted_labels_and_patients(tmp_path: Path) -> None:
     assert data.patients.tolist() == ["08", "7", "7"]
     assert [np.flatnonzero(row).tolist() for row in data.labels] == [[], [4, 12], [13]]
     assert data.unlabelled == ("free.PNG",)
-    assert data.source.decode("b.png", 5).tolist() == [[77] * 5] * 5
-    assert data.source.decode("free.PNG", 5).mean() == 77
+    assert data.source.decode("b.png", 2).tolist() == [[28, 126]] * 2
+    assert data.source.decode("free.PNG", 6).mean() == 77
     assert data.source_side == 10
     assert data.notes == ()
     assert data.label == str(tmp_path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -13,6 +11,7 @@ from cxrsearch.copying import Task
 from cxrsearch.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, PATIENT_COLUMNS, plain
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.table_text import csv_text, image_cell
 from cxrsearch.learn.augment import Parameters
 from cxrsearch.learn.copies import described
 
@@ -38,9 +37,9 @@ def label_table(names: Sequence[str], dataset: Dataset, kept: np.ndarray, copies
             label = "|".join(found) or NO_FINDING
             rest = [label, dataset.patients[row], *(dataset.extra[name][row] for name in others)]
             for name in names[position * copies : (position + 1) * copies]:
-                yield [name, *rest]
+                yield [image_cell(name), *rest]
 
-    return _csv([*HEAD, *others], lines())
+    return csv_text([*HEAD, *others], lines())
 
 
 def parameter_table(
@@ -60,14 +59,12 @@ def parameter_table(
             parameters = draw(task)
             for number, file in enumerate(task.copies, 1):
                 values = described(parameters, number - 1)
-                yield [next(following), file, task.name, number, *values.values()]
+                yield [
+                    image_cell(next(following)),
+                    image_cell(file),
+                    image_cell(task.name),
+                    number,
+                    *values.values(),
+                ]
 
-    return _csv([*STEPS_HEAD, *(field.name for field in fields(Parameters))], lines())
-
-
-def _csv(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_text([*STEPS_HEAD, *(field.name for field in fields(Parameters))], lines())

@@ -45,8 +45,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+    """Write ``text`` to ``path`` as UTF-8, atomically.
+
+    The bytes of a file's name that are no UTF-8 are written as what Python calls them
+    (``R\\udcf6ntgen.png``).
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

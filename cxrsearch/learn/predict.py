@@ -6,8 +6,6 @@ reported instead of being given a meaningless number; see `misfit`.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections import Counter
@@ -25,6 +23,7 @@ from cxrsearch.data.files import SHOWN, find_images
 from cxrsearch.data.images import image_size, read_image, thumbnail
 from cxrsearch.data.notes import noted, reasons, summary
 from cxrsearch.data.read import folder_problem, none_below
+from cxrsearch.data.table_text import csv_text, image_cell, number_cell
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.ensemble_folder import Predictor, not_covered
@@ -215,7 +214,7 @@ def _picture(path: Path, frame: int, smallest: int) -> tuple[np.ndarray | str, i
 def write_competition(path: Path, predictions: Predictions) -> None:
     """Write a row an image: column ``image``, then the 14 diseases by NIH's names."""
     rows = (
-        [name, *(f"{value:.6f}" for value in scores)]
+        [image_cell(name), *map(number_cell, scores)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
     )
     write_csv(path, COLUMNS[0], rows)
@@ -224,7 +223,7 @@ def write_competition(path: Path, predictions: Predictions) -> None:
 def write_tidy(path: Path, predictions: Predictions) -> None:
     """Write a row an image and disease: columns ``image``, ``disease``, ``probability``."""
     rows = (
-        [name, disease, f"{value:.6f}"]
+        [image_cell(name), disease, number_cell(value)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
         for disease, value in zip(DISEASES, scores, strict=True)
     )
@@ -234,18 +233,10 @@ def write_tidy(path: Path, predictions: Predictions) -> None:
 def table_start(header: Sequence[str]) -> re.Pattern[bytes]:
     """How a table of predictions with this header begins, up to a probability in its first row.
 
-    So a table of labels is told from it, which may have the same columns.
+    So a table of labels is told from it, which may have the same columns, but whole numbers.
     """
-    return re.compile(re.escape(csv_text(header, []).encode()) + rb"(?:[^\n]*,)?[01]\.\d{6}\b")
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as CSV, with its header."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue()
+    probability = rb"(?:[01]\.\d{2,}|[1-9](?:\.\d+)?e-\d+)\b"
+    return re.compile(re.escape(csv_text(header, []).encode()) + rb"(?:[^\n]*,)?" + probability)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -8,9 +8,7 @@ probabilities of all images are kept, so that share and kind can be genes of a r
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.table_text import csv_text, image_cell, number_cell
 from cxrsearch.errors import InputError
 from cxrsearch.learn.arrays import load_arrays, save_arrays
 from cxrsearch.learn.calibrate import Calibration
@@ -26,6 +25,7 @@ from cxrsearch.learn.recipe import SELECTING, Recipe
 from search.files import write_text
 
 PSEUDO_FILE, TABLE = "pseudo.npz", "pseudo.csv"
+TABLE_HEAD = ("image", "disease", "label", "probability", "calibrated")
 """A teacher's probabilities, for programs; the pseudo-labels made of them, for people."""
 
 
@@ -51,7 +51,7 @@ class Pseudo:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that stand for names, scores and calibration."""
-        digest = hashlib.sha256("\n".join(self.names.tolist()).encode())
+        digest = hashlib.sha256("\n".join(self.names.tolist()).encode("utf-8", "backslashreplace"))
         for array in (self.scores.astype(np.float32), *self.calibration):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -184,14 +184,14 @@ def write_table(path: Path, pseudo: Pseudo, targets: NDArray[np.float32]) -> Non
         targets: (m, 14) as from `select` or `beyond`.
     """
     likely = pseudo.calibration.probabilities(pseudo.scores)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["image", "disease", "label", "probability", "calibrated"])
-    for row, name in enumerate(pseudo.names.tolist()):
-        for column, disease in enumerate(DISEASES):
-            target, known = targets[row, column], likely[row, column]
-            writer.writerow([
-                name, disease, "none" if np.isnan(target) else int(target),
-                f"{pseudo.scores[row, column]:.6f}", "" if np.isnan(known) else f"{known:.6f}",
-            ])  # fmt: skip
-    write_text(path, buffer.getvalue())
+    rows = (
+        [
+            image_cell(name), disease,
+            "none" if np.isnan(targets[row, column]) else int(targets[row, column]),
+            number_cell(pseudo.scores[row, column]),
+            "" if np.isnan(likely[row, column]) else number_cell(likely[row, column]),
+        ]
+        for row, name in enumerate(pseudo.names.tolist())
+        for column, disease in enumerate(DISEASES)
+    )  # fmt: skip
+    write_text(path, csv_text(TABLE_HEAD, rows))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from cxrsearch.data.columns import IMAGE_COLUMNS, plain
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.table_text import number_cell
 from cxrsearch.errors import InputError
 from cxrsearch.learn.predict import Predictions, image_files, image_names, write_csv
 from search.errors import did_you_mean
@@ -67,7 +68,7 @@ class Sample:
         for one, file in zip(self.ids, files, strict=True):
             row = [one] * len(self.header)
             for column, disease in self.diseases.items():
-                row[column] = f"{scores[names[file]][disease]:.6f}"
+                row[column] = number_cell(scores[names[file]][disease])
             rows.append(row)
         write_csv(out, self.header, rows)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cxrsearch.data import table_text
+from cxrsearch.data.table_text import text_cell
 from cxrsearch.outputs import check_file
 from search.files import write_text
 
 from .rows import Row
 from .view import read_view
-
-RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""How text starts that a spreadsheet would run as a formula (or strip to get at one)."""
 
 HEAD = (
     "number", "state", "reason", "value", "interval_low", "interval_high", "generation", "origin",
@@ -51,8 +48,6 @@ def csv_text(rows: Sequence[Row]) -> str:
     """The CSV text of ``rows``, with Unix line ends."""
     genes = list(dict.fromkeys(name for r in rows for name in (*r.params, *r.settings)))
     diseases = list(dict.fromkeys(name for r in rows for name in r.auroc))
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     further = list(dict.fromkeys(name for r in rows for name in list(r.objectives)[1:]))
     heads = [
         *HEAD,
@@ -61,15 +56,15 @@ def csv_text(rows: Sequence[Row]) -> str:
     ]
     for disease in diseases:
         heads += [f"auroc_{disease}", f"auroc_{disease}_low", f"auroc_{disease}_high"]
-    writer.writerow([_cell(head) for head in heads])
+    lines = []
     for r in rows:
         params = {**r.settings, **r.params}
         line = [*_attributes(r), *(r.objectives.get(name) for name in further)]
         line += [*(params.get(gene) for gene in genes)]
         for disease in diseases:
             line += [r.auroc.get(disease), *(r.intervals.get(disease) or (None, None))]
-        writer.writerow([_cell(value) for value in line])
-    return file.getvalue()
+        lines.append([_cell(value) for value in line])
+    return table_text.csv_text([_cell(head) for head in heads], lines)
 
 
 def _attributes(r: Row) -> list[Any]:
@@ -83,8 +78,4 @@ def _attributes(r: Row) -> list[Any]:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    shield = "'" if value.startswith(RISKY) else ""
-    # A lone carriage return would end the line for some readers, and Python's csv leaves it bare.
-    return shield + value.replace("\r\n", "\n").replace("\r", "\n")
+    return text_cell(value) if isinstance(value, str) else value

@@ -174,6 +174,6 @@ def test_unlabelled_images_may_lie_elsewhere_and_be_smaller(xrays: Path, tmp_pat
     assert pool.data.shelf.folder.parent == found.cache.path
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(more / read_dataset(xrays).names[0])
     again = read_pool(Settings(data=str(xrays), trials=1), Plan(input_size=32), more)
-    assert again.unlabelled == 3
-    assert any("called like labelled ones and left out" in note for note in again.notes)
+    assert again.unlabelled == 4
+    assert any("1 images below" in note and "are other files" in note for note in again.notes)
     assert any("is not known" in note for note in pool.notes)

@@ -13,9 +13,11 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn import models, predict
 from cxrsearch.learn.model_folder import LoadedModel, ModelMeta, load_model, save_model
 from cxrsearch.learn.predict import (
+    COLUMNS,
     Predictions,
     image_names,
     predict_folder,
+    table_start,
     write_competition,
     write_tidy,
 )
@@ -150,7 +152,7 @@ def test_both_forms_of_the_table_say_the_same(tmp_path) -> None:
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         tidy = list(csv.DictReader(file))
     assert list(wide[0]) == ["image", *DISEASES]
-    assert wide[0]["Cardiomegaly"] == f"{scores[0, 1]:.6f}"
+    assert wide[0]["Cardiomegaly"] == str(scores[0, 1])
     assert [row["image"] for row in wide] == list(predictions.names)
     assert len(tidy) == 28
     assert all(
@@ -164,3 +166,26 @@ def test_a_table_that_cannot_be_written_is_an_input_error(tmp_path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="--out"):
         write_tidy(tmp_path / "file" / "t.csv", Predictions((), np.zeros((0, 14)), ()))
+
+
+def test_small_probabilities_do_not_tie_and_read_back_the_same(tmp_path) -> None:
+    scores = np.full((3, 14), 0.25, np.float32)
+    scores[:, 0] = (1.23e-08, 1.24e-08, np.float32(0.1) + np.float32(1e-8))
+    found = Predictions(("a.png", "=b.png", "c.png"), scores, ())
+    for write, header in ((write_competition, COLUMNS[0]), (write_tidy, COLUMNS[1])):
+        write(tmp_path / "out.csv", found)
+        assert table_start(header).match((tmp_path / "out.csv").read_bytes())
+        rows = list(csv.reader((tmp_path / "out.csv").open()))[1:]
+        cells = [cell for row in rows for cell in row if cell[0].isdigit()]
+        assert np.array(cells, np.float32).tolist() == scores.reshape(-1).tolist()
+        assert rows[-1 if write is write_competition else -28][0] in ("c.png", "./=b.png")
+        assert not any(cell.startswith("=") for row in rows for cell in row)
+
+
+def test_a_table_of_labels_is_no_table_of_predictions() -> None:
+    start = table_start(COLUMNS[0])
+    head = ",".join(COLUMNS[0]) + "\na.png"
+    assert not start.match((head + ",0" * 14 + "\n").encode())
+    assert not start.match((head + ",1.0" * 14 + "\n").encode())
+    assert start.match((head + ",0.123456" * 14 + "\n").encode()), "of an earlier version"
+    assert start.match((head + ",3e-09" * 14 + "\n").encode())

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cxrsearch.cli_options import FOLDER, example
+from cxrsearch.settings import PRECISIONS
 
 _TTA = click.option(
     "--tta",
@@ -20,6 +21,15 @@ _TTA = click.option(
     "corners and the centre and their mirror images.",
 )
 
+_PRECISION = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Of the computing; auto: float32, the same on every machine, unless the model was trained "
+    "with --precision bf16.",
+)
+
 
 @click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
 @click.argument("model", type=FOLDER)
@@ -27,6 +37,7 @@ _TTA = click.option(
 @click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
 @click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
 @_TTA
+@_PRECISION
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def evaluate(model: Path, as_json: bool, **where: Any) -> None:
     """AUROC with patient-level intervals on the test part. Every look is counted."""
@@ -50,6 +61,7 @@ def evaluate(model: Path, as_json: bool, **where: Any) -> None:
 @click.option("--sample", type=FOLDER, help="A competition's sample submission (CSV): its columns "
               "and rows, in its order, are written.")  # fmt: skip
 @_TTA
+@_PRECISION
 def predict(model: Path, images: Path, out: Path, **how: Any) -> None:
     """Write the 14 probabilities of every image in a folder, by a model or an ensemble."""
     from cxrsearch.winner import predict_to_file

@@ -18,6 +18,7 @@ import numpy as np
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import make_data
 from cxrsearch.learn.keep import BEST
+from cxrsearch.learn.model_card import predicting
 from cxrsearch.learn.model_folder import ModelMeta, check_out, save_best
 from cxrsearch.learn.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
@@ -200,4 +201,5 @@ def _meta(ready: Ready, result: Result) -> ModelMeta:
         },
         reading=reading,
         also_seen=also_seen(ready.named.recipe),
+        precision=predicting(settings.precision),
     )

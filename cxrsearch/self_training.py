@@ -18,6 +18,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.keep import BEST
+from cxrsearch.learn.model_card import predicting
 from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model, trial_model
 from cxrsearch.learn.pseudo import (
     PSEUDO_FILE,
@@ -273,6 +274,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
             "notes": student["notes"],
         },
         also_seen=also_seen(recipe, job.work / PSEUDO_FILE, job.found.cache.contents),
+        precision=predicting(prepared.settings.precision),
     )
     beside = [job.work / name for name in (PSEUDO_FILE, TABLE, REPORT, PAGE, HIDDEN)]
     save_model(out, best.network, recipe, meta, job.study / "splits.json", beside)

@@ -16,6 +16,7 @@ from cxrsearch.learn.ensemble_folder import Predictor, load_predictor
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.evaluate import evaluate_model, record_look
 from cxrsearch.learn.final import train_final
+from cxrsearch.learn.model_card import predicting
 from cxrsearch.learn.model_folder import CARD, ModelMeta, check_out
 from cxrsearch.learn.predict import (
     COLUMNS,
@@ -151,6 +152,7 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
         also_seen=also_seen(
             Recipe.from_params(trial.user_attrs["params"]), pseudo, prepared.cache.contents
         ),
+        precision=predicting(prepared.settings.precision),
     )
 
 
@@ -160,6 +162,7 @@ def evaluate_model_folder(
     labels: str | None = None,
     study: Path | None = None,
     tta: str = NONE,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
 
@@ -169,6 +172,7 @@ def evaluate_model_folder(
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
         tta: test-time augmentation, as in `cxrsearch.learn.views`.
+        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
 
     Returns:
         as `cxrsearch.learn.evaluate.evaluate_model`, with ``looks``: how many there were.
@@ -176,7 +180,7 @@ def evaluate_model_folder(
     Raises:
         InputError: where model or data cannot be used.
     """
-    loaded = load_predictor(model, tta=tta)
+    loaded = load_predictor(model, tta=tta, precision=precision)
     study = _study_of(loaded, study)
     settings = _data_settings(loaded, study, data, labels)
     dataset = load_data(settings)
@@ -246,6 +250,7 @@ def predict_to_file(
     tidy: bool = False,
     tta: str = NONE,
     sample: Path | None = None,
+    precision: str = "auto",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Write the probabilities of every image below ``images`` as CSV.
@@ -257,6 +262,7 @@ def predict_to_file(
         tidy: one row an image and disease, instead of one an image.
         tta: test-time augmentation, as in `cxrsearch.learn.views`.
         sample: a sample submission, whose columns and rows are written in its order.
+        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
         on_progress: called with how many images are done, of how many.
 
     Returns:
@@ -272,7 +278,8 @@ def predict_to_file(
     own = COLUMNS if form is None else (form.header,)
     check_file(out, "predictions.csv", *map(table_start, own))
     wanted = form.files if form is not None else None
-    found = predict_folder(load_predictor(model, tta=tta), images, on_progress, wanted)
+    loaded = load_predictor(model, tta=tta, precision=precision)
+    found = predict_folder(loaded, images, on_progress, wanted)
     if form is not None:
         form.write(out, found)
     else:

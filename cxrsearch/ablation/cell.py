@@ -227,7 +227,8 @@ class Cell:
 
     def model(self, recipe: Recipe, weights: Path) -> LoadedModel:
         """The network of ``recipe`` with weights on the disk, ready to predict."""
-        return trial_model(weights, recipe, self.data.images.shape[1], self.config.device)
+        config, side = self.config, self.data.images.shape[1]
+        return trial_model(weights, recipe, side, config.device, config.precision)
 
 
 def _read_done(folder: Path) -> dict[str, Any] | None:

@@ -175,7 +175,9 @@ def is_ensemble(folder: Path) -> bool:
     return (folder / CARD).is_file()
 
 
-def load_predictor(folder: Path, device: str = "auto", tta: str = NONE) -> Predictor:
+def load_predictor(
+    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
+) -> Predictor:
     """Read a model folder or an ensemble folder.
 
     Args:
@@ -183,17 +185,19 @@ def load_predictor(folder: Path, device: str = "auto", tta: str = NONE) -> Predi
         device: where it is to compute.
         tta: test-time augmentation, as in `cxrsearch.learn.views`; an ensemble's members
             each take the mean over the views first.
+        precision: ``float32``, ``bf16``, or ``auto``: what each model's card says.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
     """
     folder = Path(folder)
-    return load_ensemble(folder, device, tta) if is_ensemble(folder) else load_model(
-        folder, device, tta
-    )  # fmt: skip
+    load = load_ensemble if is_ensemble(folder) else load_model
+    return load(folder, device, tta, precision)
 
 
-def load_ensemble(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedEnsemble:
+def load_ensemble(
+    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
+) -> LoadedEnsemble:
     """Read an ensemble folder.
 
     Raises:
@@ -205,7 +209,7 @@ def load_ensemble(folder: Path, device: str = "auto", tta: str = NONE) -> Loaded
     names = card["members"]
     if len(names) != len(ensemble.members) or not all(_inside(name) for name in names):
         raise InputError(f"{path}: its members do not fit its weights; restore it from a copy")
-    parts = tuple(load_model(folder / name, device, tta) for name in names)
+    parts = tuple(load_model(folder / name, device, tta, precision) for name in names)
     wanted = (card["pixels"]["frame"], card["data"]["split_fingerprint"])
     strange = [
         f"{part.folder}: not of this ensemble (frame or split differ); restore it from a copy"

@@ -16,6 +16,7 @@ from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 
 FORMAT, VERSION = "cxrsearch model", 1
+PRECISIONS = ("float32", "bf16")
 INTENDED_USE = "research use only, not for clinical decisions"
 
 
@@ -39,6 +40,7 @@ class ModelMeta:
             names of those without a label and of those that its starting weights saw;
             ``contents``, what stands for the file of each of them, empty where not known;
             ``unknown``, weights among those of which nobody knows what they saw.
+        precision: ``float32`` or ``bf16``: what it predicts in, on whatever device.
     """
 
     frame: int
@@ -52,6 +54,16 @@ class ModelMeta:
     training: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     also_seen: Mapping[str, list[str]] = field(default_factory=dict)
+    precision: str = "float32"
+
+
+def predicting(asked: str) -> str:
+    """What a model predicts in, by the precision ``asked`` for its training.
+
+    float32 unless bfloat16 was asked for by name: ``auto`` is a way to train faster where the
+    hardware allows it, and no reason for a model to say something else on another machine.
+    """
+    return "bf16" if asked == "bf16" else "float32"
 
 
 def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
@@ -74,6 +86,7 @@ def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
             "source_side": meta.source_side,
         },
         "recipe": asdict(recipe),
+        "precision": meta.precision,
         "data": {
             "fingerprint": meta.data_fingerprint,
             "split_fingerprint": meta.split_fingerprint,
@@ -118,6 +131,11 @@ def read_card(path: Path) -> dict[str, Any]:
         problems.append(f"{path}: pixels.frame {frame!r} is no size; restore it from a copy")
     if "also_seen" in card and not _is_seen(card["also_seen"]):
         problems.append(f"{path}: also_seen holds no lists of names; restore it from a copy")
+    if card.get("precision") not in (None, *PRECISIONS):
+        problems.append(
+            f"{path}: precision is {card['precision']!r}, neither {' nor '.join(PRECISIONS)}; "
+            "restore it from a copy"
+        )
     if card.get("diseases") != list(DISEASES):
         problems.append(f"{path}: its diseases are not the 14 of NIH in NIH's order")
     if not all(isinstance(card["data"].get(k), str) for k in ("fingerprint", "split_fingerprint")):

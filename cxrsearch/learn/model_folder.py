@@ -138,6 +138,8 @@ class LoadedModel:
         network: in evaluation mode, on ``device``.
         device: where it computes.
         tta: test-time augmentation, as in `cxrsearch.learn.views`.
+        precision: what it computes in, as for `cxrsearch.learn.device.amp_dtype`; None, for a
+            model of an earlier version: as those did, float32 on a CPU and ``auto`` on a GPU.
     """
 
     folder: Path
@@ -146,6 +148,7 @@ class LoadedModel:
     network: nn.Module
     device: torch.device
     tta: str = NONE
+    precision: str | None = None
 
     @property
     def parts(self) -> tuple[LoadedModel, ...]:
@@ -217,8 +220,8 @@ class LoadedModel:
     @torch.inference_mode()
     def _scored(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
         """(b, 14) probabilities, or None where memory ran out."""
-        # On a CPU in float32, so that a model's scores are the same on every machine.
-        kind = amp_dtype(self.device) if self.device.type == "cuda" else None
+        earlier = "auto" if self.device.type == "cuda" else "float32"
+        kind = amp_dtype(self.device, self.precision or earlier)
         seen = views(self.tta, images.shape[1], self.recipe.crop)
         try:
             with torch.autocast(self.device.type, kind, enabled=kind is not None):
@@ -255,13 +258,16 @@ def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
     return splits
 
 
-def load_model(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedModel:
+def load_model(
+    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
+) -> LoadedModel:
     """Read a model folder.
 
     Args:
         folder: as `save_model` wrote it.
         device: where it is to compute.
         tta: what it predicts the mean over; see `cxrsearch.learn.views`.
+        precision: ``float32``, ``bf16``, or ``auto``: what its card says.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
@@ -273,10 +279,13 @@ def load_model(folder: Path, device: str = "auto", tta: str = NONE) -> LoadedMod
     recipe = read_recipe(folder / CARD, card["recipe"])
     where = pick_device(device)
     network = ready_network(folder / WEIGHTS, recipe, where)
-    return LoadedModel(folder, card, recipe, network, where, tta)
+    kind = card.get("precision") if precision == "auto" else precision
+    return LoadedModel(folder, card, recipe, network, where, tta, kind)
 
 
-def trial_model(weights: Path, recipe: Recipe, frame: int, device: str = "auto") -> LoadedModel:
+def trial_model(
+    weights: Path, recipe: Recipe, frame: int, device: str = "auto", precision: str = "auto"
+) -> LoadedModel:
     """The model that a trial's ``best.safetensors`` is, before there is a folder of it.
 
     Args:
@@ -284,10 +293,13 @@ def trial_model(weights: Path, recipe: Recipe, frame: int, device: str = "auto")
         recipe: the trial's.
         frame: side of the square pictures that it was trained on.
         device: where to compute.
+        precision: as for `cxrsearch.learn.device.amp_dtype`: the trial's, so that what it says
+            of other images can stand beside its scores of the validation part.
 
     Raises:
         InputError: where the file is missing, damaged or does not fit.
     """
     card = make_card(recipe, ModelMeta(frame, data_fingerprint="", split_fingerprint=""))
     where = pick_device(device)
-    return LoadedModel(weights.parent, card, recipe, ready_network(weights, recipe, where), where)
+    network = ready_network(weights, recipe, where)
+    return LoadedModel(weights.parent, card, recipe, network, where, precision=precision)

@@ -100,8 +100,9 @@ class EMA:
     """Exponential moving average of a model's weights (Polyak & Juditsky 1992).
 
     The decay warms up as min(decay, (1 + u) / (10 + u)) over the updates u, so that the
-    random start does not linger. Buffers (the statistics of batch normalisation) are not
-    averaged but copied.
+    random start does not linger. The statistics of batch normalisation are averaged alike, as
+    those of the present weights don't fit others (timm's ``ModelEmaV2`` does so too); counts
+    are copied.
 
     Args:
         model: whose weights to follow; the average starts from a copy of them.
@@ -119,11 +120,14 @@ class EMA:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         # Lists of tensors at once: one by one, hundreds of small calls take longer than the sums.
-        weights, buffers = dict(model.named_parameters()), dict(model.named_buffers())
-        buffers = {name: value for name, value in buffers.items() if name in self._shadow}
-        torch._foreach_lerp_([self._shadow[n] for n in weights], [*weights.values()], 1 - decay)
-        if buffers:
-            torch._foreach_copy_([self._shadow[n] for n in buffers], [*buffers.values()])
+        present = model.state_dict()
+        averaged = [name for name, value in present.items() if value.is_floating_point()]
+        copied = [name for name in present if name not in set(averaged)]
+        torch._foreach_lerp_(
+            [self._shadow[n] for n in averaged], [present[n] for n in averaged], 1 - decay
+        )
+        if copied:
+            torch._foreach_copy_([self._shadow[n] for n in copied], [present[n] for n in copied])
 
     def network(self, model: nn.Module) -> nn.Module:
         """A network like ``model`` over the average's own tensors: it follows every update."""

@@ -178,7 +178,7 @@ def predicted(
     weights: Path, recipe: Recipe, data: TrainData, rows: np.ndarray, config: TrialConfig
 ) -> np.ndarray:
     """(m, 14) probabilities of ``rows`` by the weights that a training kept."""
-    model = trial_model(weights, recipe, data.images.shape[1], config.device)
+    model = trial_model(weights, recipe, data.images.shape[1], config.device, config.precision)
     return model.predict(data.images, rows)
 
 

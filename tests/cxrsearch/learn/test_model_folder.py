@@ -69,6 +69,59 @@ def test_a_loaded_model_predicts_what_the_saved_one_did(study, recipe, meta, tmp
     assert loaded.predict(images, np.zeros(0)).shape == (0, 14)
 
 
+def type_of(model: LoadedModel, images: np.ndarray, monkeypatch, device: str = "cpu") -> Any:
+    """What convolutions autocast to while ``model`` predicts, as on ``device``."""
+    asked: list[Any] = []
+    autocast = torch.autocast
+
+    def noted(kind: str, dtype: Any = None, enabled: bool = True) -> Any:
+        asked.append(dtype if enabled else None)
+        return autocast("cpu", dtype, enabled=enabled)
+
+    monkeypatch.setattr(torch, "autocast", noted)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)
+    replace(model, device=torch.device(device)).predict(images)
+    monkeypatch.undo()
+    return asked[0]  # the last layer asks for none
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    ("said", "asked", "expected"),
+    [
+        ("float32", "auto", None),
+        ("bf16", "auto", torch.bfloat16),
+        ("float32", "bf16", torch.bfloat16),
+        ("bf16", "float32", None),
+    ],
+)
+def test_a_model_predicts_in_the_precision_of_its_card_on_every_device(
+    study, recipe, meta, tmp_path, tiny_builder, device, said, asked, expected
+) -> None:
+    path = tmp_path / "model"
+    save_model(path, models.build_model(recipe), recipe, replace(meta, precision=said))
+    loaded = load_model(path, "cpu", precision=asked)
+    with pytest.MonkeyPatch.context() as patch:
+        assert type_of(loaded, np.asarray(study.data.images[:2]), patch, device) == expected
+
+
+def test_a_card_that_says_no_precision_predicts_as_it_did(study, folder) -> None:
+    card = json.loads((folder / "model.json").read_text())
+    assert card["precision"] == "float32"
+    for name in ("precision", "digest"):  # as an earlier version wrote it
+        card.pop(name, None)
+    (folder / "model.json").write_text(json.dumps(card))
+    loaded, images = load_model(folder, "cpu"), np.asarray(study.data.images[:2])
+    for device, expected in (("cpu", None), ("cuda", torch.bfloat16)):
+        with pytest.MonkeyPatch.context() as patch:
+            assert type_of(loaded, images, patch, device) == expected
+    card["precision"] = "float16"
+    (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="precision is 'float16', neither float32 nor bf16"):
+        load_model(folder, "cpu")
+
+
 def test_the_card_says_what_a_reader_needs(folder, study) -> None:
     card = json.loads((folder / "model.json").read_text())
     assert card["intended_use"] == "research use only, not for clinical decisions"

@@ -175,9 +175,6 @@ def test_average_is_the_recursion_with_a_warm_start() -> None:
     live = model.first.weight.detach().clone()
     with average.applied(model):
         torch.testing.assert_close(model.first.weight.detach(), expected)
-        assert torch.equal(
-            model.norm.get_buffer("running_mean"), average.state_dict()["shadow.norm.running_mean"]
-        )
     assert torch.equal(model.first.weight, live)
 
 
@@ -191,14 +188,36 @@ def test_average_reaches_its_own_decay() -> None:
     assert float(average.state_dict()["shadow.weight"]) == 0.5
 
 
-def test_buffers_are_copied_and_not_averaged() -> None:
+def test_statistics_of_batch_normalisation_are_averaged_as_the_weights_are() -> None:
     model = small()
-    average = EMA(model, 0.99)
-    nudge(model)
-    average.update(model)
+    average = EMA(model, 0.9)
+    average.updates = 1000  # past the warm start
+    expected = model.norm.get_buffer("running_var").clone()
+    for _ in range(3):
+        nudge(model)
+        average.update(model)
+        expected = 0.9 * expected + 0.1 * model.norm.get_buffer("running_var")
     state = average.state_dict()
-    assert torch.equal(state["shadow.norm.running_var"], model.norm.get_buffer("running_var"))
-    assert int(state["shadow.norm.num_batches_tracked"]) == 1
+    torch.testing.assert_close(state["shadow.norm.running_var"], expected)
+    assert int(state["shadow.norm.num_batches_tracked"]) == 3
+
+
+def test_an_averages_network_sees_what_its_own_weights_make_of_the_data() -> None:
+    # Weights that swing about their mean: at the mean all activations are 1, at the ends 0 and 2.
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1, affine=False))
+    average = EMA(model, 0.99)
+    average.updates = 10_000
+    weight = model[0].weight
+    data = torch.ones(4, 1)
+    with torch.no_grad():
+        for step in range(2000):
+            weight.fill_(2.0 * (step // 20 % 2))  # the statistics follow within 20 steps
+            model(data)
+            average.update(model)
+    assert float(model[1].running_mean) == pytest.approx(2.0, abs=0.3)
+    own = average.network(model)
+    assert float(own[0].weight) == pytest.approx(1.0, abs=0.15)
+    assert float(own[1].running_mean) == pytest.approx(float(own[0].weight), abs=0.15)
 
 
 def test_average_does_not_share_memory_with_the_model() -> None:

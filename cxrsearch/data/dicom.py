@@ -238,7 +238,8 @@ def _pixels(data: Any) -> np.ndarray:
     from pydicom.pixels import get_decoder, pixel_array
 
     if not _is_compressed(data):
-        return np.asarray(pixel_array(data))
+        # The bits that are not stored are dropped by `_stored`, which asks where they lie.
+        return np.asarray(pixel_array(data, correct_unused_bits=False))
     try:
         decoder = get_decoder(_syntax(data))
     except NotImplementedError:
@@ -340,12 +341,15 @@ def _stored(data: Any, by_values: bool) -> _Stored:
     allocated, bits = array.dtype.itemsize * 8, _whole(data, "BitsStored", array.dtype.itemsize * 8)
     if not 1 <= bits <= allocated:
         raise ImageError(f"{bits} bits stored in {allocated} allocated")
-    padding = _is_padding(data, array, int)
+    unmasked = array
     # Old files keep overlays in the bits above the stored ones. Shifting up and down again
     # drops them, and carries the sign of a signed value over them.
-    top = _whole(data, "HighBit", bits - 1) + 1
+    top = bits if _is_compressed(data) else _whole(data, "HighBit", bits - 1) + 1
     above = allocated - (top if bits <= top <= allocated else bits)
     array = (array << above) >> (allocated - bits)
+    padding = _is_padding(data, array, int)
+    if padding is None:  # its value may be one that the stored bits cannot have
+        padding = _is_padding(data, unmasked, int)
     if by_values and bits == allocated and bits > 8:
         bits, signed = _held(data, array, padding, bits)
     else:

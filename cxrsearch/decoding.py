@@ -43,7 +43,13 @@ def open_shown(
     """
     with DecodingView() as view:
         return open_cache(
-            dataset, frame, root, on_progress=view.progress, names=names, on_estimate=view.estimate
+            dataset,
+            frame,
+            root,
+            on_progress=view.progress,
+            names=names,
+            on_estimate=view.estimate,
+            on_note=view.say,
         )
 
 

@@ -25,7 +25,6 @@ from cxrsearch.ablation.plan import HELD, Plan
 from cxrsearch.ablation.singles import on_frozen, one_each, replaced_heads
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn import checkpoint
 from cxrsearch.learn.arrays import load_arrays
 from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.ensemble.scale import Scale
@@ -35,6 +34,7 @@ from cxrsearch.learn.metrics import auroc, mean_auroc, resampled
 from cxrsearch.learn.model_folder import ModelMeta, check_out, save_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.report import judge
+from cxrsearch.learn.restored import stored_weights
 from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.per_disease_view import Compared, head_text
@@ -189,7 +189,7 @@ class _Job:
             meta = self._meta(chosen[column], (only,), fitted.val, training)
             folder = self.cell.folder / "members" / only
             shutil.rmtree(folder, ignore_errors=True)
-            state, _ = checkpoint.load_tensors(fitted.folder / BEST)
+            state = stored_weights(fitted.folder / BEST)
             save_model(folder, state, fitted.recipe, meta)
             folders.append(folder)
         empty = np.zeros((0, *weights.shape))

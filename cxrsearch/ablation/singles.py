@@ -13,13 +13,13 @@ from torch import Tensor
 
 from cxrsearch.ablation.cell import SCORES, Answer, Cell, Fitted, Scores
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn import checkpoint
 from cxrsearch.learn.arrays import load_arrays, save_arrays
 from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.heads import Head, best_head, features_of, own_head
 from cxrsearch.learn.isolate import isolated
 from cxrsearch.learn.keep import BEST
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.restored import stored_weights
 from search.objective import Step
 
 HEADS = "heads"
@@ -102,7 +102,7 @@ def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, dict[str, An
 def replaced_heads(cell: Cell, joint: Fitted) -> dict[str, Tensor]:
     """The weights of ``joint`` with the heads that `on_frozen` chose in the place of its own."""
     found = load_arrays(cell.folder / HEADS / SCORES, ("weights", "bias"))
-    state, _ = checkpoint.load_tensors(joint.folder / BEST)
+    state = stored_weights(joint.folder / BEST)
     last = [name for name in state if name.endswith("weight") and state[name].ndim == 2][-1]
     columns = torch.tensor(cell.data.columns)
     for name, array in ((last, "weights"), (last.removesuffix("weight") + "bias", "bias")):

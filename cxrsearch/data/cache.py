@@ -9,11 +9,15 @@ index.json  format, side, names and stamps: written first
 pixels.u8   ``(n, side, side)`` grey levels, row by row in the order of the names
 contents.u8 8 bytes a row that stand for the bytes of the image's file; of an image that
             is drawn, for its name and stamp
+sums.u8     4 bytes a row: the CRC-32 of all that the other files say of it
 done.u8     one byte a row, odd once the row has reached the disk; its other bits are what was
             noted when the image was read
 state.json  the images that could not be read, with reasons: written last, so its presence
             means complete
 =========== ===============================================================================
+
+Index and state carry digests. `open_cache` holds every row against its checksum, and decodes
+again what was damaged; workers, who map the cache after it, do not.
 """
 
 from __future__ import annotations
@@ -33,8 +37,18 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
+from search.reading import FileError, read_json
 
-from .cache_build import add_contents, build, no_space, read_contents
+from .cache_build import (
+    MOST_INDEX,
+    add_contents,
+    build,
+    forget_rows,
+    indexed,
+    no_space,
+    read_contents,
+)
+from .cache_check import damaged_rows
 from .cache_decode import Estimate, Watch
 from .cache_plan import CONTENTS, DONE, INDEX, PIXELS, STATE, Plan
 from .dataset import Dataset
@@ -117,6 +131,7 @@ def open_cache(
     on_progress: Callable[[int, int], None] | None = None,
     names: Sequence[str] | None = None,
     on_estimate: Callable[[Estimate], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Cache:
     """The decoded images of a data set, from disk or built now.
 
@@ -132,6 +147,7 @@ def open_cache(
         names: other images of the source than the labelled ones, such as the unlabelled.
         on_estimate: called with what a build will take, once that is known from its first few
             images; not at all where there are no more than a few.
+        on_note: called with what people should know: that damaged rows are decoded again.
 
     Raises:
         InputError: where the disk is full, the folder cannot be written, or nothing is asked for.
@@ -143,13 +159,26 @@ def open_cache(
     key = hashlib.sha256(json.dumps([FORMAT, frame, rows, stamps]).encode()).hexdigest()[:16]
     shelf = Path(root if root is not None else default_cache_root()).absolute()
     plan = Plan(shelf / f"v{FORMAT}-{frame}px" / key, frame, rows, stamps)
-    if not _is_complete(plan):
-        watch = Watch(on_progress or _nothing, on_estimate or _nothing)
-        _build_alone(plan, dataset, workers or _cpus(), watch)
-    elif not (plan.folder / CONTENTS).exists():
+    watch = Watch(on_progress or _nothing, on_estimate or _nothing)
+    threads = workers or _cpus()
+    if _bad_of(plan) is None:
+        _build_alone(plan, dataset, threads, watch)
+    if not (plan.folder / CONTENTS).exists():
         with suppress(OSError):
-            add_contents(plan, dataset.source, workers or _cpus())
+            add_contents(plan, dataset.source, threads)
+    damaged = damaged_rows(plan, threads)
+    if damaged:
+        (on_note or _nothing)(_told(plan, damaged))
+        _build_alone(plan, dataset, threads, watch, damaged)
     return load_cache(plan.folder)
+
+
+def _told(plan: Plan, damaged: Sequence[int]) -> str:
+    some = ", ".join(plan.names[row] for row in damaged[:3]) + ", ..." * (len(damaged) > 3)
+    return (
+        f"{plan.folder}: {len(damaged)} of {len(plan.names)} cached images were damaged since they "
+        f"were written, and are decoded again: {some}"
+    )
 
 
 def _nothing(*told: object) -> None:
@@ -163,22 +192,29 @@ def load_cache(path: Path) -> Cache:
         InputError: where it is gone, unfinished or damaged.
     """
     try:
-        index = json.loads((path / INDEX).read_bytes())
-        bad = json.loads((path / STATE).read_bytes())["bad"]
+        index = read_json(path / INDEX, "the image cache's index", MOST_INDEX)
+        bad = read_json(path / STATE, "the image cache's state", MOST_INDEX)["bad"]
         names, frame = tuple(index["names"]), int(index["frame"])
         shape = (len(names), frame, frame)
+        if (path / PIXELS).stat().st_size != np.prod(shape, dtype=np.int64):
+            raise ValueError(shape)
         images = np.memmap(path / PIXELS, np.uint8, "r", shape=shape)
     except OSError as error:
         raise InputError(f"{path}: the image cache is not there ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
+    except (FileError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: a damaged image cache; delete that folder") from None
     ok = np.array([name not in bad for name in names])
     ok.flags.writeable = False
     return Cache(images, names, ok, bad, path, frame)
 
 
-def _build_alone(plan: Plan, dataset: Dataset, workers: int, watch: Watch) -> None:
-    """Build under a lock; where another process holds it, wait and show its progress."""
+def _build_alone(
+    plan: Plan, dataset: Dataset, workers: int, watch: Watch, damaged: Sequence[int] = ()
+) -> None:
+    """Build under a lock; where another process holds it, wait and show its progress.
+
+    Rows that are ``damaged`` are decoded again.
+    """
     try:
         plan.lock.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(plan.lock)
@@ -189,7 +225,9 @@ def _build_alone(plan: Plan, dataset: Dataset, workers: int, watch: Watch) -> No
                 watch.on_progress(_count_done(plan), len(plan.names))
         try:
             plan.folder.mkdir(exist_ok=True)  # only now nobody removes it as unfinished
-            if not (plan.folder / STATE).exists():
+            if damaged:
+                forget_rows(plan, damaged)
+            if damaged or _bad_of(plan) is None:
                 build(plan, dataset.source, workers, watch)
         finally:
             lock.release()
@@ -197,12 +235,24 @@ def _build_alone(plan: Plan, dataset: Dataset, workers: int, watch: Watch) -> No
         raise InputError(no_space(plan, error) or _not_writable(plan, error)) from error
 
 
-def _is_complete(plan: Plan) -> bool:
-    """Before any lock is taken: a finished cache may lie in a folder for reading only."""
+def _bad_of(plan: Plan) -> dict[str, str] | None:
+    """What a complete cache could not read, with reasons; None where it is not complete.
+
+    Looked at before any lock is taken: a finished cache may lie in a folder for reading only.
+    """
     try:
-        return (plan.folder / STATE).exists()
-    except OSError as error:
-        raise InputError(_not_writable(plan, error)) from None
+        state = read_json(plan.folder / STATE, most=MOST_INDEX)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except FileError:
+        try:
+            (plan.folder / STATE).stat()
+        except OSError as error:
+            raise InputError(_not_writable(plan, error)) from None
+        return None  # damaged: what could not be read is tried again
+    bad = state.get("bad") if isinstance(state, dict) else None
+    whole = isinstance(bad, dict) and set(bad) <= set(plan.names) and indexed(plan)
+    return bad if whole else None
 
 
 def _count_done(plan: Plan) -> int:

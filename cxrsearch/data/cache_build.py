@@ -7,18 +7,21 @@ power cut tore is never taken as done.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
-from search.files import write_bytes, write_json, write_text
+from search.errors import SearchError
+from search.files import write_bytes, write_json
+from search.reading import FileError, read_json
 
 from .cache_decode import Decoding, Watch
 from .cache_plan import (
@@ -27,18 +30,24 @@ from .cache_plan import (
     INDEX,
     PIXELS,
     STATE,
+    SUM_BYTES,
+    SUMS,
     Opened,
     Plan,
     batches,
     mark,
     opened,
     reserve,
+    row_sum,
     undone,
+    write,
 )
 from .dataset import CONTENT_BYTES, Source, content_of
 
 SLACK = 16 << 20
 """Bytes that must stay free beside the pixels, for the index and for everybody else."""
+MOST_INDEX = 1 << 30
+"""Bytes that the names and stamps of a cache may take."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -51,12 +60,16 @@ def build(plan: Plan, source: Source, workers: int, watch: Watch) -> None:
     """
     _check_space(plan)
     if not (plan.folder / INDEX).exists():
-        _write_index(plan)
+        for name in (PIXELS, CONTENTS, SUMS, DONE):  # they belong to nobody
+            (plan.folder / name).unlink(missing_ok=True)
+    if not indexed(plan):
+        write_json(plan.folder / INDEX, _index(plan))
     with ExitStack() as stack:
-        places = (plan.folder / name for name in (PIXELS, CONTENTS, DONE))
+        places = (plan.folder / name for name in (PIXELS, CONTENTS, SUMS, DONE))
         files = Opened(*(stack.enter_context(opened(place)) for place in places))
         reserve(files.pixels, plan.size)
         os.ftruncate(files.contents, len(plan.names) * CONTENT_BYTES)
+        os.ftruncate(files.sums, len(plan.names) * SUM_BYTES)
         os.ftruncate(files.done, len(plan.names))
         stale = _copy_known_rows(plan, source, files, watch)
         bad = Decoding(plan, source, files, watch).run(workers)
@@ -94,12 +107,29 @@ def _space_message(plan: Plan, free: int) -> str:
     )
 
 
-def _write_index(plan: Plan) -> None:
-    """Names and stamps; whatever pixels lie here without them belong to nobody."""
-    for name in (PIXELS, CONTENTS, DONE):
-        (plan.folder / name).unlink(missing_ok=True)
-    index = {"frame": plan.frame, "names": list(plan.names), "stamps": list(plan.stamps)}
-    write_text(plan.folder / INDEX, json.dumps(index))
+def indexed(plan: Plan) -> bool:
+    """Whether the folder's index is there, whole, and of these images."""
+    try:
+        return bool(read_json(plan.folder / INDEX, most=MOST_INDEX) == _index(plan))
+    except (FileNotFoundError, FileError):
+        return False
+
+
+def _index(plan: Plan) -> dict[str, Any]:
+    return {"frame": plan.frame, "names": list(plan.names), "stamps": list(plan.stamps)}
+
+
+def forget_rows(plan: Plan, rows: Sequence[int]) -> None:
+    """Make `build` decode ``rows`` again. The caller holds the lock.
+
+    Raises:
+        OSError: where nothing can be written.
+    """
+    with opened(plan.folder / DONE) as done:
+        os.ftruncate(done, len(plan.names))
+        for row in rows:
+            write(done, b"\0", row)
+        os.fsync(done)
 
 
 def _copy_known_rows(plan: Plan, source: Source, files: Opened, watch: Watch) -> list[Path]:
@@ -119,7 +149,13 @@ def _copy_known_rows(plan: Plan, source: Source, files: Opened, watch: Watch) ->
             continue
         try:
             names = _copy_from(folder, plan, source, wanted, files, watch)
-        except (OSError, ValueError, KeyError, TypeError):  # deleted meanwhile, or damaged
+        except (
+            OSError,
+            SearchError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # deleted meanwhile, or damaged
             continue
         if names == list(plan.names) and not (folder / STATE).exists():
             stale.append(folder)
@@ -135,12 +171,13 @@ def _copy_from(
     watch: Watch,
 ) -> list[str]:
     """Copy what ``folder`` has of ``wanted`` and take it off there; the names in ``folder``."""
-    index = json.loads((folder / INDEX).read_bytes())
+    index = read_json(folder / INDEX, most=MOST_INDEX)
     names: list[str] = index["names"]
     shape = (len(names), plan.row_bytes)
     marks = np.fromfile(folder / DONE, np.uint8)
     images = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape)
     contents = read_contents(folder, len(names))
+    sums = np.fromfile(folder / SUMS, np.uint8).reshape(len(names), SUM_BYTES)
     keys = zip(names, index["stamps"], marks & 1 == 1, strict=True)
     pairs = [
         (theirs, wanted.pop((name, stamp)))
@@ -149,14 +186,20 @@ def _copy_from(
     ]
     left = len(wanted) + len(pairs)
     for batch in batches(pairs):
+        copied: dict[int, int] = {}
         for theirs, ours in batch:
             content = (
                 content_of(source, plan.names[ours])
                 if contents is None
                 else contents[theirs].tobytes()
             )
-            files.write(plan, ours, images[theirs].tobytes(), content)
-        mark(files, {ours: int(marks[theirs]) >> 1 for theirs, ours in batch})
+            pixels, made = images[theirs].tobytes(), int(marks[theirs])
+            if sums[theirs].tobytes() != row_sum(plan, ours, pixels, content, made):
+                wanted[plan.names[ours], plan.stamps[ours]] = ours  # damaged there
+                continue
+            files.write(plan, ours, pixels, content, made)
+            copied[ours] = made >> 1
+        mark(files, copied)
         left -= len(batch)
         watch.on_progress(len(plan.names) - left, len(plan.names))
     return names

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .cache_plan import Opened, Plan, batches, mark, undone
+from .cache_plan import Opened, Plan, batches, mark, marked, undone
 from .dataset import Source, content_of
 from .errors import ImageError
 from .notes import noted
@@ -96,6 +96,7 @@ class Decoding:
             pool.shutdown(cancel_futures=True)
         os.fsync(self.files.pixels)
         os.fsync(self.files.contents)
+        os.fsync(self.files.sums)
         return self.bad
 
     def tell(self, now: bool = False) -> None:
@@ -157,7 +158,8 @@ class Decoding:
         content = content_of(self.source, plan.names[row])
         with noted() as found:
             picture, reason = decode(self.source, plan.names[row], plan.frame)
-        self.files.write(plan, row, picture, content)
+        made = marked(found.number) if reason is None else 0
+        self.files.write(plan, row, picture, content, made)
         return found.number if reason is None else reason
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from .dataset import CONTENT_BYTES
 
 T = TypeVar("T")
 INDEX, PIXELS, DONE, STATE = "index.json", "pixels.u8", "done.u8", "state.json"
-CONTENTS = "contents.u8"
+CONTENTS, SUMS = "contents.u8", "sums.u8"
 """Files of a cache; see `cxrsearch.data.cache`."""
+SUM_BYTES = 4
+"""Bytes of a row's checksum."""
 BATCH = 256
 """Rows that are marked as done together; a kill costs two batches at most."""
 
@@ -81,12 +84,33 @@ class Opened(NamedTuple):
 
     pixels: int
     contents: int
+    sums: int
     done: int
 
-    def write(self, plan: Plan, row: int, pixels: bytes, content: bytes) -> None:
-        """Write one row: the grey levels, and what stands for the image's content."""
+    def write(self, plan: Plan, row: int, pixels: bytes, content: bytes, made: int) -> None:
+        """Write one row: the grey levels, what stands for the image's content, their checksum.
+
+        Args:
+            plan: the cache.
+            row: where.
+            pixels: grey levels.
+            content: `CONTENT_BYTES` of it.
+            made: the byte that `mark` is to write, 0 where the image could not be read.
+        """
         write(self.pixels, pixels, row * plan.row_bytes)
         write(self.contents, content, row * CONTENT_BYTES)
+        write(self.sums, row_sum(plan, row, pixels, content, made), row * SUM_BYTES)
+
+
+def row_sum(plan: Plan, row: int, pixels: bytes | memoryview, content: bytes, made: int) -> bytes:
+    """The CRC-32 of all that a row says, its name and stamp among it; see `Opened.write`."""
+    head = f"{plan.names[row]}\0{plan.stamps[row]}\0{made}\0".encode("utf-8", "surrogatepass")
+    return zlib.crc32(pixels, zlib.crc32(head + content)).to_bytes(SUM_BYTES, "little")
+
+
+def marked(notes: int) -> int:
+    """The byte of a row that is done; see `cxrsearch.data.notes`."""
+    return notes << 1 | 1
 
 
 def mark(files: Opened, rows: Mapping[int, int]) -> None:
@@ -97,8 +121,9 @@ def mark(files: Opened, rows: Mapping[int, int]) -> None:
     """
     os.fsync(files.pixels)
     os.fsync(files.contents)
+    os.fsync(files.sums)
     for row, notes in rows.items():
-        write(files.done, bytes([notes << 1 | 1]), row)
+        write(files.done, bytes([marked(notes)]), row)
     os.fsync(files.done)
 
 

@@ -6,7 +6,6 @@ a text. Loading runs no code from it, as with a model folder.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +19,19 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, logits_of
-from cxrsearch.learn.model_card import INTENDED_USE
+from cxrsearch.learn.model_card import (
+    INTENDED_USE,
+    LARGEST,
+    check_files,
+    digests,
+    is_digests,
+    read_object,
+)
+from cxrsearch.learn.model_folder import CARD as MODEL_CARD
 from cxrsearch.learn.model_folder import SPLITS, LoadedModel, load_model, read_splits, whole_folder
 from cxrsearch.learn.views import NONE
 from search.files import write_json
+from search.reading import whole
 
 CARD, MEMBERS = "ensemble.json", "members"
 FORMAT, VERSION = "cxrsearch ensemble folder", 1
@@ -159,6 +167,10 @@ def save_ensemble(
             "intended_use": INTENDED_USE,
             "members": [f"{MEMBERS}/{member.name}" for member in members],
             **card,
+            # A member's card says the same of the member's weights.
+            "files": digests(
+                work, [SPLITS, *(f"{MEMBERS}/{m.name}/{MODEL_CARD}" for m in members)]
+            ),
             "versions": {"cxrsearch": __version__},
             "ensemble": ensemble.to_dict(),
         }
@@ -209,6 +221,7 @@ def load_ensemble(
     names = card["members"]
     if len(names) != len(ensemble.members) or not all(_inside(name) for name in names):
         raise InputError(f"{path}: its members do not fit its weights; restore it from a copy")
+    check_files(folder, card, card.get("files", {}))
     parts = tuple(load_model(folder / name, device, tta, precision) for name in names)
     wanted = (card["pixels"]["frame"], card["data"]["split_fingerprint"])
     strange = [
@@ -229,11 +242,8 @@ def _inside(name: Any) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """The content of ``ensemble.json``, checked."""
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    card = read_object(path, "the ensemble's card", "no such file; restore it from a copy")
+    if card.get("format") != FORMAT:
         raise InputError(f"{path}: not an ensemble made by `cxrsearch ensemble`")
     if card.get("version") != VERSION:
         raise InputError(
@@ -249,8 +259,17 @@ def _read(path: Path) -> dict[str, Any]:
     if not problems:
         frame = card["pixels"].get("frame")
         texts = (card["data"].get("fingerprint"), card["data"].get("split_fingerprint"))
-        if not isinstance(frame, int) or not all(isinstance(text, str) for text in texts):
-            problems.append(f"{path}: frame or fingerprints are missing; restore it from a copy")
+        if not isinstance(frame, int) or whole(frame, 1, LARGEST) is None:
+            problems.append(f"{path}: pixels.frame {frame!r} is no size; restore it from a copy")
+        if not all(isinstance(text, str) for text in texts):
+            problems.append(f"{path}: data has no fingerprints; restore it from a copy")
+        if not is_digests(card.get("files", {})):
+            problems.append(f"{path}: files holds no digests; restore it from a copy")
+        objective = card["study"].get("objective", [])
+        if not isinstance(objective, list) or not all(name in DISEASES for name in objective):
+            problems.append(f"{path}: study.objective holds no diseases; restore it from a copy")
+        if not isinstance(card["study"].get("path"), str | None):
+            problems.append(f"{path}: study.path is no text; restore it from a copy")
     if problems:
         raise InputError(problems)
     return card

@@ -6,7 +6,6 @@ field's usual ones, of an ImageNet network, say little of X-rays and would have 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,16 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from cxrsearch.learn.augment import prepare, to_float
-from cxrsearch.learn.best import BestWeights
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.keep import CHECKPOINT, PREVIOUS
+from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
 from cxrsearch.learn.model_folder import load_model
-from cxrsearch.learn.models import DropoutLinear, build_model
+from cxrsearch.learn.models import DropoutLinear
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.restored import network_of
 from cxrsearch.learn.train import Result, train
 from search.files import write_json
 from search.objective import Step
+from search.reading import FileError, number, read_json
 from search.seeds import derive
 
 EPOCHS = 4
@@ -128,9 +128,10 @@ def train_features(
 
     Raises:
         TrialError: as `train`.
+        InputError: where the weights that are there are damaged.
     """
     recipe = Recipe(input_size=side, epochs=EPOCHS, batch_size=32)
-    if not (folder / DONE).exists():
+    if _auroc(folder) is None:
         folder.mkdir(parents=True, exist_ok=True)
         steps = train(
             recipe, data, seed=derive(seed, "features"), folder=folder, device=device,
@@ -140,16 +141,23 @@ def train_features(
         write_json(folder / DONE, {"auroc": result.value, "recipe": asdict(recipe)})
         for name in (CHECKPOINT, PREVIOUS):
             (folder / name).unlink(missing_ok=True)
-    auroc = json.loads((folder / DONE).read_text(encoding="utf-8"))["auroc"]
+    auroc = _auroc(folder)
     where = pick_device(device)
-    network = build_model(recipe)
-    network.load_state_dict(dict(BestWeights(folder).weights()))
-    network = network.to(where).requires_grad_(False)
+    network = network_of(recipe, folder / BEST).to(where).requires_grad_(False)
     name = (
         f"a {recipe.model} of our own, {recipe.epochs} epochs on the training part "
         f"(validation AUROC {auroc:.3f})"
     )
     return Features(network.eval(), recipe, where, name)
+
+
+def _auroc(folder: Path) -> float | None:
+    """What the classifier in ``folder`` is worth; None where it is to be trained (again)."""
+    try:
+        found = read_json(folder / DONE, "what the features' classifier is worth")
+    except (FileNotFoundError, FileError):
+        return None
+    return number(found.get("auroc"), 0.0, 1.0) if isinstance(found, dict) else None
 
 
 def _told(steps: Generator[Step, None, Result]) -> Generator[str, None, Result]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +15,12 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from search.reading import FileError, number, read_json, whole
 
 FORMAT, VERSION = "cxrsearch model", 1
 PRECISIONS = ("float32", "bf16")
+LARGEST = 8192
+"""Side of the largest pictures that a model takes."""
 INTENDED_USE = "research use only, not for clinical decisions"
 
 
@@ -66,8 +70,16 @@ def predicting(asked: str) -> str:
     return "bf16" if asked == "bf16" else "float32"
 
 
-def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
-    """The content of ``model.json``."""
+def make_card(
+    recipe: Recipe, meta: ModelMeta, files: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The content of ``model.json``.
+
+    Args:
+        recipe: the model's.
+        meta: where it comes from.
+        files: the `digests` of the files that it belongs to.
+    """
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -96,9 +108,62 @@ def make_card(recipe: Recipe, meta: ModelMeta) -> dict[str, Any]:
         "validation": dict(meta.validation),
         "training": dict(meta.training),
         **({"also_seen": dict(meta.also_seen)} if meta.also_seen else {}),
+        **({"files": dict(files)} if files else {}),
         "versions": {"cxrsearch": __version__}
         | {name: metadata.version(name) for name in ("torch", "torchvision")},
     }
+
+
+def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 digests of files in ``folder``, as a card keeps them under ``files``."""
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return found
+
+
+def check_files(folder: Path, card: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse files that are not those which a card was written with.
+
+    Args:
+        folder: where the card and the files lie.
+        card: of an earlier version, it says nothing of its files, and none is refused.
+        names: those to look at; one that is not there is left to its reader.
+
+    Raises:
+        InputError: naming each that is another.
+    """
+    wanted = card.get("files", {})
+    found = digests(folder, (n for n in names if n in wanted and (folder / n).is_file()))
+    problems = [
+        f"{folder / name}: not the file that the model was written with: damaged, or of another; "
+        "restore it from a copy"
+        for name, digest in found.items()
+        if digest != wanted[name]
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def read_object(path: Path, what: str, missing: str) -> dict[str, Any]:
+    """The JSON object in the card ``path``; an empty one where it holds something else.
+
+    Args:
+        path: the file.
+        what: what it is, for messages.
+        missing: what to say where it is not there.
+
+    Raises:
+        InputError: where it is missing, damaged or was changed since it was written.
+    """
+    try:
+        found = read_json(path, what)
+    except FileNotFoundError:
+        raise InputError(f"{path}: {missing}") from None
+    except FileError as error:
+        raise InputError(error.problems) from None
+    return found if isinstance(found, dict) else {}
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -107,13 +172,9 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         InputError: for whatever is missing, damaged or of another format.
     """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {path.parent} is no model folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    missing = f"no such file; {path.parent} is no model folder"
+    card = read_object(path, "the model's card", missing)
+    if card.get("format") != FORMAT:
         raise InputError(f"{path}: not a model made by `cxrsearch train`")
     if card.get("version") != VERSION:
         raise InputError(
@@ -126,23 +187,53 @@ def read_card(path: Path) -> dict[str, Any]:
                 if not isinstance(card.get(key), kind)]  # fmt: skip
     if problems:
         raise InputError(problems)
-    frame = card["pixels"].get("frame")
-    if not isinstance(frame, int) or isinstance(frame, bool) or not 1 <= frame <= 8192:
-        problems.append(f"{path}: pixels.frame {frame!r} is no size; restore it from a copy")
-    if "also_seen" in card and not _is_seen(card["also_seen"]):
-        problems.append(f"{path}: also_seen holds no lists of names; restore it from a copy")
-    if card.get("precision") not in (None, *PRECISIONS):
-        problems.append(
-            f"{path}: precision is {card['precision']!r}, neither {' nor '.join(PRECISIONS)}; "
-            "restore it from a copy"
-        )
-    if card.get("diseases") != list(DISEASES):
-        problems.append(f"{path}: its diseases are not the 14 of NIH in NIH's order")
-    if not all(isinstance(card["data"].get(k), str) for k in ("fingerprint", "split_fingerprint")):
-        problems.append(f"{path}: data has no fingerprints; restore it from a copy")
+    problems = [f"{path}: {problem}" for problem in _wrong(card)]
     if problems:
         raise InputError(problems)
     return card
+
+
+def _wrong(card: Mapping[str, Any]) -> list[str]:
+    """What in a card of the right format cannot be so."""
+    pixels, study, restore = card["pixels"], card["study"], "restore it from a copy"
+    frame, side = pixels.get("frame"), pixels.get("source_side")
+    only = card["training"].get("only")
+    problems = []
+    if not isinstance(frame, int) or whole(frame, 1, LARGEST) is None:
+        problems.append(f"pixels.frame {frame!r} is no size; {restore}")
+    if side is not None and number(side, 1, 1e6) is None:
+        problems.append(f"pixels.source_side {side!r} is no size; {restore}")
+    if "also_seen" in card and not _is_seen(card["also_seen"]):
+        problems.append(f"also_seen holds no lists of names; {restore}")
+    if card.get("precision") not in (None, *PRECISIONS):
+        which = " nor ".join(PRECISIONS)
+        problems.append(f"precision is {card['precision']!r}, neither {which}; {restore}")
+    if card.get("diseases") != list(DISEASES):
+        problems.append("its diseases are not the 14 of NIH in NIH's order")
+    if not all(isinstance(card["data"].get(k), str) for k in ("fingerprint", "split_fingerprint")):
+        problems.append(f"data has no fingerprints; {restore}")
+    if not isinstance(card["data"].get("reading", {}), dict):
+        problems.append(f"data.reading holds no settings; {restore}")
+    if not isinstance(study.get("path"), str | None):
+        problems.append(f"study.path is no text; {restore}")
+    if study.get("trial") is not None and whole(study["trial"], 0) is None:
+        problems.append(f"study.trial {study['trial']!r} is no trial's number; {restore}")
+    if not _are_diseases(study.get("objective", [])):
+        problems.append(f"study.objective holds other names than the diseases; {restore}")
+    if only is not None and only not in DISEASES:
+        problems.append(f"training.only {only!r} is none of the diseases; {restore}")
+    if not is_digests(card.get("files", {})):
+        problems.append(f"files holds no digests; {restore}")
+    return problems
+
+
+def _are_diseases(value: Any) -> bool:
+    return isinstance(value, list) and all(name in DISEASES for name in value)
+
+
+def is_digests(value: Any) -> bool:
+    """Whether ``value`` is as from `digests`."""
+    return isinstance(value, dict) and all(isinstance(digest, str) for digest in value.values())
 
 
 def _is_seen(value: Any) -> bool:
@@ -167,23 +258,56 @@ def read_recipe(path: Path, values: Mapping[str, Any]) -> Recipe:
     """
     known = {f.name for f in fields(Recipe)}
     problems = [f"recipe has an unknown gene {name!r}" for name in sorted(set(values) - known)]
-    limits = gene_limits()
+    limits, plain = gene_limits(), dict(values)
     for name, value in values.items():
-        gene = limits.get(name, {})
-        if "choices" in gene and value not in gene["choices"]:
-            problems.append(f"recipe.{name} is {value!r}; one of {', '.join(gene['choices'])}")
-        if gene.get("size"):
-            try:
-                size_of(value)
-            except ValueError as error:
-                problems.append(f"recipe.{name}: {error}")
-        elif gene.get("type") in ("int", "float") and (
-            isinstance(value, bool) or not isinstance(value, int | float)
-        ):
-            problems.append(f"recipe.{name} is {value!r}; it must be a number")
+        if name == "ratios" or name not in known:
+            continue
+        gene = limits[name]
+        if problem := _gene_problem(value, gene):
+            problems.append(f"recipe.{name} is {_shown(value)}; {problem}")
+        elif gene["type"] == "int" and not gene.get("size"):
+            plain[name] = int(value)
     ratios = values.get("ratios", Recipe.ratios)
-    if not isinstance(ratios, list | tuple) or len(ratios) != len(Recipe.ratios):
-        problems.append(f"recipe.ratios must be {len(Recipe.ratios)} numbers")
+    if (
+        not isinstance(ratios, list | tuple)
+        or len(ratios) != len(Recipe.ratios)
+        or any(not number(ratio, 0.0, 100.0) for ratio in ratios)
+    ):
+        problems.append(f"recipe.ratios must be {len(Recipe.ratios)} numbers above 0, up to 100")
     if problems:
         raise InputError([f"{path}: {problem}; restore it from a copy" for problem in problems])
-    return Recipe(**{**values, "ratios": tuple(ratios)})
+    return Recipe(**{**plain, "ratios": tuple(ratios)})
+
+
+def _gene_problem(value: Any, gene: Mapping[str, Any]) -> str | None:
+    """What a gene's value must be, where it is not that."""
+    if "choices" in gene:
+        fits = isinstance(value, str) and value in gene["choices"]
+        return None if fits else f"one of {', '.join(gene['choices'])}"
+    if gene.get("size"):
+        return _size_problem(value, gene["high"])
+    if gene["type"] in ("bool", "str"):
+        kind = {"bool": (bool, "true or false"), "str": (str, "a text")}[gene["type"]]
+        return None if isinstance(value, kind[0]) else f"it must be {kind[1]}"
+    low, high = gene.get("low", gene.get("above")), gene.get("high")
+    check = whole if gene["type"] == "int" else number
+    limits = (-math.inf if low is None else low, math.inf if high is None else high)
+    if check(value, *limits) is None or value == gene.get("above"):
+        kind_of = "a whole number" if gene["type"] == "int" else "a number"
+        return f"it must be {kind_of} from {low:g}" + (f" to {high:g}" if high is not None else "")
+    return None
+
+
+def _size_problem(value: Any, high: int) -> str | None:
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > 20:
+            raise ValueError("it must be a side (224) or HEIGHTxWIDTH (600x800)")
+        sides = size_of(value)
+    except ValueError as error:
+        return str(error)
+    return None if max(sides) <= high else f"at most {high} on a side"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,7 +1,8 @@
 """A trained model as a folder: ``model.safetensors``, ``model.json`` and ``splits.json``.
 
 ``model.json`` says how pixels must reach the network, what was trained on what, and how
-well it did. Loading runs no code from the folder: weights are safetensors, the rest JSON.
+well it did. It carries a digest of itself and of the files beside it. Loading runs no code
+from the folder: weights are safetensors, the rest JSON.
 """
 
 from __future__ import annotations
@@ -25,8 +26,15 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn import checkpoint
 from cxrsearch.learn.augment import cut, to_float
 from cxrsearch.learn.device import amp_dtype, is_out_of_memory, pick_device, release_memory
-from cxrsearch.learn.model_card import ModelMeta, make_card, read_card, read_recipe
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.model_card import (
+    ModelMeta,
+    check_files,
+    digests,
+    make_card,
+    read_card,
+    read_recipe,
+)
+from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.restored import network_of, ready_network
 from cxrsearch.learn.views import NONE, View, views
 from search.files import write_json
@@ -88,11 +96,12 @@ def save_model(
     weights = model.state_dict() if isinstance(model, nn.Module) else model
     with whole_folder(folder) as work:
         checkpoint.save_tensors(work / WEIGHTS, weights)
-        write_json(work / CARD, make_card(recipe, meta))
         if splits is not None:
             shutil.copyfile(splits, work / SPLITS)
         for file in beside:
             shutil.copyfile(file, work / file.name)
+        names = sorted(path.name for path in work.iterdir())
+        write_json(work / CARD, make_card(recipe, meta, digests(work, names)))
 
 
 @contextmanager
@@ -248,6 +257,7 @@ def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
     path = folder / SPLITS
     if not path.is_file():
         return None
+    check_files(folder, card, [SPLITS])
     splits = Splits.load(path)
     wanted = card["data"]["split_fingerprint"]
     if splits.fingerprint != wanted:
@@ -278,7 +288,15 @@ def load_model(
     card = read_card(folder / CARD)
     recipe = read_recipe(folder / CARD, card["recipe"])
     where = pick_device(device)
+    sizes = {"crop": recipe.crop, "input_size": recipe.input_size}
+    strange = [n for n, size in sizes.items() if card["pixels"].get(n) != list(size_of(size))]
+    if strange:
+        raise InputError(
+            f"{folder / CARD}: pixels and recipe do not agree in {' and '.join(strange)}; restore "
+            "it from a copy"
+        )
     network = ready_network(folder / WEIGHTS, recipe, where)
+    check_files(folder, card, card.get("files", {}))
     kind = card.get("precision") if precision == "auto" else precision
     return LoadedModel(folder, card, recipe, network, where, tta, kind)
 

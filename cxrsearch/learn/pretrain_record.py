@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from cxrsearch.errors import InputError
+from search.reading import FileError, read_json
 
 SETTINGS, WEIGHTS = "settings.json", "weights.safetensors"
 SAMPLES, RECORD = "samples.npz", "pretraining.json"
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file of a pre-training says.
-
-    Raises:
-        FileNotFoundError: where there is none.
-        InputError: where it cannot be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); pre-train in another folder") from None
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -35,9 +20,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / RECORD
     try:
-        record = read_json(path)
+        record = read_json(path, "the record of a pre-training")
     except FileNotFoundError:
         raise InputError(f"{folder}: no finished pre-training here (no {RECORD})") from None
+    except FileError as error:
+        raise InputError(error.problems) from None
     wanted = {"method": str, "losses": list, "images": int, "split": str, "held_out": dict}
     if not isinstance(record, dict) or not all(
         isinstance(record.get(key), kind) for key, kind in wanted.items()

@@ -23,7 +23,7 @@ def ready_network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Mod
 
 def network_of(recipe: Recipe, path: Path) -> nn.Module:
     """The network of ``recipe`` with the weights in ``path``."""
-    state = _read(path)
+    state = stored_weights(path)
     # Built without content: its start would be thrown away, and takes seconds for VGG16.
     with torch.device("meta"):
         network = models.build_model(replace(recipe, init="none"))
@@ -32,7 +32,12 @@ def network_of(recipe: Recipe, path: Path) -> nn.Module:
     return network
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def stored_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in ``path``, which one of our trainings wrote.
+
+    Raises:
+        InputError: where it is not there, or damaged.
+    """
     try:
         state, _ = checkpoint.load_tensors(path)
     except FileNotFoundError:

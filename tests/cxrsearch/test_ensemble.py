@@ -17,6 +17,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, logits_of
 from cxrsearch.learn.ensemble_folder import load_predictor
 from cxrsearch.learn.model_folder import load_model
+from search.files import write_json
 from search.reading import read_json
 from search.record import read_study
 
@@ -188,7 +189,7 @@ def test_a_broken_ensemble_is_named(study: Path, run: Run, tmp_path: Path) -> No
     team = tmp_path / "team"
     assert run("ensemble", study, "--folds", 2, "--method", "single", "--out", team)[0] == 0
     path = team / "ensemble.json"
-    card = json.loads(path.read_text())
+    card = read_json(path)
     for change, word in (
         ({"version": 7}, "version"),
         ({"format": "x"}, "not an ensemble"),
@@ -199,3 +200,8 @@ def test_a_broken_ensemble_is_named(study: Path, run: Run, tmp_path: Path) -> No
         path.write_text(json.dumps(card | change))
         with pytest.raises(InputError, match=word):
             load_predictor(team, "cpu")
+    path.write_text(json.dumps(card))
+    member = next(team.glob("members/*/model.json"))
+    write_json(member, read_json(member) | {"validation": {}})
+    with pytest.raises(InputError, match=r"model\.json: not the file that"):
+        load_predictor(team, "cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,11 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble.scale import KINDS, Array, Scale, sigmoid
 from search.files import write_json
+from search.reading import FileError, read_json
 
 FORMAT, VERSION = "cxrsearch ensemble", 1
+MOST = 1e9
+"""Weights beyond are damaged: no score would be left of the others."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Ensemble:
             )
         try:
             return _checked(value)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{place}: damaged ({error}); restore it from a copy") from error
 
     def save(self, path: Path | str) -> None:
@@ -133,11 +135,11 @@ class Ensemble:
             InputError: where it is missing, damaged or of another format.
         """
         try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
+            value = read_json(Path(path), "the ensemble")
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; write one with `cxrsearch ensemble`") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
+        except FileError as error:
+            raise InputError(error.problems) from None
         return cls.from_dict(value, str(path))
 
 
@@ -154,7 +156,11 @@ def _checked(value: dict[str, Any]) -> Ensemble:
             ("weights", (k, d)), ("cross", (d, d)), ("bias", (d,)), ("table", (-1, k, d)),
         )
     }  # fmt: skip
-    wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    wrong = [
+        name
+        for name, array in arrays.items()
+        if np.asarray(value[name]).dtype.kind not in "iuf" or not (np.abs(array) <= MOST).all()
+    ]
     knots = len(arrays["table"])
     if value["scale"] == "z" and (knots != 2 or (arrays["table"][1] <= 0).any()):
         wrong.append("table")

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -297,7 +297,7 @@ def test_rows_taken_over_are_told_as_progress(tmp_path: Path) -> None:
 
 
 def test_a_builder_takes_over_from_a_killed_one_that_it_waited_for(tmp_path: Path) -> None:
-    first = builder(tmp_path, 0.05)
+    first = builder(tmp_path, 0.3)  # goes on for long after the other has started
     assert first.stdout is not None
     while int(first.stdout.readline()) < 8:
         continue
@@ -380,7 +380,7 @@ def test_a_damaged_or_missing_cache_is_told(tmp_path: Path) -> None:
     cache = open_cache(dataset(source), SIDE, tmp_path)
     (cache.path / cache_plan.PIXELS).write_bytes(b"short")
     with pytest.raises(InputError, match="delete that folder"):
-        open_cache(dataset(source), SIDE, tmp_path)
+        cache_module.load_cache(cache.path)
     with pytest.raises(InputError, match="is not there"):
         cache_module.load_cache(tmp_path / "none")
 
@@ -433,3 +433,89 @@ def test_a_cache_of_an_earlier_version_is_given_contents(tmp_path: Path, known: 
     assert len(source.decoded) == 1 - known
     assert len(set(after.contents.values())) == len(after.names)
     assert after.contents.items() >= contents.items()
+
+
+def flips(path: Path, count: int) -> Iterator[bytes]:
+    """``path`` with one bit flipped, in ``count`` places or in all; whole again at the end."""
+    whole = path.read_bytes()
+    places = range(len(whole) * 8)
+    for bit in places[:: max(1, len(places) // count)]:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield bytes(damaged)
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["pixels.u8", "contents.u8", "sums.u8", "done.u8",
+                                  "index.json", "state.json"])  # fmt: skip
+def test_one_bit_in_a_cache_changes_nothing(tmp_path: Path, name: str) -> None:
+    """Not even an image that could not be read becomes a black one that could."""
+    source = Drawn(bad={"3": ImageError("cut off")})
+    first = open_cache(dataset(source, 6), SIDE, tmp_path, workers=1)
+    wanted, contents, path = first.images.copy(), dict(first.contents), first.path
+    for damaged in flips(path / name, 24):
+        (path / name).write_bytes(damaged)
+        cache = open_cache(dataset(source, 6), SIDE, tmp_path, workers=1)
+        assert (cache.path, cache.names, dict(cache.bad)) == (path, first.names, {"3": "cut off"})
+        assert np.array_equal(cache.images, wanted)
+        assert dict(cache.contents) == contents
+
+
+@pytest.mark.parametrize("name", ["pixels.u8", "contents.u8", "sums.u8", "done.u8",
+                                  "index.json", "state.json"])  # fmt: skip
+def test_nothing_damaged_is_copied_into_another_cache(tmp_path: Path, name: str) -> None:
+    source = Drawn(bad={"3": ImageError("cut off")})
+    first = open_cache(dataset(source, 6), SIDE, tmp_path, workers=1)
+    clean = open_cache(dataset(source, 7), SIDE, tmp_path / "clean", workers=1)
+    for damaged in flips(first.path / name, 16):
+        (first.path / name).write_bytes(damaged)
+        cache = open_cache(dataset(source, 7), SIDE, tmp_path, workers=1)
+        assert np.array_equal(cache.images, clean.images)
+        assert (dict(cache.bad), cache.contents) == (dict(clean.bad), clean.contents)
+        shutil.rmtree(cache.path)
+
+
+@pytest.mark.parametrize("size", [0, 5, -1])
+@pytest.mark.parametrize("name", ["pixels.u8", "contents.u8", "sums.u8", "done.u8"])
+def test_a_file_of_a_cache_that_was_cut_short_is_made_whole(
+    tmp_path: Path, name: str, size: int
+) -> None:
+    first = open_cache(dataset(Drawn(), 6), SIDE, tmp_path)
+    wanted, contents = first.images.copy(), dict(first.contents)
+    path = first.path / name
+    os.truncate(path, size % path.stat().st_size)
+    cache = open_cache(dataset(Drawn(), 6), SIDE, tmp_path)
+    assert np.array_equal(cache.images, wanted)
+    assert dict(cache.contents) == contents
+
+
+def test_damaged_images_alone_are_decoded_again_and_said(tmp_path: Path) -> None:
+    cache = open_cache(dataset(Drawn()), SIDE, tmp_path)
+    with (cache.path / cache_plan.PIXELS).open("rb+") as file:
+        for row in (3, 7):
+            file.seek(row * SIDE * SIDE)
+            file.write(bytes(SIDE * SIDE))
+    source, said = Drawn(), list[str]()
+    again = open_cache(dataset(source), SIDE, tmp_path, on_note=said.append)
+    assert source.decoded == {"3": 1, "7": 1}
+    assert [int(image[0, 0]) for image in again.images] == [level(n, "") for n in again.names]
+    assert len(said) == 1
+    assert "2 of 20 cached images were damaged" in said[0]
+    assert said[0].endswith("decoded again: 3, 7")
+    open_cache(dataset(source), SIDE, tmp_path, on_note=said.append)
+    assert len(said) == 1, "once"
+
+
+def test_a_damaged_cache_that_cannot_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = open_cache(dataset(Drawn()), SIDE, tmp_path)
+    with (cache.path / cache_plan.PIXELS).open("rb+") as file:
+        file.write(b"\xff")
+
+    def refuse(*args: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(cache_module, "forget_rows", refuse)
+    with pytest.raises(InputError, match="cannot be written"):
+        open_cache(dataset(Drawn()), SIDE, tmp_path)

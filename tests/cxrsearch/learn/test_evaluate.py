@@ -17,6 +17,8 @@ from cxrsearch.learn.evaluate import evaluate_model, read_looks, record_look
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
 from search.errors import SearchError
+from search.files import write_json
+from search.reading import read_json
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -190,7 +192,7 @@ def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_pa
     assert result["n_images"] == 10
     assert any("of an older version, does not say" in note for note in result["notes"])
     card = tmp_path / "m" / "model.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"also_seen": {"images": 3}}))
+    write_json(card, read_json(card) | {"also_seen": {"images": 3}})
     with pytest.raises(InputError, match="also_seen holds no lists of names"):
         load_model(tmp_path / "m", "cpu")
 

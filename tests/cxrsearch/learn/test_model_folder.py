@@ -160,6 +160,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         card = json.loads((folder / "model.json").read_text())
         change(card)
+        del card["digest"]  # as the message says that whoever means it does
         (folder / "model.json").write_text(json.dumps(card))
 
     return damage
@@ -189,6 +190,34 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "pixels.frame": edit(lambda c: c["pixels"].update(frame="big")),
     "14 of NIH": edit(lambda c: c["diseases"].reverse()),
     "no fingerprints": edit(lambda c: c["data"].clear()),
+    "it was changed since it was written": lambda f: (f / "model.json").write_text(
+        (f / "model.json").read_text().replace('"epochs": ', '"epochs": 1')
+    ),
+    "pixels.frame 1e+308": edit(lambda c: c["pixels"].update(frame=1e308)),
+    "pixels.source_side": edit(lambda c: c["pixels"].update(source_side=-3)),
+    "study.path is no text": edit(lambda c: c["study"].update(path=[1])),
+    "study.trial -1": edit(lambda c: c["study"].update(trial=-1)),
+    "study.objective": edit(lambda c: c["study"].update(objective=["Hernia", "Flu"])),
+    "training.only": edit(lambda c: c["training"].update(only=["Hernia"])),
+    "holds no digests": edit(lambda c: c.update(files={"model.safetensors": 3})),
+    "do not agree in input_size": edit(lambda c: c["recipe"].update(input_size=64)),
+    "model.safetensors: not the file": lambda f: checkpoint.save_tensors(
+        f / "model.safetensors",
+        {k: v * 2 for k, v in checkpoint.load_tensors(f / "model.safetensors")[0].items()},
+    ),
+    "whole number '1000": write("model.json", b'{"crop": 1' + b"0" * 39 + b"}"),
+    "NaN is no number": write("model.json", b'{"dropout": NaN}'),
+    "nested": write("model.json", b"[" * 100_000),
+    "recipe.freeze is 1e+308": edit(lambda c: c["recipe"].update(freeze=1e308)),
+    "recipe.dropout is 0.99": edit(lambda c: c["recipe"].update(dropout=0.99)),
+    "recipe.lr is 0.0": edit(lambda c: c["recipe"].update(lr=0.0)),
+    "recipe.epochs is True": edit(lambda c: c["recipe"].update(epochs=True)),
+    "recipe.horizontal_flip": edit(lambda c: c["recipe"].update(horizontal_flip=1)),
+    "recipe.init": edit(lambda c: c["recipe"].update(init=None)),
+    "recipe.crop": edit(lambda c: c["recipe"].update(crop=10**18)),
+    "recipe.crop ": edit(lambda c: c["recipe"].update(crop="9" * 5000)),
+    "recipe.model is ['vgg16']": edit(lambda c: c["recipe"].update(model=["vgg16"])),
+    "numbers above 0": edit(lambda c: c["recipe"]["ratios"].__setitem__(0, 0)),
     "unknown gene 'lrr'": edit(lambda c: c["recipe"].update(lrr=1)),
     "recipe.model is 'resnet'": edit(lambda c: c["recipe"].update(model="resnet")),
     "recipe.input_size": edit(lambda c: c["recipe"].update(input_size="wide")),
@@ -214,10 +243,30 @@ def test_every_damage_is_an_input_error_that_names_it(folder, message) -> None:
     assert str(folder) in str(caught.value)
 
 
+def test_a_card_of_an_earlier_version_says_nothing_of_its_files(folder) -> None:
+    edit(lambda card: card.pop("files"))(folder)
+    assert load_model(folder, "cpu").splits() is not None
+
+
+def test_files_of_two_models_are_not_mixed(folder, recipe, meta, study, tmp_path) -> None:
+    save_model(tmp_path / "other", models.build_model(recipe), recipe, meta)
+    for name in ("model.safetensors", "splits.json"):
+        whole = (folder / name).read_bytes()
+        if name == "splits.json":
+            (folder / name).write_bytes(whole + b"\n")
+        else:
+            (folder / name).write_bytes((tmp_path / "other" / name).read_bytes())
+        with pytest.raises(InputError, match=rf"{name}: not the file that the model was written"):
+            load_model(folder, "cpu")
+        (folder / name).write_bytes(whole)
+    assert load_model(folder, "cpu").splits() is not None
+
+
 def test_no_folder_and_changed_splits_are_input_errors(folder, study, tmp_path) -> None:
     with pytest.raises(InputError, match="no such model folder"):
         load_model(tmp_path / "none")
     replace(study.splits, seed=5, fingerprint="").save(folder / "splits.json")
+    edit(lambda card: card.pop("files"))(folder)
     with pytest.raises(InputError, match=study.splits.fingerprint):
         load_model(folder, "cpu").splits()
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from . import jpeg_check
 from .depth import held_bits
 from .errors import ImageError
 from .formats import DICOM, opened
@@ -36,6 +37,9 @@ IMPLICIT, EXPLICIT, BIG_ENDIAN = (
     "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
 )  # fmt: skip
 DECODERS = ("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm")
+PREFERRED = ("pydicom", "pillow", "pyjpegls", "pylibjpeg", "gdcm")
+"""pydicom's plugins that unpack pixels, the careful ones first: GDCM, which alone reads lossless
+JPEG under a free licence, may end the process on damaged data, and warns on stderr."""
 INSTALL = "DICOM needs pydicom: pip install 'cxrsearch[dicom]'"
 MOST_INFLATED = 128 << 20
 """Bytes that a deflated file may unpack to: four times the largest detector's."""
@@ -249,13 +253,45 @@ def _pixels(data: Any) -> np.ndarray:
         raise ImageError(
             f"compressed as {name}, and no decoder is here: pip install 'cxrsearch[dicom]'"
         )
+    here = [plugin for plugin in PREFERRED if plugin in decoder.available_plugins]
+    careful = [plugin for plugin in here if plugin != "gdcm"] or here
+    reason = ""
     try:
-        return np.asarray(pixel_array(data))
+        _check_packed(data)
     except Exception as error:
-        raise ImageError(
-            f"compressed as {name}, and cannot be unpacked: damaged, or of a kind that the "
-            f"decoders here ({dicom_decoders()}) do not read ({_reason(error)})"
-        ) from None
+        reason, careful = _reason(error), []
+    for plugin in careful:
+        try:
+            return np.asarray(pixel_array(data, decoding_plugin=plugin))
+        except Exception as error:
+            reason = reason or f"or of a kind that is not read here by {plugin} ({_reason(error)})"
+    raise ImageError(f"compressed as {name}, and cannot be unpacked: damaged, {reason}")
+
+
+def _check_packed(data: Any) -> None:
+    """Refuse a JPEG whose own header is not the DICOM header's, or whose data are not whole.
+
+    Some decoders believe the one and make room by the other.
+
+    Raises:
+        ImageError: saying what is damaged.
+    """
+    from pydicom.encaps import get_frame
+
+    frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    if not frame.startswith(b"\xff\xd8"):
+        return  # JPEG 2000 or run lengths, whose decoders look for themselves
+    jpeg_check.check_scans(frame)
+    said = jpeg_check.frame_header(frame)
+    told = (_whole(data, "Rows"), _whole(data, "Columns"), _whole(data, "SamplesPerPixel", 1))
+    if said is None or (said.height, said.width, said.channels) != told:
+        raise ImageError("for the size in its packed pixels is not the size in its header")
+    if said.bits > _whole(data, "BitsAllocated"):
+        raise ImageError(f"for {said.bits} bits are packed for {data.BitsAllocated} allocated")
+    if said.ordinary and said.bits == 8 and said.channels in (1, 3):
+        jpeg_check.check_whole(frame)
+    elif not frame.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ImageError("for its packed pixels have no end")
 
 
 def _is_inverted(data: Any, kind: str) -> bool:

@@ -7,6 +7,9 @@ checksums, so that much damage cannot be told from a picture at all.
 
 from __future__ import annotations
 
+import struct
+from typing import NamedTuple
+
 from .errors import ImageError
 
 try:
@@ -17,6 +20,31 @@ except ImportError:  # without it the check is left out
 MOST_SCANS = 100
 """A progressive JPEG has about ten. Each takes the time of a whole picture."""
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
+
+
+class Frame(NamedTuple):
+    """What a JPEG's frame header says; ``ordinary`` where it is neither lossless nor JPEG-LS."""
+
+    bits: int
+    height: int
+    width: int
+    channels: int
+    ordinary: bool
+
+
+def frame_header(data: bytes) -> Frame | None:
+    """The first frame header of a JPEG or JPEG-LS stream; None where there is none."""
+    place = 2
+    while place + 10 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF:  # filling
+            place += 1
+            continue
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
+            return Frame(bits, height, width, channels, marker in (0xC0, 0xC1, 0xC2))
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
 
 
 def check_scans(data: bytes) -> None:

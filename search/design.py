@@ -1,8 +1,8 @@
 """The trials before a sampler has learnt anything: rows of a Latin hypercube.
 
-Trials whose genes were given (known-good points, an earlier study's best) come before them or in
-between. They stand for rows of the design only where they lie as far apart as its rows do: five
-near-copies of one recipe say as little about the space as one.
+Trials whose genes were given, known-good points, come before them or in between. They stand for
+rows of the design only where they lie apart from each other, as its rows do: five near-copies of
+one recipe say as little about the space as one.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from .coding import from_unit
-from .lineage import apart, place
-from .past import carried_of, params_of
+from .lineage import place
+from .past import params_of
+from .prior import PRIOR
 from .seeds import derive
 
-APART = 0.2
-"""Given trials nearer to each other than this, of `search.lineage.apart`, count as one row.
+APART = 1 / 3
+"""Given trials that differ in no more than this share of their genes count as one row.
 
-Two rows that are drawn at random lie a third apart, or more where there are choices.
+Rows differ in all; two recipes drawn at random seldom in so few.
 """
 
 
@@ -50,7 +51,8 @@ def row_of(
     """The row of the design that trial ``number`` is.
 
     That is its number, less the given trials before it that count for none. Whoever comes after
-    the first ``size`` rows changes nothing any more.
+    the first ``size`` rows changes nothing any more. Points of earlier studies
+    (`search.prior.PRIOR`) always count: they are spread by choice, and good.
 
     Args:
         trials: all of the study's, by number.
@@ -63,11 +65,27 @@ def row_of(
     for trial in trials:
         if trial.number >= number or rows == size:
             break
-        if trial.system_attrs.get("fixed_params"):
-            here = place({**carried_of(trial), **params_of(trial)}, space)
-            if any(apart(here, other, space) < APART for other in given):
+        if trial.system_attrs.get("fixed_params") and PRIOR not in trial.user_attrs:
+            here = place(params_of(trial), space)
+            if any(_alike(here, other, space, size) for other in given):
                 skipped += 1
                 continue
             given.append(here)
         rows += 1
     return number - skipped
+
+
+def _alike(
+    one: Mapping[str, float],
+    two: Mapping[str, float],
+    space: Mapping[str, BaseDistribution],
+    size: int,
+) -> bool:
+    """Whether two places differ in few genes: a choice, or a number by more than a row's width."""
+    names = one.keys() | two.keys()
+    same = 0
+    for name in one.keys() & two.keys():
+        choice = isinstance(space[name], CategoricalDistribution)
+        near = one[name] == two[name] if choice else abs(one[name] - two[name]) <= 1 / size
+        same += near
+    return len(names) - same <= APART * len(names)

@@ -38,8 +38,10 @@ def estimates(
     of their rung, and for those below the first rule guesses too low and the second too
     high; half their disagreement is part of the uncertainty. No estimate is better than the
     best complete trial. Below three complete trials, a trial is worth its best value so
-    far, give or take the spread of all values; one that the machine ended, which was not stopped
-    for being worse, is worth nothing that is known.
+    far, give or take the spread of all values.
+
+    One that the machine ended was not stopped for being worse: its estimate may be better than
+    the best, and where nothing translates it there is none.
 
     Where trials have different numbers of steps, they are compared after the same share of
     their own: after the same step a shorter one is nearer to its end.
@@ -80,6 +82,8 @@ def estimates(
         line = lines[key]
         if line is not None:
             mean, sd = line.at(curve.best)
+            if not is_blameless(trial):
+                mean = min(mean, line.cap)
         elif is_blameless(trial):
             continue
         else:
@@ -153,7 +157,7 @@ class _Line:
         """(estimate, standard deviation) of the final value."""
         away = value - self.middle[0]
         mean = self.middle[1] + self.slope * away
-        return min(mean, self.cap), math.hypot(self.noise, self.doubt * away)
+        return mean, math.hypot(self.noise, self.doubt * away)
 
 
 def _finite(value: float | None) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import math
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +15,18 @@ from search.estimates import LATEST, estimates
 
 
 def trial(
-    number: int, values: list[float], state: str = "PRUNED", final: float | None = None
+    number: int,
+    values: list[float],
+    state: str = "PRUNED",
+    final: float | None = None,
+    **attrs: Any,
 ) -> FrozenTrial:
     kind = TrialState[state]
     now = datetime.datetime(2026, 1, 1)
     return FrozenTrial(
         number=number, state=kind, value=final, datetime_start=now,
         datetime_complete=now if kind.is_finished() else None, params={}, distributions={},
-        user_attrs={}, system_attrs={}, trial_id=number,
+        user_attrs=attrs, system_attrs={}, trial_id=number,
         intermediate_values=dict(enumerate(values, 1)),
     )  # fmt: skip
 
@@ -94,3 +100,68 @@ def test_the_latest_complete_trials_are_looked_at_whatever_the_order() -> None:
     asked = trial(900, [0.5])
     assert estimates([*old, *new, asked])[900][0] == pytest.approx(0.7)
     assert estimates([asked, *new[::-1], *old]) == estimates([*old, *new, asked])
+
+
+def schedules(name: str = "epochs", scale: int = 1) -> tuple[list[FrozenTrial], dict[int, float]]:
+    """Trials that differ in length, the poorer ones stopped after a fifteenth; their true ends."""
+    rng = Random(5)
+    recipes = sorted(
+        (0.1 + 0.14 * rng.random(), rng.choice([6, 10, 16, 22, 30])) for _ in range(40)
+    )
+    history, true = [], {}
+    for number, (quality, length) in enumerate(reversed(recipes)):
+        steps = scale * length
+        curve = [0.5 + quality * (1 - math.exp(-3 * s / steps)) for s in range(1, steps + 1)]
+        told = {"params": {name: length}}
+        if number < 14:
+            history.append(trial(number, curve, "COMPLETE", max(curve), **told))
+        else:
+            history.append(trial(number, curve[: math.ceil(steps / 15)], **told))
+            true[number] = max(curve)
+    return history, true
+
+
+def agreement(found: dict[int, tuple[float, float]], true: dict[int, float]) -> float:
+    return float(np.corrcoef([found[n][0] for n in true], list(true.values()))[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("epochs", None), ("epochs", "epochs"), ("rounds", "rounds")]
+)
+def test_stopped_trials_are_compared_by_the_share_of_their_own_length(
+    name: str, told: str | None
+) -> None:
+    history, true = schedules(name)
+    assert agreement(estimates(history, length=told), true) > 0.7
+    bare = [trial(t.number, list(t.intermediate_values.values()), t.state.name, t.value)
+            for t in history]  # fmt: skip
+    assert agreement(estimates(bare), true) < 0.4
+
+
+def test_the_same_share_is_the_same_step_where_all_are_as_long() -> None:
+    history = [*parallel(4), trial(4, [0.45]), trial(5, [0.6])]
+    before = estimates(history)
+    for one in history:
+        one.user_attrs = {"params": {"epochs": 2}}
+    assert estimates(history) == estimates(history, length="epochs") == before
+
+
+def test_epochs_that_are_no_steps_change_nothing_unless_they_are_named() -> None:
+    """Five folds are reported, whatever ``epochs`` each is trained for."""
+    history = [*parallel(4), trial(4, [0.45])]
+    before = estimates(history)
+    for one in history:
+        one.user_attrs = {"params": {"epochs": 10 + 10 * one.number}}
+    assert estimates(history) == before
+
+
+def test_a_named_length_need_not_count_in_steps() -> None:
+    history, true = schedules(scale=4)
+    assert agreement(estimates(history, length="epochs"), true) > 0.7
+
+
+def test_what_the_machine_ended_is_estimated_as_far_as_it_came() -> None:
+    killed = trial(4, [0.45], "FAIL", reason="killed")
+    assert estimates([*parallel(4), killed])[4] == estimates([*parallel(4), trial(4, [0.45])])[4]
+    assert set(estimates([*parallel(2), killed, trial(5, [0.4])])) == {5}, "no witnesses: unknown"
+    assert estimates([*parallel(4), trial(4, [0.45], "FAIL", reason="crash")]) == {}

@@ -13,6 +13,7 @@ from search.halving import (
     credit,
     default_halving,
     goes_on,
+    length_of,
     paused_at,
     peers_at,
     value_at,
@@ -159,6 +160,26 @@ def test_credit_orders_by_the_rung_reached_and_then_by_value() -> None:
     assert credit(trial(3, {1: 0.9}, TrialState.FAIL)) is None
     assert credit(trial(4, {})) is None
     assert credit(trial(5, {1: math.nan})) is None
+
+
+def test_credit_counts_the_share_of_its_own_length_where_trials_differ() -> None:
+    half = trial(0, {1: 0.2, 3: 0.3}, TrialState.PRUNED, 0.3)
+    tenth = trial(1, {1: 0.2, 5: 0.9}, TrialState.PRUNED, 0.9)
+    half.user_attrs, tenth.user_attrs = {"params": {"epochs": 6}}, {"params": {"epochs": 50}}
+    assert credit(half, "epochs") == (0.5, 0.3)
+    assert credit(half, "epochs") > credit(tenth, "epochs")  # type: ignore[operator]
+    assert credit(half) < credit(tenth)  # type: ignore[operator]
+    assert credit(half, "other") == (3.0, 0.3)
+
+
+@pytest.mark.parametrize("told", [None, True, 0, -3, math.nan, math.inf, "6", [6]])
+def test_a_length_that_is_no_number_of_steps_says_nothing(told: Any) -> None:
+    one = trial(0, {1: 0.2})
+    one.user_attrs = {"params": {"epochs": told}}
+    assert length_of(one, "epochs") is None
+    one.user_attrs = {"params": told}
+    assert length_of(one, "epochs") is None
+    assert length_of(one, None) is None
 
 
 def test_a_cheap_trial_is_not_stopped_by_dearer_ones() -> None:

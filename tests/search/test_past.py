@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import copy
 import math
 from threading import Event, Thread
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search import past as past_module
 from search.genetic import RUNNING, GeneticSampler
-from search.past import Tried, is_bad
+from search.past import Past, Tried, is_bad, past
+from search.pausing import AsSampled
 from search.surrogate import _libraries, one_thread
 
 
@@ -157,3 +163,100 @@ def test_the_second_to_want_one_thread_waits_for_the_first() -> None:
     worker.join(5)
     assert order == [("first", {1}), ("second", {1})]
     assert threads() == before
+
+
+GENES: dict[str, BaseDistribution] = {
+    "model": CategoricalDistribution(["a", "b"]),
+    "x": FloatDistribution(0, 1),
+}
+
+
+def paused(rng: np.random.Generator, number: int) -> FrozenTrial:
+    """A trial of any kind, most of them waiting at a rung."""
+    state = rng.choice(["RUNNING", "RUNNING", "RUNNING", "COMPLETE", "FAIL", "PRUNED"])
+    params = {"model": str(rng.choice(["a", "b"])), "x": round(float(rng.random()), 1)}
+    if rng.random() < 0.2:
+        del params["x"]
+    value = round(float(rng.random()), 1)
+    reports = {1: value, 2: value} if rng.random() < 0.8 else {1: math.nan}
+    attrs: dict[str, Any] = {"carried": {"x": 0.5, **params}}
+    if state == "RUNNING" and rng.random() < 0.8:
+        attrs["paused"] = 2
+    if state == "FAIL":
+        attrs["reason"] = str(rng.choice(["killed", "crash"]))
+    made = create_trial(
+        state=TrialState[state],
+        value=value if state == "COMPLETE" else None,
+        params=params,
+        distributions={n: GENES[n] for n in params},
+        intermediate_values=reports,
+        user_attrs=attrs,
+    )
+    made.number = number
+    return made
+
+
+def changed(rng: np.random.Generator, trial: FrozenTrial) -> FrozenTrial:
+    """An unfinished trial some time later: promoted, paused once more, or ended."""
+    later = copy.copy(trial)
+    if trial.user_attrs.get("paused"):
+        later.user_attrs = {**trial.user_attrs, "paused": None}
+        if rng.random() < 0.3:
+            later.distributions = {**trial.distributions, "x": FloatDistribution(0, 2)}
+    elif rng.random() < 0.5:
+        later.user_attrs = {**trial.user_attrs, "paused": 3}
+        later.intermediate_values = {**trial.intermediate_values, 3: float(rng.random())}
+    else:
+        later.state = TrialState.COMPLETE
+        later.values = [float(rng.random())]
+    return later
+
+
+def content(found: Past, number: int) -> dict[str, Any]:
+    found.sum_up(GENES)
+    lists = {n: [t.number for t in getattr(found, n)] for n in ("learnt", "failed", "killed")}
+    ranked = [(worth, trial.number) for worth, trial in found.ranked]
+    tried = {k: dict(v) for k, v in found.tried._seen.items()}
+    open_ = [t.number for t in found.running]
+    genes = found.genes(number, None)
+    return {**lists, "ranked": ranked, "bad": found.bad, "tried": tried, "cut": found.tried._cut,
+            "running": open_, "genes": genes}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_trials_that_wait_and_go_on_are_summed_up_as_if_seen_for_the_first_time(seed: int) -> None:
+    rng, seen, memo = np.random.default_rng(seed), AsSampled(), Past(StudyDirection.MAXIMIZE)
+    trials: list[FrozenTrial] = []
+    for _ in range(60):
+        if rng.random() < 0.6:
+            trials.append(paused(rng, len(trials)))
+        for index in rng.integers(len(trials), size=2) if trials else ():
+            if not trials[index].state.is_finished():
+                trials[index] = changed(rng, trials[index])
+        view = seen(trials, 1)
+        memo.look(view)
+        number = int(rng.integers(len(trials) + 1))
+        if rng.random() < 0.7:
+            assert content(memo, number) == content(past(view, StudyDirection.MAXIMIZE), number)
+
+
+def test_a_promotion_costs_one_trial_and_not_the_whole_past(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, seen, memo = np.random.default_rng(1), AsSampled(), Past(StudyDirection.MAXIMIZE)
+    trials = [paused(rng, number) for number in range(200)]
+    memo.look(seen(trials, 1))
+    memo.sum_up(GENES)
+    looked: list[int] = []
+    real = past_module.merit
+
+    def counted(trial: FrozenTrial, *rest: Any) -> Any:
+        looked.append(trial.number)
+        return real(trial, *rest)
+
+    monkeypatch.setattr(past_module, "merit", counted)
+    index = next(i for i, t in enumerate(trials) if t.user_attrs.get("paused") and not is_bad(t))
+    trials[index] = changed(rng, trials[index])
+    memo.look(seen(trials, 1))
+    memo.sum_up(GENES)
+    assert looked == [index]

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.errors import SearchError
 from search.quasi import sobol_point
 from search.samplers import REPLAYABLE, SAMPLERS, WHY_NOT, build, options_of
+from search.space import SearchSpace
 
 every = pytest.mark.parametrize("name", list(SAMPLERS))
 LEARNERS = sorted(set(SAMPLERS) - {"random", "qmc"})
@@ -357,3 +358,64 @@ def test_nsga2_starts_with_a_small_population_in_a_small_budget(
     options = {"population_size": 4}
     given = build("nsga2", seed=1, distributions=SPACE, n_trials=budget, options=options)
     assert given._make(1)._population_size == 4
+
+
+def test_tpe_ranks_stopped_trials_by_the_share_of_their_own_length() -> None:
+    def first(length: str | None) -> dict[str, Any]:
+        study = optuna.create_study(direction="maximize")
+        for n in range(12):
+            short = n < 4  # half of 6 steps, at the good end; the others a tenth of 50
+            params = {"x0": 0.9 + n / 100 if short else -0.9 + n / 100}
+            steps = range(1, 4 if short else 6)
+            trial = optuna.trial.create_trial(
+                state=TrialState.PRUNED, params=params, distributions={"x0": BOWL["x0"]},
+                intermediate_values=dict.fromkeys(steps, 0.5),
+                user_attrs={"params": {"epochs": 6 if short else 50}},
+            )  # fmt: skip
+            study.add_trial(trial)
+        found = []
+        for _ in range(6):
+            study.sampler = build(
+                "tpe", seed=1, distributions=BOWL, length=length,
+                options={"n_startup_trials": 4, "constant_liar": False},
+            )  # fmt: skip
+            found.append(study.ask({"x0": BOWL["x0"]}).params["x0"])
+        return {"mean": sum(found) / len(found)}
+
+    assert first("epochs")["mean"] > 0.3
+    assert first(None)["mean"] < 0.3
+
+
+@every
+def test_conditions_that_the_space_states_and_lengths_that_differ_are_taken(name: str) -> None:
+    space = SearchSpace.from_dict(
+        {
+            "genes": {
+                "model": {"choices": ["a", "b"]},
+                "drop": {"low": 0.0, "high": 0.5, "when": {"model": "b"}},
+                "epochs": {"type": "int", "low": 2, "high": 9},
+            }
+        },
+        "space",
+    )
+
+    def asked() -> list[dict[str, Any]]:
+        study = optuna.create_study(direction="maximize")
+        for number in range(asks_of(name, 14)):
+            study.sampler = build(
+                name, seed=2, distributions=space.distributions(), n_trials=20, length="epochs"
+            )
+            trial = study.ask()
+            params = space.suggest(trial)
+            trial.set_user_attr("params", params)
+            value = params["epochs"] / 9 + params.get("drop", 0.2)
+            trial.report(value / 2, 1)
+            if number % 3 == 2:
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                study.tell(trial, value)
+        return params_of(study)
+
+    found = asked()
+    assert found == asked()
+    assert all(("drop" in params) == (params["model"] == "b") for params in found)

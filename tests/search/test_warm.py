@@ -134,6 +134,22 @@ def test_a_failed_point_counts_as_worse_than_all() -> None:
     assert len(repeats(play(prior, lambda point: None if point else 0.5))) == PATIENCE
 
 
+def test_what_the_machine_ended_neither_judges_points_nor_is_judged() -> None:
+    prior = learn([line([n / 100 for n in range(100)])], SPACE)
+    killed = play(prior, lambda point: None if point else 0.5)
+    for one in killed:
+        one.user_attrs = {**one.user_attrs, "reason": "killed"} if one.value is None else {}
+    points = [t for t in killed if PRIOR in t.user_attrs]
+    assert proposal(prior, points, 4) is not None, "two points were killed, none was bad"
+    own = [trial(n, None, {"lr": 2e-3 + n * 1e-6}, reason="killed") for n in (1, 3)]
+    used = [t for t in play(prior, lambda point: 0.1 if point else 0.5, 4) if t.number % 2 == 0]
+    unjudged = proposal(prior, [*used, *own], 4)
+    assert unjudged is not None
+    for one in own:
+        one.user_attrs = {"reason": "crash"}
+    assert proposal(prior, [*used, *own], 4) is not None, "better than what failed by itself"
+
+
 def test_the_study_whose_points_do_best_is_drawn_from() -> None:
     good = Source("good", [trial(n, float(n), {"lr": 1e-3 * 1.01**n}) for n in range(40)])
     bad = Source("bad", [trial(n, float(n), {"lr": 1e-4 * 1.01**n}) for n in range(40)])

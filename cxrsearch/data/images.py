@@ -250,9 +250,11 @@ def _png_of_16_bits(image: Image.Image, data: bytes, significant: int | None) ->
     else:
         bits = significant if largest >> significant == 0 else 16
     note_depth(max(bits, 8), 16)
-    eight = _scaled(values, 2**bits - 1)
     if alpha:
-        eight[..., -1] = _scaled(values[..., -1], 65535)
+        colours = _scaled(values[..., :-1], 2**bits - 1)
+        eight = np.concatenate([colours, _scaled(values[..., -1:], 65535)], axis=2)
+    else:
+        eight = _scaled(values, 2**bits - 1)
     level = image.info.get("transparency")
     if level is not None:
         clear = values == np.asarray(level)

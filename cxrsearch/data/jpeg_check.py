@@ -8,6 +8,7 @@ checksums, so that much damage cannot be told from a picture at all.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .errors import ImageError
@@ -59,7 +60,7 @@ def check_whole(data: bytes) -> None:
     Raises:
         ImageError: with the way out.
     """
-    if _decode is None or _decodes(data) or _decodes(_tidy(data)):
+    if _decode is None or _decodes(data) or any(map(_decodes, _tidied(data))):
         return
     raise ImageError(
         "truncated or damaged: its compressed data are not whole; if a viewer shows it well, "
@@ -75,9 +76,13 @@ def _decodes(data: bytes) -> bool:
     return True
 
 
-def _tidy(data: bytes) -> bytes:
-    """Without what is harmless, but would be warned of: zeros before the end, or no end."""
+def _tidied(data: bytes) -> Iterator[bytes]:
+    """Without what is harmless, but would be warned of: zeros before the end, or no end.
+
+    The last zeros may belong to the data, so several ways are tried.
+    """
     last = data.rfind(_END)
     body = data if last < 0 else data[:last]
     bare = body.rstrip(b"\0")
-    return bare + (b"\0" if bare.endswith(b"\xff") and len(bare) < len(body) else b"") + _END
+    for kept in range(min(len(body) - len(bare), 3) + 1):
+        yield bare + bytes(kept) + _END

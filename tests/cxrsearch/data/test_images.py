@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+from cxrsearch.data import plain_png
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.images import image_size, read_image
+from cxrsearch.data.images import image_size, read_grey, read_image
+from cxrsearch.data.notes import noted, summary
 
 REAL = Path(__file__).parents[4] / "shared" / "nih-small"
 
@@ -189,6 +191,201 @@ def test_a_png_of_any_first_bytes_never_crashes(tmp_path: Path) -> None:
             assert read_image(path, 16).shape == (16, 16)
         except ImageError:
             continue
+
+
+def chunked(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png16(values: np.ndarray, colour: int, *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 16 bits a value; Pillow writes no coloured ones."""
+    height, width = values.shape[:2]
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    parts = [(b"IHDR", head), *extra, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunked(*part) for part in parts)
+
+
+def deep(bits: int) -> np.ndarray:
+    return np.rint(film().astype(float) * (2**bits - 1) / 255).astype(np.uint16)
+
+
+def told(path: Path) -> list[str]:
+    with noted() as found:
+        read_image(path, 40)
+    return summary([(path.name, found.number)], 1)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 11, 12, 14, 15])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_fewer_bits_than_the_file_has_room_for_are_read_by_what_is_there(
+    tmp_path: Path, reference: np.ndarray, bits: int, suffix: str
+) -> None:
+    path = save(tmp_path / f"x.{suffix}", deep(bits))
+    assert difference(read_image(path, 40), reference) == 0
+    assert f"(1 as {bits}-bit)" in told(path)[0]
+
+
+@pytest.mark.parametrize("colour", [2, 4, 6])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_16_bits_of_colours_and_alpha_are_read_in_full(
+    tmp_path: Path, reference: np.ndarray, colour: int, bits: int
+) -> None:
+    channels = {2: 3, 4: 2, 6: 4}[colour]
+    values = np.repeat(deep(bits)[..., None], channels, axis=2)
+    if channels in (2, 4):
+        values[..., -1] = 65_535
+    (tmp_path / "x.png").write_bytes(png16(values, colour))
+    assert difference(read_image(tmp_path / "x.png", 40), reference) == 0
+    assert len(told(tmp_path / "x.png")) == (bits == 12)
+
+
+def test_a_dark_16_bit_picture_stays_as_it_is(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.png", (film().astype(np.uint16) * 80))
+    assert read_grey(path).max() == round(255 * 80 / 257)
+    assert told(path) == []
+
+
+def test_significant_bits_tell_the_range(tmp_path: Path, reference: np.ndarray) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png16(deep(12) // 5, 0, (b"sBIT", b"\x0c")))  # dark, of 12 bits
+    assert read_grey(path).max() == 51
+    path.write_bytes(png16(deep(16), 0, (b"sBIT", b"\x0c")))  # spread over 16, as PNG wants it
+    assert difference(read_image(path, 40), reference) == 0
+    path.write_bytes(png16(deep(12), 0, (b"sBIT", b"\x10")))  # all 16 are meant
+    with pytest.raises(ImageError, match="blank"):
+        read_grey(path)
+
+
+def test_a_transparent_level_of_16_bits_is_black(tmp_path: Path) -> None:
+    values = deep(16)
+    path = tmp_path / "x.png"
+    path.write_bytes(png16(values, 0, (b"tRNS", struct.pack(">H", 65_535))))
+    assert not read_grey(path)[values == 65_535].any()
+
+
+def exif(turn: int) -> bytes:
+    mark = Image.Exif()
+    mark[0x0112] = turn
+    return mark.tobytes()
+
+
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: a.T[:, ::-1],
+    7: lambda a: a[::-1, ::-1].T,
+    8: lambda a: a.T[::-1],
+}
+
+
+@pytest.mark.parametrize("turn", UPRIGHT)
+@pytest.mark.parametrize(
+    "kind", ["8.png", "16.png", "8.tif", "16.tif", "8.webp", "8.jpg", "text.png"]
+)
+def test_a_camera_s_turn_is_obeyed_whatever_the_format(
+    tmp_path: Path, turn: int, kind: str
+) -> None:
+    path = tmp_path / kind
+    array = deep(16) if kind.startswith("16") else film()
+    options: dict[str, object] = {"exif": exif(turn)}
+    if kind.endswith("webp"):
+        options["lossless"] = True
+    if kind.startswith("text"):
+        info = PngImagePlugin.PngInfo()
+        info.add_text("XML:com.adobe.xmp", f'<x tiff:Orientation="{turn}"/>')
+        options = {"pnginfo": info}
+    save(path, array, **options)
+    close = 40 if kind.endswith("jpg") else 1
+    assert difference(read_grey(path), UPRIGHT[turn](film())) <= close
+
+
+def test_tiff_s_white_is_zero_and_stated_range_count(tmp_path: Path, reference: np.ndarray) -> None:
+    path = save(tmp_path / "x.tif", 4095 - deep(12), tiffinfo={262: 0})
+    assert difference(read_image(path, 40), reference) <= 1
+    dark = save(tmp_path / "x.tif", deep(12) // 5, tiffinfo={281: 4095})
+    assert read_grey(dark).max() == 51
+
+
+def test_fractions_are_read_from_lowest_to_highest_and_nan_refused(tmp_path: Path) -> None:
+    values = film().astype(np.float32) / 255
+    path = save(tmp_path / "x.tif", values)
+    assert difference(read_grey(path), film()) == 0
+    assert "lowest to their highest" in told(path)[0]
+    values[4, 5] = np.nan
+    with pytest.raises(ImageError, match="NaN"):
+        read_grey(save(tmp_path / "x.tif", values))
+    with pytest.raises(ImageError, match="below 0"):
+        read_grey(save(tmp_path / "x.tif", film().astype(np.int32) - 100))
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+def test_what_shows_nearly_one_grey_is_refused(tmp_path: Path, level: int) -> None:
+    picture = np.full((200, 150), level, np.uint8)
+    picture[:, ::2] = min(level + 15, 255)
+    picture[:8, :12] = 255 - level  # a mark that somebody burnt in
+    with pytest.raises(ImageError, match="blank"):
+        read_grey(save(tmp_path / "x.png", picture))
+
+
+def test_a_low_contrast_is_no_blank(tmp_path: Path) -> None:
+    picture = film() // 6 + 100
+    assert np.array_equal(read_grey(save(tmp_path / "x.png", picture)), picture)
+
+
+@pytest.mark.parametrize("decoder", [True, False])
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "I;16"])
+def test_wrong_sums_and_missing_ends_are_refused_on_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, decoder: bool
+) -> None:
+    if not decoder:
+        monkeypatch.setattr(plain_png, "_decode", None)
+    path = tmp_path / "x.png"
+    Image.fromarray(deep(16) if mode == "I;16" else film()).convert(mode).save(path)
+    whole = path.read_bytes()
+    read_grey(path)
+    pixels = whole.rindex(b"IDAT")
+    (length,) = struct.unpack(">I", whole[pixels - 4 : pixels])
+    broken = {
+        "sum of the pixels": (pixels + 4 + length, 1),
+        "last byte of the pixels": (pixels + 3 + length, 1),
+        "sum of the end": (len(whole) - 1, 1),
+        "name of the end": (len(whole) - 8, 32),
+    }
+    for place, bit in broken.values():
+        data = bytearray(whole)
+        data[place] ^= bit
+        path.write_bytes(data)
+        with pytest.raises(ImageError, match="damaged"):
+            read_grey(path)
+    for cut in (1, 4, 8, 12, 13, 40):
+        path.write_bytes(whole[:-cut])
+        with pytest.raises(ImageError, match="damaged"):
+            read_grey(path)
+    path.write_bytes(whole + b"what other programs leave behind the end")
+    read_grey(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_that_ends_too_early_is_refused(
+    tmp_path: Path, mode: str, options: dict[str, object]
+) -> None:
+    path = tmp_path / "x.jpg"
+    Image.fromarray(film()).convert(mode).save(path, **options)
+    whole = path.read_bytes()
+    whole_picture = read_grey(path)
+    path.write_bytes(whole[:-2] + bytes(20) + whole[-2:] + b"behind the end")
+    assert np.array_equal(read_grey(path), whole_picture)
+    for end in (b"", b"\xff\xd9"):
+        if mode == "CMYK" and end:
+            continue  # libjpeg-turbo's checks are for grey and three colours
+        path.write_bytes(whole[: len(whole) * 3 // 4] + end)
+        with pytest.raises(ImageError, match="truncated"):
+            read_grey(path)
 
 
 @pytest.mark.real

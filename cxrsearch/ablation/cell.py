@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cxrsearch.ablation.plan import FORWARD, Plan, allotted, image_steps
+from cxrsearch.errors import InputError
 from cxrsearch.learn.arrays import load_arrays, save_arrays
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.device import pick_device
@@ -194,7 +195,8 @@ class Cell:
 
     def _again(self, folder: Path) -> Generator[Step, None, None]:
         """The steps of a fit that is done, which may not have been reported before a kill."""
-        with suppress(OSError, FileError):  # they are for the curve alone
+        # They are for the curve alone.
+        with suppress(OSError, FileError, LookupError, TypeError, ValueError):
             for epoch in read_json(folder / CURVE):
                 yield self.step(int(epoch["epoch"]), float(epoch["value"]))
 
@@ -238,5 +240,10 @@ def _read_done(folder: Path) -> dict[str, Any] | None:
     except (OSError, FileError):
         return None
     wanted = {"value", "epochs", "notes", "parameters"}
-    whole = isinstance(found, dict) and wanted <= set(found) and (folder / SCORES).is_file()
-    return found if whole else None
+    if not isinstance(found, dict) or not wanted <= set(found):
+        return None
+    try:
+        load_arrays(folder / SCORES, ("val", "test"))
+    except InputError:
+        return None
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,9 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from search.files import write_bytes
+
+PACKED, SLACK = 200, 32 << 20
+"""An array may unpack to so many times its packed bytes, and so many bytes more."""
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Names (n,), labels (n, 14) uint8, patients (n,)."""
@@ -24,19 +29,38 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def check_zip(path: Path) -> None:
-    """Refuse a file that NumPy would take for a pickle, and advise to load unsafely.
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file, held against the checksums that it carries.
+
+    Nothing is unpickled, and nothing read that unpacks to more than `PACKED` times its size.
 
     Raises:
         FileNotFoundError: where it is missing.
-        InputError: where it is no zip file, as an ``.npz`` is.
+        InputError: where it is no ``.npz`` file, or damaged.
     """
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise InputError(
-                f"{path}: cannot be read: no .npz file, as np.savez writes, or cut off; restore "
-                "it from a copy"
-            )
+    try:
+        with path.open("rb") as file:
+            whole = stat.S_ISREG(os.fstat(file.fileno()).st_mode) and zipfile.is_zipfile(file)
+        if not whole:
+            raise ValueError("no .npz file, as np.savez writes, or cut off")
+        with zipfile.ZipFile(path) as packed:
+            found = {}
+            for part in packed.infolist():
+                if part.file_size > PACKED * part.compress_size + SLACK:
+                    raise ValueError(f"{part.filename!r} unpacks to {part.file_size:,} bytes")
+                # Read to its end, and so held against its CRC, which np.load may stop short of.
+                content = io.BytesIO(packed.read(part))
+                if part.filename.removesuffix(".npy") in found:
+                    raise ValueError(f"{part.filename!r} is there twice")
+                if not content.getvalue().startswith(b"\x93NUMPY"):
+                    raise ValueError(f"{part.filename!r} is no array of numbers or texts")
+                found[part.filename.removesuffix(".npy")] = np.load(content, allow_pickle=False)
+            return found
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zip, zlib, header and key errors share no class
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise InputError(f"{path}: cannot be read: {reason}; restore it from a copy") from error
 
 
 def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
@@ -46,15 +70,15 @@ def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         InputError: where the file is missing or damaged, or one of them is not in it.
     """
     try:
-        check_zip(path)
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in keys}
+        found = read_arrays(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; restore it from a copy of the study") from error
-    except InputError:
-        raise
-    except Exception as error:  # zip, zlib, header and key errors share no class
-        raise InputError(f"{path}: cannot be read ({error}); restore it from a copy") from error
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise InputError(
+            f"{path}: cannot be read: {', '.join(missing)} not in it; restore it from a copy"
+        )
+    return {key: found[key] for key in keys}
 
 
 def save_labels(

@@ -7,10 +7,14 @@ Later trials and later searches find it again. It is called after all that its p
 on, so nothing in it ever changes:
 
 ============ =================================================================================
-KEY.u8       ``(m, H, W)`` grey levels, row by row; its time is that of its last use
+KEY.u8       ``(m, H, W)`` grey levels, row by row, and their CRC-32 in the last 4 bytes; its time
+             is that of its last use
 KEY.lock     held by whoever makes or deletes the file; the kernel frees it after a kill
 .KEY.*.tmp   a file in the making; one that a kill left is deleted by the next who needs room
 ============ =================================================================================
+
+A trial looks at the checksum when it maps the file, which brings into memory what its first
+epoch draws from. Where it does not fit, the file is made again.
 
 Deleting a file takes it from nobody who has it mapped. Where there is no room, or nothing can
 be written, there is no file, and `Shelf.find` says so: that is never an error.
@@ -23,6 +27,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -49,6 +54,9 @@ SHELF_FILES = 200
 
 SPARE_BYTES = 1 << 30
 """Bytes of the disk that a shelf leaves to everybody else, beside what is asked to be left."""
+
+SUM_BYTES = 4
+"""Bytes of a file's checksum, at its end."""
 
 WAIT_SECONDS = 600.0
 """So long a worker waits for another that makes the file it needs."""
@@ -159,15 +167,18 @@ def _key(frame: int, rows: np.ndarray, crop: int | str, input_size: int | str) -
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor | None:
     """The file as a tensor, noting its use; None where it is not there, or not whole."""
+    size = int(np.prod(shape))
     try:
-        if path.stat().st_size != np.prod(shape):
+        if path.stat().st_size != size + SUM_BYTES:
             return None
-        pixels = np.memmap(path, np.uint8, "r", shape=shape)
+        held = np.memmap(path, np.uint8, "r")
     except (FileNotFoundError, ValueError):
+        return None
+    if zlib.crc32(held[:size].data).to_bytes(SUM_BYTES, "little") != held[size:].tobytes():
         return None
     with suppress(OSError):  # somebody else's file, or a disk for reading only
         os.utime(path)
-    return as_tensor(pixels)
+    return as_tensor(held[:size].reshape(shape))
 
 
 def _write(
@@ -181,10 +192,13 @@ def _write(
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            _reserve(file.fileno(), len(rows) * height * width)
+            _reserve(file.fileno(), len(rows) * height * width + SUM_BYTES)
+            total = 0
             for start in range(0, len(rows), step):
                 part = prepare(images, rows[start : start + step], crop, input_size)
+                total = zlib.crc32(part.numpy().data, total)
                 file.write(part.numpy().data)
+            file.write(total.to_bytes(SUM_BYTES, "little"))
         temporary.chmod(0o644)
         replace_file(temporary, path)
     except BaseException:
@@ -223,9 +237,9 @@ def _held(lock: Path) -> Iterator[bool]:
 
 
 def _stat(file: Path) -> tuple[float, int]:
-    """Time of the last use and bytes on the disk of a file; zeros where it has gone."""
+    """Time of the last use and bytes of pixels of a file; zeros where it has gone."""
     try:
         found = file.stat()
-        return found.st_mtime, found.st_size
+        return found.st_mtime, max(0, found.st_size - SUM_BYTES)
     except OSError:
         return 0.0, 0

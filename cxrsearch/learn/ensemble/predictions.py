@@ -9,7 +9,7 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.arrays import check_zip
+from cxrsearch.learn.arrays import read_arrays
 from cxrsearch.learn.ensemble.scale import LIMIT, Array
 
 MOST = 1e30
@@ -43,15 +43,9 @@ def read_predictions(path: Path | str) -> Saved:
     """
     path = Path(path)
     try:
-        check_zip(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except InputError:
-        raise
-    except Exception as error:  # zip, zlib, header and pickle errors share no class
-        raise InputError(f"{path}: cannot be read as .npz ({error})") from error
     labels = arrays.pop("labels", np.zeros(0))
     patients = arrays.pop("patient", np.zeros(0))
     problems = []

@@ -153,6 +153,25 @@ def test_a_file_that_was_cut_short_is_made_anew(shelf: Shelf) -> None:
     assert torch.equal(found, prepare(IMAGES, ROWS, 700, 32))
 
 
+def test_a_file_in_which_one_bit_was_damaged_is_made_anew(shelf: Shelf) -> None:
+    wanted = prepare(IMAGES, ROWS, 700, 32)
+    shelf.find(IMAGES, ROWS, 700, 32)
+    (file,) = shelf.folder.glob("*.u8")
+    whole = file.read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        file.write_bytes(damaged)
+        found = shelf.find(IMAGES, ROWS, 700, 32)
+        assert found is not None
+        assert torch.equal(found, wanted)
+        assert file.read_bytes() == whole
+    file.write_bytes(whole[:-4])  # as an earlier version left it
+    found = shelf.find(IMAGES, ROWS, 700, 32)
+    assert found is not None
+    assert file.read_bytes() == whole
+
+
 def test_one_that_waits_too_long_goes_without(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

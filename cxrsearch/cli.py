@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -216,6 +217,7 @@ for command in (
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input, 128 + N stopped by signal N."""
+    _print_anything()
     with stopping(raise_stopped) as stop:
         try:
             cli.main(standalone_mode=False, prog_name="cxrsearch")
@@ -233,6 +235,13 @@ def main() -> None:
             if stop.number is not None:  # a terminal that has gone cannot be told anything
                 sys.exit(Stopped(stop.number).exit_code)
             _system_error(error)
+
+
+def _print_anything() -> None:
+    """What a stream cannot encode is escaped: a file's name must not end what has been computed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _system_error(error: OSError) -> None:

@@ -29,6 +29,7 @@ from cxrsearch.sharing import OnNote
 from cxrsearch.show.status import status
 from cxrsearch.study_folder import load_study, new_folder, trial_config
 from search.budget import ELAPSED, Budget, parse_duration
+from search.files import shown
 from search.halving import Halving, default_halving, paused_at
 from search.lock import driver_alive
 from search.objective import Objective
@@ -91,7 +92,7 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
     if settings.sampler == "genetic":
         options = {"population_size": settings.population, "scheme": settings.scheme}
     return StudyConfig(
-        name=folder.resolve().name,
+        name=shown(folder.resolve().name),
         sampler=settings.sampler,
         seed=settings.seed,
         sampler_options=options,

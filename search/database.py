@@ -67,7 +67,7 @@ def _sqlite_writer(path: Path) -> Callable[[], sqlite3.Connection]:
 
 
 def _sqlite_reader(path: Path, immutable: bool) -> Callable[[], sqlite3.Connection]:
-    uri = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
+    uri = f"file:{urllib.parse.quote(os.fsencode(path.absolute()))}?mode=ro"
     uri += "&immutable=1" if immutable else ""
 
     def connect() -> sqlite3.Connection:

@@ -44,13 +44,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, atomically.
+def shown(path: object) -> str:
+    """A path as text that every stream, database and page can hold.
 
-    The bytes of a file's name that are no UTF-8 are written as what Python calls them
-    (``R\\udcf6ntgen.png``).
+    The bytes of a name that are no UTF-8 are written as Python spells them:
+    ``R\\udcf6ntgen.png``.
     """
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, atomically; names of files in it as `shown`."""
+    write_bytes(path, shown(text).encode())
 
 
 def write_json(path: Path, value: Any) -> None:

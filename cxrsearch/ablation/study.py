@@ -26,6 +26,7 @@ from cxrsearch.study_folder import (
     trial_config,
 )
 from search.budget import ELAPSED, parse_duration
+from search.files import shown
 from search.record import ENDED, read_study
 from search.study import Study, StudyConfig
 
@@ -41,7 +42,7 @@ def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[
         KeyboardInterrupt: after a clean stop; `resume` goes on.
     """
     prepared, plan = ready.prepared, ready.plan
-    config = StudyConfig(name=folder.resolve().name, sampler="random", seed=plan.seed)
+    config = StudyConfig(name=shown(folder.resolve().name), sampler="random", seed=plan.seed)
     attrs, kept = {"target_trials": ready.cells}, {ABLATION: ready.record()}
     with new_study(prepared, folder, cells(plan), config, attrs, **kept) as study:
         _run(study, ready, progress, prepared.settings.seconds)

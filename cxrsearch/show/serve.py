@@ -10,6 +10,7 @@ from typing import Any
 
 from cxrsearch.errors import InputError
 from search.errors import SearchError
+from search.files import shown
 
 from .view import read_view
 
@@ -55,7 +56,7 @@ class DashboardServer(ThreadingHTTPServer):
         with self._lock:
             if not self._page or time.monotonic() - self._made > FRESH:
                 view = read_view(self.folder)
-                self._page = dashboard_html(view, time.time(), refresh=True).encode()
+                self._page = shown(dashboard_html(view, time.time(), refresh=True)).encode()
                 self._made = time.monotonic()
             return self._page
 
@@ -78,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body, kind, code = self.server.page(), "text/html", 200
         except SearchError as error:
-            body, kind, code = str(error).encode(), "text/plain", 503
+            body, kind, code = shown(error).encode(), "text/plain", 503
         self.send_response(code)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

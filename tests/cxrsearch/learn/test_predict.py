@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,30 @@ def test_images_are_predicted_in_the_order_of_their_paths(model, tmp_path) -> No
 def test_names_are_base_names_unless_two_files_share_one() -> None:
     files = ("a/1.png", "b/1.png", "b/2.png", "3.png")
     assert image_names(files) == ("a/1.png", "b/1.png", "2.png", "3.png")
+
+
+def test_fewer_bits_than_there_is_room_for_are_said_once_and_give_the_same(model, tmp_path) -> None:
+    folder = tmp_path / "in"
+    pixels = draw(folder / "8.png").astype(np.uint16)
+    for number in range(3):
+        deep = np.rint(pixels * 4095 / 255).astype(np.uint16)
+        Image.fromarray(deep).save(folder / f"12-{number}.png")
+    found = predict_folder(model, folder)
+    assert np.allclose(found.scores, found.scores[0], atol=1e-6)
+    (note,) = [note for note in found.notes if "bits" in note]
+    assert note.startswith("3 of 4 images")
+
+
+def test_what_is_no_file_is_left_out_at_once(model, tmp_path) -> None:
+    folder = tmp_path / "in"
+    draw(folder / "good.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "link.png").symlink_to(folder / "gone")
+    found = predict_folder(model, folder)
+    assert found.names == ("good.png",)
+    reasons = dict(found.left_out)
+    assert "a pipe" in reasons["pipe.png"]
+    assert "No such file" in reasons["link.png"]
 
 
 def test_images_that_do_not_fit_are_left_out_with_their_reasons(model, tmp_path) -> None:

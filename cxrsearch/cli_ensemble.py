@@ -20,6 +20,9 @@ COMBINING = {"--method", "--averaging", "--members", "--most", "--retrain", "--f
 MOVED = {"--data", "--labels", "--cache"}
 """Options that say where a study's data lie."""
 
+ALONE = {"--cpus-per-trial", "--device", "--precision"}
+"""Options that say what trainings use of the machine."""
+
 
 @click.command(
     epilog=example(
@@ -56,6 +59,7 @@ MOVED = {"--data", "--labels", "--cache"}
               "for it, or heads on the best trial's network, frozen.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @cli_options.moved_options
+@cli_options.alone_options
 @click.pass_context
 @cli_options.goes_on(cli_options.AGAIN)
 def ensemble(
@@ -98,6 +102,8 @@ def _check(ctx: click.Context, from_file: bool, per_disease: bool) -> None:
     }
     idle = [(COMBINING, "do nothing with --per-disease")] if per_disease else [
         ({"--backbone"}, "goes with --per-disease")]  # fmt: skip
+    if not per_disease and "--retrain" not in said:
+        idle.append((ALONE, "go with --retrain or --per-disease"))
     if from_file and not per_disease:
         idle.append((MOVED, "go with a study, not with a file"))
     problems = [
@@ -118,7 +124,8 @@ def _per_disease(
 
     if out is None:
         raise InputError("--per-disease: name the folder to write with --out")
-    moved = {name: given[name] for name in ("data", "labels", "cache")}
+    names = ("data", "labels", "cache", "cpus_per_trial", "device", "precision")
+    moved = {name: given[name] for name in names}
     for step in per_disease(study, out, backbone, given["seed"], **moved):
         if isinstance(step, str):
             click.echo(step, err=as_json)

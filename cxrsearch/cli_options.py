@@ -100,7 +100,8 @@ WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrai
 DEVICE = [
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-                 help="Of the training; auto: bf16 where the hardware multiplies it by itself."),
+                 help="Of the training; auto: as the study's trials, or bf16 where the "
+                 "hardware multiplies it by itself."),
 ]  # fmt: skip
 
 _SEARCH = [
@@ -167,7 +168,7 @@ _MOVED = [
     click.option("--cache", metavar="DIR", help="As before unless given."),
 ]  # fmt: skip
 
-_CORES = click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO,
+CORES = click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO,
                       show_default=True, help="CPU cores, or auto: all there are.")  # fmt: skip
 
 _MOVED_OR_NEW = [
@@ -221,7 +222,12 @@ def resume_options(command: Command) -> Command:
 
 def recipe_options(command: Command) -> Command:
     """Data, split and device of a recipe that is trained without a search."""
-    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [SEED, WEIGHTS, _CORES], DEVICE)(command)
+    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [SEED, WEIGHTS, CORES], DEVICE)(command)
+
+
+def alone_options(command: Command) -> Command:
+    """What of the machine trainings use that run one after another."""
+    return options([CORES], DEVICE)(command)
 
 
 def moved_options(command: Command) -> Command:

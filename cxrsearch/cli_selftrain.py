@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,9 @@ from cxrsearch.learn.recipe import PSEUDO
               help="Label table of unlabelled images, to judge by; nothing trains on "
               "it.")  # fmt: skip
 @cli_options.moved_options
+@cli_options.alone_options
 @cli_options.goes_on(cli_options.AGAIN)
-def self_train(
-    study: Path, out: Path, data: str | None, labels: str | None, cache: str | None, **given: Any
-) -> None:
+def self_train(study: Path, out: Path, **given: Any) -> None:
     """Label unlabelled X-rays with the best model, and train it again with them.
 
     First a check: labels of some patients are hidden, the recipe is trained without them, and the
@@ -61,7 +61,9 @@ def self_train(
     from cxrsearch.self_training import self_train as run
     from cxrsearch.show.self_training import self_training_text
 
-    for line in run(study, out, Options(**given), data=data, labels=labels, cache=cache):
+    names = {field.name for field in fields(Options)}
+    options = Options(**{name: given.pop(name) for name in names})
+    for line in run(study, out, options, **given):
         click.echo(line)
     click.echo(self_training_text(out))
     click.echo(f"model: {out}   (look at {out / 'self-training.html'})")

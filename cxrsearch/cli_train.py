@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from cxrsearch.cli_options import AGAIN, FOLDER, example, goes_on, recipe_options
 from cxrsearch.errors import InputError, quoted
 
-_BOTH = ("study", "out", "data", "labels", "cache")
+_BOTH = ("study", "out", "data", "labels", "cache", "cpus_per_trial", "device", "precision")
 """What a study's winner and a single recipe both take."""
 
 
@@ -86,7 +86,7 @@ def _check(ctx: click.Context, study: Path | None, recipe: str | None) -> None:
 def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.winner import train_winner
 
-    moved = {name: options[name] for name in ("data", "labels", "cache")}
+    moved = {name: options[name] for name in _BOTH[2:]}
     for step in train_winner(study, out, options["trial"], **moved):
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
 

@@ -20,7 +20,7 @@ from cxrsearch.learn.model_card import read_card
 from cxrsearch.learn.model_folder import CARD, check_out, save_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.prepare import Prepared
-from cxrsearch.study_folder import load_study
+from cxrsearch.study_folder import load_alone
 from cxrsearch.winner import meta_of, retrain
 from cxrsearch.working import alone, work_of
 
@@ -36,7 +36,8 @@ def write_ensemble(
         combined: from `study_pool` and `combine`.
         again: train every member again, on train + validation for its best number of epochs,
             instead of taking the weights that its trial kept. Goes on after a kill.
-        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
+            `load_alone` takes.
 
     Yields:
         lines that say how far it is.
@@ -51,7 +52,7 @@ def write_ensemble(
             "weights; train every member again with --retrain, or leave those trials out with "
             f"--members {KEPT}"
         )
-    prepared = load_study(study, **moved)[1]
+    prepared = load_alone(study, **moved)
     work = work_of(out)
     with alone(work):
         check_out(out)  # again: another run may have ended while data were read

@@ -42,6 +42,7 @@ from cxrsearch.learn.gan_run import JUDGED, GanRun, grid, load_generator, read_b
 from cxrsearch.learn.keep import CHECKPOINT
 from cxrsearch.pretraining import Pool, about_data, read_pool
 from cxrsearch.working import HOLDER, LOCK, alone
+from search.cores import detect_cpus
 from search.files import write_bytes, write_json
 from search.objective import TrialError
 from search.reading import read_json
@@ -168,6 +169,7 @@ def _train(
         seed=settings.seed,
         folder=out,
         device=settings.device,
+        threads=detect_cpus(),
         precision=settings.precision,
     )
     for record in run.train():
@@ -186,6 +188,7 @@ def _trained(
             seed=settings.seed,
             folder=out / FEATURES,
             device=settings.device,
+            threads=detect_cpus(),
             precision=settings.precision,
         )
     )

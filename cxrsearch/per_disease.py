@@ -39,7 +39,7 @@ from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.per_disease_view import Compared, head_text
 from cxrsearch.prepare import Prepared
-from cxrsearch.study_folder import load_study, trial_config
+from cxrsearch.study_folder import load_alone, trial_config
 from cxrsearch.winner import chosen_trial, meta_of
 from cxrsearch.working import alone, claim, work_of
 from search.objective import Step
@@ -63,7 +63,8 @@ def per_disease(
             one model.
         backbone: ``own`` or ``shared``.
         seed: of the trainings.
-        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
+            `load_alone` takes.
 
     Yields:
         lines that say how far it is, and the comparison once it is known.
@@ -104,7 +105,7 @@ class _Job:
     def of(cls, study: Path, work: Path, seed: int, **moved: Any) -> _Job:
         record = read_study(study)
         trial = chosen_trial(record)
-        prepared = load_study(study, **moved)[1]
+        prepared = load_alone(study, **moved)
         config = trial_config(study, prepared)
         data = load_trial_data(config)
         params, attrs = trial.user_attrs["params"], trial.user_attrs

@@ -28,6 +28,7 @@ from cxrsearch.search_space import frame_of
 from cxrsearch.settings import Settings
 from cxrsearch.unlabelled import find_unlabelled
 from cxrsearch.working import HOLDER, LOCK, alone, claim
+from search.cores import detect_cpus
 from search.errors import SearchError
 
 FEWEST = 16
@@ -109,6 +110,7 @@ def run(
                 about={**about, **_images(pool)},
                 device=settings.device,
                 weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+                threads=detect_cpus(),
                 precision=settings.precision,
             )
     return folder

@@ -65,7 +65,8 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
         study: whose best trial, or trials, are the teacher.
         out: the model folder to write.
         options: how.
-        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
+            `cxrsearch.study_folder.load_alone` takes.
 
     Yields:
         lines that say how far it is.
@@ -195,13 +196,13 @@ def _trained(job: Job, data: TrainData) -> Lines:
     found = {
         "teacher": _teacher(job),
         "student": (yield from fitted(
-            recipe, data, seed, job.work / "student", job.config, "student")),
+            recipe, data, seed, job.work / "student", job.config, "student", first.micro)),
     }  # fmt: skip
     if options.control:
         images = found["student"]["images_seen"] * recipe.epochs
         control = control_of(first.recipe, images // found["student"]["epochs_run"], job.data)
         found["control"] = yield from fitted(
-            control, job.data, seed, job.work / "control", job.config, "control"
+            control, job.data, seed, job.work / "control", job.config, "control", first.micro
         )
     return {**found, "differences": _differences(job)}
 

@@ -22,7 +22,7 @@ from cxrsearch.learn.self_training import Teacher
 from cxrsearch.learn.trial import TrialConfig, load_trial_data
 from cxrsearch.parts import cache_root
 from cxrsearch.prepare import Prepared
-from cxrsearch.study_folder import load_study, trial_config
+from cxrsearch.study_folder import load_alone, trial_config
 from cxrsearch.unlabelled import Unlabelled, find_unlabelled
 from cxrsearch.winner import chosen_trial
 from cxrsearch.working import JOB, work_of
@@ -143,7 +143,8 @@ def prepare_job(study: Path, out: Path, options: Options, moved: Mapping[str, An
     check_out(out)
     record = read_study(study)
     teachers = _teachers(record, options)
-    settings, prepared = load_study(study, **moved)
+    prepared = load_alone(study, **moved)
+    settings = prepared.settings
     root, frame = cache_root(settings), prepared.cache.frame
     dataset, folder = prepared.dataset, options.unlabelled
     every = dataset if folder is None else with_unlabelled(dataset, folder)
@@ -176,6 +177,7 @@ def _teachers(record: StudyRecord, options: Options) -> list[Teacher]:
             replace(Recipe.from_params(trial.user_attrs["params"]), pseudo="none"),
             trial.user_attrs["seed"],
             record.folder / "trials" / str(trial.number),
+            trial.user_attrs.get("micro_batch"),
         )
         for trial in chosen
     ]

@@ -21,12 +21,12 @@ from cxrsearch.learn.trial import TrialConfig
 from cxrsearch.parts import cache_root, load_data, with_pseudo
 from cxrsearch.prepare import Prepared, resolve_hardware, resolve_precision, trials_at_once
 from cxrsearch.projection import disk_need
-from cxrsearch.settings import PRECISIONS, Settings
+from cxrsearch.settings import PRECISIONS, Settings, number_problems
 from cxrsearch.sharing import OnNote, settle
 from cxrsearch.stopwatches import SHARE
 from cxrsearch.unlabelled import pseudo_path
 from search.choosing import AUTO
-from search.cores import threads_of
+from search.cores import detect_cpus, threads_of
 from search.errors import StudyError
 from search.places import HISTORY, URL_FILE
 from search.reading import read_yaml
@@ -238,6 +238,49 @@ def load_study(
         precision=precision,
     )  # fmt: skip
     return settings, prepared
+
+
+def load_alone(
+    folder: Path,
+    *,
+    cpus_per_trial: float | str = AUTO,
+    device: str = AUTO,
+    precision: str = AUTO,
+    **moved: Any,
+) -> Prepared:
+    """`load_study` for trainings one after another, which have the machine to themselves.
+
+    Args:
+        folder: the study's folder.
+        cpus_per_trial: cores; ``auto``: all there are, whatever a trial had.
+        device: ``cpu`` or ``cuda``; ``auto``: a GPU where there is one, unless the study was
+            told not to.
+        precision: ``float32`` or ``bf16``; ``auto``: the study's.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
+
+    Raises:
+        InputError: as `load_study`, and where the machine has no such device or cores.
+    """
+    device = read_study_yaml(folder)["settings"].get("device", AUTO) if device == AUTO else device
+    cores = float(detect_cpus())
+    problems = number_problems({"cpus_per_trial": cpus_per_trial})
+    if not problems and cpus_per_trial != AUTO and float(cpus_per_trial) > cores:
+        problems.append(f"--cpus-per-trial {cpus_per_trial:g}: there are {cores:g} cores here")
+    try:
+        where = pick_device(device)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return load_study(
+        folder,
+        runner="serial",
+        cpus_per_trial=cores if cpus_per_trial == AUTO else cpus_per_trial,
+        gpus_per_trial=float(where.type == "cuda"),
+        device=device,
+        precision=None if precision == AUTO else precision,
+        **moved,
+    )[1]
 
 
 def _precision(folder: Path, record: dict[str, Any], settings: Settings) -> str:

@@ -33,8 +33,8 @@ from cxrsearch.origins import also_seen
 from cxrsearch.outputs import check_file
 from cxrsearch.parts import cache_root, load_data
 from cxrsearch.prepare import Prepared
-from cxrsearch.settings import PHANTOM, Settings
-from cxrsearch.study_folder import load_study, read_study_yaml, trial_config
+from cxrsearch.settings import AUTO, PHANTOM, Settings
+from cxrsearch.study_folder import load_alone, read_study_yaml, trial_config
 from cxrsearch.unlabelled import pseudo_path
 from cxrsearch.working import alone, work_of
 from search.record import StudyRecord, read_study
@@ -79,7 +79,8 @@ def train_winner(
         folder: the study.
         out: the model folder to write.
         number: the trial; the best one by default.
-        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
+            `load_alone` takes.
 
     Yields:
         how far it is, after each epoch.
@@ -90,7 +91,7 @@ def train_winner(
     check_out(out)
     record = read_study(folder)
     trial = chosen_trial(record, number)
-    prepared = load_study(folder, **moved)[1]
+    prepared = load_alone(folder, **moved)
     selected_from = record.counts()["complete"] if number is None else 1
     return (yield from retrain(folder, prepared, trial, out, selected_from))
 
@@ -102,7 +103,7 @@ def retrain(
 
     Args:
         folder: the study.
-        prepared: its data, as from `load_study`.
+        prepared: its data, as from `load_alone`.
         trial: one with a best epoch.
         out: the model folder to write.
         selected_from: how many trials it was chosen among.
@@ -115,6 +116,7 @@ def retrain(
     """
     config = trial_config(folder, prepared)
     attrs = trial.user_attrs
+    asked = prepared.settings.precision != AUTO
     with alone(work_of(out)):
         return (
             yield from train_final(
@@ -128,7 +130,10 @@ def retrain(
                 device=config.device,
                 threads=config.threads,
                 weights_dir=config.weights_dir,
-                precision=config.precision,
+                memory_share=config.memory_share,
+                precision=config.precision if asked else attrs.get("precision", config.precision),
+                # Batch normalisation is then over as many images as in what was judged.
+                micro=attrs.get("micro_batch"),
             )
         )
 

@@ -49,17 +49,20 @@ class Teacher:
         recipe: what it trained, without pseudo-labels of its own.
         seed: it trained with.
         folder: of the trial, with its weights and its scores of the validation part.
+        micro: images that went through its network at once; None: not known.
     """
 
     number: int
     recipe: Recipe
     seed: int
     folder: Path
+    micro: int | None = None
 
 
 def fitted(
-    recipe: Recipe, data: TrainData, seed: int, folder: Path, config: TrialConfig, what: str
-) -> Lines:
+    recipe: Recipe, data: TrainData, seed: int, folder: Path, config: TrialConfig, what: str,
+    micro: int | None = None,
+) -> Lines:  # fmt: skip
     """Train ``recipe`` in ``folder``, go on with it there, or take its result as it is.
 
     Args:
@@ -69,6 +72,7 @@ def fitted(
         folder: gets what `train` writes, and the result.
         config: device, threads and the like.
         what: the training's name in messages.
+        micro: images that go through the network at once; None: as memory allows.
 
     Returns:
         ``value``, ``best_epoch``, ``images_seen``, ``seconds``, ``auroc``, ``interval``,
@@ -84,7 +88,7 @@ def fitted(
     steps = train(
         recipe, data, seed=seed, folder=folder, device=config.device, threads=config.threads,
         weights_dir=config.weights_dir, memory_share=config.memory_share,
-        precision=config.precision,
+        precision=config.precision, micro=micro,
     )  # fmt: skip
     try:
         with closing(steps):
@@ -150,7 +154,9 @@ def check(
     for teacher in teachers:
         place = folder / f"check-{teacher.number}"
         what = f"trial {teacher.number} without {len(rows)} hidden labels"
-        found = yield from fitted(teacher.recipe, rest, teacher.seed, place, config, what)
+        found = yield from fitted(
+            teacher.recipe, rest, teacher.seed, place, config, what, teacher.micro
+        )
         values[str(teacher.number)] = found["value"]
         scores.append(predicted(place / BEST, teacher.recipe, data, rows, config))
         known.append(validation_scores(place, data))

@@ -21,7 +21,7 @@ from cxrsearch.learn.model_folder import load_model
 from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.learn.trial import load_trial_data
 from cxrsearch.per_disease import best_for, per_disease
-from cxrsearch.study_folder import load_study, trial_config
+from cxrsearch.study_folder import load_alone, load_study, trial_config
 from cxrsearch.winner import chosen_trial
 from search.record import read_study
 
@@ -140,9 +140,9 @@ def test_nothing_is_trained_for_a_folder_that_was_filled_while_data_were_read(
     def slowly(study: Path) -> object:
         out.mkdir()
         (out / "model.json").touch()
-        return load_study(study)
+        return load_alone(study)
 
-    monkeypatch.setattr("cxrsearch.per_disease.load_study", slowly)
+    monkeypatch.setattr("cxrsearch.per_disease.load_alone", slowly)
     with pytest.raises(InputError, match="not empty"):
         next(per_disease(quick_study, out))
 

@@ -14,9 +14,8 @@ from typing import Any
 
 from cxrsearch.learn.trial import save_labels
 from cxrsearch.prepare import Prepared
-from cxrsearch.study_folder import STUDY_FILES, new_folder, study_yaml
+from cxrsearch.study_folder import STUDY_FILES, new_folder, write_study_yaml
 from search.errors import StudyError
-from search.files import write_text
 from search.lock import locked
 from search.space import SearchSpace
 from search.study import Study, StudyConfig, discard
@@ -60,7 +59,7 @@ def new_study(
             with study.batch():
                 for name, value in {**attrs, **prints}.items():
                     study.set(name, value)
-            write_text(folder / "study.yaml", study_yaml(prepared, **more))
+            write_study_yaml(folder, prepared, **more)
             yield study
         except BaseException as error:
             nothing = isinstance(error, Exception) and _has_no_trial(study)

@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cxrsearch import __version__
 from cxrsearch.data.splits import Splits, check_leakage
 from cxrsearch.decoding import leave_out_bad, open_shown
@@ -28,9 +26,10 @@ from cxrsearch.unlabelled import pseudo_path
 from search.choosing import AUTO
 from search.cores import detect_cpus, threads_of
 from search.errors import StudyError
+from search.files import write_yaml
 from search.places import HISTORY, URL_FILE
 from search.reading import read_yaml
-from search.record import read_study
+from search.record import StudyRecord, read_study
 from search.space import SearchSpace
 
 
@@ -105,10 +104,15 @@ def _difference(path: Path, settings: Settings) -> str:
     return f", made with {'; '.join(changed)}" if changed else ""
 
 
-def study_yaml(prepared: Prepared, **more: Any) -> str:
-    """The text of study.yaml: all that a reader needs to repeat the search, and ``more``."""
+def write_study_yaml(folder: Path, prepared: Prepared, **more: Any) -> None:
+    """Write study.yaml: all that a reader needs to repeat the search, and ``more``."""
+    write_yaml(folder / "study.yaml", study_values(prepared, **more))
+
+
+def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
+    """What study.yaml says, and ``more``."""
     libraries = ("torch", "torchvision", "optuna", "ray", "deap", "numpy")
-    record = {
+    return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": prepared.settings.to_dict(),
         "data": {
@@ -132,7 +136,6 @@ def study_yaml(prepared: Prepared, **more: Any) -> str:
         "versions": {"cxrsearch": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in libraries},
     }
-    return yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _version(library: str) -> str:
@@ -210,8 +213,11 @@ def load_study(
     record = read_study_yaml(folder)
     _check_kind(folder, record, ablation)
     given = {key: value for key, value in changes.items() if value is not None}
-    settings = replace(Settings.from_dict(record["settings"]), **given)
+    stored = Settings.from_dict(record["settings"])
+    settings = replace(stored, **given)
     settings.check()
+    if not ablation:
+        _check_history(folder, record, stored, read_study(folder, settings.storage))
     settings = resolve_hardware(settings.with_absolute_paths())
     dataset = load_data(settings)
     cache = open_shown(dataset, record["data"]["frame"], cache_root(settings))
@@ -228,7 +234,7 @@ def load_study(
     splits.check_contents(cache.contents, settings.data, folder)
     cache = with_pseudo(settings, usable, splits, cache)
     check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
-    space = _searched(folder, record, settings)
+    space = _space(folder, record)
     counts = record["splits"]["counts"]
     settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
     precision = _precision(folder, record, settings)
@@ -312,11 +318,45 @@ def _check_kind(folder: Path, record: dict[str, Any], ablation: bool) -> None:
         )
 
 
-def _searched(folder: Path, record: dict[str, Any], settings: Settings) -> SearchSpace:
+def _space(folder: Path, record: dict[str, Any]) -> SearchSpace:
     """The space of recipes; the history of an ablation has one of arms and seeds instead."""
-    if ABLATION in record:
-        return SearchSpace.from_dict(record.get("space"), f"{folder / 'study.yaml'}: space")
-    return read_study(folder, settings.storage).space
+    return SearchSpace.from_dict(record.get("space"), f"{folder / 'study.yaml'}: space")
+
+
+def _check_history(
+    folder: Path, record: dict[str, Any], settings: Settings, study: StudyRecord
+) -> None:
+    """Refuse a study.yaml that says something else than the history.
+
+    Raises:
+        InputError: naming each value of both.
+    """
+    config, attrs = study.config, study.attrs
+    space = _space(folder, record)
+    pairs: dict[str, tuple[Any, Any]] = {
+        "seed": (settings.seed, config.seed),
+        "sampler": (settings.sampler, config.sampler),
+        "data": (record["data"]["fingerprint"], attrs.get("data_fingerprint")),
+        "splits": (record["splits"]["fingerprint"], attrs.get("split_fingerprint")),
+        "space": (space.fingerprint, study.space.fingerprint),
+    }
+    if config.metrics:  # those of earlier versions have none
+        measures = ", ".join(settings.objectives.measures)
+        pairs["objective"] = (measures, ", ".join(config.metrics))
+    if config.sampler == "genetic":
+        options = config.sampler_options
+        pairs["population"] = (settings.population, options.get("population_size"))
+        pairs["scheme"] = (settings.scheme, options.get("scheme"))
+    if config.n_trials is not None:
+        pairs["trials"] = (settings.target_trials, config.n_trials)
+    problems = [
+        f"{folder / 'study.yaml'}: {name} is {here!r}, but {there!r} in the study's history; "
+        "restore the one that was changed from a copy"
+        for name, (here, there) in pairs.items()
+        if there is not None and here != there
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:

@@ -14,8 +14,10 @@ import yaml
 from cxrsearch.errors import InputError
 from cxrsearch.experiment import Settings, extend, resume, search, start, status
 from cxrsearch.prepare import prepare
-from cxrsearch.study_folder import load_study, new_folder, study_yaml, trial_config
+from cxrsearch.study_folder import load_study, new_folder, study_values, trial_config
 from cxrsearch.winner import chosen_trial
+from search.errors import SearchError
+from search.reading import read_json, read_yaml
 from search.record import read_study
 from search.study import Study
 
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("tiny_model")
 
 def test_a_study_folder_holds_what_repeats_the_search(finished_study: Path) -> None:
     record = yaml.safe_load((finished_study / "study.yaml").read_text())
-    splits = json.loads((finished_study / "splits.json").read_text())
+    splits = read_json(finished_study / "splits.json")
     assert record["settings"]["seed"] == 1
     assert record["splits"]["fingerprint"] == splits["fingerprint"]
     assert record["versions"]["torch"]
@@ -47,7 +49,7 @@ def test_a_study_says_which_libraries_were_not_there(
 
     monkeypatch.setattr("cxrsearch.study_folder.metadata.version", version)
     settings = Settings(data=str(xrays), space=str(tiny_space), trials=1, runner="serial")
-    versions = yaml.safe_load(study_yaml(prepare(settings)))["versions"]
+    versions = study_values(prepare(settings))["versions"]
     assert versions["ray"] == "not installed"
     assert versions["torch"] == "1.0"
 
@@ -100,7 +102,7 @@ def test_a_study_stopped_by_ctrl_c_goes_on_to_the_same_end(
 def test_splits_that_were_edited_are_refused(finished_study: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(finished_study, folder)
-    splits = json.loads((folder / "splits.json").read_text())
+    splits = read_json(folder / "splits.json")
     splits["train"].append(splits["test"].pop())
     (folder / "splits.json").write_text(json.dumps(splits))
     with pytest.raises(InputError, match=r"splits\.json"):
@@ -111,13 +113,35 @@ def test_a_damaged_study_yaml_is_refused(finished_study: Path, tmp_path: Path) -
     folder = tmp_path / "study"
     shutil.copytree(finished_study, folder)
     whole = (folder / "study.yaml").read_text()
+    assert whole.count("digest") == 2
+    flipped = whole.replace("best:5", "best:4")
+    whole = "\n".join(whole.splitlines()[1:-1])  # as an earlier version wrote it
     cut = whole[: whole.index("\nsplits:")]
     odd = whole.replace("frame: 32", "frame: wide"), whole.replace("trials: 3", "trials: many")
-    for text in ("settings: [", "- 1", "", "\x00", cut, *odd):
+    for text in ("settings: [", "- 1", "", "\x00", cut, *odd, flipped):
         assert text != whole
         (folder / "study.yaml").write_text(text)
-        with pytest.raises(InputError, match=r"study\.yaml"):
+        with pytest.raises(SearchError, match=r"study\.yaml"):
             resume(folder)
+
+
+def test_a_study_yaml_that_contradicts_the_history_is_refused_with_both_values(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    record = read_yaml(folder / "study.yaml")
+    history = read_study(folder).config
+    changed = {"seed": 77, "sampler": "qmc", "objective": "auroc,seconds", "trials": 30}
+    text = yaml.safe_dump({**record, "settings": {**record["settings"], **changed}})
+    (folder / "study.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_study(folder)
+    assert len(caught.value.problems) == len(changed), caught.value.problems
+    said = str(caught.value)
+    assert f"seed is 77, but {history.seed} in the study's history" in said
+    assert f"sampler is 'qmc', but {history.sampler!r}" in said
+    assert f"trials is 30, but {history.n_trials}" in said
 
 
 def test_a_folder_that_a_kill_left_before_the_first_trial_is_taken_again(

@@ -31,6 +31,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.stem import GreyStem
 from cxrsearch.pretraining import Pool, read_pool
 from cxrsearch.working import alone
+from search.reading import read_json
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -106,10 +107,10 @@ def _words(settings: GanSettings, out: Path, *more: object) -> list[object]:
 
 
 def test_a_finished_gan_has_all_its_files(finished: Path) -> None:
-    judged = json.loads((finished / "judged.json").read_text())
+    judged = read_json(finished / "judged.json")
     assert judged["looks"] == 2
     assert 0 <= judged["copies"]["suspects"] <= 1
-    known = json.loads((finished / "references.json").read_text())["distances"]
+    known = read_json(finished / "references.json")["distances"]
     assert set(known) == {"noise", "mean image", "gaussian", "held-out"}
     assert known["noise"]["kid"] > known["held-out"]["kid"]
     assert not list(finished.glob("*checkpoint*"))
@@ -238,7 +239,7 @@ def test_data_that_changed_are_refused(
 ) -> None:
     out = tmp_path / "gan"
     shutil.copytree(finished, out)
-    card = json.loads((out / "gan.json").read_text())
+    card = read_json(out / "gan.json")
     card["data"]["trained_on"] = "0" * 16
     (out / "gan.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match="begun on other images"):
@@ -297,7 +298,7 @@ def test_a_gan_of_other_networks_is_refused_and_stays(
 ) -> None:
     out = tmp_path / "old"
     shutil.copytree(finished, out)
-    card = json.loads((out / "gan.json").read_text())
+    card = read_json(out / "gan.json")
     (out / "gan.json").write_text(json.dumps({**card, "format": "cxrsearch gan"}))
     before = sorted(path.name for path in out.rglob("*"))
     code, _, said = run(*_words(settings, out, "--images", 5))

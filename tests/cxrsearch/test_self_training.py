@@ -83,7 +83,7 @@ def trained(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _report(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "self-training.json").read_text())
+    found: dict[str, Any] = read_json(folder / "self-training.json")
     return found
 
 
@@ -94,7 +94,7 @@ def test_the_student_is_a_model_that_can_be_judged_and_predicts(
     assert (code, "look number 1" in out) == (0, True)
     table = tmp_path / "out.csv"
     assert run("predict", trained, images / "unlabelled", "--out", table)[0] == 0
-    card = json.loads((trained / "model.json").read_text())
+    card = read_json(trained / "model.json")
     assert card["recipe"]["pseudo"] == "hard"
     assert card["training"]["images"] > 24
 
@@ -105,7 +105,7 @@ def test_images_that_the_student_learned_from_are_no_external_ones(
     data = tmp_path / "data"
     shutil.copytree(images / "unlabelled", data)
     seen = sorted(path.name for path in data.iterdir())
-    card = json.loads((trained / "model.json").read_text())
+    card = read_json(trained / "model.json")
     assert {Path(name).name for name in card["also_seen"]["images"]} == set(seen)
     for number, name in enumerate(seen[:10]):  # as if of others
         (data / f"fresh{number}.png").write_bytes((data / name).read_bytes() + b"\0")
@@ -121,7 +121,7 @@ def test_images_that_the_student_learned_from_are_no_external_ones(
 
 def test_a_look_at_a_student_is_none_at_its_teacher(trained: Path, run: Run) -> None:
     assert run("evaluate", trained)[0] == 0
-    card = json.loads((trained / "model.json").read_text())
+    card = read_json(trained / "model.json")
     (*_, look) = read_json(Path(card["study"]["path"]) / "looks.json")
     assert look["model"] == str(trained)
     assert look["trial"] is None
@@ -196,7 +196,7 @@ def test_a_finished_stage_is_not_repeated_after_a_kill(study: Path, tmp_path: Pa
 
 def _as_once(path: Path, study: Path) -> None:
     """Give what tells a job from others the form that it had before."""
-    now = json.loads(path.read_text())
+    now = read_json(path)
     settings, prepared = load_study(study)
     frame, root = prepared.cache.frame, cache_root(settings)
     found = find_unlabelled(prepared.dataset, prepared.splits, frame, root)

@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from .errors import StudyError
 from .files import replace_file
 from .places import STORAGE_VARIABLE, Place, check_local
+from .seal import KEY, StudySeal, sealed, study_content
 from .settings import IDENTITY
 
 BUSY_SECONDS = 60
@@ -299,20 +300,19 @@ def _create_in(
                     for i, d in enumerate(directions)
                 ],
             )
-            if metrics:
-                # Optuna's own place for them (`Study.set_metric_names`): its plots read it.
-                connection.execute(
-                    sa.insert(models.StudySystemAttributeModel).values(
-                        study_id=key[0], key=METRICS, value_json=json.dumps(list(metrics))
-                    )
-                )
-            connection.execute(
-                sa.insert(models.StudyUserAttributeModel),
-                [
-                    {"study_id": key[0], "key": k, "value_json": json.dumps(v)}
-                    for k, v in attrs.items()
-                ],
-            )
+            # Optuna's own place for them (`Study.set_metric_names`): its plots read it.
+            system = {METRICS: list(metrics)} if metrics else {}
+            user = json.loads(json.dumps(attrs))  # as it is read back
+            seal = StudySeal(frozenset(user), frozenset(system))
+            ways = [StudyDirection[d.upper()] for d in directions]
+            content = study_content(name, ways, {"user": user, "system": system}, seal, {})
+            texts = {k: json.dumps(v) for k, v in system.items()} | {KEY: sealed(seal, content)}
+            for model, cells in (
+                (models.StudySystemAttributeModel, texts),
+                (models.StudyUserAttributeModel, {k: json.dumps(v) for k, v in user.items()}),
+            ):
+                rows = [{"study_id": key[0], "key": k, "value_json": v} for k, v in cells.items()]
+                connection.execute(sa.insert(model), rows)
     finally:
         engine.dispose()
 

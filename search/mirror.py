@@ -11,15 +11,29 @@ import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
 from .database import hold, readable_errors, writing_engine
 from .places import Place
+from .seal import KEY, Hashes, Seal, StudySeal, sealed, trial_content
+from .settings import ENGINE_ATTRS, RESERVED
 from .stored import Stored, load
 from .writes import Write, write_all
+
+KEEP_TIMES = ("sqlite", "postgresql")
+"""Databases whose times are what was written, to the microsecond."""
+
+_KINDS = {
+    models.StudyUserAttributeModel: "user",
+    models.TrialUserAttributeModel: "user",
+    models.StudySystemAttributeModel: "system",
+    models.TrialSystemAttributeModel: "system",
+}
 
 
 class Mirror:
@@ -70,6 +84,7 @@ class Mirror:
         self._stored = stored
         self._numbers = {t._trial_id: t.number for t in stored.trials}
         self._known = {n: d for t in stored.trials for n, d in t.distributions.items()}
+        self._hashes: Hashes = {}
 
     @property
     def study_id(self) -> int:
@@ -98,14 +113,7 @@ class Mirror:
                 return
             if self._stale:
                 self._load()
-            before = Stored(
-                self._stored.study_id,
-                self._stored.name,
-                dict(self._stored.user_attrs),
-                dict(self._stored.system_attrs),
-                self._stored.directions,
-                list(self._stored.trials),
-            )
+            before = self._stored.copied()
             self._depth = 1
             try:
                 yield
@@ -123,12 +131,58 @@ class Mirror:
         if not self._pending:
             return
         self.guard()
+        self._seal()
         with readable_errors(self.place), self._engine.begin() as connection:
             ids = write_all(connection, self.study_id, self._pending)
         for provisional, trial_id in ids.items():
             number = self._numbers.pop(provisional)
             self._numbers[trial_id] = number
             self._replace(number, _trial_id=trial_id)
+
+    def _seal(self) -> None:
+        """Add the digests of all that the pending writes change."""
+        touched: dict[int, dict[str, set[str]]] = {}
+        study: dict[str, set[str]] = {"user": set(), "system": set()}
+        known = len(self._stored.seals)
+        times = self._engine.dialect.name in KEEP_TIMES
+        for write in self._pending:
+            row = {**write.values, **(write.where or {})}
+            kind = _KINDS.get(write.model)
+            if "study_id" in row:
+                study[kind or "user"].add(row["key"])
+                self._hashes.pop((kind or "user", row["key"]), None)
+                continue
+            number = row["number"] if "number" in row else self._numbers[row["trial_id"]]
+            keys = touched.setdefault(number, {"user": set(), "system": set()})
+            if kind is not None:
+                keys[kind].add(row["key"])
+        for number, keys in touched.items():
+            trial, old = self._stored.trials[number], self._stored.seals.get(number)
+            first = old or Seal(ENGINE_ATTRS & trial.user_attrs.keys(), times=times)
+            seal = self._stored.seals[number] = first.with_keys(**keys)
+            text = sealed(seal, trial_content(trial, seal))
+            where = {"trial_id": trial._trial_id, "key": KEY}
+            self._put(models.TrialSystemAttributeModel, where, text, new=old is None)
+        if any(study.values()) or known < len(self._stored.seals) or self._stored.seal is None:
+            self._seal_study(**study)
+
+    def _seal_study(self, user: set[str], system: set[str]) -> None:
+        old, numbers = self._stored.seal, range(len(self._stored.trials))
+        first = old or StudySeal(RESERVED & self._stored.user_attrs.keys())
+        seal = replace(
+            first.with_keys(user, system),
+            trials=len(numbers),
+            without=frozenset(numbers) - self._stored.seals.keys(),
+        )
+        self._stored.seal = seal
+        text = sealed(seal, self._stored.content(seal, self._hashes))
+        where = {"study_id": self.study_id, "key": KEY}
+        self._put(models.StudySystemAttributeModel, where, text, new=old is None)
+
+    def _put(self, model: Any, where: dict[str, Any], text: str, new: bool) -> None:
+        values = {"value_json": text}
+        row = Write(model, {**where, **values}) if new else Write(model, values, where)
+        self._pending.append(row)
 
     def _replace(self, number: int, **fields: Any) -> None:
         trial = copy.copy(self._stored.trials[number])

@@ -166,33 +166,40 @@ def read_json(path: Path, what: str = "", most: int = MOST_BYTES) -> Any:
         raise _unread(path, what, problem) from None
 
 
-def parse_json(text: str | bytes, source: str) -> Any:
-    """What the JSON ``text`` says; ``source`` is named in messages. See `read_json`.
+def parse_json(text: str | bytes, source: str, *, foreign: bool = False) -> Any:
+    """What the JSON ``text`` says. See `read_json`.
 
     A digest in it is a key like others: it is `read_json` that looks after files.
+
+    Args:
+        text: the JSON.
+        source: what is named in messages.
+        foreign: whether it may be by a program that writes NaN and longer whole numbers.
 
     Raises:
         FileError: where it is no JSON.
     """
     try:
-        return _json(text if isinstance(text, str) else _decoded(text))
+        return _json(text if isinstance(text, str) else _decoded(text), foreign)
     except _ProblemError as problem:
         raise FileError(f"{source}: {problem}; {RESTORE}") from None
 
 
-def _json(text: str) -> Any:
+def _json(text: str, foreign: bool = False) -> Any:
     try:
         value = json.loads(
             text,
             object_pairs_hook=_object,
-            parse_int=_int,
-            parse_float=_float,
-            parse_constant=_constant,
+            parse_int=None if foreign else _int,
+            parse_float=None if foreign else _float,
+            parse_constant=None if foreign else _constant,
         )
     except json.JSONDecodeError as error:
         raise _ProblemError(f"it is no JSON (line {error.lineno}: {error.msg})") from None
     except RecursionError:
         raise _ProblemError("it is nested too deeply") from None
+    except ValueError:
+        raise _ProblemError("it holds a whole number of too many digits") from None
     _check_shape(value)
     return value
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
-import json
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -14,15 +14,35 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from .errors import StudyError
+from .reading import RESTORE, FileError, parse_json
+from .seal import KEY, Hashes, Seal, StudySeal, fits, study_content, trial_content
 from .settings import MARK
+
+DAMAGE = (
+    FileError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    AssertionError,
+)  # fmt: skip
+"""What reading a damaged row may raise, in Optuna and in SQLAlchemy."""
+
+MOST_NAMED = 5
+"""At most so many damaged trials are named."""
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "seed": int, "generation": int, "attempt": int, "params": dict,
+    "deaths": int, "spans": list, "started": (int, float),
+}  # fmt: skip
+"""Of attributes that going on relies on."""
 
 
 @dataclass
 class Stored:
-    """What the database holds of one study. ``trials[k]`` has number ``k``."""
+    """What the database holds of one study. ``trials[k]`` has number ``k``.
+
+    ``seal`` and ``seals``, by the number of a trial, say what their digests cover.
+    """
 
     study_id: int
     name: str
@@ -30,6 +50,23 @@ class Stored:
     system_attrs: dict[str, Any]
     directions: list[StudyDirection]
     trials: list[FrozenTrial]
+    seal: StudySeal | None = None
+    seals: dict[int, Seal] = field(default_factory=dict)
+
+    def content(self, seal: StudySeal, hashes: Hashes) -> Any:
+        """What the digest of the study is of; see `search.seal.study_content`."""
+        attrs = {"user": self.user_attrs, "system": self.system_attrs}
+        return study_content(self.name, self.directions, attrs, seal, hashes)
+
+    def copied(self) -> Stored:
+        """The same, to come back to: what is put into it later is not in the copy."""
+        return replace(
+            self,
+            user_attrs=dict(self.user_attrs),
+            system_attrs=dict(self.system_attrs),
+            trials=list(self.trials),
+            seals=dict(self.seals),
+        )
 
 
 def load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
@@ -41,8 +78,16 @@ def load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
         hint: a name to try when there are several.
 
     Raises:
-        StudyError: where there is no such study, or another Optuna made the tables.
+        StudyError: where there is no such study, where another Optuna made the tables, or where
+            something in it is damaged, or was changed since it was written.
     """
+    try:
+        return _load(connection, name, hint)
+    except DAMAGE as error:
+        raise StudyError(f"the history is damaged ({_first(error)}); {RESTORE}") from error
+
+
+def _load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
     version = connection.execute(sa.select(models.VersionInfoModel.schema_version)).scalar()
     if version != models.SCHEMA_VERSION:
         raise StudyError(
@@ -51,13 +96,57 @@ def load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
             "`optuna storage upgrade` on a copy"
         )
     study_id, found = _find(connection, name, hint)
-    return Stored(
-        study_id,
-        found,
-        _attributes(connection, models.StudyUserAttributeModel, study_id),
-        _attributes(connection, models.StudySystemAttributeModel, study_id),
-        _directions(connection, study_id),
-        _trials(connection, study_id),
+    user = _attributes(connection, models.StudyUserAttributeModel, study_id)
+    system = _attributes(connection, models.StudySystemAttributeModel, study_id)
+    mark = system.pop(KEY, None)
+    directions = _directions(connection, study_id)
+    trials, marks = _trials(connection, study_id)
+    stored = Stored(study_id, found, user, system, directions, trials)
+    _check(stored, mark, marks)
+    return stored
+
+
+def _check(stored: Stored, mark: Any, marks: Mapping[int, Any]) -> None:
+    """Compare a history with its digests, and keep what these cover."""
+    problems = []
+    for trial in stored.trials:
+        if (value := marks.get(trial.number)) is None:
+            if not _is_whole(trial, len(stored.directions)):
+                problems.append(f"trial {trial.number} is damaged")
+            continue
+        seal = stored.seals[trial.number] = Seal.of(value)
+        if not fits(seal, value, trial_content(trial, seal)):
+            problems.append(f"trial {trial.number} was changed since it was written")
+    if mark is None and marks:
+        problems.append("the study's own digest is missing")
+    elif mark is not None:
+        study = stored.seal = StudySeal.of(mark)
+        if not fits(study, mark, stored.content(study, {})):
+            problems.append("the study's settings were changed since they were written")
+        if (found := len(stored.trials)) < study.trials:
+            problems.append(f"of {study.trials} trials only {found} are left")
+        problems += [
+            f"trial {number} has lost its digest"
+            for number in range(min(found, study.trials))
+            if number not in stored.seals and number not in study.without
+        ]
+    if problems:
+        more = [f"and {len(problems) - MOST_NAMED} more of this kind"]
+        shown = problems[:MOST_NAMED] + more * (len(problems) > MOST_NAMED)
+        raise StudyError([f"{problem}; {RESTORE}" for problem in shown])
+
+
+def _is_whole(trial: FrozenTrial, objectives: int) -> bool:
+    """Whether nothing in a trial without a digest has another type than it must have."""
+    if trial.state == TrialState.COMPLETE and len(trial.values or ()) != objectives:
+        return False
+    attrs = trial.user_attrs
+    if len(_TYPES.keys() & attrs.keys()) < 2:
+        return True  # another program's, whose attributes may be called the same
+    return all(
+        isinstance(attrs[key], kind) and not isinstance(attrs[key], bool)
+        for key, kind in _TYPES.items()
+        if key in attrs
     )
 
 
@@ -87,7 +176,14 @@ def _attributes(connection: sa.Connection, model: Any, study_id: int) -> dict[st
     rows = connection.execute(
         sa.select(model.key, model.value_json).where(model.study_id == study_id)
     )
-    return {key: json.loads(value) for key, value in rows}
+    return {key: _cell(value) for key, value in rows}
+
+
+def _cell(text: Any) -> Any:
+    """The value in a cell of JSON. Other programs may have written NaN into theirs."""
+    if not isinstance(text, str):
+        raise TypeError(f"{type(text).__name__} in the place of JSON")
+    return parse_json(text, "its JSON", foreign=True)
 
 
 def _directions(connection: sa.Connection, study_id: int) -> list[StudyDirection]:
@@ -125,7 +221,8 @@ def _local(utc: datetime.datetime | None) -> datetime.datetime | None:
     return utc.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
 
 
-def _trials(connection: sa.Connection, study_id: int) -> list[FrozenTrial]:
+def _trials(connection: sa.Connection, study_id: int) -> tuple[list[FrozenTrial], dict[int, Any]]:
+    """All trials, and by the number of a trial what its digest's attribute says."""
     trial = models.TrialModel.__table__.c
     param = models.TrialParamModel
     value, step = models.TrialValueModel, models.TrialIntermediateValueModel
@@ -151,22 +248,47 @@ def _trials(connection: sa.Connection, study_id: int) -> list[FrozenTrial]:
         .where(trial.study_id == study_id)
         .order_by(trial.number)
     )  # fmt: skip
-    return [
-        FrozenTrial(
-            number=number,
-            state=state,
-            value=None,
-            values=[value.stored_repr_to_value(*v) for v in values.get(key, ())] or None,
-            datetime_start=_local(started),
-            datetime_complete=_local(completed),
-            params={n: _distribution(d).to_external_repr(v) for n, v, d in params.get(key, ())},
-            distributions={n: _distribution(d) for n, _, d in params.get(key, ())},
-            user_attrs={k: json.loads(v) for k, v in users.get(key, ())},
-            system_attrs={k: json.loads(v) for k, v in systems.get(key, ())},
-            intermediate_values={
-                s: step.stored_repr_to_intermediate_value(*v) for s, *v in steps.get(key, ())
-            },
-            trial_id=key,
-        )
-        for key, number, state, started, completed in rows
-    ]
+    found, marks = [], {}
+    for place, (key, number, state, started, completed) in enumerate(rows):
+        if number != place:
+            raise StudyError(f"trial {place} is missing; {RESTORE}")
+        try:
+            dists = {n: _distribution(d) for n, _, d in params.get(key, ())}
+            attrs = {k: _cell(v) for k, v in systems.get(key, ())}
+            mark = attrs.pop(KEY, None)
+            made = FrozenTrial(
+                number=number,
+                state=state,
+                value=None,
+                values=[_float(value.stored_repr_to_value(*v)) for v in values.get(key, ())]
+                or None,
+                datetime_start=_local(started),
+                datetime_complete=_local(completed),
+                params={n: dists[n].to_external_repr(v) for n, v, _ in params.get(key, ())},
+                distributions=dists,
+                user_attrs={k: _cell(v) for k, v in users.get(key, ())},
+                system_attrs=attrs,
+                intermediate_values={
+                    s: _float(step.stored_repr_to_intermediate_value(*v))
+                    for s, *v in steps.get(key, ())
+                },
+                trial_id=key,
+            )
+            if mark is not None:
+                marks[number] = mark
+                Seal.of(mark)
+        except DAMAGE as error:
+            raise StudyError(f"trial {number} is damaged ({_first(error)}); {RESTORE}") from error
+        found.append(made)
+    return found, marks
+
+
+def _float(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{type(value).__name__} in the place of a number")
+    return float(value)
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -59,7 +59,10 @@ def test_values_of_all_objectives_are_kept_and_optuna_reads_them(tmp_path: Path)
     theirs = optuna.load_study(study_name="s", storage=url)
     assert [d.name.lower() for d in theirs.directions] == list(BOTH)
     assert theirs.metric_names == ["score", "cost"]
-    assert theirs.trials == ours
+    for mine, other in zip(ours, theirs.trials, strict=True):
+        assert mine.values == other.values
+        assert mine.params == other.params
+        assert mine.user_attrs == other.user_attrs
     record = read_study(tmp_path / "s")
     assert record.config == config()
     assert {t.number for t in record.front()} == {t.number for t in theirs.best_trials}

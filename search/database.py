@@ -219,6 +219,7 @@ def _explain(error: Exception) -> str:
     hints = {
         "not a database": "this is no SQLite file; restore it from a copy",
         "malformed": "the file is damaged; restore it from a copy",
+        "utf-8": "the file is damaged; restore it from a copy",
         "no such table": "this is no study's history",
         "disk is full": "the disk is full; free some space and resume",
         "readonly": "the file or its folder cannot be written to",

@@ -141,7 +141,7 @@ def _is_whole(trial: FrozenTrial, objectives: int) -> bool:
     if trial.state == TrialState.COMPLETE and len(trial.values or ()) != objectives:
         return False
     attrs = trial.user_attrs
-    if len(_TYPES.keys() & attrs.keys()) < 2:
+    if len(_TYPES.keys() & attrs.keys()) < 3:
         return True  # another program's, whose attributes may be called the same
     return all(
         isinstance(attrs[key], kind) and not isinstance(attrs[key], bool)

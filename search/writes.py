@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,8 +46,10 @@ def write_all(connection: sa.Connection, study_id: int, writes: Sequence[Write])
     for index, write in enumerate(writes):
         values = _real(write.values, ids)
         if write.where is not None:
-            columns = [getattr(write.model, k) == v for k, v in _real(write.where, ids).items()]
-            connection.execute(sa.update(write.model).where(*columns).values(**values))
+            where = _real(write.where, ids)
+            given = {f"old_{k}": v for k, v in where.items()}
+            given |= {f"new_{k}": v for k, v in values.items()}
+            connection.execute(_update(write.model, tuple(where), tuple(values)), given)
         elif write.model is models.TrialModel:
             ids[new_id(values["number"])] = _insert_trial(connection, study_id, values)
         else:
@@ -61,6 +64,14 @@ def write_all(connection: sa.Connection, study_id: int, writes: Sequence[Write])
 def utc(local: datetime.datetime) -> datetime.datetime:
     """A trial's local time as Optuna's tables keep it: in UTC, without saying so."""
     return local.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
+@functools.lru_cache(maxsize=64)
+def _update(model: Any, where: tuple[str, ...], columns: tuple[str, ...]) -> sa.Update:
+    """The statement; to put one together takes as long as to run it."""
+    table = model.__table__
+    rows = [table.c[name] == sa.bindparam(f"old_{name}") for name in where]
+    return sa.update(table).where(*rows).values({k: sa.bindparam(f"new_{k}") for k in columns})
 
 
 def _real(values: Mapping[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:

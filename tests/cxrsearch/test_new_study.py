@@ -15,6 +15,7 @@ from cxrsearch.experiment import Settings, extend, resume, search, start, status
 from cxrsearch.prepare import prepare
 from search.errors import SearchError, StudyError
 from search.record import read_study
+from search.seal import KEY
 from search.study import Study, StudyConfig
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
@@ -33,7 +34,7 @@ STEPS = [
     "cxrsearch.data.splits.Splits.save",
     "cxrsearch.new_study.write_labels",
     "search.open_study.OpenStudy.set",
-    "cxrsearch.new_study.write_text",
+    "cxrsearch.new_study.write_study_yaml",
     "cxrsearch.experiment.trial_config",
     "search.study.Study.ask",
 ]
@@ -177,6 +178,8 @@ def test_a_study_of_an_earlier_version_keeps_its_time_budget(
     folder = search(settings_of(xrays, tiny_space, time_budget="1s", trials=200), tmp_path / "s")
     with sqlite3.connect(folder / "history.db") as history:
         history.execute("delete from study_user_attributes where key = 'target_seconds'")
+        for table in ("study_system_attributes", "trial_system_attributes"):
+            history.execute(f"delete from {table} where key = '{KEY}'")
     history.close()
     said: list[str] = []
     resume(folder, on_note=said.append)

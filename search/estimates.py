@@ -67,16 +67,23 @@ def estimates(
     seen = [curves[t.number].best for t in open_ if not is_blameless(t)]
     spread = pstdev([*finals, *seen]) if finals or seen else 0.0
     name = length or (LENGTH if _is_length(LENGTH, complete) else None)
-    lines: dict[tuple[int, float | None], _Line | None] = {}
+    lengths = {number: length_of(curve.trial, name) for number, curve in curves.items()}
+    past = [(curves[t.number], lengths[t.number], v) for t, v in zip(complete, finals, strict=True)]
+    lines: dict[tuple[float, bool], _Line | None] = {}
     found = {}
     for trial in open_:
-        curve, own = curves[trial.number], length_of(trial, name)
-        key = curve.steps, own
+        curve, own = curves[trial.number], lengths[trial.number]
+        key = curve.steps / (own or 1.0), own is None
         if key not in lines:
+            # Where either says nothing of its length, the step itself counts.
+            steps = [
+                curve.steps if own is None or whole is None else math.ceil(key[0] * whole - 1e-9)
+                for _, whole, _ in past
+            ]
             pairs = [
                 (at, final)
-                for t, final in zip(complete, finals, strict=True)
-                if (at := curves[t.number].at(_step_of(t, name, *key))) is not None
+                for step, (other, _, final) in zip(steps, past, strict=True)
+                if (at := other.at(step)) is not None
             ]
             lines[key] = _Line.fit(pairs) if len(pairs) >= WITNESSES else None
         line = lines[key]
@@ -99,18 +106,11 @@ def _is_length(name: str, complete: Sequence[FrozenTrial]) -> bool:
     return 2 * sum(right) > len(right)
 
 
-def _step_of(trial: FrozenTrial, name: str | None, step: int, length: float | None) -> int:
-    """Where ``trial`` has done the share that ``step`` is of ``length``."""
-    own = length_of(trial, name)
-    if own is None or length is None:
-        return step
-    return math.ceil(step * own / length - 1e-9)
-
-
 class _Curve:
     """The best value of a trial after each of its steps, turned so that more is better."""
 
     def __init__(self, trial: FrozenTrial, sign: float) -> None:
+        self.trial = trial
         reports = sorted(trial.intermediate_values.items())
         self.steps = reports[-1][0] if reports else 0
         finite = [(step, sign * value) for step, value in reports if _finite(value)]

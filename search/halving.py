@@ -265,7 +265,8 @@ def length_of(trial: FrozenTrial, name: str | None) -> float | None:
     if name is None:
         return None
     params = trial.user_attrs.get("params")
-    found = {**trial.params, **(params if isinstance(params, Mapping) else {})}.get(name)
+    known = params if isinstance(params, Mapping) and name in params else trial.params
+    found = known.get(name)
     if not isinstance(found, int | float) or isinstance(found, bool):
         return None
     return float(found) if 0 < found < math.inf else None

@@ -56,7 +56,7 @@ def test_names_are_base_names_unless_two_files_share_one() -> None:
 
 def test_fewer_bits_than_there_is_room_for_are_said_once_and_give_the_same(model, tmp_path) -> None:
     folder = tmp_path / "in"
-    pixels = draw(folder / "8.png").astype(np.uint16)
+    pixels = draw(folder / "8.png").astype(float)
     for number in range(3):
         deep = np.rint(pixels * 4095 / 255).astype(np.uint16)
         Image.fromarray(deep).save(folder / f"12-{number}.png")

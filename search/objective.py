@@ -11,6 +11,7 @@ step which was saved but not reported before the kill reaches the study all the 
 
 from __future__ import annotations
 
+import errno
 import math
 import traceback
 from collections.abc import Generator, Mapping
@@ -134,8 +135,30 @@ def drive(objective: Objective, task: Task) -> Steps:
         return error.outcome
     except MemoryError as error:
         return Outcome.failed("out of memory", str(error))
-    except Exception:
-        return Outcome.failed("crash", traceback.format_exc(limit=-4))
+    except Exception as error:
+        reason = "machine" if _of_the_machine(error) else "crash"
+        return Outcome.failed(reason, traceback.format_exc(limit=-4))
+
+
+_MACHINE_ERRORS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO,
+     errno.EMFILE, errno.ENFILE, errno.ENOTCONN, errno.ETIMEDOUT)
+)  # fmt: skip
+_DEVICE_ERRORS = (
+    "CUDA error", "CUDA driver", "No CUDA GPUs are available", "no NVIDIA driver", "NVML",
+    "CUDNN_STATUS_NOT_INITIALIZED", "CUBLAS_STATUS_NOT_INITIALIZED",
+)  # fmt: skip
+
+
+def _of_the_machine(error: BaseException) -> bool:
+    """Whether an error is of a disk, a device or an installation, whatever was being done."""
+    while error.__cause__ is not None and not isinstance(error, OSError | ImportError):
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return error.errno in _MACHINE_ERRORS
+    if isinstance(error, RuntimeError):
+        return any(sign in str(error) for sign in _DEVICE_ERRORS)
+    return isinstance(error, ImportError)
 
 
 def _plain_step(step: object) -> Step:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
+
+from optuna.trial import TrialState
 
 from .answering import Repeats
+from .breaker import ADVICE, Breaker, Suspect
 from .budget import Budget, Clock
 from .errors import StudyError
-from .events import Event, OnEvent
+from .events import Event, Kind, OnEvent
 from .exhausted import Exhaustion
 from .objective import Objective, Outcome, Task, drive
 from .study import Study
 
 WORKER = "serial"
+HERE = "here"
+"""The one place where trials run."""
 
 
 def run_serial(
@@ -35,42 +41,11 @@ def run_serial(
         objective: what is optimised.
         budget: trials in the study in total, and its running time in total.
         on_event: told what happens, after it is in the history.
+
+    Raises:
+        StudyError: where the machine fails one trial after another; see `search.breaker`.
     """
-    tell = on_event or (lambda event: None)
-    clock = Clock(study, budget.seconds)
-    study.repeats = Repeats(objective)
-    try:
-        waiting = [] if clock.over else study.unfinished()
-        for task in waiting:
-            if clock.over:
-                return
-            tell(Event("retry", task.number, task, worker=WORKER))
-            _run(study, objective, task, budget, clock, tell)
-        stock = Exhaustion(study.space, study.repeats, study.trials())
-        exhausted = False
-        while not clock.over:
-            if budget.trials is None and not exhausted:
-                exhausted = stock.look(study.trials(), running=False) != "open"
-                if exhausted:
-                    last = study.task(len(study.trials()) - 1)
-                    tell(Event("note", last.number, last, text=stock.reason))
-            enough = exhausted or _enough(study, budget)
-            if promoted := study.promote(closing=enough):
-                tell(Event("retry", promoted.number, promoted, worker=WORKER))
-                _run(study, objective, promoted, budget, clock, tell)
-            elif enough:
-                settle(study, tell)
-                break
-            else:
-                task = study.ask()
-                repeated = answered(study, task, tell)
-                stock.asked(repeated)
-                if not repeated:
-                    tell(Event("start", task.number, task, worker=WORKER))
-                    _run(study, objective, task, budget, clock, tell)
-    finally:
-        with suppress(StudyError):  # it would hide what ended the run
-            clock.save()
+    Serial(study, objective, budget, on_event).run()
 
 
 def settle(study: Study, tell: OnEvent) -> None:
@@ -87,47 +62,148 @@ def answered(study: Study, task: Task, tell: OnEvent) -> bool:
     return trial.state.is_finished()
 
 
-def _enough(study: Study, budget: Budget) -> bool:
-    return budget.trials is not None and len(study.trials()) >= budget.trials
+class Serial:
+    """One run of a search in this process."""
 
+    def __init__(
+        self, study: Study, objective: Objective, budget: Budget, on_event: OnEvent | None
+    ) -> None:
+        self._study = study
+        self._objective = objective
+        self._budget = budget
+        self._tell = on_event or (lambda event: None)
+        self._clock = Clock(study, budget.seconds)
+        self._breaker = Breaker()
+        study.repeats = Repeats(objective)
+        self._stock = Exhaustion(study.space, study.repeats, study.trials())
+        self._exhausted = False
+        self._dismissed: list[Suspect] = []
 
-def _run(
-    study: Study, objective: Objective, task: Task, budget: Budget, clock: Clock, tell: OnEvent
-) -> None:
-    """One trial, to its end, to a rung that it doesn't pass, or until the time is up."""
-    number = task.number
-    start = time.time()
-    steps = drive(objective, task)
-    kind: Literal["pause", "end"] = "end"
-    try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                outcome: Outcome = stop.value
-                with study.batch():
-                    study.span(number, WORKER, start, time.time())
-                    study.tell(number, outcome)
-                    clock.save()
-                break
-            with study.batch():
-                goes_on = study.report(number, step)
+    def run(self) -> None:
+        """Until the budget is spent."""
+        study, clock = self._study, self._clock
+        try:
+            self._queue = deque([] if clock.over else study.unfinished())
+            while not clock.over:
+                if self._queue:
+                    self._trial(self._queue.popleft(), "retry")
+                elif promoted := study.promote(closing=self._enough()):
+                    self._trial(promoted, "retry")
+                elif self._enough():
+                    self._judge_rest()
+                    if not self._queue and self._enough():
+                        settle(study, self._tell)
+                        break
+                else:
+                    task = study.ask()
+                    repeated = answered(study, task, self._tell)
+                    self._stock.asked(repeated)
+                    if not repeated:
+                        self._trial(task, "start")
+        finally:
+            with suppress(StudyError):  # it would hide what ended the run
                 clock.save()
-            tell(Event("step", number, task, step=step, worker=WORKER))
-            if not goes_on:
-                steps.close()
+
+    def _enough(self) -> bool:
+        if self._budget.trials is not None:
+            return len(self._study.trials()) >= self._budget.trials
+        if not self._exhausted:
+            trials = self._study.trials()
+            self._exhausted = self._stock.look(trials, running=False) != "open"
+            if self._exhausted:
+                last = self._study.task(len(trials) - 1)
+                self._tell(Event("note", last.number, last, text=self._stock.reason))
+        return self._exhausted
+
+    def _trial(self, task: Task, kind: Kind) -> None:
+        """One trial, to its end, to a rung that it doesn't pass, or until the time is up."""
+        study, number = self._study, task.number
+        self._tell(Event(kind, number, task, worker=WORKER))
+        start, fresh = time.time(), True
+        steps = drive(self._objective, task)
+        end: Kind = "end"
+        try:
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as stop:
+                    with study.batch():
+                        study.span(number, WORKER, start, time.time())
+                        held = self._ended(task, stop.value, fresh)
+                        self._clock.save()
+                    if held:
+                        self._check()
+                        return
+                    break
+                new = step.number not in study.trials()[number].intermediate_values
                 with study.batch():
+                    goes_on = study.report(number, step)
+                    self._clock.save()
+                self._tell(Event("step", number, task, step=step, worker=WORKER))
+                if new:
+                    fresh = False
+                    self._let_go(self._breaker.alive(HERE, number))
+                if not goes_on:
+                    steps.close()
+                    with study.batch():
+                        study.span(number, WORKER, start, time.time())
+                        end = "pause" if study.stop(number) else "end"
+                    break
+                if self._clock.over and not step.last:
                     study.span(number, WORKER, start, time.time())
-                    kind = "pause" if study.stop(number) else "end"
-                break
-            if clock.over and not step.last:
+                    return
+        except (KeyboardInterrupt, SystemExit):
+            steps.close()
+            with suppress(StudyError):
                 study.span(number, WORKER, start, time.time())
-                return
-    except (KeyboardInterrupt, SystemExit):
-        steps.close()
-        with suppress(StudyError):
-            study.span(number, WORKER, start, time.time())
-        raise
-    finally:
-        steps.close()
-    tell(Event(kind, number, task, trial=study.trials()[number], worker=WORKER))
+            raise
+        finally:
+            steps.close()
+        self._tell(Event(end, number, task, trial=study.trials()[number], worker=WORKER))
+        if study.trials()[number].state == TrialState.COMPLETE:
+            self._let_go(self._breaker.alive(HERE, number))
+
+    def _ended(self, task: Task, outcome: Outcome, fresh: bool) -> bool:
+        """Tell how a trial ended, or hold it; whether it is held."""
+        if not self._breaker.suspicious(outcome, fresh):
+            self._study.tell(task.number, outcome)
+            return False
+        self._study.hold(task.number)
+        self._dismissed = self._breaker.failed(HERE, Suspect(task, outcome, WORKER))
+        return True
+
+    def _check(self) -> None:
+        """Stop where the last failures are the machine's.
+
+        Raises:
+            StudyError: with the error.
+        """
+        self._let_go(self._dismissed)
+        if why := self._breaker.out_of_order(HERE):
+            raise StudyError(f"{why}; {ADVICE}")
+
+    def _let_go(self, suspects: Sequence[Suspect]) -> None:
+        for suspect in suspects:
+            if task := released(self._study, suspect, self._tell):
+                self._queue.append(task)
+
+    def _judge_rest(self) -> None:
+        judged, again, why = self._breaker.rest()
+        self._let_go(judged)
+        self._queue.extend(self._study.again(suspect.task.number) for suspect in again)
+        if why:
+            raise StudyError(f"{why}; {ADVICE}")
+
+
+def released(study: Study, suspect: Suspect, tell: OnEvent) -> Task | None:
+    """A failure that is held no longer: told, or its trial once more where the machine failed."""
+    number, outcome = suspect.task.number, suspect.outcome
+    if outcome.reason == "machine":
+        detail = f"at last:\n{outcome.detail}"
+        if task := study.retry(number, detail, "machine", "the machine failed it"):
+            return task
+    else:
+        study.tell(number, outcome)
+    trial = study.trials()[number]
+    tell(Event("end", number, suspect.task, trial=trial, worker=suspect.worker))
+    return None

@@ -189,12 +189,26 @@ class Study(OpenStudy):
             self._set_attr(number, SAME_AS, answer.number)
             self._end(self._trial(number), answer.state, answer.values)
 
-    def retry(self, number: int, detail: str = "") -> Task | None:
+    def hold(self, number: int) -> None:
+        """The trial is run by nobody now, and may be gone on with; see `search.breaker`."""
+        self._active.discard(number)
+
+    def again(self, number: int) -> Task:
+        """The same trial once more; what happened to it was no fault of its own."""
+        attempt = int(self._trial(number).user_attrs.get("attempt", 0)) + 1
+        self._set_attr(number, "attempt", attempt)
+        return self._task(number)
+
+    def retry(
+        self, number: int, detail: str = "", reason: str = "killed", what: str = "its worker died"
+    ) -> Task | None:
         """The same trial once more after its worker died, or ``None``: it has failed now.
 
         Args:
             number: the trial.
             detail: what is known about the death, kept where it was the last one.
+            reason: of the failure, where it was the last one.
+            what: happened, in words.
         """
         trial = self._trial(number)
         if trial.state.is_finished():
@@ -203,11 +217,10 @@ class Study(OpenStudy):
         with self.batch():
             self._set_attr(number, "deaths", deaths)
             if deaths > self.config.retries:
-                text = f"its worker died {deaths} times" + (f"; {detail}" if detail else "")
-                self.tell(number, Outcome.failed("killed", text))
+                text = f"{what} {deaths} times" + (f"; {detail}" if detail else "")
+                self.tell(number, Outcome.failed(reason, text))
                 return None
-            self._set_attr(number, "attempt", int(trial.user_attrs.get("attempt", 0)) + 1)
-        return self._task(number)
+            return self.again(number)
 
     def _task(self, number: int) -> Task:
         if not self._trial(number).state.is_finished():

@@ -65,7 +65,8 @@ def run_tune(
 
     Raises:
         StudyError: where no trial can ever be scheduled, where no worker can load the
-            objective, or where the history cannot be written.
+            objective, where the history cannot be written, or where the machine fails one trial
+            after another (`search.breaker`).
         Stopped: a `KeyboardInterrupt`, after Ctrl-C, SIGTERM or SIGHUP; workers are gone, their
             trials stay RUNNING.
     """
@@ -101,7 +102,9 @@ def _run(driver: Driver, cluster: Cluster, objective: Objective, stop: Stop) -> 
         try:
             _tune(bridge, reference)
         except Halt:
-            pass
+            if bridge.failure is None:  # a node is left out: all others go on elsewhere
+                bridge.kill_workers()
+                driver.scatter()
         except Exception as error:
             # Tune gives up on errors that it does not know, a node that is lost among them.
             crashes = crashes + 1 if driver.heard == before else 1
@@ -129,6 +132,10 @@ def _tune(bridge: Bridge, objective: Any) -> None:
     """One run of Tune's loop. Whatever it writes lies in a folder that is removed."""
     resources = bridge.cluster.resources
     bundle = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    # `ray.io/node-id` is a label that Ray gives to every node.
+    left_out = bridge.cluster.left_out
+    names = {"ray.io/node-id": f"!in({','.join(sorted(left_out))})"}
+    elsewhere: dict[str, Any] = {"bundle_label_selector": [names]} if left_out else {}
     with (
         own_folder()
         if bridge.cluster.logs is None
@@ -144,7 +151,7 @@ def _tune(bridge: Bridge, objective: Any) -> None:
                 "objective": objective,
                 "threads": threads_of(resources.cpus),
             },
-            resources_per_trial=tune.PlacementGroupFactory([bundle]),
+            resources_per_trial=tune.PlacementGroupFactory([bundle], **elsewhere),
             search_alg=StudySearcher(bridge),
             scheduler=StudyScheduler(bridge),
             callbacks=[StudyCallback(bridge)],

@@ -20,6 +20,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from ..breaker import ADVICE
 from ..errors import StudyError
 from ..stopping import Stop
 from .cluster import Cluster
@@ -50,7 +51,7 @@ class Bridge:
         self.cluster = cluster
         self.failure: BaseException | None = None
         self._stop = stop
-        self._workers: dict[str, tuple[Any, str]] = {}  # actor and name, by actor id
+        self._workers: dict[str, tuple[Any, str, str]] = {}  # actor, name, node, by actor id
         self._running: dict[str, str] = {}  # actor id, by trial
         self._patience = PATIENCE_OWN if cluster.own else PATIENCE_SHARED
         self._controller: Any = None
@@ -72,9 +73,26 @@ class Bridge:
             Halt: when the run has to end; ``failure`` says why.
         """
         self.notice()
+        if self.failure is not None or self.guarded(False, self._leave_out):
+            raise Halt
         if self.failure is not None:
             raise Halt
         self.guarded(None, self._recall)
+
+    def _leave_out(self) -> bool:
+        """Whether a node is to be left out from now on.
+
+        Raises:
+            StudyError: where it is the last.
+        """
+        found = self.driver.out_of_order
+        if found is None:
+            return False
+        node, why = found
+        if not self.cluster.leave_out(node):
+            raise StudyError(f"{why}; {ADVICE}")
+        self.driver.leave_out(node, f"{self.cluster.name_of(node)} is left out: {why}")
+        return True
 
     def notice(self) -> None:
         """Look whether there is a reason to end that nobody has told of."""
@@ -115,12 +133,12 @@ class Bridge:
         actor = trial.temporary_state.ray_actor
         key = actor._actor_id.hex()
         if key not in self._workers:
-            name = ""
+            name, node = "", ""
             with suppress(ray.exceptions.RayError):
-                name = ray.get(actor.name.remote(), timeout=10)
-            self._workers[key] = (actor, name)
+                name, node = ray.get([actor.name.remote(), actor.place.remote()], timeout=10)
+            self._workers[key] = (actor, name, node)
         self._running[trial.trial_id] = key
-        self.driver.began(trial.trial_id, self._workers[key][1])
+        self.driver.began(trial.trial_id, *self._workers[key][1:])
 
     def result(self, trial: Trial, result: Mapping[str, Any]) -> str:
         """A worker's report; what is to become of the trial."""
@@ -140,7 +158,7 @@ class Bridge:
                 "a worker cannot load what it should run, so no trial could:\n"
                 + last_lines(message, 3)
             )
-        actor, name = self._workers.pop(self._running.pop(trial.trial_id, ""), (None, ""))
+        actor, name, _ = self._workers.pop(self._running.pop(trial.trial_id, ""), (None, "", ""))
         if actor is not None:
             # Ray may only have lost sight of it: two workers must not write one trial.
             with suppress(Exception):
@@ -157,7 +175,7 @@ class Bridge:
         """
         if self.cluster.own and self._stop:
             return
-        for actor, _ in self._workers.values():
+        for actor, *_ in self._workers.values():
             with suppress(Exception):
                 ray.kill(actor)
         self._workers.clear()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -64,6 +65,11 @@ def slots(node: Mapping[str, float], resources: Resources) -> int:
     return min(by_cpu, by_gpu)
 
 
+def alive_nodes(left_out: Collection[str] = ()) -> list[Any]:
+    """Ray's records of the nodes that are alive, but for those with the given ids."""
+    return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in left_out]
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A Ray cluster this process is connected to.
@@ -72,15 +78,32 @@ class Cluster:
         resources: what a trial asks for.
         own: whether it was started here, for this search alone.
         logs: the folder of its logs where it is ours.
+        left_out: ids of nodes that are to run no trials.
     """
 
     resources: Resources
     own: bool
     logs: Path | None = None
+    left_out: set[str] = field(default_factory=set)
+
+    def leave_out(self, node: str) -> bool:
+        """Run no more trials on a node; False where none would be left to run them."""
+        others = self.left_out | {node}
+        if not any(slots(n["Resources"], self.resources) for n in alive_nodes(others)):
+            return False
+        self.left_out.add(node)
+        return True
+
+    def name_of(self, node: str) -> str:
+        """A node as people know it."""
+        for found in ray.nodes():
+            if found["NodeID"] == node:
+                return f"{found['NodeManagerHostname']} ({found['NodeManagerAddress']})"
+        return node
 
     def capacity(self) -> int:
         """How many trials fit at a time, now."""
-        fit = sum(slots(node["Resources"], self.resources) for node in ray.nodes() if node["Alive"])
+        fit = sum(slots(node["Resources"], self.resources) for node in alive_nodes(self.left_out))
         return fit if self.resources.concurrent is None else min(fit, self.resources.concurrent)
 
     def last_words(self, worker: str) -> str:

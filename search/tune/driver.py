@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from optuna.trial import FrozenTrial
 
+from ..breaker import ADVICE, Breaker, Suspect
 from ..budget import Budget, Clock
+from ..errors import StudyError
 from ..events import Event, Kind, OnEvent
 from ..exhausted import Exhaustion
 from ..objective import Outcome, Step, Task
-from ..serial import answered, settle
+from ..serial import answered, released, settle
 from ..study import Study, build_sampler
 from .worker import Report
 
@@ -39,6 +41,8 @@ class Flight:
         worker: who runs it, ``<host>:<pid>``; empty until somebody does.
         start: when the worker began with it; ``None`` until somebody did.
         end: when the worker was last heard of.
+        place: the node that it runs on.
+        fresh: whether no new step has been reported since it was asked for.
     """
 
     task: Task
@@ -46,6 +50,8 @@ class Flight:
     worker: str = ""
     start: float | None = None
     end: float = 0.0
+    place: str = ""
+    fresh: bool = True
 
 
 @dataclass
@@ -106,6 +112,8 @@ class Driver:
         self._looked = False  # for a trial to promote, since something last happened
         self._stock = Exhaustion(study.space, study.repeats, study.trials())
         self._exhausted = False
+        self._breaker = Breaker()
+        self.out_of_order: tuple[str, str] | None = None
 
     # Asking
 
@@ -121,7 +129,7 @@ class Driver:
             return False
         if self.over:
             return True
-        more = self._queue or self._wants_more()
+        more = self._queue or self._wants_more() or self._breaker.holds
         return not more and self._study.promotable(closing=True) is None
 
     @property
@@ -141,6 +149,10 @@ class Driver:
         room = self._capacity() + self._ahead - len(self._flights)
         if self.over or room <= 0:
             return None
+        if self.out_of_order:
+            return None
+        if not self._queue:
+            self._judge_rest()
         if self._queue:
             task = self._queue.popleft()
         elif promoted := self._promoted():
@@ -208,12 +220,12 @@ class Driver:
 
     # What workers say
 
-    def began(self, key: str, worker: str) -> None:
-        """A worker begins with the trial ``key``."""
+    def began(self, key: str, worker: str, place: str = "") -> None:
+        """A worker begins with the trial ``key``, on the node ``place``."""
         flight = self._flights.get(key)
         if flight is None:
             return
-        flight.worker, flight.start = worker, time.time()
+        flight.worker, flight.start, flight.place = worker, time.time(), place
         flight.end = flight.start
         self.heard = time.monotonic()
         self.usage.started += 1
@@ -239,10 +251,14 @@ class Driver:
     def _step(self, key: str, flight: Flight, step: Step) -> bool:
         number = flight.task.number
         self._looked = False
+        new = step.number not in self._study.trials()[number].intermediate_values
         with self._study.batch():
             going = self._study.report(number, step)
             self._clock.save()
         self._tell("step", flight, step=step)
+        if new:
+            flight.fresh = False
+            self._let_go(self._breaker.alive(flight.place, number))
         if not going:
             with self._study.batch():
                 self._land(key)
@@ -257,10 +273,61 @@ class Driver:
     def _end(self, key: str, outcome: Outcome) -> None:
         flight = self._flights[key]
         number = flight.task.number
+        if self._breaker.suspicious(outcome, flight.fresh):
+            with self._study.batch():
+                self._land(key)
+                self._study.hold(number)
+            suspect = Suspect(flight.task, outcome, flight.worker)
+            self._let_go(self._breaker.failed(flight.place, suspect))
+            if why := self._breaker.out_of_order(flight.place):
+                self.out_of_order = flight.place, why
+            return
         with self._study.batch():
             self._land(key)
             self._study.tell(number, outcome)
         self._tell("end", flight, trial=self._study.trials()[number])
+        if outcome.reason is None:
+            self._let_go(self._breaker.alive(flight.place, number))
+
+    # What is held, see `search.breaker`
+
+    def _let_go(self, suspects: Sequence[Suspect]) -> None:
+        for suspect in suspects:
+            tell = self._on_event or (lambda event: None)
+            if task := released(self._study, suspect, tell):
+                self._queue.append(task)
+
+    def leave_out(self, place: str, text: str) -> None:
+        """Nothing more will run at ``place``: what failed there is run elsewhere."""
+        self.out_of_order = None
+        held = self._breaker.take(place)
+        if held:
+            self._note(held[-1].task, text)
+        self._queue.extend(self._study.again(suspect.task.number) for suspect in held)
+
+    def scatter(self) -> None:
+        """The workers are gone, by us: their trials go on elsewhere."""
+        for key, flight in reversed(list(self._flights.items())):
+            if flight.start is None:
+                self.put_back(key)
+            else:
+                flight.end = time.time()
+                self._land(key)
+                self._queue.appendleft(self._study.again(flight.task.number))
+
+    def _judge_rest(self) -> None:
+        """Nothing else is left to run: what is held counts as the recipes', or goes on once more.
+
+        Raises:
+            StudyError: where it is the machine's all the same.
+        """
+        if self._flights or self._wants_more() or self.out_of_order or not self._breaker.holds:
+            return
+        judged, again, why = self._breaker.rest()
+        self._let_go(judged)
+        self._queue.extend(self._study.again(suspect.task.number) for suspect in again)
+        if why:
+            raise StudyError(f"{why}; {ADVICE}")
 
     def lost(self, key: str, detail: str) -> None:
         """The worker of the trial ``key`` died: the trial goes to the head of the queue.

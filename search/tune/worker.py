@@ -120,6 +120,10 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         """Release the trial before the worker ends."""
         self.release()
 
+    def place(self) -> str:
+        """The id of the node that this worker lives on."""
+        return str(ray.get_runtime_context().get_node_id())
+
     def name(self) -> str:
         """This worker's name."""
         return worker_name()

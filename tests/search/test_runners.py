@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.budget import Budget
+from search.errors import StudyError
 from search.events import Event
 from search.files import write_json
 from search.halving import Halving
@@ -358,3 +359,19 @@ def test_a_further_objective_without_end_fails_its_trial_alone(run: Run, tmp_pat
         trials = study.trials()
     assert [t.user_attrs.get("reason") for t in trials] == ["nan", "nan", None]
     assert trials[2].values == [0.5, 1.0]
+
+
+def full(task: Task) -> Steps:
+    """A disk without room."""
+    yield from ()
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_stops_the_search_and_costs_no_trial(run: Run, study: Study) -> None:
+    with pytest.raises(StudyError, match="No space left on device"):
+        run(study, full, Budget(trials=50))
+    counts = study.counts()
+    assert counts["failed"] == 0
+    assert counts["interrupted"] == len(study.trials()) == 3
+    run(study, Line(), Budget(trials=4))
+    assert study.counts()["complete"] == 4

@@ -103,7 +103,7 @@ def _search(settings: Any, study: str | None, dry_run: bool) -> None:
 
 
 def _run_to_the_end(run: Any, folder: Path) -> None:
-    from cxrsearch.show.status import status, status_text
+    from cxrsearch.show.status import advice, status, status_text
 
     def way() -> str:
         if not (folder / "study.yaml").exists():
@@ -113,7 +113,7 @@ def _run_to_the_end(run: Any, folder: Path) -> None:
     with cli_options.goes_on(way):
         run()
     click.echo(status_text(status(folder)))
-    click.echo(f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR")
+    click.echo(advice(folder))
 
 
 def _note(line: str) -> None:
@@ -148,9 +148,13 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
 @STUDY
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def status(study: Path, as_json: bool) -> None:
-    """How a study stands: trials by state, and the best so far."""
+    """How a study stands: trials by state, and the best so far. Of a folder of studies, each."""
     from cxrsearch.show import status as view
 
+    if found := view.studies_in(study):
+        records = view.statuses(found)
+        click.echo(json.dumps(records, indent=2) if as_json else view.statuses_text(records))
+        return
     record = view.status(study)
     click.echo(json.dumps(record, indent=2) if as_json else view.status_text(record))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +44,11 @@ class DashboardServer(ThreadingHTTPServer):
             raise InputError(
                 f"--port {port}: cannot be had ({error.strerror}); name another, such as {other}"
             ) from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away before it had its answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     @property
     def port(self) -> int:

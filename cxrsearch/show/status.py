@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrsearch.errors import quoted
+from search.errors import SearchError
+from search.places import HISTORY, URL_FILE
 from search.prior import index_of
 
 from .clock import Clock, duration
@@ -118,10 +122,9 @@ def _plain(value: Any) -> Any:
 def status_text(record: Mapping[str, Any]) -> str:
     """`status`'s ``record`` for a terminal, without colour codes."""
     out = Console(file=io.StringIO(), width=100, color_system=None, highlight=False)
-    state = "running" if record["running"] else "not running"
     out.print(
         f"{escape(record['name'])}: {escape(record['sampler'])} on {escape(str(record['data']))}, "
-        f"{state}",
+        f"{_running(record)}",
         soft_wrap=True,
     )
     trials, target = record["trials"], record["target_trials"]
@@ -139,6 +142,77 @@ def status_text(record: Mapping[str, Any]) -> str:
     file = out.file
     assert isinstance(file, io.StringIO)
     return file.getvalue().rstrip("\n")
+
+
+def studies_in(folder: Path) -> list[Path]:
+    """The studies that lie directly in ``folder``, by name; none where it is one itself."""
+    if _is_study(folder) or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _is_study(path))
+
+
+def _is_study(path: Path) -> bool:
+    return any((path / name).is_file() for name in (HISTORY, URL_FILE, "study.yaml"))
+
+
+def statuses(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """`status` of each, with its ``folder``; of one that cannot be read its ``problems`` alone."""
+    found: list[dict[str, Any]] = []
+    for folder in folders:
+        try:
+            found.append({"folder": str(folder), **status(folder)})
+        except SearchError as error:
+            found.append({"folder": str(folder), "problems": error.problems})
+    return found
+
+
+def statuses_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """`statuses`, a line each, for a terminal."""
+    return "\n".join(f"{record['folder']}: {_in_short(record)}" for record in records)
+
+
+def _in_short(record: Mapping[str, Any]) -> str:
+    if problems := record.get("problems"):
+        return str(problems[0]).removeprefix(f"{record['folder']}: ")
+    target, best = record["target_trials"], record["best"]
+    trials = f"{record['trials']['total']}{f' of {target}' if target else ''} trials"
+    score = "none complete" if best["number"] is None else f"best {_score(best['value'], None)}"
+    return f"{record['sampler']}, {trials}, {score}, {_running(record)}"
+
+
+def _running(record: Mapping[str, Any]) -> str:
+    return "running" if record["running"] else "not running"
+
+
+REMEDIES = {
+    "nan": "try lower learning rates, or --precision float32",
+    "out of memory": "try smaller batches or images, or fewer trials at once (--concurrent)",
+    "bad data": "look at the images and labels with `cxrsearch eda`",
+    "killed": "try fewer trials at once (--concurrent)",
+}
+"""By the reason of failed trials, what may help."""
+
+
+def advice(folder: Path) -> str:
+    """What to do after a search in ``folder`` has ended: train, or see to what went wrong."""
+    view = read_view(folder, curves=False)
+    if view.best is not None:
+        return f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR"
+    failed = [row for row in view.rows if row.state == "failed"]
+    if not failed:
+        return (
+            "no trial is complete, so there is nothing to train yet; go on with: cxrsearch extend "
+            f"{quoted(folder)} --trials 10"
+        )
+    reason, count = Counter(row.reason for row in failed).most_common(1)[0]
+    detail = next(row.detail for row in failed if row.reason == reason)
+    last = (detail.strip().splitlines() or [""])[-1]
+    remedy = REMEDIES.get(reason, "see to that")
+    return (
+        f"no trial is complete: {count} of {len(failed)} failed by {reason or 'an unknown cause'}"
+        f"{f' ({last[:200]})' if last else ''}; {remedy}, then search again in another folder, or "
+        f"go on with: cxrsearch extend {quoted(folder)} --trials 10"
+    )
 
 
 def _print_earlier(out: Console, earlier: Sequence[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from cxrsearch.show.compare import compare_page, compare_text
 from cxrsearch.show.dashboard import dashboard
 from cxrsearch.show.export import export_csv
 from cxrsearch.show.serve import DashboardServer
-from cxrsearch.show.status import status, status_text
+from cxrsearch.show.status import advice, status, status_text, statuses, statuses_text, studies_in
 from cxrsearch.show.view import read_view
 from search.errors import StudyError
 from search.objective import Outcome, Step
@@ -130,6 +130,50 @@ def test_served_page_is_the_dashboard_and_only_for_this_machine(server: Dashboar
     assert _get(server, host="evil.example")[0] == 403
     assert _get(server, path="/history.db")[0] == 404
     assert server.server_address[0] == "127.0.0.1"
+
+
+def test_a_browser_that_went_away_prints_nothing(
+    server: DashboardServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for error in (BrokenPipeError(), ConnectionResetError(), TimeoutError()):
+        try:
+            raise error
+        except OSError:
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_of_studies_lists_them_and_a_damaged_one_does_not_hide_the_others(
+    folder: Path,
+) -> None:
+    damaged = folder.parent / "worse"
+    damaged.mkdir()
+    (damaged / "history.db").write_bytes(b"no database at all, but long enough to be looked at")
+    (folder.parent / "other").mkdir()
+    assert studies_in(folder) == []
+    found = statuses(studies_in(folder.parent))
+    text = statuses_text(found)
+    assert [Path(record["folder"]) for record in found] == [folder, damaged]
+    lines = text.splitlines()
+    assert lines[0] == f"{folder}: genetic, 4 of 4 trials, best 0.7000, not running"
+    assert lines[1].startswith(f"{damaged}")
+    assert "restore it from a copy" in lines[1]
+
+
+def test_a_search_without_a_complete_trial_says_what_went_wrong_and_what_to_do(
+    folder: Path, tmp_path: Path
+) -> None:
+    assert advice(folder) == f"next: cxrsearch train {folder} --out MODEL_DIR"
+    space = SearchSpace.from_dict(SPACE, "test")
+    with Study.create(tmp_path / "nan", space, StudyConfig("nan", "random", 1)) as study:
+        empty = advice(study.folder)
+        for reason in ("nan", "nan", "crash"):
+            study.tell(study.ask().number, Outcome.failed(reason, "the mean loss is nan"))
+    said = advice(tmp_path / "nan")
+    assert "train" not in said
+    assert "2 of 3 failed by nan (the mean loss is nan); try lower learning rates" in said
+    assert "cxrsearch extend" in said
+    assert "nothing to train yet" in empty
 
 
 def test_a_port_in_use_is_named(server: DashboardServer) -> None:

@@ -79,8 +79,8 @@ def read_people(extra: Mapping[str, np.ndarray]) -> People:
     return People(
         age=years,
         absurd=absurd,
-        sex=None if sexes is None else np.array([_sex(cell) for cell in sexes.tolist()]),
-        view=None if views is None else np.array([cell.strip().upper() for cell in views]),
+        sex=None if sexes is None else np.array([_sex(cell) for cell in sexes.tolist()], object),
+        view=None if views is None else np.array([cell.strip().upper() for cell in views], object),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import stat
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,21 @@ from pathlib import Path
 from cxrsearch.errors import InputError
 
 from .files import shorten
+
+MOST_BYTES = 256 << 20
+"""A table has no more, unpacked: that of PadChest, with 160,000 reports, has 100 million."""
+FREE_BYTES, MOST_TIMES = 4 << 20, 40
+"""Beyond the first, no table unpacks to more than so many times its packed size."""
+MOST_COLUMNS = 10_000
+PACKED = {
+    b"PK\x03\x04": "a ZIP archive or an Excel file",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ\0": "packed with xz",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+}
+"""How files begin that hold tables which are not read."""
 
 
 def read_lines(path: Path) -> list[str]:
@@ -21,10 +37,7 @@ def read_lines(path: Path) -> list[str]:
         InputError: where it is missing, unreadable, not text, or empty.
     """
     try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
+        text = _unpacked(path).decode("utf-8-sig")
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise InputError(
             f"{path}: a damaged or truncated gzip file; restore it from a copy"
@@ -42,6 +55,34 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: not a text file; save it as CSV in UTF-8")
     # Not splitlines: it also breaks at marks that may stand inside a cell.
     return list(io.StringIO(text, newline=""))
+
+
+def _unpacked(path: Path) -> bytes:
+    """What ``path`` holds, unpacked where it is gzipped, but never more than a table can be.
+
+    Raises:
+        InputError: where it is too much, or packed in another way.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InputError(f"{path}: not a regular file; name a CSV file")
+    packed = path.stat().st_size
+    if packed > MOST_BYTES:
+        raise InputError(f"{path}: {packed:,} bytes; a table has {MOST_BYTES:,} at most")
+    data = path.read_bytes()
+    for start, name in PACKED.items():
+        if data.startswith(start):
+            raise InputError(f"{path}: {name}; unpack it, and save it as CSV (or .csv.gz) in UTF-8")
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    most = min(MOST_BYTES, max(FREE_BYTES, MOST_TIMES * packed))
+    with gzip.open(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise InputError(
+            f"{path}: its {packed:,} bytes unpack to more than {most:,}, which is no table of "
+            "labels; where it is one, unpack it, and take out what is not needed"
+        )
+    return data
 
 
 def _head(path: Path) -> list[str]:
@@ -76,15 +117,24 @@ def read_rows(
         raise InputError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
     while header and not header[-1].strip():  # a comma at the end of every line
         header.pop()
+    if len(header) > MOST_COLUMNS:
+        raise InputError(
+            f"{path}: {len(header):,} columns; {MOST_COLUMNS:,} are read at most. Is it a table?"
+        )
     if header_only:
         return header, []
     if not rows:
         raise InputError(f"{path}: a header, but no rows; write one row an image")
-    short = [
-        f"{path}, line {line}: {len(row)} cells where the header has {len(header)}"
+    wrong = [
+        (line, len(row))
         for line, row in rows
         if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :])
     ]
-    if short:
-        raise InputError(shorten(short))
+    if wrong:
+        raise InputError(
+            shorten(
+                f"{path}, line {line}: {cells} cells where the header has {len(header)}"
+                for line, cells in wrong
+            )
+        )
     return header, rows

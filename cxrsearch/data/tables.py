@@ -20,6 +20,10 @@ from .rows import read_rows
 
 NIH_TABLE = "Data_Entry_2017.csv"
 YES_NO = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+LONGEST = 512
+"""Characters of an image's name or a patient's, at most."""
+FEW = 80
+"""Characters of a cell that are shown."""
 NIH_NAME = re.compile(r"(\d{8})_\d{3}")
 """NIH's file names: eight digits of the patient, three of the follow-up."""
 
@@ -37,7 +41,7 @@ class Table:
         images: image names, each once.
         labels: ``(n, 14)`` uint8.
         patients: ``(n,)`` str.
-        extra: every other column, ``(n,)`` str.
+        extra: every other column, ``(n,)`` of str objects.
         notes: what had to be assumed.
     """
 
@@ -102,7 +106,8 @@ def read_table(path: Path) -> Table:
     patients, notes = _patients(cells, columns, images, problems)
     problems.raise_any()
     extra = {
-        name: np.array([row[column] for row in cells])
+        # Not of fixed width: one long cell would make all of them as long.
+        name: np.array([row[column] for row in cells], object)
         for column, name in enumerate(header)
         if column not in columns.used and name.strip()
     }
@@ -134,11 +139,25 @@ def _looks_like_labels(path: Path) -> bool:
     return True
 
 
+def _short(cell: str) -> str:
+    """What a cell says, for people."""
+    return repr(cell if len(cell) <= FEW else f"{cell[:FEW]}...")
+
+
+def _too_long(what: str, text: str) -> str:
+    return (
+        f"{what} of {len(text):,} characters ({text[:20]!r}...); {LONGEST} are read at most. Is a "
+        "quote missing?"
+    )
+
+
 def _check_images(images: Sequence[str], problems: _Problems) -> None:
     first: dict[str, int] = {}
     for row, name in enumerate(images):
         if not name:
             problems.add("no image", row, "no image name")
+        elif len(name) > LONGEST:
+            problems.add("long", row, _too_long("image name", name))
         elif name in first:
             line = problems.lines[first[name]]
             problems.add("twice", row, f"duplicate image {name!r}, first on line {line}; keep one")
@@ -167,11 +186,11 @@ def _parse_labels(cell: str) -> tuple[list[int], str]:
         return [], f"no label; write {NO_FINDING!r} for an image without any of the 14"
     unknown = [part for part in parts if plain(part) not in _DISEASE | {_NO_FINDING: -1}]
     if unknown:
-        hint = did_you_mean(unknown[0], (*DISEASES, NO_FINDING))
-        return [], f"unknown disease {unknown[0]!r}{hint}"
+        hint = did_you_mean(unknown[0][:FEW], (*DISEASES, NO_FINDING))
+        return [], f"unknown disease {_short(unknown[0])}{hint}"
     marks = [_DISEASE[plain(part)] for part in parts if plain(part) != _NO_FINDING]
     if marks and len(marks) < len(parts):
-        return [], f"{cell!r} says {NO_FINDING!r} and a disease at once"
+        return [], f"{_short(cell)} says {NO_FINDING!r} and a disease at once"
     return marks, ""
 
 
@@ -184,7 +203,7 @@ def _one_hot(
         for place, column in enumerate(columns.diseases):
             mark = YES_NO.get(cell[column].strip().lower())
             if mark is None:
-                what = f"{header[column]} is {cell[column]!r}; write 0 or 1"
+                what = f"{header[column]} is {_short(cell[column])}; write 0 or 1"
                 problems.add("0 or 1", row, what)
             else:
                 labels[row, place] = mark
@@ -206,13 +225,16 @@ def _patients(
         for row, value in enumerate(values):
             if not value or value.lower() in ("nan", "na", "none", "null"):
                 problems.add("patient", row, "no patient; an image of an unknown patient leaks")
+            elif len(value) > LONGEST:
+                problems.add("long", row, _too_long("patient", value))
+                values[row] = ""
         return np.array(values), ()
     numbers = [NIH_NAME.fullmatch(stem(name.rpartition("/")[2])) for name in images]
     if all(numbers):
         return np.array([str(int(match[1])) for match in numbers if match]), (
             "no patient column; patients are told from NIH's file names (00000001_000.png)",
         )
-    return np.array(images), (
+    return np.array([name[:LONGEST] for name in images]), (
         "no patient column: every image counts as a patient of its own. Where patients have "
         "several images, scores on validation and test will be too good",
     )

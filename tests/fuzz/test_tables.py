@@ -28,7 +28,8 @@ ONE_HOT = ",".join(["id", *DISEASES]).encode() + b"\n" + b"".join(
     b"a/%d.png,%s\n" % (n, b",".join(b"%d" % ((n + i) % 2) for i in range(14))) for n in range(30)
 )  # fmt: skip
 PIECES = (
-    b",", b";", b"\t", b'"', b'""', b"\n", b"\r", b"\r\n", b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"\xe9",
+    b",", b";", b"\t", b'"', b'""', b"\n", b"\r", b"\r\n", b"\0", b"\xef\xbb\xbf", b"\xff\xfe",
+    b"\xe9",
     b"\xed\xb2\x80", b"|", b"1e999", b"NaN", b"-0", b"9" * 5000, b"'", b"=1+1", b" " * 999,
     "\u2028".encode(), b"x" * 140_000, b"," * 20_000, b"\n" * 20_000, b"../../", b"No Finding|Mass",
 )  # fmt: skip

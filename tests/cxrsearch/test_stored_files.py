@@ -1,0 +1,89 @@
+"""Every file that a study and a model keep, with single bits of it flipped, through its reader."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cxrsearch.data.splits import Splits
+from cxrsearch.learn import models
+from cxrsearch.learn.arrays import load_arrays, load_labels
+from cxrsearch.learn.checkpoint import CheckpointError, load_tensors
+from cxrsearch.learn.evaluate import read_looks, record_look
+from cxrsearch.learn.model_card import read_card
+from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
+from cxrsearch.learn.recipe import Recipe
+from search.errors import SearchError
+from search.reading import read_json
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "splits.json": lambda path: (
+        load_model(path.parent, "cpu").splits()
+        if (path.parent / "model.json").exists()
+        else Splits.load(path)
+    ),
+    "labels.npz": load_labels,
+    "looks.json": lambda path: read_looks(path.parent),
+    "curve.json": read_json,
+    "val.npz": lambda path: list(load_arrays(path, ("names", "labels", "scores")).values()),
+    "best.safetensors": load_tensors,
+    "model.json": read_card,
+    "model.safetensors": lambda path: load_model(path.parent, "cpu").network.state_dict(),
+}
+"""How each file is read back."""
+
+OTHERS = {"study.yaml", "history.db", "driver.lock", "driver.json", ".looks.json.lock"}
+"""The first two have tests of their own; nothing that counts is read from the others."""
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, arrays and tensors among them bit for bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
+
+
+def test_a_flipped_bit_in_any_stored_file_changes_nothing_or_is_refused(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    study, model = tmp_path / "study", tmp_path / "model"
+    shutil.copytree(finished_study, study)
+    record_look(None, study, {"mean": 0.7})
+    recipe = Recipe(input_size=32)
+    split = Splits.load(study / "splits.json").fingerprint
+    meta = ModelMeta(32, "data", split)
+    save_model(model, models.build_model(recipe), recipe, meta, study / "splits.json")
+    files = sorted(
+        path for folder in (study, model) for path in folder.rglob("*") if path.is_file()
+    )
+    unknown = [path.name for path in files if path.name not in {*READERS, *OTHERS}]
+    assert not unknown, "say here how they are read back"
+    assert {path.name for path in files} >= set(READERS), "all kinds are there"
+    for path in files:
+        if path.name in OTHERS:
+            continue
+        read, whole = READERS[path.name], path.read_bytes()
+        wanted, refused = read(path), 0
+        rng, count = random.Random(str(path.relative_to(tmp_path))), 24
+        for _ in range(count):
+            damaged = bytearray(whole)
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+            path.write_bytes(damaged)
+            try:
+                found = read(path)
+            except (SearchError, CheckpointError) as error:
+                refused += bool(str(error))
+            else:
+                assert same(found, wanted), path
+        path.write_bytes(whole)
+        assert refused > count / 2, path

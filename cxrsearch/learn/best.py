@@ -76,7 +76,7 @@ class BestWeights:
                 _, info = checkpoint.load_tensors(path)
             except (FileNotFoundError, checkpoint.CheckpointError):
                 continue
-            if info.get("epoch") == epoch:
+            if isinstance(info, dict) and info.get("epoch") == epoch:
                 if path == self._previous:
                     path.replace(self._path)
                 self.forget_previous()

@@ -5,6 +5,9 @@ A checkpoint is a single safetensors file. Its tensors stand by name; everything
 kill can never leave tensors of one epoch beside numbers of another: the one rename that
 puts the file in place is the only moment at which anything changes.
 
+A file that was damaged since is refused: a CRC-32 covers all that the tensors are, and a
+digest all that the header says, the CRC among it.
+
 Nothing here can run code from a file: safetensors holds numbers, JSON holds values.
 """
 
@@ -23,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from search.files import replace_file
+from search.reading import DIGEST, digest_of
 
 FORMAT = 1
 """Raised when a file of this version can no longer be read by an older program."""
@@ -90,14 +94,15 @@ def load(path: Path) -> Any:
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], info: Any = None) -> None:
     """Write named tensors and a JSON-able ``info`` to ``path`` atomically, as safetensors."""
     plain = {name: _plain(tensor) for name, tensor in tensors.items()}
-    header = json.dumps({"format": FORMAT, "crc32": _checksum(plain), "info": info})
+    header = {"format": FORMAT, "crc32": _checksum(plain), "info": info}
+    text = json.dumps({**header, DIGEST: digest_of(header)})
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        save_file(plain, temporary, metadata={_HEADER: header})
+        save_file(plain, temporary, metadata={_HEADER: text})
         temporary.chmod(0o644)
         replace_file(temporary, path)
     except SafetensorError as error:  # its own class, although a full disk is an OSError
@@ -119,26 +124,47 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
         raise FileNotFoundError(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+            header = _header(path, file.metadata())
             # Cloned, as they come mapped from the file, which the next save replaces.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read ({error})") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise CheckpointError(f"{path.name} is not of format {FORMAT}")
-    if header.get("crc32") != _checksum(tensors):
+    if header["crc32"] != _checksum(tensors):
         raise CheckpointError(f"{path.name} is damaged (its checksum does not fit)")
-    return tensors, header.get("info")
+    return tensors, header["info"]
 
 
 def load_info(path: Path) -> Any:
     """Only the info of `save_tensors`, without reading tensors; None where it can't be read."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-    except (SafetensorError, OSError, ValueError, RecursionError):
+            return _header(path, file.metadata())["info"]
+    except (CheckpointError, SafetensorError, OSError, ValueError, RecursionError):
         return None
-    return header.get("info") if isinstance(header, dict) else None
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `save_tensors` wrote the file, so that `load_tensors` can say if it is whole."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return _HEADER in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What the file says beside its tensors, held against its digest.
+
+    Files of an earlier version have none, and nothing else that is unknown: a key that was
+    damaged would else make one of them.
+    """
+    header = json.loads((metadata or {}).get(_HEADER, "null"))
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(f"{path.name} is not of format {FORMAT}")
+    given = header.pop(DIGEST, None)
+    if set(header) != {"format", "crc32", "info"} or given not in (None, digest_of(header)):
+        raise CheckpointError(f"{path.name} is damaged (its digest does not fit)")
+    return header
 
 
 def remove_leftovers(path: Path) -> None:

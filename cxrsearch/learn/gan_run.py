@@ -87,7 +87,7 @@ class GanRun:
             device=self.device,
             threads=threads,
             precision=precision,
-            usable=lambda book: self.best.recover(book["best_epoch"]),
+            usable=lambda state: self.best.recover(state["book"]["best_epoch"]),
             settings={"task": TASK},
         )
         self.book = self.session.book

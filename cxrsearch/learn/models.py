@@ -208,8 +208,7 @@ def _start(
     path = weight_files.find_weights(init, name, weights_dir)
     if not path.is_file():
         raise InputError(weight_files.missing_problem(init, name, path))
-    state = weight_files.read_weights(path)
-    return weight_files.fitted(model.net.state_dict(), state, model.stem, str(path))
+    return weight_files.starting_weights(model.net.state_dict(), path, model.stem)
 
 
 def weights_problem(init: str, model: str, weights_dir: Path | None = None) -> str | None:

@@ -79,7 +79,8 @@ class Session(Generic[L]):
             is what it began with.
         micro: images that go through the network at once in a new training, where there is memory
             for as many; None: as memory allows.
-        usable: looks at a checkpoint's book and says why it cannot be gone on with, or None.
+        usable: looks at a checkpoint's state (``book``, ``learner``) and says why it cannot be
+            gone on with, or None.
         settings: what else than recipe, seed and split a checkpoint must share to be gone on
             with; JSON-able.
     """
@@ -98,7 +99,7 @@ class Session(Generic[L]):
         memory_share: float = 0.8,
         precision: str = "auto",
         micro: int | None = None,
-        usable: Callable[[dict[str, Any]], str | None] = lambda book: None,
+        usable: Callable[[dict[str, Any]], str | None] = lambda state: None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self._make, self._settings = make, dict(settings or {})
@@ -323,7 +324,10 @@ class Session(Generic[L]):
         except checkpoint.CheckpointError as error:
             self.notes.append(f"started over: {error}")
             return None
-        problem = self._foreign(state) or self._usable(state["book"])
+        try:
+            problem = self._foreign(state) or self._usable(state)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            problem = f"{CHECKPOINT} holds no training state ({error!r})"  # of an earlier version
         if problem:
             self.notes.append(f"started over: {problem}")
             return None

@@ -115,7 +115,9 @@ def train(
         memory_share=memory_share,
         precision=precision,
         micro=micro,
-        usable=lambda book: best.recover(book["best_epoch"]),
+        usable=lambda state: (
+            _contradiction(state, recipe) or best.recover(state["book"]["best_epoch"])
+        ),
         settings=student_settings(recipe, data),
     )
     run = _Run(session, best, measures)
@@ -133,6 +135,20 @@ def train(
         raise
     finally:
         run.close()
+
+
+def _contradiction(state: dict[str, Any], recipe: Recipe) -> str | None:
+    """What a checkpoint's values, held against each other and the recipe, do not agree in."""
+    book, curve = state["book"], state["book"]["curve"]
+    epochs = len(curve)
+    if not 1 <= epochs <= recipe.epochs or [r["epoch"] for r in curve] != [*range(1, epochs + 1)]:
+        return f"the curve in {CHECKPOINT} is not of 1 to {recipe.epochs} epochs"
+    best = max(curve, key=lambda record: (record["value"], -record["epoch"]))
+    if (best["epoch"], best["value"]) != (book["best_epoch"], book["best_value"]):
+        return f"the best epoch in {CHECKPOINT} is not the best of its curve"
+    if state["learner"]["schedule"]["last_epoch"] % epochs:
+        return f"the steps in {CHECKPOINT} do not fit its {epochs} epochs"
+    return None
 
 
 class _Run:

@@ -123,6 +123,39 @@ def test_a_kill_leaves_the_old_file_and_its_litter_goes_at_the_next_save(
     assert sorted(p.name for p in tmp_path.iterdir()) == [".b.safetensors.xyz.tmp", "a.safetensors"]
 
 
+def test_no_bit_of_the_header_can_turn_into_another_state(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    curve = [{"epoch": 1, "value": 0.71, "lr": 1e-3}, {"epoch": 2, "value": 0.74, "lr": 5e-4}]
+    state = {"book": {"curve": curve, "best_value": 0.74}, "model": {"w": torch.ones(2)}}
+    checkpoint.save(path, state)
+    data, same = path.read_bytes(), 0
+    header = 8 + int.from_bytes(data[:8], "little")
+    for bit in range(header * 8):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            found = checkpoint.load(path)
+        except CheckpointError:
+            continue
+        assert found["book"] == state["book"]
+        assert torch.equal(found["model"]["w"], state["model"]["w"])
+        same += 1
+    assert same < header / 100
+
+
+def test_a_file_of_an_earlier_version_has_no_digest_and_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = {"w": torch.arange(3.0)}
+    header = {"format": 1, "crc32": checkpoint._checksum(tensors), "info": {"epoch": 3}}
+    save_file(tensors, path, metadata={"cxrsearch": json.dumps(header)})
+    assert checkpoint.load_tensors(path)[1] == {"epoch": 3}
+    header["dogest"] = "sha256:" + "0" * 64
+    save_file(tensors, path, metadata={"cxrsearch": json.dumps(header)})
+    with pytest.raises(CheckpointError, match="digest"):
+        checkpoint.load_tensors(path)
+
+
 def test_info_is_read_without_the_tensors(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     checkpoint.save_tensors(path, {"w": torch.zeros(2)}, {"epoch": 4})

@@ -352,6 +352,36 @@ def test_a_closed_run_leaves_a_checkpoint_of_its_last_epoch(study, recipe, tmp_p
     assert [record["value"] for record in state["book"]["curve"]] == seen
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state["book"].update(best_epoch=1), "is not the best of its curve"),
+        (lambda state: state["book"].update(best_value=0.99), "is not the best of its curve"),
+        (lambda state: state["book"]["curve"].append(state["book"]["curve"][0]), "epochs"),
+        (lambda state: state["book"]["curve"][0].update(value="high"), "no training state"),
+        (lambda state: state["learner"]["schedule"].update(last_epoch=7), "steps in"),
+        (lambda state: state["learner"].pop("schedule"), "no training state"),
+    ],
+)
+def test_a_checkpoint_that_contradicts_itself_is_started_over(
+    study, recipe, tmp_path, change, reason
+) -> None:
+    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    curve = [next(running).value for _ in range(2)]
+    running.close()
+    path = tmp_path / "a" / "checkpoint.safetensors"
+    state = checkpoint.load(path)
+    state["book"]["best_epoch"] = 2  # whichever it was: the first change is always wrong
+    state["book"]["curve"][1]["value"] = state["book"]["best_value"] = max(curve) + 0.01
+    change(state)
+    checkpoint.save(path, state)
+    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    step = next(running)
+    running.close()
+    assert any("started over: " in note and reason in note for note in step.attrs["notes"])
+    assert step.value == curve[0]
+
+
 def test_a_disk_that_is_full_at_the_close_is_no_error(study, recipe, tmp_path, monkeypatch) -> None:
     def full(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")

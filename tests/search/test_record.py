@@ -234,3 +234,20 @@ def test_a_driver_is_known_by_its_id_and_its_start(tmp_path: Path) -> None:
     assert driver_alive(tmp_path), "nothing is known against it"
     (tmp_path / DRIVER).write_text("[")
     assert not driver_alive(tmp_path)
+
+
+def test_numbers_that_are_stored_twice_are_said(study: Study) -> None:
+    for _ in range(3):
+        study.ask()
+    study.close()
+    with sqlite3.connect(study.folder / HISTORY) as history:
+        history.execute("update trials set number = 1 where number = 2")
+    history.close()
+    for look in (read_study, Study.open):
+        with pytest.raises(StudyError, match="holds trials twice 1; without 2: two programs wrote"):
+            look(study.folder)
+    with sqlite3.connect(study.folder / HISTORY) as history:
+        history.execute("delete from trials where number = 0")
+    history.close()
+    with pytest.raises(StudyError, match="trials twice 1; without 0, 2"):
+        read_study(study.folder)

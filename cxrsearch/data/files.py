@@ -30,6 +30,7 @@ COMPANIONS = (
 )  # fmt: skip
 """Suffixes of what lies beside images and holds none: not looked into, and not worth a word."""
 _SUFFIX = re.compile(r"\.(?!\d+$)[^.]{1,5}$")  # not the last number of a UID
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # longer than a drive's letter
 _WHOLE = "\0"  # no name of a file holds it
 
 
@@ -53,6 +54,15 @@ class Match:
     files: Mapping[str, str]
     unlabelled: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def remote_problem(path: Path) -> str | None:
+    """Why ``path`` cannot be read where it is an address, such as ``s3://bucket/x``, or None."""
+    for place, part in enumerate(path.parts):
+        if _SCHEME.fullmatch(part):  # of the two slashes a path keeps one
+            address = f"{part}//{'/'.join(path.parts[place + 1 :])}"
+            return f"{address}: images and tables must be local: copy or mount them first"
+    return None
 
 
 def find_images(folder: Path) -> Found:

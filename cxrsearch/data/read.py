@@ -16,7 +16,7 @@ from .contents import without_copies
 from .dataset import Dataset, Source, fingerprint
 from .dicom import dicom_decoders, dicom_problem, is_dicom
 from .errors import ImageError
-from .files import find_images, match_images
+from .files import find_images, match_images, remote_problem
 from .formats import SUFFIXES
 from .images import image_size, read_image
 from .rows import read_lines
@@ -148,7 +148,7 @@ def folder_problem(folder: Path) -> str | None:
     """Why no images can lie in ``folder``, or None."""
     try:
         if not folder.exists():
-            return f"{folder}: no such folder; check its name"
+            return remote_problem(folder) or f"{folder}: no such folder; check its name"
         if not folder.is_dir():
             return f"{folder}: a file, but a folder of images is wanted; give the one it lies in"
         if next(folder.iterdir(), None) is None:
@@ -160,7 +160,9 @@ def folder_problem(folder: Path) -> str | None:
 
 def _file_problem(labels: Path) -> str | None:
     try:
-        return None if labels.is_file() else f"{labels}: no such label table; name a CSV file"
+        if labels.is_file():
+            return None
+        return remote_problem(labels) or f"{labels}: no such label table; name a CSV file"
     except OSError as error:
         return f"{labels}: cannot be read ({error.strerror}); check its permissions"
 

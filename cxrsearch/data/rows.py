@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cxrsearch.errors import InputError
 
-from .files import shorten
+from .files import remote_problem, shorten
 
 MOST_BYTES = 256 << 20
 """A table has no more, unpacked: that of PadChest, with 160,000 reports, has 100 million."""
@@ -44,7 +44,10 @@ def read_lines(path: Path) -> list[str]:
         ) from None
     except OSError as error:
         why = error.strerror or error
-        raise InputError(f"{path}: cannot be read ({why}); check its place and rights") from None
+        remote = remote_problem(path) if isinstance(error, FileNotFoundError) else None
+        raise InputError(
+            remote or f"{path}: cannot be read ({why}); check its place and rights"
+        ) from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: not UTF-8 text (byte {error.start:,}); save it as CSV in UTF-8"

@@ -9,6 +9,9 @@ import pytest
 from PIL import Image
 
 from cxrsearch.data.files import find_images
+from cxrsearch.data.read import folder_problem
+from cxrsearch.data.rows import read_lines
+from cxrsearch.errors import InputError
 
 
 def picture(path: Path, kind: str = "PNG") -> None:
@@ -77,3 +80,12 @@ def test_a_file_is_looked_into_only_where_its_name_does_not_say_it(
 
     monkeypatch.setattr("cxrsearch.data.files.opened", refused)
     assert len(find_images(tmp_path).files) == 3
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/x", "gs://b/x", "https://host/x", "hdfs://n/x"])
+def test_an_address_is_told_from_a_folder_that_is_missing(address: str) -> None:
+    for path in (Path(address), Path(address).resolve()):
+        assert str(folder_problem(path)).startswith(f"{address}: images and tables must be local")
+        with pytest.raises(InputError, match="must be local"):
+            read_lines(path)
+    assert "no such folder" in str(folder_problem(Path("nowhere")))

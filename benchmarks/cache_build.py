@@ -6,7 +6,8 @@ Prints, a core: milliseconds of an image read, decoded and resized by a plain lo
 ``open``, ``convert``, ``resize``) and by the cache's own way, in turn, as medians over rounds with
 their spread, and the largest difference of a grey level; then where the time goes; then a whole
 build of ``--counts`` images (the originals under other names, by links) with its rate and peak
-memory, each in a process of its own; then opening a complete cache of as many names as NIH has.
+memory, each in a process of its own; then opening a complete cache of as many names as NIH
+has, and what its checksums cost beside a network's forward pass.
 Exits with 1 where a pixel differs or the way is less than ``--least`` times as fast.
 """
 
@@ -192,6 +193,44 @@ def many_names(count: int) -> None:
     )
 
 
+def checks(count: int, side: int) -> None:
+    """What it costs to hold every row against its checksum, beside reading it and training on it.
+
+    Both are of one thread, from memory; the training is the forward pass of DenseNet121 alone.
+    """
+    import torch
+
+    from cxrsearch.data.cache_check import damaged_rows
+    from cxrsearch.data.cache_plan import CONTENTS, DONE, PIXELS, SUMS, Plan, row_sum
+    from cxrsearch.learn.models import build_model
+    from cxrsearch.learn.recipe import Recipe
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side * side), np.uint8)
+    names = [f"{row:08d}.png" for row in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(Path(folder), side, names, names)
+        sums = [row_sum(plan, row, images[row].tobytes(), bytes(8), 1) for row in range(count)]
+        for name, data in ((PIXELS, images.tobytes()), (CONTENTS, bytes(8 * count)),
+                           (DONE, b"\x01" * count), (SUMS, b"".join(sums))):  # fmt: skip
+            (plan.folder / name).write_bytes(data)
+        start = time.perf_counter()
+        assert not damaged_rows(plan, 1)
+        checked = (time.perf_counter() - start) / count
+    torch.set_num_threads(1)
+    model = build_model(Recipe()).eval()
+    few = torch.zeros(4, 1, side, side)
+    with torch.inference_mode():
+        model(few)
+        start = time.perf_counter()
+        model(few)
+    forward = (time.perf_counter() - start) / len(few)
+    print(
+        f"\nholding rows of side {side} against their checksums: {checked * 1e6:.0f} us an image, "
+        f"one in {forward / checked:,.0f} of the forward pass alone of an image"
+    )
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -224,6 +263,7 @@ def measure(options: argparse.Namespace) -> int:
     parts(timed, options.build_side, options.rounds)
     builds(paths, options.build_side, options.counts)
     many_names(options.names)
+    checks(2000, options.build_side)
     worst, apart = min(ratio for ratio, _ in found), max(apart for _, apart in found)
     print(f"\nleast of the sides: {worst:.2f} times a plain loop; wanted {options.least:g}")
     return int(apart > 0 or worst < options.least)

@@ -27,6 +27,7 @@ from cxrsearch.copying_settings import SETTINGS, check_folder, copy_settings
 from cxrsearch.copying_tables import label_table, parameter_table
 from cxrsearch.data.copies import copy_names, table_names
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.notes import reasons, summary
 from cxrsearch.data.read import FolderSource, read_dataset
 from cxrsearch.data.tables import NIH_TABLE
 from cxrsearch.decoding import DecodingView
@@ -144,10 +145,11 @@ def augment(wanted: Wanted, view: DecodingView | None = None) -> Written:
             bad = copying.run(todo, len(tasks), view.progress)
         kept = np.array([task.row for task in tasks if task.name not in bad], np.int64)
         if not len(kept):
-            some = [f"{name}: {reason}" for name, reason in list(bad.items())[:5]]
+            some = reasons(bad.items(), 5)
             raise InputError([f"{wanted.data}: not one image could be read", *some])
         _write_tables(wanted, dataset, tasks, kept)
-    notes = [*dataset.notes, *_notes(dataset, bad), *made.warnings(wanted.recipe)]
+    read = summary(sorted(copying.notes.items()), len(todo))
+    notes = [*dataset.notes, *_notes(dataset, bad), *read, *made.warnings(wanted.recipe)]
     fresh = copying.written
     return Written(len(kept), len(kept) * wanted.copies, fresh, tuple(notes))
 
@@ -216,7 +218,7 @@ def _write_tables(wanted: Wanted, dataset: Dataset, tasks: list[Task], kept: np.
 def _notes(dataset: Dataset, bad: Mapping[str, str]) -> list[str]:
     notes = []
     if bad:
-        some = "; ".join(f"{name}: {reason}" for name, reason in list(bad.items())[:5])
+        some = "; ".join(reasons(bad.items(), 5))
         notes.append(f"{len(bad)} unreadable image{'s' * (len(bad) > 1)} left out: {some}")
     if dataset.unlabelled:
         notes.append(f"{len(dataset.unlabelled):,} images without a label have no copies")

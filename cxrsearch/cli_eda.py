@@ -41,6 +41,8 @@ def eda(source: Path, out: Path, **given: Any) -> None:
     for place in ("labels", "test_list", "cache"):
         given[place] = given[place] and Path(given[place])
     found = explore(source, **given)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
     for caution in found.cautions:
         click.echo(f"{caution.level}: {caution.what}. {caution.todo}", err=True)
     click.echo(explore_page(found, out))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.images import read_grey
+from cxrsearch.data.notes import noted
 from cxrsearch.learn.copies import draw_parameters, make_copies
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.progress import clock
@@ -76,11 +77,13 @@ class Copying:
 
     Attributes:
         written: files written so far.
+        notes: name -> what was noted when the image was read; see `cxrsearch.data.notes`.
     """
 
     def __init__(self, out: Path, recipe: Recipe, seed: int, threads: int) -> None:
         self.out, self.recipe, self.seed, self.threads = out, recipe, seed, threads
         self.written = 0
+        self.notes: dict[str, int] = {}
 
     def is_done(self, task: Task) -> bool:
         """Whether all copies of an image are there."""
@@ -137,7 +140,9 @@ class Copying:
         """Write what is missing of one image: how many files; the reason where it can't be read."""
         missing = [i for i, copy in enumerate(task.copies) if not (self.out / copy).exists()]
         try:
-            encoded = self._encoded(task, missing)
+            with noted() as found:
+                encoded = self._encoded(task, missing)
+            self.notes[task.name] = found.number
         except ImageError as error:
             return 0, str(error)
         for index, data in zip(missing, encoded, strict=True):

@@ -169,6 +169,14 @@ def test_a_disk_without_room_is_said_first(
     assert not (tmp_path / "out").exists()
 
 
+def test_how_images_were_read_is_said_once(source: Path, tmp_path: Path) -> None:
+    for file in sorted(source.rglob("*.png"))[:2]:
+        deep = np.asarray(Image.open(file)).astype(float) * 4095 / 255
+        Image.fromarray(deep.astype(np.uint16)).save(file)
+    written = augment(Wanted(source, tmp_path / "out", copies=1))
+    assert sum("hold values of fewer bits" in note for note in written.notes) == 1
+
+
 def test_an_unreadable_image_is_left_out_and_named(source: Path, tmp_path: Path) -> None:
     (source / "images" / "00000002_000.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     found = augment(Wanted(source, tmp_path / "out", copies=2))

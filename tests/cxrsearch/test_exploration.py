@@ -272,11 +272,14 @@ def test_the_command_writes_the_page_and_says_what_to_look_at(
     out = tmp_path / "new" / "page.html"
     Image.fromarray(nearly_black()).save(file_of(folder, rows[0]))
     Image.fromarray(np.zeros((48, 48), np.uint8)).save(file_of(folder, rows[1]))
+    deep = np.asarray(Image.open(file_of(folder, rows[2]))).astype(float) * 4095 / 255
+    Image.fromarray(deep.astype(np.uint16)).save(file_of(folder, rows[2]))
     code, said, err = run("eda", folder, "--out", out, "--seed", 3, "--cache", tmp_path / "cache")
     assert code == 0
     assert str(out) in said
     assert "1 image nearly black" in err
     assert "1 image that cannot be read, left out everywhere" in err
+    assert "note: 1 of 80 images hold values of fewer bits" in err
     assert f"{file_of(folder, rows[1]).name}: blank" in unescape(out.read_text())
     assert "seed 3" in out.read_text()
     assert list((tmp_path / "cache").iterdir())

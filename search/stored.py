@@ -251,7 +251,9 @@ def _trials(connection: sa.Connection, study_id: int) -> tuple[list[FrozenTrial]
     found, marks = [], {}
     for place, (key, number, state, started, completed) in enumerate(rows):
         if number != place:
-            raise StudyError(f"trial {place} is missing; {RESTORE}")
+            twice = f"trial {number} is there twice, as two programs wrote to it at once"
+            problem = twice if number < place else f"trial {place} is missing"
+            raise StudyError(f"{problem}; {RESTORE}")
         try:
             dists = {n: _distribution(d) for n, _, d in params.get(key, ())}
             attrs = {k: _cell(v) for k, v in systems.get(key, ())}

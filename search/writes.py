@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial
 
 from .errors import StudyError
 
@@ -61,28 +59,6 @@ def write_all(connection: sa.Connection, study_id: int, writes: Sequence[Write])
                 connection.execute(sa.insert(write.model), batch)
                 batch = []
     return ids
-
-
-def check_numbers(trials: Sequence[FrozenTrial]) -> None:
-    """Make sure that each trial's number is its place.
-
-    Raises:
-        StudyError: where numbers occur twice or are missing.
-    """
-    numbers = [trial.number for trial in trials]
-    if numbers == list(range(len(numbers))):
-        return
-    twice = sorted(n for n, times in Counter(numbers).items() if times > 1)
-    missing = sorted(set(range(max(numbers))) - set(numbers))
-    found = [
-        f"{which} {', '.join(map(str, some[:5]))}{' and more' * (len(some) > 5)}"
-        for which, some in (("twice", twice), ("without", missing))
-        if some
-    ]
-    raise StudyError(
-        f"the history holds trials {'; '.join(found)}: two programs wrote to it at once; restore "
-        "it from a copy, or start a new study"
-    )
 
 
 def utc(local: datetime.datetime) -> datetime.datetime:

@@ -24,6 +24,10 @@ class Named(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+MOST_SHOWN = 80
+"""Characters of what was given that a message repeats."""
+
+
 def find_recipe(name: str, given: Sequence[str] = ()) -> Named:
     """The recipe of a known-good point, with some of its genes set otherwise.
 
@@ -63,6 +67,7 @@ def read_genes(given: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in given:
         gene, sign, spelt = (part.strip() for part in text.partition("="))
+        text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
         if not sign or not spelt:
             problems.append(f"--set {text}: write GENE=VALUE, such as init=none")
         elif gene not in limits:

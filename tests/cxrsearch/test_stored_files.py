@@ -19,10 +19,12 @@ from cxrsearch.learn.evaluate import read_looks, record_look
 from cxrsearch.learn.model_card import read_card
 from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.study_folder import read_study_yaml
 from search.errors import SearchError
 from search.reading import read_json
 
 READERS: dict[str, Callable[[Path], Any]] = {
+    "study.yaml": lambda path: read_study_yaml(path.parent),
     "splits.json": lambda path: (
         load_model(path.parent, "cpu").splits()
         if (path.parent / "model.json").exists()
@@ -38,8 +40,8 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 """How each file is read back."""
 
-OTHERS = {"study.yaml", "history.db", "driver.lock", "driver.json", ".looks.json.lock"}
-"""The first two have tests of their own; nothing that counts is read from the others."""
+OTHERS = {"history.db", "driver.lock", "driver.json", ".looks.json.lock"}
+"""The history has tests of its own; nothing that counts is read from the others."""
 
 
 def same(one: Any, other: Any) -> bool:

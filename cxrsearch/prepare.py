@@ -147,7 +147,8 @@ def resolve_hardware(settings: Settings) -> Settings:
     GPUs a trial stay ``auto`` where some trials may share one: that is for `settle` to measure.
 
     Raises:
-        InputError: where a GPU is asked for and none is there (unless a cluster is named).
+        InputError: where more GPUs or cores are asked for than are there (unless a cluster is
+            named).
     """
     import torch
 
@@ -162,6 +163,14 @@ def resolve_hardware(settings: Settings) -> Settings:
         problems.append(
             f"--gpus-per-trial {asked:g}: no GPU is visible here; give 0 or auto to train on the "
             "CPU, or name a cluster that has some with --address"
+        )
+    elif asked and gpus and asked > gpus and not settings.address:
+        problems.append(f"--gpus-per-trial {asked:g}: {gpus} are visible here; ask for fewer")
+    cores = detect_cpus()
+    if settings.cpus_per_trial != MEASURE and settings.cpus > cores and not settings.address:
+        problems.append(
+            f"--cpus-per-trial {settings.cpus:g}: this machine has {cores} cores to give; ask for "
+            "fewer, leave it out (auto), or name a cluster with --address"
         )
     if settings.device.startswith("cuda") and not gpus and not settings.address:
         problems.append(f"--device {settings.device}: no GPU is visible here; use --device auto")

@@ -138,6 +138,7 @@ class Serial:
                 new = step.number not in study.trials()[number].intermediate_values
                 with study.batch():
                     goes_on = study.report(number, step)
+                    study.span(number, WORKER, start, time.time())
                     self._clock.save()
                 self._tell(Event("step", number, task, step=step, worker=WORKER))
                 if new:

@@ -345,9 +345,15 @@ class Study(OpenStudy):
             self._end(trial, TrialState.PRUNED, values)
 
     def span(self, number: int, worker: str, start: float, end: float) -> None:
-        """Note that ``worker`` ran the trial from ``start`` to ``end`` (Unix seconds)."""
+        """Note that ``worker`` ran the trial from ``start`` to ``end`` (Unix seconds).
+
+        Noted again with the same start, it has run on until then.
+        """
         trial = self._trial(number)
-        spans = [*trial.user_attrs.get("spans", []), [worker, round(start, 3), round(end, 3)]]
+        spans = list(trial.user_attrs.get("spans", []))
+        if spans and list(spans[-1][:2]) == [worker, round(start, 3)]:
+            spans.pop()
+        spans.append([worker, round(start, 3), round(end, 3)])
         self._storage.annotate(trial._trial_id, "spans", spans)
 
     def _end(self, trial: FrozenTrial, state: TrialState, values: list[float] | None) -> None:

@@ -39,6 +39,8 @@ class Clock:
             reached = max(reached, end)
         self.end = reached
         self.paused = skipped
+        self.worked = _union(busy)
+        """Seconds in which at least one trial ran."""
 
     def __call__(self, moment: float) -> float:
         """Seconds of search before ``moment``."""
@@ -58,9 +60,20 @@ def _busy(rows: Iterable[Row], now: float) -> Iterable[tuple[float, float]]:
         if item.start is None:
             continue
         if item.state == "running":
-            yield item.start, max(now, item.start)
+            # Its last span grows with every step; what came before it may have been a pause.
+            since = item.spans[-1].start if item.spans else item.start
+            yield since, max(now, since)
         elif not item.spans:
             yield item.start, item.end or item.start
+
+
+def _union(busy: Iterable[tuple[float, float]]) -> float:
+    """The length of what ``busy``, sorted by their starts, cover together."""
+    total, reached = 0.0, float("-inf")
+    for start, end in busy:
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 def unit_of(seconds: float) -> tuple[float, str]:

@@ -66,7 +66,7 @@ def headline(view: View, now: float) -> list[Fact]:
     facts.append(
         Fact(
             "Time",
-            duration(clock.total) if view.rows else "–",
+            duration(clock.worked) if view.rows else "–",
             f"{duration(spent)} of work in all{pause}" if view.rows else "nothing has run yet",
         )
     )

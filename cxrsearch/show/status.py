@@ -34,8 +34,8 @@ def status(folder: str | Path) -> dict[str, Any]:
     Keys: ``name``, ``sampler``, ``data``, ``space``, ``running`` (whether a driver is alive),
     ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (answered by what an
     earlier trial came to), ``running``, ``paused``, ``interrupted``, ``total``),
-    ``target_trials``, ``elapsed`` (seconds of search), ``images_seen``, ``looks`` (at the test
-    part, in all), ``objectives`` (their names),
+    ``target_trials``, ``elapsed`` (seconds in which a trial ran), ``images_seen``,
+    ``looks`` (at the test part, in all), ``objectives`` (their names),
     ``front`` (where there are several: the trials that none dominates, the highest AUROC first,
     each with ``number`` and ``values`` by objective), ``best`` (always an object; its values
     are None while no trial is complete): ``number``, ``value`` (validation, selected from
@@ -61,7 +61,7 @@ def status_of(view: View, now: float | None = None) -> dict[str, Any]:
         "running": view.record.driver_alive,
         "trials": trials,
         "target_trials": view.record.attrs.get("target_trials"),
-        "elapsed": round(Clock(view.rows, now if now is not None else time.time()).total, 3),
+        "elapsed": round(Clock(view.rows, now if now is not None else time.time()).worked, 3),
         "images_seen": sum(r.images_seen for r in view.rows),
         "looks": len(view.tested),
         "objectives": list(view.goals),

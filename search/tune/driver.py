@@ -254,6 +254,8 @@ class Driver:
         new = step.number not in self._study.trials()[number].intermediate_values
         with self._study.batch():
             going = self._study.report(number, step)
+            if flight.start is not None:
+                self._study.span(number, flight.worker, flight.start, flight.end)
             self._clock.save()
         self._tell("step", flight, step=step)
         if new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,11 @@ def test_ratios_can_act_in_their_space_as_far_as_they_reach() -> None:
     assert idle_genes(space) == []
     reach = max(gene.distribution.high for gene in space.genes.values())  # type: ignore[attr-defined]
     assert space.fixed["train_seed"] * reach <= 1
+
+
+@pytest.mark.parametrize("runner", ["serial", "ray"])
+def test_more_cores_than_there_are_is_refused_for_each_runner(runner: str) -> None:
+    asked = Settings(trials=1, device="cpu", runner=runner, cpus_per_trial=4000.0)
+    with pytest.raises(InputError, match=r"--cpus-per-trial 4000: this machine has \d+ cores"):
+        resolve_hardware(asked)
+    assert resolve_hardware(replace(asked, address="auto")).cpus_per_trial == 4000.0

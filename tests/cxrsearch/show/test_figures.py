@@ -99,6 +99,14 @@ def test_overlapping_spans_make_no_pause(make: SimpleNamespace) -> None:
     assert clock.total == 5000
 
 
+def test_time_of_search_is_that_in_which_a_trial_ran(make: SimpleNamespace) -> None:
+    spans = [[["a", 0, 100]], [["b", 50, 150]], [["a", 400, 500]]]
+    rows = [make.trial(n, attrs={"spans": s}) for n, s in enumerate(spans)]
+    running = make.trial(3, "running", attrs={"spans": [["a", 0, 10], ["a", 600, 640]]})
+    assert Clock(rows_of(rows)).worked == pytest.approx(250)
+    assert Clock([*rows_of(rows), row(running, True)], now=700.0).worked == pytest.approx(350)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, "–"), (1.25, "1.2 s"), (75, "1 min 15 s"), (3900, "1 h 05 min"), (90_000, "1 d 1 h")],

@@ -77,6 +77,9 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
     Raises:
         InputError: before anything is trained, where something cannot work.
     """
+    if (done := _done(Path(study), out, options)) is not None:
+        yield f"{out}: done before, by this very command; nothing is left to do"
+        return done
     job = prepare_job(Path(study), out, options, moved)
     with alone(job.work):
         check_out(out)  # again: another run may have ended while data were read
@@ -85,6 +88,15 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
         report = yield from _run(job)
         _finish(job, out, report)
     return report
+
+
+def _done(study: Path, out: Path, options: Options) -> dict[str, Any] | None:
+    """The report of a self-training with the same options that has been written to ``out``."""
+    if not (out / REPORT).is_file():
+        return None
+    report = dict(read_json(out / REPORT, "the report"))
+    same = (report.get("study"), report.get("options")) == (str(study.resolve()), plain(options))
+    return report if same else None
 
 
 def _run(job: Job) -> Lines:

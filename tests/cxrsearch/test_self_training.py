@@ -334,3 +334,15 @@ def test_thresholds_that_nothing_reaches_are_said(
     code, _, err = run("self-train", study, "--out", tmp_path / "out", "--kind", "calibrated")
     assert (code, "--wanted-precision 0.8" in err) == (2, True)
     assert not list(tmp_path.glob("**/check-*"))
+
+
+def test_the_same_command_again_says_that_nothing_is_left_to_do(
+    trained: Path, study: Path, run: Run
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    words = ("self-train", study, "--out", trained, "--share", "0.1", "--teachers", "2")
+    code, out, _ = run(*words)
+    assert (code, "nothing is left to do" in out) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+    code, _, err = run(*words[:-2])
+    assert (code, "not empty" in err) == (2, True), "another one is not taken for it"

@@ -79,6 +79,7 @@ class Job:
         again: of every later start; the same by default.
         worker: whether a worker of Ray's is killed, and not the command.
         settle: seconds after which what a killed command has started is gone.
+        needs: what it works on beside the images, a name of `MATERIAL`.
     """
 
     kills: int
@@ -86,6 +87,7 @@ class Job:
     again: Callable[[Path, Path], Words] | None = None
     worker: bool = False
     settle: float = 0.0
+    needs: str = ""
 
 
 def _search(*more: str) -> Callable[[Path, Path], Words]:
@@ -127,11 +129,11 @@ JOBS: dict[str, Job] = {
         10, _search("--sampler", "random", "--trials", "4"), _resume, settle=2.0
     ),
     "ray-worker": Job(10, _search("--sampler", "random", "--trials", "4"), _resume, worker=True),
-    "cache": Job(5, _cache),
-    "train": Job(5, _of_study("train")),
+    "cache": Job(5, _cache, needs="large"),
+    "train": Job(5, _of_study("train"), needs="study"),
     "pretrain": Job(5, _pretrain),
-    "self-train": Job(5, _of_study("self-train", "--hidden", "0.3")),
-    "ensemble": Job(5, _of_study("ensemble", "--members", "all", "--retrain")),
+    "self-train": Job(5, _of_study("self-train", "--hidden", "0.3"), needs="study"),
+    "ensemble": Job(5, _of_study("ensemble", "--members", "all", "--retrain"), needs="study"),
     "ablate": Job(5, _ablate),
 }  # fmt: skip
 
@@ -387,21 +389,31 @@ def run_job(name: str, kills: int, seed: int, scratch: Path) -> Row:
     return row
 
 
-def prepare(scratch: Path, epochs: int, images: int) -> None:
-    """What the jobs work on: drawn X-rays, a space, and a finished study."""
-    row = Row()
+def _xrays(out: Path, images: int, side: int) -> Words:
+    words = ["--images", str(images), "--unlabelled", "40", "--side", str(side)]
+    return ["phantom", str(out), *words, "--seed", "1"]
 
-    def call(*words: str) -> None:
-        job = Job(0, lambda _, out: list(words))
-        Runs(job, scratch, scratch / "prepare", row).finish()
-        if row.violations:
-            raise SystemExit(f"{row.violations[0]}; see {scratch / 'prepare.log'}")
 
+MATERIAL: dict[str, Callable[[Path, int], Words]] = {
+    "xrays": lambda scratch, images: _xrays(scratch / "xrays", images, 64),
+    "large": lambda scratch, images: _xrays(scratch / "large", 2 * images, 384),
+    "study": lambda scratch, _: JOBS["serial"].words(scratch, scratch / "study"),
+}
+"""What jobs work on, by name: the command that makes it in a folder, of so many images."""
+
+
+def prepare(scratch: Path, epochs: int, images: int, names: list[str]) -> None:
+    """Make what the jobs ``names`` work on: drawn X-rays, a space, a finished study."""
     (scratch / "space.yaml").write_text(SPACE % epochs)
-    side = ["--side", "64", "--seed", "1"]
-    call("phantom", str(scratch / "xrays"), "--images", str(images), "--unlabelled", "40", *side)
-    call("phantom", str(scratch / "large"), "--images", str(2 * images), "--side", "384")
-    call(*_search("--runner", "serial", "--trials", "3")(scratch, scratch / "study"))
+    wanted = {"xrays", *(JOBS[name].needs for name in names)}
+    for name in MATERIAL:
+        if name in wanted:
+            row = Row()
+            words = MATERIAL[name](scratch, images)
+            job = Job(0, lambda _, out, words=words: words)
+            Runs(job, scratch, scratch / "prepare", row).finish()
+            if row.violations:
+                raise SystemExit(f"{row.violations[0]}; see {scratch / 'prepare.log'}")
 
 
 def main() -> int:
@@ -418,7 +430,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kills-") as temporary:
         scratch = options.keep or Path(temporary)
         scratch.mkdir(exist_ok=True)
-        prepare(scratch, options.epochs, options.images)
+        prepare(scratch, options.epochs, options.images, options.jobs)
         print(f"{'':12}{'kills':>6}{'damages':>8}{'runs':>5}  violations", flush=True)
         for name in options.jobs:
             kills = JOBS[name].kills if options.kills is None else options.kills

@@ -256,7 +256,8 @@ def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path)
     for part, number in (("test", 901), ("val", 902), ("train", 903)):
         name = getattr(plain.splits, part)[0]
         new = f"{int(patient[name]):08d}_{number}.png"
-        shutil.copyfile(folder / "images" / name, folder / "images" / new)
+        with Image.open(folder / "images" / name) as image:  # turned: the very file is left out
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "images" / new)
     found = pool_of(GanSettings(data=str(folder), size=32))
     assert found.splits.fingerprint == plain.splits.fingerprint
     assert found.unlabelled == plain.unlabelled + 1

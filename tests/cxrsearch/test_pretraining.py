@@ -143,12 +143,13 @@ def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path)
     part_of = {
         name: part for part in ("train", "val", "test") for name in getattr(before.splits, part)
     }
-    picture = Image.fromarray(np.full((48, 48), 90, np.uint8))
+    noise = np.random.default_rng(0)
     added = {}
     for patient, name in by_patient.items():
         new = f"{int(patient):08d}_900.png"
         added[new] = part_of[name]
-        picture.save(data / "images" / new)
+        picture = noise.integers(0, 256, (48, 48), dtype=np.uint8)
+        Image.fromarray(picture).save(data / "images" / new)
     pool = read_pool(settings, plan)
     assert pool.splits.fingerprint == before.splits.fingerprint
     used = {Path(str(pool.data.names[row])).name for row in pool.data.train}
@@ -162,8 +163,13 @@ def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path)
 def test_unlabelled_images_may_lie_elsewhere_and_be_smaller(xrays: Path, tmp_path: Path) -> None:
     more = tmp_path / "more"
     more.mkdir()
+    noise = np.random.default_rng(0)
+
+    def draw(name: str) -> None:
+        Image.fromarray(noise.integers(0, 256, (20, 20), dtype=np.uint8)).save(more / name)
+
     for number in range(3):
-        Image.fromarray(np.full((20, 20), 80, np.uint8)).save(more / f"scan{number}.png")
+        draw(f"scan{number}.png")
     pool = read_pool(Settings(data=str(xrays), trials=1), Plan(input_size=32), more)
     assert pool.unlabelled == 3
     assert any("20 pixels a side" in note for note in pool.notes)
@@ -172,7 +178,7 @@ def test_unlabelled_images_may_lie_elsewhere_and_be_smaller(xrays: Path, tmp_pat
     assert list(found.names) == pool.data.names[pool.data.train[-3:]].tolist()
     assert pool.data.shelf is not None
     assert pool.data.shelf.folder.parent == found.cache.path
-    Image.fromarray(np.zeros((20, 20), np.uint8)).save(more / read_dataset(xrays).names[0])
+    draw(read_dataset(xrays).names[0])
     again = read_pool(Settings(data=str(xrays), trials=1), Plan(input_size=32), more)
     assert again.unlabelled == 4
     assert any("1 images below" in note and "are other files" in note for note in again.notes)

@@ -27,6 +27,9 @@ REASONS = ("nan", "out of memory", "crash", "killed", "bad data", "machine")
 MACHINE = frozenset({"killed", "machine"})
 """Reasons that say nothing about the recipe: another machine may get through with it."""
 
+LAST_STEP = 2**31 - 1
+"""No step has a larger number: databases hold no more."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -165,7 +168,10 @@ def _plain_step(step: object) -> Step:
     if not isinstance(step, Step):
         raise TypeError(f"the objective yielded {step!r}, not a Step")
     others = tuple(_number(value) for value in step.others)
-    return Step(int(step.number), _number(step.value), plain(step.attrs), bool(step.last), others)
+    number = int(step.number)
+    if not 0 <= number <= LAST_STEP:
+        raise ValueError(f"the number of a step must lie between 0 and {LAST_STEP}")
+    return Step(number, _number(step.value), plain(step.attrs), bool(step.last), others)
 
 
 def _number(value: Any) -> float:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from .answering import Repeats
 from .errors import StudyError
+from .files import shown
 from .lock import FolderLock
 from .plain import plain
 from .record import best_trial, count_states
@@ -110,4 +111,4 @@ class OpenStudy:
     def _set_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
         for key, value in attrs.items():
             if key not in ENGINE_ATTRS:
-                self._set_attr(number, str(key), value)
+                self._set_attr(number, shown(key), value)

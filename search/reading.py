@@ -255,6 +255,13 @@ def _check_shape(value: Any) -> None:
         raise _ProblemError(f"it is nested more than {DEEPEST} levels deep")
 
 
+def readable(text: str) -> str:
+    """``text`` with halves of characters spelt out, so that it can be read back."""
+    if text.isascii():
+        return text
+    return _NO_TEXT.sub(lambda half: f"\\u{ord(half[0]):x}", text)
+
+
 def _check_text(text: str) -> None:
     if not text.isascii() and _NO_TEXT.search(text):
         raise _ProblemError(f"{_short(ascii(text))} holds half a character")

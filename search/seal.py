@@ -107,9 +107,9 @@ def trial_content(trial: FrozenTrial, seal: Seal) -> Any:
         trial.number,
         trial.state.name,
         *([_utc(trial.datetime_start), _utc(trial.datetime_complete)] if seal.times else []),
-        trial.values,
-        {name: [trial.params[name], _text_of(d)] for name, d in trial.distributions.items()},
-        sorted(trial.intermediate_values.items()),
+        None if trial.values is None else [_unsigned(value) for value in trial.values],
+        {n: [_unsigned(trial.params[n]), _text_of(d)] for n, d in trial.distributions.items()},
+        sorted((step, _unsigned(value)) for step, value in trial.intermediate_values.items()),
         _chosen(trial.user_attrs, seal.user),
         _chosen(trial.system_attrs, seal.system),
     ]
@@ -145,6 +145,11 @@ def study_content(
         for kind, chosen in keys.items()
     ]
     return [name, [direction.name for direction in directions], *found]
+
+
+def _unsigned(value: Any) -> Any:
+    """``value``, but for the sign of a zero, which SQLite does not keep."""
+    return 0.0 if isinstance(value, float) and value == 0.0 else value
 
 
 def _chosen(attrs: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ free. So a failure that may be the machine's is held: its trial stays unfinished
 - another trial makes progress at the same place. Then the place works. An error of the objective
   was the recipe's, and is told; one of the machine (a disk, a device, a library that is missing)
   has passed, and the trial goes on;
-- or so many trials in a row have failed alike there that chance would do it less than once in a
-  thousand, by the share of such failures before. Then the place is out of order: nothing more
-  runs there, and its trials are none the worse for it.
+- or so many trials in a row have failed alike there that chance would hardly do it once in a
+  hundred searches, by the share of such failures before. Then the place is out of order: nothing
+  more runs there, and its trials are none the worse for it.
 
 What may be the machine's: all that `search.objective.MACHINE` names, whenever it comes; and any
 error before the first new step of a trial. Values that are no numbers and memory that runs out
@@ -27,12 +27,12 @@ from .objective import MACHINE, Outcome, Task
 
 CHANCE = 1e-3
 LEAST = 3
-"""No fewer failures in a row are taken for the machine's."""
+"""No fewer failures in a row are taken for the machine's. Of what is the machine's by its kind
+(`search.objective.MACHINE`) so many are enough."""
 
-PRIOR = {True: 10, False: 2}
-"""How many trials that went well each place is given to begin with, against errors of the
-machine's and others: without any other experience 3 of the first in a row are enough, 10 of the
-second."""
+PRIOR = (1, 4)
+"""How many trials that failed alike, and others, each place is given to begin with. Without any
+experience it takes 10 in a row, since chance would do that once in a thousand times."""
 
 
 @dataclass(frozen=True)
@@ -103,21 +103,45 @@ class Breaker:
         other = [s for s in here.held if not s.machine and s.signature != suspect.signature]
         return self._let_go(here, other)
 
-    def out_of_order(self, place: str) -> str | None:
-        """Why nothing more should run at ``place``, or ``None``."""
+    def out_of_order(self, place: str, closing: bool = False) -> str | None:
+        """Why nothing more should run at ``place``, or ``None``.
+
+        Args:
+            place: where.
+            closing: whether nothing else is left to run anywhere. Then `LEAST` failures are enough
+                where no trial ever went well.
+        """
         here = self._at(place)
         row = self._row(here)
-        if not row:
+        if len(row) < LEAST:
             return None
-        total = len(here.well) + sum(here.failures.values()) + PRIOR[row[-1].machine]
-        share = (here.failures[row[-1].signature] + 1) / max(total, 2)
-        needed = max(LEAST, math.ceil(math.log(CHANCE) / math.log(min(share, 0.99)) - 1e-9))
-        return self._words(row) if len(row) >= needed else None
+        if row[-1].machine or (closing and not here.well):
+            return self._words(row)
+        again = here.failures[row[-1].signature]
+        others = len(here.well) + here.failures.total() - again
+        # Every trial is one more occasion for a row to happen by chance.
+        likely = self._chance(again, others, len(row)) * (1 + again + others)
+        return self._words(row) if likely <= CHANCE else None
+
+    @staticmethod
+    def _chance(again: int, others: int, length: int) -> float:
+        """That the next ``length`` trials all fail, after so many that did and did not.
+
+        The share of those that fail is unknown; it has a beta distribution (Laplace's rule of
+        succession).
+        """
+        bad, good = again + PRIOR[0], others + PRIOR[1]
+        return math.prod((bad + k) / (bad + good + k) for k in range(length))
+
+    @property
+    def places(self) -> list[str]:
+        """Where failures are held."""
+        return [place for place, here in self._places.items() if here.held]
 
     @property
     def holds(self) -> bool:
         """Whether anything is held."""
-        return any(here.held for here in self._places.values())
+        return bool(self.places)
 
     def take(self, place: str) -> list[Suspect]:
         """All that is held at ``place``, to be run elsewhere; it is forgotten here."""
@@ -129,14 +153,11 @@ class Breaker:
 
         Returns:
             failures that count as the recipes'; trials that are to be tried once more; and why
-            the search should stop, where all of its trials failed alike, or one did once more.
+            the search should stop, where one failed by the machine once more.
         """
         judged, again = list[Suspect](), list[Suspect]()
         why = None
         for here in self._places.values():
-            row = self._row(here)
-            if len(row) >= LEAST and not here.well:
-                return [], [], self._words(row)
             for suspect in here.held:
                 if not suspect.machine:
                     judged.append(suspect)

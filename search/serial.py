@@ -180,7 +180,11 @@ class Serial:
             StudyError: with the error.
         """
         self._let_go(self._dismissed)
-        if why := self._breaker.out_of_order(HERE):
+        self._stop_where(self._breaker.out_of_order(HERE))
+
+    @staticmethod
+    def _stop_where(why: str | None) -> None:
+        if why:
             raise StudyError(f"{why}; {ADVICE}")
 
     def _let_go(self, suspects: Sequence[Suspect]) -> None:
@@ -189,11 +193,11 @@ class Serial:
                 self._queue.append(task)
 
     def _judge_rest(self) -> None:
+        self._stop_where(self._breaker.out_of_order(HERE, closing=True))
         judged, again, why = self._breaker.rest()
         self._let_go(judged)
         self._queue.extend(self._study.again(suspect.task.number) for suspect in again)
-        if why:
-            raise StudyError(f"{why}; {ADVICE}")
+        self._stop_where(why)
 
 
 def released(study: Study, suspect: Suspect, tell: OnEvent) -> Task | None:

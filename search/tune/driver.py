@@ -149,10 +149,10 @@ class Driver:
         room = self._capacity() + self._ahead - len(self._flights)
         if self.over or room <= 0:
             return None
-        if self.out_of_order:
-            return None
         if not self._queue:
             self._judge_rest()
+        if self.out_of_order:
+            return None
         if self._queue:
             task = self._queue.popleft()
         elif promoted := self._promoted():
@@ -325,6 +325,10 @@ class Driver:
         """
         if self._flights or self._wants_more() or self.out_of_order or not self._breaker.holds:
             return
+        for place in self._breaker.places:
+            if why := self._breaker.out_of_order(place, closing=True):
+                self.out_of_order = place, why
+                return
         judged, again, why = self._breaker.rest()
         self._let_go(judged)
         self._queue.extend(self._study.again(suspect.task.number) for suspect in again)

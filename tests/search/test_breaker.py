@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -129,7 +130,42 @@ def test_more_failures_are_needed_where_they_are_common() -> None:
             row += 1
             breaker.failed("here", suspect(200 + row, f"ValueError: so {row}"))
         rows.append(row)
-    assert rows == [3, 10]
+    assert rows == [5, 18]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_recipes_that_fail_by_chance_seldom_stop_a_search(share: float) -> None:
+    stopped = 0
+    for seed in range(50):
+        random, breaker = Random(seed), Breaker()
+        for number in range(150):
+            if random.random() >= share:
+                breaker.alive("here", number)
+                continue
+            breaker.failed("here", suspect(number))
+            if breaker.out_of_order("here"):
+                stopped += 1
+                break
+    assert stopped <= 1
+
+
+def test_a_node_on_which_nothing_went_well_judges_no_recipe_at_the_end(study: Study) -> None:
+    driver = Driver(study, Budget(trials=4), lambda: 2)
+    for key, place in [("0", "good"), ("1", "bad"), ("2", "bad"), ("3", "bad")]:
+        task = driver.next_task(key)
+        assert task is not None
+        driver.began(key, place, place)
+        failed = Outcome.failed("crash", "OSError: no such folder: /data")
+        outcome = Outcome(0.5) if place == "good" else failed
+        driver.report(key, Report(task.number, place, 1.0, 2.0, outcome=outcome))
+    assert driver.next_task("4") is None
+    assert driver.out_of_order is not None
+    assert driver.out_of_order[0] == "bad"
+    driver.leave_out("bad", "bad is left out")
+    again = driver.next_task("4")
+    assert again is not None
+    assert again.number == 1
+    assert study.counts()["failed"] == 0
 
 
 def test_one_trial_again_and_again_is_no_row_and_places_are_apart() -> None:

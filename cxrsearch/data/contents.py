@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .dataset import file_content
+from .dataset import CONTENT_BYTES, file_content
+from .errors import ImageError
+from .formats import opened
 
 PIECE = 4096
 """Bytes from the middle of a file by which most files of one size are told apart."""
@@ -31,20 +34,22 @@ def without_copies(
     sizes: dict[int, list[Path]] = defaultdict(list)
     for path in others:
         sizes[_size(path)].append(path)
-    pieces: dict[Path, bytes] = {}
-    wholes: dict[Path, bytes] = {}
+    pieces: dict[int, dict[bytes, list[Path]]] = {}
+    wholes: dict[tuple[int, bytes], set[bytes]] = {}
 
     def is_copy(path: Path) -> bool:
-        same = sizes.get(_size(path), ())
-        if not same:
+        # By size, piece and content: uncompressed files are all of one size, and black in places.
+        size = _size(path)
+        if size not in sizes:
             return False
-        own = _piece(path)
-        for other in same:
-            if other not in pieces:
-                pieces[other] = _piece(other)
-            if own and pieces[other] == own and _whole(path, wholes) == _whole(other, wholes):
-                return bool(wholes[path])
-        return False
+        if size not in pieces:
+            pieces[size] = _by_piece(sizes[size])
+        piece = _piece(path)
+        if not piece or piece not in pieces[size]:
+            return False
+        if (size, piece) not in wholes:
+            wholes[size, piece] = {_whole(other) for other in pieces[size][piece]} - {b""}
+        return _whole(path) in wholes[size, piece]
 
     kept = tuple(name for name in names if not is_copy(paths[name]))
     left = len(names) - len(kept)
@@ -61,21 +66,26 @@ def _size(path: Path) -> int:
         return -1
 
 
+def _by_piece(paths: Iterable[Path]) -> dict[bytes, list[Path]]:
+    found: dict[bytes, list[Path]] = defaultdict(list)
+    for path in paths:
+        found[_piece(path)].append(path)
+    return found
+
+
 def _piece(path: Path) -> bytes:
-    """Some bytes out of the middle; none where they cannot be read."""
+    """A digest of some bytes out of the middle; none where they cannot be read."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, (size - PIECE) // 2))
-            return file.read(PIECE)
-    except OSError:
+            return hashlib.sha256(file.read(PIECE)).digest()[:CONTENT_BYTES]
+    except (OSError, ImageError):
         return b""
 
 
-def _whole(path: Path, known: dict[Path, bytes]) -> bytes:
-    if path not in known:
-        try:
-            known[path] = file_content(path)
-        except OSError:
-            known[path] = b""
-    return known[path]
+def _whole(path: Path) -> bytes:
+    try:
+        return file_content(path)
+    except (OSError, ImageError):
+        return b""

@@ -12,6 +12,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from .errors import ImageError
+from .formats import opened
+
 
 class Source(Protocol):
     """Where the pixels of a data set come from. Picklable."""
@@ -96,13 +99,18 @@ def content_of(source: Source, name: str) -> bytes:
         return hashlib.sha256(drawn).digest()[:CONTENT_BYTES]
     try:
         return file_content(path)
-    except OSError:
+    except (OSError, ImageError):
         return bytes(CONTENT_BYTES)
 
 
 def file_content(path: Path) -> bytes:
-    """`CONTENT_BYTES` that stand for the bytes of the file at ``path``. Raises `OSError`."""
-    with path.open("rb") as file:
+    """`CONTENT_BYTES` that stand for the bytes of the file at ``path``.
+
+    Raises:
+        ImageError: where it cannot be opened, or is no file, such as a pipe.
+        OSError: where it cannot be read.
+    """
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").digest()[:CONTENT_BYTES]
 
 

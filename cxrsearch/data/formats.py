@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from .errors import ImageError
 
@@ -124,7 +124,7 @@ def format_of(path: Path) -> Format:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """A regular file, open for reading. Nothing is waited for: a pipe is refused.
 
     Raises:
@@ -150,7 +150,7 @@ def content(path: Path) -> bytes:
         return _read(file, MOST_BYTES)
 
 
-def _read(file: BinaryIO, most: int) -> bytes:
+def _read(file: BufferedReader, most: int) -> bytes:
     try:
         return file.read(most)
     except OSError as error:  # such as a disk's or a network's

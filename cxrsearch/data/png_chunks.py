@@ -23,7 +23,7 @@ class Header(NamedTuple):
         depth: bits of a value.
         colours: channels that are no alpha: 1 or 3.
         significant: the most bits of any channel that mean something, by its sBIT; None where
-            there is none.
+            there is none, or one that the format does not allow.
     """
 
     depth: int
@@ -53,7 +53,8 @@ def check(data: bytes) -> Header:
                 raise ImageError("damaged: it does not begin with a header")
             depth, colours = body[8], 3 if body[9] & 2 else 1
         elif kind == b"sBIT" and 1 <= length <= 4:
-            significant = max(body[:colours])
+            most = max(body[:colours])
+            significant = most if 1 <= most <= depth else None
         elif kind == b"IDAT":
             pixels = True
         elif kind == b"IEND":

@@ -257,6 +257,16 @@ def test_significant_bits_tell_the_range(tmp_path: Path, reference: np.ndarray) 
         read_grey(path)
 
 
+@pytest.mark.parametrize("bits", [0, 17, 28, 200])
+def test_significant_bits_that_png_does_not_allow_count_for_nothing(
+    tmp_path: Path, reference: np.ndarray, bits: int
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(png16(deep(12), 0, (b"sBIT", bytes([bits]))))
+    assert difference(read_image(path, 40), reference) == 0
+    assert "(1 as 12-bit)" in told(path)[0]
+
+
 def test_a_transparent_level_of_16_bits_is_black(tmp_path: Path) -> None:
     values = deep(16)
     path = tmp_path / "x.png"

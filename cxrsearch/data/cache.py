@@ -27,7 +27,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +40,6 @@ from search.reading import FileError, read_json
 
 from .cache_build import (
     MOST_INDEX,
-    add_contents,
     build,
     forget_rows,
     indexed,
@@ -50,7 +48,7 @@ from .cache_build import (
 )
 from .cache_check import damaged_rows
 from .cache_decode import Estimate, Watch
-from .cache_plan import CONTENTS, DONE, INDEX, PIXELS, STATE, Plan
+from .cache_plan import DONE, INDEX, PIXELS, STATE, Plan
 from .dataset import Dataset
 from .notes import summary
 
@@ -80,14 +78,15 @@ class Cache:
 
     @cached_property
     def contents(self) -> Mapping[str, str]:
-        """name -> 16 hex digits that stand for the file that was decoded.
+        """name -> 16 hex digits that stand for the file that was decoded, where it could be read.
 
-        Without those that could not be read, and empty for a cache of an earlier version in a
-        folder that nobody may write to.
+        Raises:
+            InputError: where the cache has gone, or was changed since it was opened.
         """
-        found = read_contents(self.path, len(self.names))
-        if found is None:
-            return {}
+        try:
+            found = read_contents(self.path, len(self.names))
+        except (OSError, ValueError):
+            raise InputError(f"{self.path}: a damaged image cache; delete that folder") from None
         known = self.ok & found.any(axis=1)
         return {self.names[row]: found[row].tobytes().hex() for row in np.flatnonzero(known)}
 
@@ -163,9 +162,6 @@ def open_cache(
     threads = workers or _cpus()
     if _bad_of(plan) is None:
         _build_alone(plan, dataset, threads, watch)
-    if not (plan.folder / CONTENTS).exists():
-        with suppress(OSError):
-            add_contents(plan, dataset.source, threads)
     damaged = damaged_rows(plan, threads)
     if damaged:
         (on_note or _nothing)(_told(plan, damaged))

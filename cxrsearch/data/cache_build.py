@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from cxrsearch.errors import InputError
 from search.errors import SearchError
-from search.files import write_bytes, write_json
+from search.files import write_json
 from search.reading import FileError, read_json
 
 from .cache_decode import Decoding, Watch
@@ -42,7 +41,7 @@ from .cache_plan import (
     undone,
     write,
 )
-from .dataset import CONTENT_BYTES, Source, content_of
+from .dataset import CONTENT_BYTES, Source
 
 SLACK = 16 << 20
 """Bytes that must stay free beside the pixels, for the index and for everybody else."""
@@ -71,7 +70,7 @@ def build(plan: Plan, source: Source, workers: int, watch: Watch) -> None:
         os.ftruncate(files.contents, len(plan.names) * CONTENT_BYTES)
         os.ftruncate(files.sums, len(plan.names) * SUM_BYTES)
         os.ftruncate(files.done, len(plan.names))
-        stale = _copy_known_rows(plan, source, files, watch)
+        stale = _copy_known_rows(plan, files, watch)
         bad = Decoding(plan, source, files, watch).run(workers)
     write_json(plan.folder / STATE, {"bad": bad})
     for folder in stale:
@@ -132,7 +131,7 @@ def forget_rows(plan: Plan, rows: Sequence[int]) -> None:
         os.fsync(done)
 
 
-def _copy_known_rows(plan: Plan, source: Source, files: Opened, watch: Watch) -> list[Path]:
+def _copy_known_rows(plan: Plan, files: Opened, watch: Watch) -> list[Path]:
     """Copy rows that another cache of this side has with the same name and stamp.
 
     Returns:
@@ -148,7 +147,7 @@ def _copy_known_rows(plan: Plan, source: Source, files: Opened, watch: Watch) ->
         if folder == plan.folder or not (folder / INDEX).exists():
             continue
         try:
-            names = _copy_from(folder, plan, source, wanted, files, watch)
+            names = _copy_from(folder, plan, wanted, files, watch)
         except (
             OSError,
             SearchError,
@@ -165,7 +164,6 @@ def _copy_known_rows(plan: Plan, source: Source, files: Opened, watch: Watch) ->
 def _copy_from(
     folder: Path,
     plan: Plan,
-    source: Source,
     wanted: dict[tuple[str, str], int],
     files: Opened,
     watch: Watch,
@@ -188,12 +186,8 @@ def _copy_from(
     for batch in batches(pairs):
         copied: dict[int, int] = {}
         for theirs, ours in batch:
-            content = (
-                content_of(source, plan.names[ours])
-                if contents is None
-                else contents[theirs].tobytes()
-            )
-            pixels, made = images[theirs].tobytes(), int(marks[theirs])
+            pixels, content = images[theirs].tobytes(), contents[theirs].tobytes()
+            made = int(marks[theirs])
             if sums[theirs].tobytes() != row_sum(plan, ours, pixels, content, made):
                 wanted[plan.names[ours], plan.stamps[ours]] = ours  # damaged there
                 continue
@@ -205,26 +199,14 @@ def _copy_from(
     return names
 
 
-def read_contents(folder: Path, count: int) -> np.ndarray | None:
+def read_contents(folder: Path, count: int) -> np.ndarray:
     """What stands for the content of a cache's ``count`` images: ``(n, 8)`` uint8.
 
-    None for a cache of an earlier version, which kept none.
-    """
-    try:
-        return np.fromfile(folder / CONTENTS, np.uint8).reshape(count, CONTENT_BYTES)
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def add_contents(plan: Plan, source: Source, workers: int) -> None:
-    """Give a complete cache of an earlier version the contents that it lacks.
-
     Raises:
-        OSError: where it cannot be written to.
+        OSError: where they have gone.
+        ValueError: where they are not as many.
     """
-    with ThreadPoolExecutor(workers, "content") as pool:
-        found = pool.map(lambda name: content_of(source, name), plan.names)
-        write_bytes(plan.folder / CONTENTS, b"".join(found))
+    return np.fromfile(folder / CONTENTS, np.uint8).reshape(count, CONTENT_BYTES)
 
 
 def _remove_unfinished(folder: Path) -> None:

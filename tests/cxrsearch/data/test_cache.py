@@ -422,19 +422,6 @@ def test_contents_stand_for_the_files(tmp_path: Path) -> None:
     assert touched.contents == cache.contents, "decoded or copied, and the same files"
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["opened", "copied from"])
-def test_a_cache_of_an_earlier_version_is_given_contents(tmp_path: Path, known: bool) -> None:
-    source = Drawn()
-    before = open_cache(dataset(source), SIDE, tmp_path)
-    contents = dict(before.contents)
-    (before.path / cache_plan.CONTENTS).unlink()
-    source.decoded.clear()
-    after = open_cache(dataset(source, 20 if known else 21), SIDE, tmp_path)
-    assert len(source.decoded) == 1 - known
-    assert len(set(after.contents.values())) == len(after.names)
-    assert after.contents.items() >= contents.items()
-
-
 def flips(path: Path, count: int) -> Iterator[bytes]:
     """``path`` with one bit flipped, in ``count`` places or in all; whole again at the end."""
     whole = path.read_bytes()

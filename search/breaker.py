@@ -153,13 +153,13 @@ class Breaker:
 
         Returns:
             failures that count as the recipes'; trials that are to be tried once more; and why
-            the search should stop, where one failed by the machine once more.
+            the search should stop, where the machine failed one once more.
         """
         judged, again = list[Suspect](), list[Suspect]()
         why = None
         for here in self._places.values():
             for suspect in here.held:
-                if not suspect.machine:
+                if suspect.outcome.reason != "machine":  # one that was killed had its retries
                     judged.append(suspect)
                 elif suspect.task.number in self._second:
                     why = self._words([suspect])

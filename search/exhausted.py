@@ -8,8 +8,10 @@ answered from the history (`search.answering`) at once, for ever. Two things end
   sampler's mind. So many, since a sampler that has nearly converged repeats itself by habit:
   of one that makes a new recipe in every hundredth trial, fewer than one in a hundred is ended.
 
-A recipe is known where its repeat would be answered, and where it has failed twice by itself.
-While trials run, the sampler is asked no more than `ASKED` times for each thing that happens.
+A recipe is known where its repeat would be answered, and where two trials of it have failed,
+whatever made them: one that ends its worker each time would else be trained for ever. While
+trials run, the sampler is asked no more than `ASKED` times for each thing that happens, and not
+at all where all that is not known is running.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from .answering import Repeats
-from .objective import MACHINE
 from .plain import plain
 from .repeats import same_as
 from .space import SearchSpace
@@ -64,6 +65,7 @@ class Exhaustion:
         self._row = next((k for k, t in enumerate(reversed(trials)) if same_as(t) is None),
                          len(trials))  # fmt: skip
         self._recent = 0
+        self._seen: dict[int, str | None] = {}  # a trial's parameters never change
         self.reason = ""
 
     def asked(self, repeated: bool) -> None:
@@ -82,9 +84,13 @@ class Exhaustion:
             trials: the study's, by number.
             running: whether some run now.
         """
-        if self._all is not None and self._all <= self._known(trials):
-            self.reason = TRIED
-            return "over"
+        if self._all is not None:
+            known = self._known(trials)
+            if self._all <= known:
+                self.reason = TRIED
+                return "over"
+            if running and self._all <= known | self._underway(trials):
+                return "waits"
         if running:
             return "waits" if self._recent >= ASKED else "open"
         if self._row >= IN_A_ROW:
@@ -96,14 +102,38 @@ class Exhaustion:
         """The identities that need no further trial."""
         known, failures = set[str](), Counter[str]()
         for trial in trials:
-            identity = self._repeats.identity(trial)
+            identity = self._identity(trial)
             if identity is None:
                 continue
             if self._repeats.answers(trial):
                 known.add(identity)
-            elif trial.state == TrialState.FAIL and trial.user_attrs.get("reason") not in MACHINE:
+            elif trial.state == TrialState.FAIL:
                 failures[identity] += 1
         return known | {identity for identity, times in failures.items() if times > 1}
+
+    def _underway(self, trials: Sequence[FrozenTrial]) -> set[str]:
+        found = {self._identity(trial) for trial in trials if not trial.state.is_finished()}
+        return {identity for identity in found if identity is not None}
+
+    def _identity(self, trial: FrozenTrial) -> str | None:
+        """The identity of the recipe in the list that ``trial`` is."""
+        if trial.number not in self._seen:
+            params = trial.user_attrs.get("params")
+            if not isinstance(params, Mapping):
+                return None  # it has none yet, or is another program's
+            listed = {name: self._listed(name, value) for name, value in params.items()}
+            self._seen[trial.number] = self._repeats.identity_of(plain(listed))
+        return self._seen[trial.number]
+
+    def _listed(self, name: str, value: Any) -> Any:
+        """``value`` as the list has it: samplers round the steps of a float each in its way."""
+        gene = self._space.genes.get(name)
+        if gene is None or not isinstance(gene.distribution, FloatDistribution):
+            return value
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return value
+        values = _values(gene.distribution)
+        return value if values is None else min(values, key=lambda listed: abs(listed - value))
 
     @functools.cached_property
     def _all(self) -> frozenset[str] | None:

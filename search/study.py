@@ -228,10 +228,12 @@ class Study(OpenStudy):
         return self.task(number)
 
     def task(self, number: int) -> Task:
-        """The trial as its worker got it, or would get it."""
-        attrs = self._trial(number).user_attrs
+        """The trial as its worker got it, or would get it; of another program's what there is."""
+        trial = self._trial(number)
+        attrs = trial.user_attrs
+        params = dict(attrs.get("params", trial.params))
         folder = self.folder / TRIALS / str(number)
-        return Task(number, dict(attrs["params"]), attrs["seed"], folder, attrs["attempt"])
+        return Task(number, params, attrs.get("seed", 0), folder, attrs.get("attempt", 0))
 
     # Telling
 

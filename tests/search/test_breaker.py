@@ -225,3 +225,19 @@ def test_a_node_that_is_out_of_order_is_named_and_its_trials_run_elsewhere(study
     assert driver.done
     assert study.counts()["complete"] == 6
     assert not any(t.user_attrs.get("deaths") for t in study.trials())
+
+
+def test_the_last_trial_that_kills_its_worker_each_time_has_failed(study: Study) -> None:
+    driver = Driver(study, Budget(trials=2), lambda: 1)
+    first = driver.next_task("a")
+    assert first is not None
+    driver.began("a", "w", "node")
+    driver.report("a", Report(first.number, "w", 1.0, 2.0, outcome=Outcome(0.5)))
+    for turn in range(10):
+        if (task := driver.next_task(str(turn))) is None:
+            break
+        assert task.number == 1
+        driver.began(str(turn), "w", "node")
+        driver.lost(str(turn), "out of memory")
+    assert driver.done
+    assert study.trials()[1].user_attrs["reason"] == "killed"

@@ -142,6 +142,58 @@ def test_recipes_of_a_space_are_listed_where_they_are_few(
     assert Exhaustion(space, Repeats(), [])._all is None
 
 
+@pytest.mark.parametrize("sampler", ["random", "genetic", "cmaes"])
+def test_steps_of_a_float_are_listed_however_a_sampler_rounds_them(
+    tmp_path: Path, sampler: str
+) -> None:
+    space = {
+        "genes": {"s": {"low": -0.3, "high": 0.6, "step": 0.3}, "a": {"choices": ["x", "y"]}},
+        "points": [{"name": "by-hand", "params": {"s": 0.3, "a": "x"}}],
+    }
+    with make(tmp_path, space, sampler) as study:
+        run_serial(study, Known(), HOURS)
+        assert len({(round(t.params["s"], 3), t.params["a"]) for t in study.trials()}) == 8
+        assert len(study.trials()) < 200
+
+
+@pytest.mark.parametrize("reason", ["killed", "out of memory", "crash"])
+def test_a_recipe_that_fails_each_time_is_not_trained_for_ever(tmp_path: Path, reason: str) -> None:
+    class Failing(Known):
+        def __call__(self, task: Task) -> Steps:
+            yield Step(1, 0.25)
+            return Outcome.failed(reason, "so") if task.params["a"] == "y" else Outcome(0.5)
+
+    with make(tmp_path, FOUR) as study:
+        run_serial(study, Failing(), HOURS)
+        assert study.counts()["complete"] == 2
+        assert study.counts()["failed"] < 20
+
+
+def test_the_search_ends_where_another_program_added_the_last_trial(tmp_path: Path) -> None:
+    import optuna
+
+    with make(tmp_path, FOUR) as study:
+        run_serial(study, Known(), HOURS)
+    url = f"sqlite:///{tmp_path / 's' / 'history.db'}"
+    other = optuna.load_study(study_name="s", storage=url)
+    other.add_trial(optuna.trial.create_trial(value=0.1, user_attrs={"by": "hand"}))
+    with Study.open(tmp_path / "s") as study:
+        count = len(study.trials())
+        run_serial(study, Known(), HOURS, lambda event: None)
+        assert len(study.trials()) == count
+
+
+def test_workers_wait_where_all_that_is_not_known_is_running(tmp_path: Path) -> None:
+    with make(tmp_path, FOUR) as study:
+        study.repeats = Repeats(Known())
+        stock = Exhaustion(study.space, study.repeats, [])
+        while len({tuple(t.params.values()) for t in study.trials()}) < 4:
+            assert stock.look(study.trials(), running=True) == "open"
+            study.ask()
+        assert stock.look(study.trials(), running=True) == "waits"
+        assert stock.look(study.trials(), running=False) == "open"
+
+
 def test_a_worker_that_is_free_waits_for_the_last_trials(tmp_path: Path) -> None:
     from search.tune.driver import Driver
     from search.tune.worker import Report

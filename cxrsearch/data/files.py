@@ -108,7 +108,10 @@ def find_images(folder: Path) -> Found:
     notes = []
     if unread:
         are = "file is" if len(unread) == 1 else "files are"
-        notes.append(f"{len(unread):,} {are} of no format that is read: {_some(unread)}")
+        notes.append(
+            f"{len(unread):,} {are} left out, as no image that is read has such a format or "
+            f"suffix: {_some(unread)}"
+        )
     if astray:
         notes.append(f"links that lead nowhere: {len(astray):,}, such as {min(astray)}")
     if refused:

@@ -7,12 +7,13 @@ import gzip
 import io
 import stat
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 from cxrsearch.errors import InputError
 
+from .errors import ImageError
 from .files import remote_problem, shorten
+from .formats import opened
 
 MOST_BYTES = 256 << 20
 """A table has no more, unpacked: that of PadChest, with 160,000 reports, has 100 million."""
@@ -90,11 +91,11 @@ def _unpacked(path: Path) -> bytes:
 
 def _head(path: Path) -> list[str]:
     """The first line only: a folder may hold large CSV files of other kinds."""
-    opener: Callable[..., io.TextIOWrapper] = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return [file.readline(1 << 16)]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        with opened(path) as file:
+            whole = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
+            return [io.TextIOWrapper(whole, "utf-8-sig", newline="").readline(1 << 16)]
+    except (OSError, ImageError, EOFError, zlib.error, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read as text") from None
 
 

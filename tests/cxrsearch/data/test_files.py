@@ -28,7 +28,8 @@ def test_what_is_of_no_format_that_is_read_is_named_in_one_line(tmp_path: Path) 
     found = find_images(tmp_path)
     assert found.files == ("ok.PNG",)
     assert found.notes == (
-        "3 files are of no format that is read: a.jp2, half.png.part (PNG), sub/scan.nii",
+        "3 files are left out, as no image that is read has such a format or suffix: a.jp2, "
+        "half.png.part (PNG), sub/scan.nii",
     )
     for number in range(20):
         (tmp_path / f"{number:02}.jp2").write_bytes(b"\0")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.read import fingerprint, read_dataset, read_test_list
-from cxrsearch.data.tables import read_table
+from cxrsearch.data.tables import find_table, read_table
 from cxrsearch.errors import InputError
 
 REAL = Path(__file__).parents[4] / "shared" / "nih-small"
@@ -193,6 +193,16 @@ def test_bad_places(tmp_path: Path) -> None:
     assert "cannot be read" in problems(tmp_path / ("x" * 300))[0]
     assert "the folder is empty" in problems(tmp_path / "empty")[0]
     assert "no label table" in problems(tmp_path)[0]
+
+
+def test_a_pipe_called_like_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv.gz"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "c.csv").mkdir()
+    with pytest.raises(InputError, match="no label table"):
+        find_table(tmp_path)
+    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(b"Image Index,Finding Labels\na.png,Hernia"))
+    assert find_table(tmp_path).name == "d.csv.gz"
 
 
 def test_no_images_or_none_of_the_table(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from search.stopping import SIGNALS
 from search.study import read_study
 
 RUN = """
@@ -54,12 +55,19 @@ RUN = """
 """
 
 
+def heed() -> None:
+    """What ignores a signal, as a test run in the background does, hands that on."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def begun(folder: Path, runner: str, **environment: str) -> subprocess.Popen[str]:
     """A search in ``folder`` that has reported a step."""
     (folder / "run.py").write_text(textwrap.dedent(RUN))
     process = subprocess.Popen(
         [sys.executable, "run.py", runner], cwd=folder, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment},
+        preexec_fn=heed,
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:

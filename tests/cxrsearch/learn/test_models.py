@@ -120,8 +120,9 @@ def test_stem_refuses_what_it_cannot_replace() -> None:
         GreyStem(nn.Conv2d(1, 4, 3))
 
 
+# Weights are read as float32, whatever a file holds, so that the folded stem is rounded to it.
 @pytest.mark.parametrize(
-    ("dtype", "atol"), [(torch.float32, 1e-4), (torch.float64, 1e-9)], ids=["f32", "f64"]
+    ("dtype", "atol"), [(torch.float32, 1e-4), (torch.float64, 1e-6)], ids=["f32", "f64"]
 )
 def test_densenet_equals_torchvision_on_grey(
     dense: nn.Module, tmp_path: Path, dtype: torch.dtype, atol: float
@@ -140,7 +141,7 @@ def test_densenet_equals_torchvision_on_grey(
 
 
 @pytest.mark.parametrize(
-    ("dtype", "atol"), [(torch.float32, 1e-4), (torch.float64, 1e-9)], ids=["f32", "f64"]
+    ("dtype", "atol"), [(torch.float32, 1e-4), (torch.float64, 1e-6)], ids=["f32", "f64"]
 )
 def test_vgg_equals_torchvision_on_grey(tmp_path: Path, dtype: torch.dtype, atol: float) -> None:
     state = {k: v.to(dtype) for k, v in pooled_vgg_state().items()}

@@ -175,6 +175,33 @@ def test_the_fingerprint_follows_what_is_used(tmp_path: Path) -> None:
     assert of(first, other.replace("SCALE = 2", "SCALE = 5")) != same
 
 
+def test_the_fingerprint_follows_the_code_and_not_the_files_that_it_lies_in(tmp_path: Path) -> None:
+    used = "def used():\n    {}return helper(LIMIT) + far.away()\n\nLIMIT = 3\n"
+    helper = "def helper(x):\n    return x * SCALE\n\nSCALE = {}\n"
+    away = "def away():\n    return 7\n"
+
+    def of(module: str, files: dict[str, str]) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir()))) / "pack"
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        return fingerprint(module, "used", folder)
+
+    flat = {"a.py": "from . import far\n" + used.format("from .b import helper; ")}
+    same = of("a", {**flat, "b.py": helper.format(2), "far.py": away})
+
+    def deep(scale: int) -> str:
+        return of("rooms", {
+            "rooms/__init__.py": "from .one import used\n",
+            "rooms/one.py": "from pack.cellar import far, helper\n" + used.format(""),
+            "cellar/__init__.py": "from .deep.shelf import helper\n",
+            "cellar/deep/shelf.py": helper.format(scale), "cellar/far.py": away,
+        })  # fmt: skip
+
+    assert deep(2) == same
+    assert deep(5) != same
+
+
 def asked(sampler: str) -> list[dict[str, object]]:
     """The parameters of a search of 30 trials."""
     this = problem("models-three-noisy")

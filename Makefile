@@ -52,10 +52,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Whole files are dealt out to the processes, in their order; see tests/conftest.py.
+# Whole files are dealt out to the processes, in their order; see tests/conftest.py. One that dies
+# ends the run with its name; in its stead another would wait for ever for what it was to do.
 PROCESSES := 2
 test: lint
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # FUZZ times the cases that are part of the tests, in one process, so that memory is its own.
 FUZZ := 10

@@ -69,7 +69,7 @@ def line(name: str, times: list[float], base: list[float] | None = None) -> None
 
 def compare(paths: list[Path], side: int, rounds: int) -> tuple[float, int]:
     """The plain loop against ours; times as fast, and the largest difference."""
-    from cxrsearch.data.images import read_image
+    from cxrsearch.data.pixels.images import read_image
 
     ways = {"plain Pillow loop": lambda p: plain(p, side), "cache": lambda p: read_image(p, side)}
     found = in_turn(ways, paths, rounds)
@@ -85,9 +85,9 @@ def compare(paths: list[Path], side: int, rounds: int) -> tuple[float, int]:
 
 def parts(paths: list[Path], side: int, rounds: int) -> None:
     """Where the time goes, for the images that are plain PNGs."""
-    from cxrsearch.data.images import MAX_PIXELS
-    from cxrsearch.data.plain_png import available, read_plain
-    from cxrsearch.data.resize import resize
+    from cxrsearch.data.pixels.images import MAX_PIXELS
+    from cxrsearch.data.pixels.plain_png import available, read_plain
+    from cxrsearch.data.pixels.resize import resize
 
     if not available():
         print("kornia-rs is not installed: all is read by Pillow")
@@ -120,7 +120,7 @@ BUILD = """
 import resource, sys, time
 import numpy as np
 from pathlib import Path
-from cxrsearch.data.cache import open_cache
+from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.read import FolderSource
 
@@ -200,9 +200,9 @@ def checks(count: int, side: int) -> None:
     """
     import torch
 
-    from cxrsearch.data.cache_check import damaged_rows
-    from cxrsearch.data.cache_plan import CONTENTS, DONE, PIXELS, SUMS, Plan, row_sum
-    from cxrsearch.learn.models import build_model
+    from cxrsearch.data.pixels.cache_check import damaged_rows
+    from cxrsearch.data.pixels.cache_plan import CONTENTS, DONE, PIXELS, SUMS, Plan, row_sum
+    from cxrsearch.learn.networks.models import build_model
     from cxrsearch.learn.recipe import Recipe
 
     rng = np.random.default_rng(0)

@@ -19,13 +19,13 @@ from typing import Any
 
 from search import files
 from search.budget import Budget
-from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task
 from search.reading import read_json
 from search.seeds import derive
 from search.space import SearchSpace
-from search.storage import DriverStorage
+from search.store.storage import DriverStorage
 from search.study import Study, StudyConfig
+from search.trials.halving import Halving
 
 STEPS = 4
 CHECKPOINT = "checkpoint.json"

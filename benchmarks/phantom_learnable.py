@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.phantom import phantom_dataset
+from cxrsearch.phantom.dataset import phantom_dataset
 
 SIDE = 64
 

@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.data.cache import Cache
-from cxrsearch.experiment import ranking
-from cxrsearch.learn.trial import TrialConfig, TrialObjective
-from cxrsearch.projection import COPIES_PAUSED, weight_bytes
-from search.halving import default_halving
+from cxrsearch.data.pixels.cache import Cache
+from cxrsearch.learn.objective import TrialConfig, TrialObjective
+from cxrsearch.study.cost.projection import COPIES_PAUSED, weight_bytes
+from cxrsearch.study.experiment import ranking
 from search.objective import Outcome, Step, Steps, Task
 from search.study import Study, StudyConfig
+from search.trials.halving import default_halving
 
 from .search.cost import space, worth
 

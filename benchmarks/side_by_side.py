@@ -13,7 +13,7 @@ Two tables, on the GPU where there is one, else on the cores.
 2. Trials. Each worker trains whole trials (real ones: augmentation, validation, checkpoints)
    at the same time; the shares of cores take turns, and each figure is the median of the repeats
    with the smallest and the largest. Beside it: what the short measurement makes of the same
-   share (`cxrsearch.sharing`), by which a search chooses.
+   share (`cxrsearch.study.cost.sharing`), by which a search chooses.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.data.cache import load_cache, open_cache
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.pixels.cache import load_cache, open_cache
 from cxrsearch.data.splits import Splits, make_splits
-from cxrsearch.kinds import kind_of
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.sharing import Share, shares
-from cxrsearch.stopwatches import SHARE, TimingError, answers, started, tell, timed
+from cxrsearch.study.cost.recipe_kinds import kind_of
+from cxrsearch.study.cost.sharing import Share, shares
+from cxrsearch.study.cost.stopwatches import SHARE, TimingError, answers, started, tell, timed
 from search.cores import detect_cpus
 
 WORKER = ("benchmarks.side_by_side", "--worker")
@@ -65,7 +65,7 @@ class Noise:
 
 def make_study(folder: Path, images: int, frame: int) -> dict[str, str]:
     """Cache, splits and labels of a study of ``images`` pictures; where they lie."""
-    from cxrsearch.learn.trial import save_labels
+    from cxrsearch.learn.objective import save_labels
 
     rng = np.random.default_rng(0)
     names = tuple(f"{i:08d}_000.png" for i in range(images))
@@ -111,7 +111,7 @@ class Worker:
         import torch
 
         from cxrsearch.learn.data import Pixels
-        from cxrsearch.learn.trial import load_trial_data
+        from cxrsearch.learn.objective import load_trial_data
 
         recipe, cpu = Recipe(crop=CROP, input_size=side), torch.device("cpu")
         data = load_trial_data(config(where, 1, 1))
@@ -133,7 +133,7 @@ class Worker:
         self, where: dict[str, str], number: int, params: dict[str, Any], share: list[int]
     ) -> dict[str, Any]:
         """Train a whole trial; its seconds."""
-        from cxrsearch.learn.trial import TrialObjective
+        from cxrsearch.learn.objective import TrialObjective
         from search.objective import Task, drive
 
         at_once, threads = share
@@ -154,7 +154,7 @@ class Worker:
 
 def config(where: dict[str, str], at_once: int, threads: int) -> Any:
     """A study's `TrialConfig` for a worker."""
-    from cxrsearch.learn.trial import TrialConfig
+    from cxrsearch.learn.objective import TrialConfig
 
     folder = Path(where["folder"])
     return TrialConfig(
@@ -287,7 +287,7 @@ def parse() -> argparse.Namespace:
 
 def options(args: argparse.Namespace, gpu: bool) -> list[Share]:
     """The shares of the curve: all that a search would try, on a GPU up to 8."""
-    from cxrsearch.settings import AUTO, Settings
+    from cxrsearch.study.settings import AUTO, Settings
 
     settings = Settings(gpus_per_trial=AUTO if gpu else 0.0, concurrent=8 if gpu else None)
     if args.at_once is None:

@@ -1,6 +1,6 @@
 """``python -m cxrsearch`` is ``cxrsearch``."""
 
-from cxrsearch.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cxrsearch.data.diseases import DISEASES
-from cxrsearch.errors import InputError
 from search.errors import did_you_mean
+
+from .data.diseases import DISEASES
+from .errors import InputError
 
 
 class Measure(NamedTuple):

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.errors import InputError
 from search.errors import StudyError
 from search.files import write_json
-from search.lock import FolderLock
 from search.reading import FileError, read_json
+from search.store.lock import FolderLock
+
+from .errors import InputError
 
 LOCK, HOLDER = ".lock", ".lock.json"
-"""What is held in a folder by whoever is at work there, and who that is; see `search.lock`."""
+"""What is held in a folder by whoever is at work there, and who it is; see `search.store.lock`."""
 
 JOB = "job.json"
 """What a job says of itself in the folder in which it goes on."""

@@ -8,13 +8,13 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 
-from .plain import plain
+from .json_values import plain
 from .prior import PRIOR, Prior, index_of
+from .samplers.warm import proposal
 from .seeds import derive
-from .settings import StudyConfig
 from .space import SearchSpace
-from .storage import DriverStorage
-from .warm import proposal
+from .store.storage import DriverStorage
+from .study_config import StudyConfig
 
 
 def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from .plain import plain
+from .json_values import plain
 
 REASONS = ("nan", "out of memory", "crash", "killed", "bad data", "machine")
 """Why a trial may fail; see `search.breaker` about those that are the machine's."""
@@ -59,7 +59,8 @@ class Step(NamedTuple):
         attrs: user attributes to store with the trial, JSON-able.
         last: no further step will come, so stopping here would save nothing.
         others: where there are several objectives, what the others are expected to be at the
-            trial's end, in order; empty where nothing is known. See `search.halving.goes_on`.
+            trial's end, in order; empty where nothing is known. See
+            `search.trials.halving.goes_on`.
     """
 
     number: int
@@ -105,7 +106,7 @@ Steps = Generator[Step, None, Outcome]
 class Objective(Protocol):
     """What a runner optimises. Must be picklable to run on other processes.
 
-    It may have a method ``identity(params) -> str | None``; see `search.answering`.
+    It may have a method ``identity(params) -> str | None``; see `search.trials.repeats`.
     """
 
     def __call__(self, task: Task) -> Steps:

@@ -9,15 +9,15 @@ from typing import Any, Self
 
 from optuna.trial import FrozenTrial
 
-from .answering import Repeats
 from .errors import StudyError
 from .files import shown
-from .lock import FolderLock
-from .plain import plain
-from .record import best_trial, count_states
-from .settings import ENGINE_ATTRS, RESERVED, StudyConfig
+from .json_values import plain
 from .space import SearchSpace
-from .storage import DriverStorage
+from .store.lock import FolderLock
+from .store.record import best_trial, count_states
+from .store.storage import DriverStorage
+from .study_config import ENGINE_ATTRS, RESERVED, StudyConfig
+from .trials.repeats import Repeats
 
 
 class OpenStudy:
@@ -82,11 +82,11 @@ class OpenStudy:
         return self._storage.get_all_trials(self._storage.study_id, deepcopy=False)
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in each state, see `search.record.count_states`."""
+        """How many trials are in each state, see `search.store.record.count_states`."""
         return count_states(self._storage.trials, self._active)
 
     def best(self) -> FrozenTrial | None:
-        """The complete trial with the highest first value; see `search.record.best_trial`."""
+        """The complete trial with the highest first value; see `search.store.record.best_trial`."""
         return best_trial(self._storage.trials, self.config.directions)
 
     def get(self, key: str, default: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""What a search keeps of the earlier studies that it starts from; `search.warm` makes it."""
+"""What a search keeps of the studies that it starts from; `search.samplers.warm` makes it."""
 
 from __future__ import annotations
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+
+SOBOL = threading.Lock()
+"""SciPy fills a table for Sobol sequences, one for all threads, without a lock at first use."""
 
 
 def derive(*parts: str | int | float | bool | None) -> int:

@@ -9,14 +9,14 @@ from contextlib import suppress
 
 from optuna.trial import TrialState
 
-from .answering import Repeats
 from .breaker import ADVICE, Breaker, Suspect
 from .budget import Budget, Clock
 from .errors import StudyError
 from .events import Event, Kind, OnEvent
-from .exhausted import Exhaustion
 from .objective import Objective, Outcome, Task, drive
 from .study import Study
+from .trials.exhausted import Exhaustion
+from .trials.repeats import Repeats
 
 WORKER = "serial"
 HERE = "here"
@@ -30,7 +30,7 @@ def run_serial(
 
     Before each new one, a paused trial that is among the best of its rung by now goes on.
     What is still paused when no trial will come any more is pruned. A new one that repeats
-    another is answered from the history; see `search.answering`.
+    another is answered from the history; see `search.trials.repeats`.
 
     When the time is up the running trial is closed after its current step and stays
     running in the history, for a resume to go on with. So it does on `KeyboardInterrupt`,

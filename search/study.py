@@ -17,20 +17,20 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from . import database, places
 from .asking import birth_attrs, build_sampler, check_sampler, complete
 from .errors import StudyError
-from .halving import PAUSED, PROMOTED, goes_on, paused_at, value_at
-from .lock import FolderLock, locked
 from .objective import Outcome, Step, Task, settled
 from .open_study import OpenStudy
-from .pareto import OTHERS
-from .pausing import promotable
-from .record import StudyRecord, read_study
-from .repeats import SAME_AS
-from .settings import IDENTITY, MARK, SEED, SPACE, StudyConfig, read_settings
 from .space import SearchSpace
-from .storage import DriverStorage
+from .store import places, tables
+from .store.lock import FolderLock, locked
+from .store.record import StudyRecord, read_study
+from .store.storage import DriverStorage
+from .study_config import IDENTITY, MARK, SEED, SPACE, StudyConfig, read_settings
+from .trials.halving import PAUSED, PROMOTED, goes_on, paused_at, value_at
+from .trials.marks import SAME_AS
+from .trials.pareto import OTHERS
+from .trials.pausing import promotable
 
 __all__ = ["Study", "StudyConfig", "StudyRecord", "build_sampler", "read_study"]
 
@@ -49,7 +49,7 @@ def discard(folder: Path, storage: str | None = None) -> None:
         storage: the SQLAlchemy URL where the folder remembers none or no password.
     """
     with suppress(StudyError, OSError):
-        database.delete(places.find_place(folder, storage))
+        tables.delete(places.find_place(folder, storage))
     with suppress(OSError):
         (folder / places.URL_FILE).unlink(missing_ok=True)
 
@@ -100,9 +100,9 @@ class Study(OpenStudy):
             }  # fmt: skip
             try:
                 if place.path is None:
-                    database.make_tables(place)  # before anything is remembered of it
+                    tables.make_tables(place)  # before anything is remembered of it
                 places.remember(folder, place)
-                database.create(place, config.name, attrs, config.directions, config.metrics)
+                tables.create(place, config.name, attrs, config.directions, config.metrics)
                 return cls(folder, space, config, DriverStorage(place), held)
             except OSError as error:
                 discard(folder, storage)
@@ -142,7 +142,7 @@ class Study(OpenStudy):
     def ask(self) -> Task:
         """A new trial: a known-good point while there are any, then the sampler's choice.
 
-        It has ended already where it repeats an earlier one; see `search.answering`.
+        It has ended already where it repeats an earlier one; see `search.trials.repeats`.
         """
         with self.batch():
             number = len(self._storage.trials)
@@ -303,7 +303,7 @@ class Study(OpenStudy):
         """The paused trial that is among the best of its rung by now, to be gone on with.
 
         Args:
-            closing: no other trial will be asked for; see `search.pausing.promotable`.
+            closing: no other trial will be asked for; see `search.trials.pausing.promotable`.
         """
         number = self.promotable(closing)
         if number is None:

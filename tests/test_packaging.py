@@ -9,13 +9,15 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.version import Version
+from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+FIND = PROJECT["tool"]["setuptools"]["packages"]["find"]
+PACKAGES = find_packages(str(ROOT), **FIND)
 
 
-def test_every_package_is_listed() -> None:
+def test_every_package_is_shipped_and_no_other() -> None:
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)
         for top in ("search", "cxrsearch", "spaces")
@@ -26,15 +28,19 @@ def test_every_package_is_listed() -> None:
 
 def test_every_file_beside_the_code_is_shipped() -> None:
     shipped = PROJECT["tool"]["setuptools"]["package-data"]
-    missing = [
-        str(path.relative_to(ROOT))
-        for package in PACKAGES
-        for path in (ROOT / package.replace(".", "/")).iterdir()
-        if path.is_file()
-        and path.suffix not in (".py", ".pyc")
-        and not any(path.match(pattern) for pattern in shipped.get(package, []))
-    ]
-    assert missing == []
+    found = {
+        path
+        for package, patterns in shipped.items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    beside = {
+        path
+        for top in ("search", "cxrsearch", "spaces")
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert found == beside
 
 
 def test_constraints_name_every_dependency() -> None:

@@ -29,11 +29,11 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from search.coding import from_unit
 from search.files import write_json
 from search.genetic import GeneticSampler
 from search.objective import Outcome
 from search.space import SearchSpace
+from search.space.unit import from_unit
 from search.study import Study, StudyConfig
 
 SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)

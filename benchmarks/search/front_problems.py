@@ -23,7 +23,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from search.coding import from_unit, to_unit
+from search.space.unit import from_unit, to_unit
 
 from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, Params, lcbench_outputs
 

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from search.files import write_text
 from search.genetic import GeneticSampler
-from search.pareto import front, hypervolume
+from search.trials.pareto import front, hypervolume
 
 from .fingerprint import fingerprint
 from .front_problems import HALVES, front_problem, reference

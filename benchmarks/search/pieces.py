@@ -10,9 +10,9 @@ from functools import reduce
 from importlib import import_module
 from typing import Any
 
-from search import surrogate_fit
-from search.genetic_history import History
-from search.genetic_operators import Individual
+from search.genetic import gaussian_process_fit
+from search.genetic.history import History
+from search.genetic.operators import Individual
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Piece:
 
     Args:
         instead: the latter in a few words.
-        settings: values for names within `search`, as ``genetic_offspring.GENERATIONS``.
+        settings: values for names within `search.genetic`, as ``offspring.GENERATIONS``.
         options: of the sampler.
     """
 
@@ -36,37 +36,37 @@ def _luckiest(self: History, trials: Any, expected: Any, size: int) -> list[Indi
 
 PIECES = {
     "surrogate": Piece("no surrogate: the first child that is new", options={"surrogate": False}),
-    "mixture": Piece("one covariance, the most probable", {"surrogate_fit.MEMBERS": 1}),
+    "mixture": Piece("one covariance, the most probable", {"gaussian_process_fit.MEMBERS": 1}),
     "single-genes": Piece(
         "a covariance of all genes together only",
-        {"surrogate_fit.SHARE": 0.02, "surrogate_fit.SHARE_SPREAD": 1e-3},
+        {"gaussian_process_fit.SHARE": 0.02, "gaussian_process_fit.SHARE_SPREAD": 1e-3},
     ),
-    "ambition": Piece("every improvement counts, always", {"genetic_model.AMBITIONS": (0.0,)}),
-    "floor": Piece("the worst values as they are", {"genetic_model.FLOOR": math.inf}),
+    "ambition": Piece("every improvement counts, always", {"model.AMBITIONS": (0.0,)}),
+    "floor": Piece("the worst values as they are", {"model.FLOOR": math.inf}),
     "expected-parents": Piece(
-        "parents by their observed value", {"genetic_history.History.promising": _luckiest}
+        "parents by their observed value", {"history.History.promising": _luckiest}
     ),
     "descent": Piece(
         "420 random candidates, no parents",
         {
-            "genetic_offspring.CHILDREN": 0,
-            "genetic_offspring.IMMIGRANTS": 420,
-            "genetic_offspring.GENERATIONS": 0,
+            "offspring.CHILDREN": 0,
+            "offspring.IMMIGRANTS": 420,
+            "offspring.GENERATIONS": 0,
         },
     ),
     "inner-generations": Piece(
         "360 children and 60 immigrants, bred once",
-        {"genetic_offspring.CHILDREN": 360, "genetic_offspring.GENERATIONS": 0},
+        {"offspring.CHILDREN": 360, "offspring.GENERATIONS": 0},
     ),
     "immigrants": Piece(
         "180 children, no immigrants",
         {
-            "genetic_offspring.CHILDREN": 180,
-            "genetic_offspring.IMMIGRANTS": 0,
+            "offspring.CHILDREN": 180,
+            "offspring.IMMIGRANTS": 0,
         },
     ),
     "crossover": Piece("mutation only", options={"crossover_probability": 0.0}),
-    "fine-and-coarse": Piece("one size of mutation, 0.1", {"genetic_offspring.STEPS": (0.1, 0.1)}),
+    "fine-and-coarse": Piece("one size of mutation, 0.1", {"offspring.STEPS": (0.1, 0.1)}),
 }
 """By name. Where candidates go, others come in their place, so that their number stays."""
 
@@ -90,10 +90,10 @@ def without(piece: Piece) -> Iterator[None]:
 def _holder(place: str) -> tuple[Any, str]:
     """(module or class, name in it) of ``module.NAME`` or ``module.Class.name``."""
     module, *path, name = place.split(".")
-    return reduce(getattr, path, import_module(f"search.{module}")), name
+    return reduce(getattr, path, import_module(f"search.genetic.{module}")), name
 
 
 def _forget() -> None:
     """What was worked out with other settings."""
-    surrogate_fit._fitted.cache_clear()
-    surrogate_fit._normal.cache_clear()
+    gaussian_process_fit._fitted.cache_clear()
+    gaussian_process_fit._normal.cache_clear()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from search.coding import from_unit
+from search.space.unit import from_unit
 
 Params = Mapping[str, Any]
 Scores = tuple[float, float]

@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from search.coding import from_unit
+from search.space.unit import from_unit
 
 from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, REFERENCE, TUNE_TASKS, lcbench_outputs
 

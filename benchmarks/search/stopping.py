@@ -34,14 +34,14 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from search.coding import from_unit
 from search.files import write_json
-from search.halving import Halving, default_halving
 from search.objective import Outcome, Step, Task
 from search.seeds import derive
 from search.space import SearchSpace
-from search.space_genes import Gene
+from search.space.gene import Gene
+from search.space.unit import from_unit
 from search.study import Study, StudyConfig
+from search.trials.halving import Halving, default_halving
 
 from .judged import append
 from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, Curve, lcbench_curve

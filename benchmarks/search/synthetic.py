@@ -21,7 +21,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from search.coding import from_unit, levels, to_unit
+from search.space.unit import from_unit, levels, to_unit
 
 from .problems import Params, Problem, Scores
 

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from search.files import write_text
 from search.prior import PRIOR
-from search.warm_sampler import WarmSampler
+from search.samplers.warm_sampler import WarmSampler
 
 from . import stats
 from .fingerprint import fingerprint

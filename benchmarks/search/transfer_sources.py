@@ -12,8 +12,8 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from search.coding import from_unit, to_unit
 from search.genetic import GeneticSampler
+from search.space.unit import from_unit, to_unit
 
 from .problems import LCBENCH, Params, Scores, problem
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from cxrsearch.learn.device import activation_bytes
+from cxrsearch.learn.compute.device import activation_bytes
 from cxrsearch.learn.recipe import Recipe
 
 from .loop import Ceiling

@@ -110,8 +110,8 @@ def busy(where: Setup, trials: int, workers: int, searches: int, space: Path = S
 
 def one(where: Setup, trials: int, workers: int, seed: int, space: Path) -> Used:
     """One search."""
-    from cxrsearch.experiment import Settings, search
-    from search.record import read_study
+    from cxrsearch.study.experiment import Settings, search
+    from search.store.record import read_study
 
     gpu = where.device.type == "cuda"
     settings = Settings(

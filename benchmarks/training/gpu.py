@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from cxrsearch.learn import faster
-from cxrsearch.learn.loop import Learner
+from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute import choose
 from cxrsearch.learn.recipe import Recipe
 
 from . import bounds, gpu_search, together
@@ -276,7 +276,7 @@ def _steps(where: Setup, made: Recipe, ceiling: Ceiling, images: int) -> dict[st
 
 def _steps_compiled(yes: bool) -> AbstractContextManager[object]:
     """Inside, trainings take compiled steps, or none does, however long they are."""
-    return mock.patch.object(faster, "repays", return_value=yes)
+    return mock.patch.object(choose, "repays", return_value=yes)
 
 
 def _compare(

@@ -42,7 +42,7 @@ class Searched:
 
 def missing() -> str | None:
     """Why no search can run here (a package that is not installed), or None."""
-    code = "import cxrsearch.experiment, cxrsearch.winner, click"
+    code = "import cxrsearch.study.experiment, cxrsearch.study.winner, click"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.compute.device import amp_dtype
 from cxrsearch.learn.data import even_slices
-from cxrsearch.learn.device import amp_dtype
 from cxrsearch.learn.losses import build_loss
-from cxrsearch.learn.models import build_model
+from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.optim import build_optimizer
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import train

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from cxrsearch.data.cache import Cache, default_cache_root, open_cache
-from cxrsearch.data.phantom import phantom_dataset, write_phantom
+from cxrsearch.data.labels.tables import find_table
+from cxrsearch.data.pixels.cache import Cache, default_cache_root, open_cache
 from cxrsearch.data.read import Dataset, FolderSource, read_dataset
 from cxrsearch.data.splits import Splits, make_splits
-from cxrsearch.data.tables import find_table
+from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData, make_data
-from cxrsearch.learn.device import pick_device
 from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 
 ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("NIH_SMALL", ROOT.parent / "shared" / "nih-small")).resolve()

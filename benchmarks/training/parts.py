@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import Pixels, even_slices
-from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.session import Session

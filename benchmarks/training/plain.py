@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-import cxrsearch.learn.vision  # noqa: F401  (lets torchvision import beside a CPU-only torch)
+import cxrsearch.learn.networks.torchvision_import  # noqa: F401  (lets torchvision import beside a CPU-only torch)
 
 from torchvision import models, transforms  # isort: skip
 

@@ -21,12 +21,12 @@ from cxrsearch.learn.augment import Parameters, affine_matrices, prepare, sample
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.losses import build_loss
 from cxrsearch.learn.metrics import auroc, mean_auroc
-from cxrsearch.learn.models import build_model
+from cxrsearch.learn.networks.models import build_model
+from cxrsearch.learn.networks.stem import GreyStem
+from cxrsearch.learn.networks.torchvision_import import models as vision_models
 from cxrsearch.learn.optim import lr_factor
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.seeding import SeedProportional
-from cxrsearch.learn.stem import GreyStem
-from cxrsearch.learn.vision import models as vision_models
 from search.seeds import derive
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..metrics import against, naive_bootstrap, read, synthetic
+from benchmarks.metrics import against, naive_bootstrap, read, synthetic
+
 from .material import LOGITS, Setup
 from .measure import Spread
 from .report import Report

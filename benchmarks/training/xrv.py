@@ -3,8 +3,9 @@
 Its dataset class, its transforms, its DenseNet, and the loop that its training script has: a
 ``DataLoader``, Adam, binary cross-entropy disease by disease, AUROC each epoch, ``torch.save``.
 It needs torch and torchvision as they are here and some small packages; beside a CPU-only torch
-its own import of torchvision fails until `cxrsearch.learn.vision` has declared the operators that
-are missing, so that is imported first. Into an environment of the project:
+its own import of torchvision fails until `cxrsearch.learn.networks.torchvision_import` has
+declared the operators that are missing, so that is imported first. Into an
+environment of the project:
 
     pip install --no-deps torchxrayvision
     pip install scikit-image tqdm requests imageio pandas
@@ -23,7 +24,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-import cxrsearch.learn.vision  # noqa: F401  (lets torchvision import beside a CPU-only torch)
+import cxrsearch.learn.networks.torchvision_import  # noqa: F401  (lets torchvision import beside a CPU-only torch)
 
 from .plain import mean_auroc
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.ablation.cell import Answer, Cell, Scores
-from cxrsearch.ablation.generated import generated
-from cxrsearch.ablation.plan import Plan
-from cxrsearch.ablation.searching import search
-from cxrsearch.ablation.singles import one_each, shared_backbone
-from cxrsearch.ablation.unlabelled import pretrained, self_trained
+from cxrsearch.equal_compute.cell import Answer, Cell, Scores
+from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.learn.ensemble import fit, logits_of
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.systems.gan.arm import generated
+from cxrsearch.systems.per_disease.arm import one_each, shared_backbone
+from cxrsearch.systems.pretrain.arm import pretrained, self_trained
+
+from .searching import search
 
 BASELINE = "baseline"
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from cxrsearch.ablation.arms import ARMS
-from cxrsearch.ablation.design import Ready
 from cxrsearch.errors import InputError
-from cxrsearch.kinds import kind_of, trial_seconds
-from cxrsearch.prepare import trials_at_once
-from cxrsearch.stopwatches import TimingError, timed
-from cxrsearch.terminal import counts_table, to_text
+from cxrsearch.study.cost.recipe_kinds import kind_of, trial_seconds
+from cxrsearch.study.cost.stopwatches import TimingError, timed
+from cxrsearch.study.prepare import trials_at_once
+from cxrsearch.study.printing import counts_table, to_text
 from search.cores import threads_of
+
+from .arms import ARMS
+from .design import Ready
 
 
 def describe_ablation(ready: Ready) -> str:

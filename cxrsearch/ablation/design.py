@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.ablation.arms import ARMS, BASELINE
-from cxrsearch.ablation.plan import Plan, baseline_of, budget_problems, narrowed
 from cxrsearch.data.dataset import names_digest
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.joined import with_unlabelled
 from cxrsearch.data.read import folder_problem
+from cxrsearch.data.unlabelled import with_unlabelled
+from cxrsearch.equal_compute.plan import Plan, baseline_of, budget_problems, narrowed
 from cxrsearch.errors import InputError
-from cxrsearch.parts import cache_root
-from cxrsearch.prepare import Prepared, attempt, prepare
-from cxrsearch.settings import Settings
-from cxrsearch.sharing import OnNote
-from cxrsearch.study_folder import new_folder
-from cxrsearch.unlabelled import Unlabelled, find_unlabelled
+from cxrsearch.study.cost.sharing import OnNote
+from cxrsearch.study.data import cache_root
+from cxrsearch.study.folder import new_folder
+from cxrsearch.study.prepare import Prepared, attempt, prepare
+from cxrsearch.study.settings import Settings
+from cxrsearch.study.unlabelled import Unlabelled, find_unlabelled
 from search.errors import did_you_mean
 from search.space import SearchSpace
+
+from .arms import ARMS, BASELINE
 
 MOST_SEEDS, MOST_TRIALS = 100, 1000
 

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrsearch.ablation.arms import ARMS
-from cxrsearch.ablation.cell import SCORES, Cell, Scores
-from cxrsearch.ablation.generated import IMAGES
-from cxrsearch.ablation.plan import Plan
 from cxrsearch.data.splits import Splits
+from cxrsearch.equal_compute.cell import SCORES, Cell, Scores
+from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
-from cxrsearch.learn.arrays import save_arrays
 from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.objective import TrialConfig, load_trial_data
 from cxrsearch.learn.report import judge
-from cxrsearch.learn.trial import TrialConfig, load_trial_data
+from cxrsearch.learn.saved.arrays import save_arrays
+from cxrsearch.systems.gan.arm import IMAGES
 from search.objective import Outcome, Step, Steps, Task, TrialError
 from search.seeds import derive
 from search.space import SearchSpace
+
+from .arms import ARMS
 
 ARM, REPEAT = "arm", "repeat"
 """The two genes of a cell."""

@@ -6,16 +6,16 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.ablation.cell import Cell
-from cxrsearch.ablation.plan import SEARCHED_SHARE, image_steps
+from cxrsearch.equal_compute.cell import Cell
+from cxrsearch.equal_compute.plan import SEARCHED_SHARE, image_steps
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import train
 from search.budget import Budget
 from search.files import write_text
 from search.objective import Outcome, Step, Steps, Task, TrialError
-from search.places import HISTORY
 from search.serial import run_serial
 from search.space import SearchSpace
+from search.store.places import HISTORY
 from search.study import Study, StudyConfig
 
 FOLDER, MADE = "search", "made"

@@ -7,28 +7,24 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from cxrsearch import experiment
-from cxrsearch.ablation.arms import ARMS, BASELINE
-from cxrsearch.ablation.design import Ready
-from cxrsearch.ablation.objective import CellObjective, cells
-from cxrsearch.ablation.plan import Plan
-from cxrsearch.ablation.verdict import write_verdict
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.new_study import new_study, write_labels
-from cxrsearch.progress import Progress
-from cxrsearch.settings import PHANTOM, Settings
-from cxrsearch.sharing import OnNote
-from cxrsearch.study_folder import (
-    ABLATION,
-    load_study,
-    read_study_yaml,
-    trial_config,
-)
+from cxrsearch.study import experiment
+from cxrsearch.study.cost.sharing import OnNote
+from cxrsearch.study.folder import ABLATION, load_study, read_study_yaml, trial_config
+from cxrsearch.study.new_study import new_study, write_labels
+from cxrsearch.study.progress import Progress
+from cxrsearch.study.settings import PHANTOM, Settings
 from search.budget import ELAPSED, parse_duration
 from search.files import shown
-from search.record import ENDED, read_study
+from search.store.record import ENDED, read_study
 from search.study import Study, StudyConfig
+
+from .arms import ARMS, BASELINE
+from .design import Ready
+from .objective import CellObjective, cells
+from .verdict import write_verdict
 
 
 def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any] | None:

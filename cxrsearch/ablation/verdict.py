@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.ablation.arms import ARMS, BASELINE
-from cxrsearch.ablation.cell import SCORES
-from cxrsearch.ablation.judging import LEVEL, RESAMPLES, Judged, judge_arms
-from cxrsearch.ablation.objective import ARM, REPEAT
-from cxrsearch.ablation.plan import Plan
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.equal_compute.cell import SCORES
+from cxrsearch.equal_compute.judging import LEVEL, RESAMPLES, Judged, judge_arms
+from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
-from cxrsearch.learn.arrays import load_arrays, load_labels
-from cxrsearch.learn.evaluate import read_looks, record_look
+from cxrsearch.learn.saved.arrays import load_arrays, load_labels
+from cxrsearch.model.evaluate import read_looks, record_look
 from search.files import write_json
-from search.record import StudyRecord
 from search.seeds import derive
+from search.store.record import StudyRecord
+
+from .arms import ARMS, BASELINE
+from .objective import ARM, REPEAT
 
 VERDICT = "verdict.json"
 

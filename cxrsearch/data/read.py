@@ -14,13 +14,13 @@ from cxrsearch.errors import InputError
 
 from .contents import without_copies
 from .dataset import Dataset, Source, fingerprint
-from .dicom import dicom_decoders, dicom_problem, is_dicom
 from .errors import ImageError
 from .files import find_images, match_images, remote_problem
 from .formats import SUFFIXES
-from .images import image_size, read_image
-from .rows import read_lines
-from .tables import Table, find_table, read_table
+from .labels.csv_rows import read_lines
+from .labels.tables import Table, find_table, read_table
+from .pixels.dicom import dicom_decoders, dicom_problem, is_dicom
+from .pixels.images import image_size, read_image
 
 __all__ = ["Dataset", "FolderSource", "Source", "fingerprint", "read_dataset", "read_test_list"]
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from cxrsearch.learn.recipe import Recipe, size_of
+from .recipe import Recipe, size_of
 
 FRAME = 1024
 """Side of the frame in whose units ``crop`` is given, whatever the images' real size."""

@@ -20,15 +20,16 @@ import numpy as np
 import psutil
 import torch
 
-from cxrsearch.data.cache import Cache
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
-from cxrsearch.learn.arrays import Labels
-from cxrsearch.learn.augment import prepare
-from cxrsearch.learn.pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
-from cxrsearch.learn.pseudo import Pseudo
-from cxrsearch.learn.recipe import Recipe, size_of
+
+from .augment import prepare
+from .pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
+from .pseudo import Pseudo
+from .recipe import Recipe, size_of
+from .saved.arrays import Labels
 
 HELD_BYTES = 1 << 30
 """Pixels of its own that a worker keeps for the next trial of the same crop and input size."""

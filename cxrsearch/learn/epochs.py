@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.device import is_out_of_memory
-from cxrsearch.learn.session import Session
 from search.objective import TrialError
+
+from .compute.device import is_out_of_memory
+from .session import Session
 
 
 class Progress(NamedTuple):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from cxrsearch.learn.recipe import Recipe
+from .recipe import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from cxrsearch.learn.recipe import Recipe
+from .recipe import Recipe
 
 ONECYCLE_START = 1 / 25
 ONECYCLE_END = 1e-4 / 25

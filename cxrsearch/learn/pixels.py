@@ -38,10 +38,11 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from cxrsearch.data.cache_build import FULL
-from cxrsearch.learn.augment import prepare, window
-from cxrsearch.learn.recipe import size_of
+from cxrsearch.data.pixels.cache_build import FULL
 from search.files import replace_file
+
+from .augment import prepare, window
+from .recipe import size_of
 
 FORMAT = 1
 """Raised whenever the same rows, crop and input size would give other pixels than before."""

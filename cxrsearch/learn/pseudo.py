@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.table_text import csv_text, image_cell, number_cell
+from cxrsearch.data.labels.table_text import csv_text, image_cell, number_cell
 from cxrsearch.errors import InputError
-from cxrsearch.learn.arrays import load_arrays, save_arrays
-from cxrsearch.learn.calibrate import Calibration
-from cxrsearch.learn.recipe import SELECTING, Recipe
 from search.files import write_text
+
+from .calibrate import Calibration
+from .recipe import SELECTING, Recipe
+from .saved.arrays import load_arrays, save_arrays
 
 PSEUDO_FILE, TABLE = "pseudo.npz", "pseudo.csv"
 TABLE_HEAD = ("image", "disease", "label", "probability", "calibrated")

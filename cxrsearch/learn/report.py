@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn.metrics import auroc, bootstrap, mean_auroc
+
+from .metrics import auroc, bootstrap, mean_auroc
 
 
 def judge(

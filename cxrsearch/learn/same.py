@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from cxrsearch.learn.recipe import Recipe, averaged, size_of
+from .recipe import Recipe, averaged, size_of
 
 DIGITS = 9
 """Significant digits by which numbers are told apart: rounding noise is no other recipe."""

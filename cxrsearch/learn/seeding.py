@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
-from cxrsearch.learn.recipe import Recipe
+
+from .recipe import Recipe
 
 CLASSES = (*DISEASES, NO_FINDING)
 """The 15 classes of a draw, in the order of `Recipe.ratios`."""

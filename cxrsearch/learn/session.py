@@ -31,19 +31,15 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from cxrsearch.learn import checkpoint
-from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.device import (
-    is_out_of_memory,
-    multiplies_bf16,
-    precision_of,
-    release_memory,
-)
-from cxrsearch.learn.isolate import isolated
-from cxrsearch.learn.keep import CHECKPOINT
-from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.steps import Training
 from search.objective import TrialError
+
+from .compute.device import is_out_of_memory, multiplies_bf16, precision_of, release_memory
+from .compute.isolate import isolated
+from .data import TrainData
+from .recipe import Recipe
+from .saved import checkpoint
+from .saved.keep import CHECKPOINT
+from .training import Training
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Training)
@@ -75,8 +71,8 @@ class Session(Generic[L]):
         threads: CPU threads while work is done; None: as the process has it.
         weights_dir: folder with pretrained weights.
         memory_share: share of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.device.amp_dtype`; ``auto`` for a training that goes on
-            is what it began with.
+        precision: as for `cxrsearch.learn.compute.device.amp_dtype`; ``auto`` for a training that
+            goes on is what it began with.
         micro: images that go through the network at once in a new training, where there is memory
             for as many; None: as memory allows.
         usable: looks at a checkpoint's state (``book``, ``learner``) and says why it cannot be

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn.data import TrainData, even_slices
-from cxrsearch.learn.loop import Learner
-from cxrsearch.learn.losses import with_weights
-from cxrsearch.learn.pseudo import Extra, extra
-from cxrsearch.learn.recipe import Recipe, averaged
-from cxrsearch.learn.steps import SCORING, How
 from search.seeds import derive
+
+from .classifier import Learner
+from .data import TrainData, even_slices
+from .losses import with_weights
+from .pseudo import Extra, extra
+from .recipe import Recipe, averaged
+from .training import SCORING, How
 
 RAMP_UP = 0.3
 """Share of the steps in which the cost of disagreeing with a mean teacher rises to its weight."""

@@ -23,21 +23,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from cxrsearch.learn.arrays import save_arrays
-from cxrsearch.learn.best import BestWeights
-from cxrsearch.learn.cost import costs, trainable
-from cxrsearch.learn.data import Pixels, TrainData
-from cxrsearch.learn.device import is_out_of_memory, pick_device
-from cxrsearch.learn.keep import BEST, CHECKPOINT, PREVIOUS
-from cxrsearch.learn.loop import Learner
-from cxrsearch.learn.metrics import auroc, mean_auroc
-from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.report import judge
-from cxrsearch.learn.session import Session
-from cxrsearch.learn.student import Student, student_settings
 from search.files import write_json
 from search.objective import Step, TrialError
 from search.seeds import derive
+
+from .classifier import Learner
+from .compute.device import is_out_of_memory, pick_device
+from .cost import costs, trainable
+from .data import Pixels, TrainData
+from .metrics import auroc, mean_auroc
+from .recipe import Recipe
+from .report import judge
+from .saved.arrays import save_arrays
+from .saved.best_weights import BestWeights
+from .saved.keep import BEST, CHECKPOINT, PREVIOUS
+from .session import Session
+from .student import Student, student_settings
 
 CURVE, PREDICTIONS = "curve.json", "val.npz"
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .clock import duration
-from .front import Field, Front, field, front, volumes
+from .panels.front import Field, Front, field, front, volumes
 from .rows import STATES, Row, count_states
 from .status import status_of
 from .view import View, read_view

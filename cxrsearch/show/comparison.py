@@ -16,11 +16,11 @@ from .compare import (
     unique_names,
     volume,
 )
-from .front import Front, label
-from .front_figures import axis, staircase
-from .history import Best, history
 from .notes import moment
 from .page import Panel, Section, render
+from .panels.front import Front, label
+from .panels.front_figures import axis, staircase
+from .panels.history import Best, history
 from .theme import faded, figure, hover, text
 from .view import View
 

@@ -8,24 +8,24 @@ from pathlib import Path
 from cxrsearch.objectives import MEASURES
 
 from . import notes
-from .ancestry import Ancestry, ancestry, ancestry_figure, change_text
 from .clock import duration
-from .curves import MOST, Curve, curves_figure, loss_curves, value_curves
-from .diseases import Diseases, diseases, diseases_figure, readable
-from .exposure import exposures, exposures_figure
-from .front import front, label
-from .front_figures import front_figure, volume_figure
-from .genes import MOST as MOST_GENES
-from .genes import ordered, parallel, parallel_figure, searched
-from .history import history, history_figure
-from .importance import FEWEST, Importance, importance, importance_figure
 from .page import Panel, Section, render, write_page
-from .population import generations, population_figure
-from .ratios import Ratios, gene, ratios, ratios_figure
-from .table import table
+from .panels.ancestry import Ancestry, ancestry, ancestry_figure, change_text
+from .panels.curves import MOST, Curve, curves_figure, loss_curves, value_curves
+from .panels.diseases import Diseases, diseases, diseases_figure, readable
+from .panels.exposure import exposures, exposures_figure
+from .panels.front import front, label
+from .panels.front_figures import front_figure, volume_figure
+from .panels.genes import MOST as MOST_GENES
+from .panels.genes import ordered, parallel, parallel_figure, searched
+from .panels.history import history, history_figure
+from .panels.importance import FEWEST, Importance, importance, importance_figure
+from .panels.population import generations, population_figure
+from .panels.ratios import Ratios, gene, ratios, ratios_figure
+from .panels.table import table
+from .panels.workers import schedule, schedule_figure
 from .theme import score
 from .view import View, read_view
-from .workers import schedule, schedule_figure
 
 
 def dashboard(study_folder: Path, out: Path) -> Path:

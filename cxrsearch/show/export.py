@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data import table_text
-from cxrsearch.data.table_text import text_cell
-from cxrsearch.outputs import check_file
+from cxrsearch.data.labels import table_text
+from cxrsearch.data.labels.table_text import text_cell
+from cxrsearch.writing import check_file
 from search.files import write_text
 
 from .rows import Row

@@ -12,7 +12,7 @@ import yaml
 from search.prior import Prior
 
 from .clock import Clock, duration
-from .front import front
+from .panels.front import front
 from .rows import Interval, Row, count_states, mapping
 from .theme import score, show
 from .view import Look, View

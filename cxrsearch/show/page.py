@@ -17,10 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from cxrsearch.outputs import PAGE, check_file
+from cxrsearch.writing import PAGE, check_file
 from search.files import write_text
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "templates"
 CONFIG: Mapping[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -87,7 +87,7 @@ def _environment(folder: Path) -> Environment:
 def render(template: str, folder: Path = HERE, **values: Any) -> str:
     """The page of ``template``, with Plotly once where ``sections`` holds a figure.
 
-    Templates are looked for in ``folder``, then beside this module.
+    Templates are looked for in ``folder``, then among those that pages share.
     """
     panels = [panel for section in values.get("sections", ()) for panel in section.panels]
     drawn = any(panel.figure is not None for panel in panels)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.halving import paused_at
-from search.repeats import same_as
+from search.trials.halving import paused_at
+from search.trials.marks import same_as
 
 STATES = ("complete", "pruned", "failed", "repeated", "running", "paused", "interrupted")
 """A trial's states, in the order in which they are shown."""

@@ -16,11 +16,11 @@ from rich.table import Table
 
 from cxrsearch.errors import quoted
 from search.errors import SearchError
-from search.places import HISTORY, URL_FILE
 from search.prior import index_of
+from search.store.places import HISTORY, URL_FILE
 
 from .clock import Clock, duration
-from .front import front, value_text
+from .panels.front import front, value_text
 from .rows import Row, count_states
 from .view import View, read_view
 

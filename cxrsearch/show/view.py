@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.reading import FileError, read_json, read_yaml
-from search.record import StudyRecord, read_study
+from search.store.record import StudyRecord, read_study
 
 from .rows import Interval, Row, best_row, intervals_of, mapping, number, pair, row, whole
 

@@ -14,14 +14,15 @@ from typing import Any
 import ray
 from ray import tune
 
-from ..answering import Repeats
-from ..budget import Budget
-from ..cores import thread_environment, threads_of
-from ..errors import StudyError
-from ..events import OnEvent
-from ..objective import Objective
-from ..stopping import Stop, stopping
-from ..study import Study
+from search.budget import Budget
+from search.cores import thread_environment, threads_of
+from search.errors import StudyError
+from search.events import OnEvent
+from search.objective import Objective
+from search.stopping import Stop, stopping
+from search.study import Study
+from search.trials.repeats import Repeats
+
 from .bridge import Bridge, Halt, StudyCallback, StudyScheduler, StudySearcher
 from .cluster import Cluster, Resources, connected
 from .driver import Driver, Usage

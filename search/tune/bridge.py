@@ -20,9 +20,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from ..breaker import ADVICE
-from ..errors import StudyError
-from ..stopping import Stop
+from search.breaker import ADVICE
+from search.errors import StudyError
+from search.stopping import Stop
+
 from .cluster import Cluster
 from .driver import Driver
 from .worker import REPORT

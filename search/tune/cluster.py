@@ -13,9 +13,10 @@ from typing import Any
 
 import ray
 
-from ..cores import detect_cpus
-from ..errors import StudyError
-from ..stopping import Stop, Stopped
+from search.cores import detect_cpus
+from search.errors import StudyError
+from search.stopping import Stop, Stopped
+
 from .own import own_ray
 
 

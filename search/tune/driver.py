@@ -14,14 +14,15 @@ from statistics import fmean
 
 from optuna.trial import FrozenTrial
 
-from ..breaker import ADVICE, Breaker, Suspect
-from ..budget import Budget, Clock
-from ..errors import StudyError
-from ..events import Event, Kind, OnEvent
-from ..exhausted import Exhaustion
-from ..objective import Outcome, Step, Task
-from ..serial import answered, released, settle
-from ..study import Study, build_sampler
+from search.breaker import ADVICE, Breaker, Suspect
+from search.budget import Budget, Clock
+from search.errors import StudyError
+from search.events import Event, Kind, OnEvent
+from search.objective import Outcome, Step, Task
+from search.serial import answered, released, settle
+from search.study import Study, build_sampler
+from search.trials.exhausted import Exhaustion
+
 from .worker import Report
 
 SLICE = 0.02

@@ -19,8 +19,8 @@ import ray
 from ray import tune
 from threadpoolctl import threadpool_limits
 
-from ..cores import thread_environment
-from ..objective import Objective, Outcome, Step, Steps, Task, drive
+from search.cores import thread_environment
+from search.objective import Objective, Outcome, Step, Steps, Task, drive
 
 REPORT = "report"
 """The key of a Tune result under which the `Report` lies."""

@@ -8,11 +8,11 @@ import pytest
 from torch import Tensor, nn
 
 from benchmarks.training.material import Setup, setup
-from cxrsearch.data.phantom import phantom_dataset, write_phantom
-from cxrsearch.learn import models
-from cxrsearch.learn.models import Parts
+from cxrsearch.learn.networks import models
+from cxrsearch.learn.networks.models import Parts
+from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.stem import GreyStem
+from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 
 
 @pytest.fixture(scope="session")

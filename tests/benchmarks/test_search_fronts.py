@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from benchmarks.search import fronts
 from benchmarks.search.front_problems import DRAWN, HALVES, front_problem, reference
 from benchmarks.search.fronts import Job, Run, compare, main, read, run, volumes
-from search.pareto import front
+from search.trials.pareto import front
 
 NAME = "zdt1-mixed"
 

@@ -19,7 +19,7 @@ from benchmarks.search.peers.describe import task
 from benchmarks.search.peers.entries import ENTRIES
 from benchmarks.search.peers.genes import Gene, Task
 from benchmarks.search.problems import Problem
-from search.coding import to_unit
+from search.space.unit import to_unit
 
 DISTRIBUTIONS = {
     "model": CategoricalDistribution(["a", "b"]),

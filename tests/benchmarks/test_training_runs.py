@@ -18,8 +18,8 @@ from benchmarks.training.gpu import PlainStep
 from benchmarks.training.loop import Ceiling, Loop, Share
 from benchmarks.training.material import AUGMENTATION, Setup, load, recipe
 from cxrsearch.learn.augment import Augment, sample_parameters
-from cxrsearch.learn.device import pick_device
-from cxrsearch.learn.loop import Learner
+from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.recipe import Recipe
 from search.space import SearchSpace
 

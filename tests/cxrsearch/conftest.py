@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cxrsearch.cli import main
-from cxrsearch.data.phantom import phantom_dataset, write_phantom
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.pixels.cache import open_cache
+from cxrsearch.data.splits import Splits
+from cxrsearch.learn.data import TrainData, make_data
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.arrays import save_labels
+from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 
 SPACE = """
 name: tiny
@@ -39,7 +47,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _one_core() -> Iterator[None]:
     """With one core there is nothing to measure before a search, and a trial has one thread."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("cxrsearch.sharing.detect_cpus", lambda: 1)
+    patch.setattr("cxrsearch.study.cost.sharing.detect_cpus", lambda: 1)
     yield
     patch.undo()
 
@@ -85,9 +93,8 @@ def tiny_builder() -> Callable[..., Any]:
     """What builds a network of two layers. Only who asks for it waits for torch."""
     from torch import Tensor, nn
 
-    from cxrsearch.learn.models import DropoutLinear, Parts
-    from cxrsearch.learn.recipe import Recipe
-    from cxrsearch.learn.stem import GreyStem
+    from cxrsearch.learn.networks.models import DropoutLinear, Parts
+    from cxrsearch.learn.networks.stem import GreyStem
 
     class TinyNet(nn.Module):
         def __init__(self, n_classes: int, dropout: float) -> None:
@@ -115,7 +122,7 @@ def tiny_builder() -> Callable[..., Any]:
 @pytest.fixture
 def tiny_model(tiny_builder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What is called densenet121 becomes a network of two layers."""
-    from cxrsearch.learn import models
+    from cxrsearch.learn.networks import models
 
     monkeypatch.setitem(models.MODELS, "densenet121", tiny_builder)
 
@@ -123,7 +130,7 @@ def tiny_model(tiny_builder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(scope="module")
 def tiny_model_throughout(tiny_builder: Callable[..., Any]) -> Iterator[None]:
     """`tiny_model`, for what is made once for the tests of a module."""
-    from cxrsearch.learn import models
+    from cxrsearch.learn.networks import models
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.MODELS, "densenet121", tiny_builder)
@@ -137,8 +144,8 @@ def _finished_study(
     tiny_builder: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    from cxrsearch.experiment import Settings, search
-    from cxrsearch.learn import models
+    from cxrsearch.learn.networks import models
+    from cxrsearch.study.experiment import Settings, search
 
     settings = Settings(
         data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
@@ -155,3 +162,85 @@ def finished_study(_finished_study: Path, tiny_model: None) -> Path:
     Run once, by the serial runner. Read only: copy it to change it.
     """
     return _finished_study
+
+
+# A small study, with which whole trainings of the small network take milliseconds.
+
+FRAME, IMAGES = 40, 36
+
+
+@dataclass(frozen=True)
+class DrawnSource:
+    """Pictures whose brightness goes with whether the image is sick."""
+
+    sick: dict[str, bool]
+
+    def decode(self, name: str, size: int) -> np.ndarray:
+        rng = np.random.default_rng(int(name[:3]))
+        noise = rng.integers(0, 60, (size, size))
+        return (noise + 120 * self.sick[name]).astype(np.uint8)
+
+    def stamp(self, name: str) -> str:
+        return f"{name}-{self.sick[name]}"
+
+
+def make_dataset(images: int = IMAGES) -> Dataset:
+    names = tuple(f"{i:03d}_{i % 2}.png" for i in range(images))
+    rng = np.random.default_rng(0)
+    sick = np.arange(images) % 3 == 0
+    labels = ((rng.random((images, 14)) < 0.5) & sick[:, None]).astype(np.uint8)
+    labels[sick, 0] = 1
+    labels[:, 13] = 0  # Hernia has no positives
+    patients = np.array([f"p{i // 2}" for i in range(images)])
+    source = DrawnSource(dict(zip(names, sick.tolist(), strict=True)))
+    return Dataset(names, labels, patients, (), source, label="drawn", source_side=FRAME)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's files and data, as `experiment` would have made them."""
+
+    folder: Path
+    dataset: Dataset
+    splits: Splits
+    data: TrainData
+
+    @property
+    def splits_path(self) -> Path:
+        return self.folder / "splits.json"
+
+    @property
+    def labels_path(self) -> Path:
+        return self.folder / "labels.npz"
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> Callable[..., Study]:
+    def make(val_seed: int = 8) -> Study:
+        dataset = make_dataset()
+        names = dataset.names
+        splits = Splits(names[:16], names[16:28], names[28:], names[16 : 16 + val_seed], seed=0)
+        folder = tmp_path / "study"
+        folder.mkdir(exist_ok=True)
+        splits.save(folder / "splits.json")
+        save_labels(folder / "labels.npz", names, dataset.labels, dataset.patients)
+        cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1)
+        data = make_data(cache, (np.array(names), dataset.labels, dataset.patients), splits)
+        return Study(folder, dataset, splits, data)
+
+    return make
+
+
+@pytest.fixture
+def study(make_study: Callable[..., Study]) -> Study:
+    return make_study()
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """Everything on that holds state or draws numbers."""
+    return Recipe(
+        epochs=3, batch_size=5, input_size=32, dropout=0.3, ema=0.9, optimizer="sgd", lr=0.05,
+        schedule="onecycle", rotation=10.0, zoom=0.1, horizontal_flip=True, contrast=0.2,
+        train_seed=0.8, balance=0.5, loss="focal", label_smoothing=0.1,
+    )  # fmt: skip

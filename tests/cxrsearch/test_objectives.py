@@ -9,11 +9,11 @@ import pytest
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.objectives import parse_objective
-from cxrsearch.prepare import resolve_sampler
-from cxrsearch.settings import Settings
-from search.record import read_study
+from cxrsearch.study.prepare import resolve_sampler
+from cxrsearch.study.settings import Settings
 from search.samplers import SEVERAL
 from search.space import SearchSpace
+from search.store.record import read_study
 
 
 @pytest.mark.parametrize(

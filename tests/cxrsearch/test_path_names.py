@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from search.files import shown, write_text
-from search.record import read_study
+from search.store.record import read_study
 
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from cxrsearch.data.splits import Splits
-from cxrsearch.learn import models
-from cxrsearch.learn.arrays import load_arrays, load_labels
-from cxrsearch.learn.checkpoint import CheckpointError, load_tensors
-from cxrsearch.learn.evaluate import read_looks, record_look
-from cxrsearch.learn.model_card import read_card
-from cxrsearch.learn.model_folder import ModelMeta, load_model, save_model
+from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.study_folder import read_study_yaml
+from cxrsearch.learn.saved.arrays import load_arrays, load_labels
+from cxrsearch.learn.saved.checkpoint import CheckpointError, load_tensors
+from cxrsearch.model.card import read_card
+from cxrsearch.model.evaluate import read_looks, record_look
+from cxrsearch.model.folder import ModelMeta, load_model, save_model
+from cxrsearch.study.folder import read_study_yaml
 from search.errors import SearchError
 from search.reading import read_json
 

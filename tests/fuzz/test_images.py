@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrsearch.data import plain_png
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.images import image_size, read_grey, thumbnail
+from cxrsearch.data.pixels import plain_png
+from cxrsearch.data.pixels.images import image_size, read_grey, thumbnail
 
 Make = Callable[[], bytes]
 

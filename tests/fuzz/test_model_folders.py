@@ -16,8 +16,8 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.ensemble.scale import Scale
-from cxrsearch.learn.model_card import ModelMeta, make_card, read_card, read_recipe
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.model.card import ModelMeta, make_card, read_card, read_recipe
 from search.errors import SearchError
 from search.files import write_json
 

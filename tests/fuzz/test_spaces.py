@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cxrsearch.learn.recipe import gene_limits
-from cxrsearch.recipes import read_genes
-from cxrsearch.search_space import shipped_spaces
+from cxrsearch.study.named_recipes import read_genes
+from cxrsearch.study.space import shipped_spaces
 from search.errors import SearchError
 from search.space import SearchSpace
 

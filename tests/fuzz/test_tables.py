@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.people import read_people
-from cxrsearch.data.tables import read_table
+from cxrsearch.data.labels.tables import read_table
 from cxrsearch.errors import InputError
-from cxrsearch.learn.submission import read_sample
+from cxrsearch.model.submission import read_sample
+from cxrsearch.systems.eda.people import read_people
 
 NIH = (
     b"Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"

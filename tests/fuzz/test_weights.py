@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn import checkpoint
-from cxrsearch.learn.weights import read_weights
+from cxrsearch.learn.networks.weights import read_weights
+from cxrsearch.learn.saved import checkpoint
 
 STATE = {
     "module.features.conv0.weight": torch.linspace(-1, 1, 54).reshape(2, 3, 3, 3),

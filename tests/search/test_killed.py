@@ -19,10 +19,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.genetic import GeneticSampler
-from search.genetic_history import History
+from search.genetic.history import History
 from search.objective import MACHINE
-from search.past import is_bad, is_blameless, past
 from search.samplers import SAMPLERS, build
+from search.trials.summary import is_bad, is_blameless, past
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
 BEST = {"x": 0.69, "y": 0.31}

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from search.halving import Halving
 from search.objective import Outcome, Step
 from search.space import SearchSpace
 from search.study import Study, StudyConfig, build_sampler
+from search.trials.halving import Halving
 
 WORKERS, TRIALS, STEPS = 8, 40, 3
 SPACE = {

@@ -15,12 +15,12 @@ from search.budget import Budget
 from search.errors import StudyError
 from search.events import Event
 from search.files import write_json
-from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task, TrialError
 from search.reading import read_json
 from search.serial import run_serial
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
+from search.trials.halving import Halving
 
 Run = Callable[..., Any]
 SPACE = {

@@ -18,12 +18,12 @@ from optuna.trial import TrialState
 
 from search.budget import Budget, Clock
 from search.events import Event
-from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task
 from search.serial import run_serial
 from search.space import SearchSpace
-from search.storage import DriverStorage
+from search.store.storage import DriverStorage
 from search.study import Study, StudyConfig, read_study
+from search.trials.halving import Halving
 
 SPACE = SearchSpace.from_dict(
     {

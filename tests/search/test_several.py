@@ -9,16 +9,16 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search import places
 from search.budget import Budget
 from search.errors import SearchError, StudyError
-from search.halving import Halving
 from search.objective import Outcome, Step, Steps, Task
 from search.samplers import SAMPLERS, SEVERAL
 from search.serial import run_serial
-from search.settings import StudyConfig
 from search.space import SearchSpace
+from search.store import places
 from search.study import Study, read_study
+from search.study_config import StudyConfig
+from search.trials.halving import Halving
 
 SPACE = SearchSpace.from_dict(
     {

@@ -12,17 +12,18 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search import database, places
 from search.asking import build_sampler
 from search.errors import StudyError
-from search.halving import Halving
-from search.lock import DRIVER
+from search.json_values import plain
 from search.objective import Outcome, Step
-from search.plain import plain
-from search.seal import KEY
-from search.settings import read_settings
 from search.space import SearchSpace
+from search.store import places
+from search.store import tables as database
+from search.store.lock import DRIVER
+from search.store.seal import KEY
 from search.study import Study, StudyConfig
+from search.study_config import read_settings
+from search.trials.halving import Halving
 
 SPACE = {
     "name": "small",

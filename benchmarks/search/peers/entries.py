@@ -7,8 +7,9 @@ from importlib.metadata import distributions, version
 from importlib.util import find_spec
 from typing import Any
 
-from ..contenders import Contender, Entry
-from ..problems import Problem
+from benchmarks.search.contenders import Contender, Entry
+from benchmarks.search.problems import Problem
+
 from . import describe, pipe
 from .genes import Params, Peer
 

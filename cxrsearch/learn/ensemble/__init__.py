@@ -15,10 +15,10 @@ NumPy only. Fit on one half of the patients, apply to the other::
 weights.json`` does the same from the command line.
 """
 
-from cxrsearch.learn.ensemble.fitting import METHODS, fit
-from cxrsearch.learn.ensemble.nested import Estimate, nested
-from cxrsearch.learn.ensemble.predictions import Saved, logits_of, read_predictions
-from cxrsearch.learn.ensemble.weights import Ensemble
+from .fitting import METHODS, fit
+from .nested import Estimate, nested
+from .predictions import Saved, logits_of, read_predictions
+from .weights import Ensemble
 
 __all__ = [
     "METHODS",

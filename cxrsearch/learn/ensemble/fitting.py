@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn.ensemble.folds import held_out
-from cxrsearch.learn.ensemble.genetic import genetic_weights
-from cxrsearch.learn.ensemble.greedy import greedy_weights
-from cxrsearch.learn.ensemble.scale import KINDS, Array, Scale
-from cxrsearch.learn.ensemble.stacking import PLAIN, STRENGTHS, Stack, stack
-from cxrsearch.learn.ensemble.weights import Ensemble
 from cxrsearch.learn.metrics import auroc, mean_auroc
+
+from .folds import held_out
+from .genetic import genetic_weights
+from .greedy import greedy_weights
+from .scale import KINDS, Array, Scale
+from .stacking import PLAIN, STRENGTHS, Stack, stack
+from .weights import Ensemble
 
 AUTO = "auto"
 CANDIDATES = ("uniform", "greedy", "stacking")

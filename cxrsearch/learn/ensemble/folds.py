@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import rankdata
 
-from cxrsearch.data.splits_stratify import generator, per_patient, stratify
-from cxrsearch.learn.ensemble.scale import Array
+from cxrsearch.data.splits.stratify import generator, per_patient, stratify
+
+from .scale import Array
 
 
 def deal(labels: Array, patients: Array, folds: int, seed: int) -> Array:

@@ -7,9 +7,10 @@ import random
 import numpy as np
 from optuna.distributions import FloatDistribution
 
-from cxrsearch.learn.ensemble.quick import quick_auroc
-from cxrsearch.learn.ensemble.scale import Array
-from search.genetic_operators import Credit, Genome, Layout, Operators
+from search.genetic.operators import Credit, Genome, Layout, Operators
+
+from .quick import quick_auroc
+from .scale import Array
 
 POPULATION = 20
 """Parents, and children of each generation."""
@@ -30,7 +31,7 @@ def genetic_weights(x: Array, truth: Array, seed: int) -> Array:
     """One set of weights that sum to 1, for the mean AUROC.
 
     (mu + lambda) with tournament, uniform and blend crossover and Gaussian mutation of
-    `search.genetic_operators`, from equal weights, the best member alone, and random ones.
+    `search.genetic.operators`, from equal weights, the best member alone, and random ones.
 
     Args:
         x: (d, k, n) float32 scores of the members.

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrsearch.learn.ensemble.quick import quick_auroc
-from cxrsearch.learn.ensemble.scale import Array
+from .quick import quick_auroc
+from .scale import Array
 
 BAGS = 8
 """Random subsets of the library that the selection is repeated on."""

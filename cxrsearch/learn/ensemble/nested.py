@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrsearch.learn.ensemble.fitting import check, fit
-from cxrsearch.learn.ensemble.folds import held_out
-from cxrsearch.learn.ensemble.scale import Array
 from cxrsearch.learn.metrics import auroc, mean_auroc, resampled
+
+from .fitting import check, fit
+from .folds import held_out
+from .scale import Array
 
 FOLDS = 5
 RESAMPLES = 1000

@@ -9,8 +9,9 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.arrays import read_arrays
-from cxrsearch.learn.ensemble.scale import LIMIT, Array
+from cxrsearch.learn.saved.arrays import read_arrays
+
+from .scale import LIMIT, Array
 
 MOST = 1e30
 """Logits beyond are damaged: float32 holds no more than 3e38."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrsearch.learn.ensemble.scale import Array
+from .scale import Array
 
 BINS = 4096
 

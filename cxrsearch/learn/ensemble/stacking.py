@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cxrsearch.learn.ensemble.scale import Array, sigmoid
+from .scale import Array, sigmoid
 
 STRENGTHS = (2.0, 6.0, 20.0)
 """Precision of the prior, in multiples of the number of members."""

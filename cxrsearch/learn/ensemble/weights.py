@@ -10,9 +10,10 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.ensemble.scale import KINDS, Array, Scale, sigmoid
 from search.files import write_json
 from search.reading import FileError, read_json
+
+from .scale import KINDS, Array, Scale, sigmoid
 
 FORMAT, VERSION = "cxrsearch ensemble", 1
 MOST = 1e9

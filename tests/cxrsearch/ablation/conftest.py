@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrsearch.ablation import generated, unlabelled
-from cxrsearch.ablation.cell import Cell
-from cxrsearch.ablation.plan import Plan
-from cxrsearch.data.cache import open_cache
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.splits import Splits
-from cxrsearch.learn.arrays import save_labels
-from cxrsearch.learn.trial import TrialConfig, load_trial_data
+from cxrsearch.equal_compute.cell import Cell
+from cxrsearch.equal_compute.plan import Plan
+from cxrsearch.learn.objective import TrialConfig, load_trial_data
+from cxrsearch.learn.saved.arrays import save_labels
+from cxrsearch.systems.gan import arm as generated
+from cxrsearch.systems.pretrain import arm as unlabelled
 
 FRAME, IMAGES, FREE = 32, 60, 20
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrsearch.ablation import cell as cells
-from cxrsearch.ablation import generated
 from cxrsearch.ablation.arms import ARMS
-from cxrsearch.ablation.cell import Cell
-from cxrsearch.ablation.generated import costs, side_of, with_generated
 from cxrsearch.ablation.objective import CellObjective
-from cxrsearch.ablation.singles import one_each
-from cxrsearch.ablation.unlabelled import passes, pool_of
-from cxrsearch.learn.keep import BEST
+from cxrsearch.equal_compute import cell as cells
+from cxrsearch.equal_compute.cell import Cell
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.keep import BEST
+from cxrsearch.systems.gan import arm as generated
+from cxrsearch.systems.gan.arm import costs, side_of, with_generated
+from cxrsearch.systems.per_disease.arm import one_each
+from cxrsearch.systems.pretrain.arm import passes, pool_of
 from search.objective import Step, Task
 
 Make = Callable[..., Cell]

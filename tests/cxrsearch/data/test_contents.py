@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cxrsearch.data import contents
-from cxrsearch.data.cache import open_cache
 from cxrsearch.data.contents import without_copies
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.read import FolderSource, read_dataset
 
 

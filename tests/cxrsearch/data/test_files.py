@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from cxrsearch.data.files import find_images
+from cxrsearch.data.labels.csv_rows import read_lines
 from cxrsearch.data.read import folder_problem
-from cxrsearch.data.rows import read_lines
 from cxrsearch.errors import InputError
 
 

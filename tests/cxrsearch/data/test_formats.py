@@ -13,7 +13,7 @@ from PIL import Image
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import find_images
 from cxrsearch.data.formats import BMP, DICOM, FORMATS, GIF, JPEG, PNG, TIFF, WEBP, told_by
-from cxrsearch.data.images import image_size, read_grey, read_image, thumbnail
+from cxrsearch.data.pixels.images import image_size, read_grey, read_image, thumbnail
 
 
 def film() -> np.ndarray:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrsearch.data import cache as caches
-from cxrsearch.data.cache import open_cache
-from cxrsearch.data.cache_decode import Decoding
+from cxrsearch.data.decoding import leave_out_bad
 from cxrsearch.data.notes import Note, note, note_depth, noted, reasons, summary
+from cxrsearch.data.pixels import cache as caches
+from cxrsearch.data.pixels.cache import open_cache
+from cxrsearch.data.pixels.cache_decode import Decoding
 from cxrsearch.data.read import read_dataset
-from cxrsearch.decoding import leave_out_bad
 
 
 def film(seed: int, bits: int) -> Image.Image:
@@ -85,7 +85,7 @@ def test_a_build_that_was_cut_off_forgets_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = told_by(folder, tmp_path / "whole")
-    monkeypatch.setattr("cxrsearch.data.cache_plan.BATCH", 8)
+    monkeypatch.setattr("cxrsearch.data.pixels.cache_plan.BATCH", 8)
     finish = Decoding._finish
     calls = iter(range(99))
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.labels.tables import find_table, read_table
 from cxrsearch.data.read import fingerprint, read_dataset, read_test_list
-from cxrsearch.data.tables import find_table, read_table
 from cxrsearch.errors import InputError
 
 REAL = Path(__file__).parents[4] / "shared" / "nih-small"

@@ -21,8 +21,8 @@ from cxrsearch.learn.pseudo import (
     targets_of,
     write_table,
 )
-from cxrsearch.learn.pseudo_check import by_share, judge_pseudo, paired_difference
 from cxrsearch.learn.recipe import SELECTING, Recipe
+from cxrsearch.systems.self_training.precision import by_share, judge_pseudo, paired_difference
 
 IMAGES = 40
 

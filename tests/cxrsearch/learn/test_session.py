@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxrsearch.learn import checkpoint
-from cxrsearch.learn.keep import CHECKPOINT
+from cxrsearch.learn.saved import checkpoint
+from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.learn.train import train
 
 pytestmark = pytest.mark.usefixtures("tiny_model")

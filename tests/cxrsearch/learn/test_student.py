@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cxrsearch.learn.calibrate import Calibration
+from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.loop import Learner
 from cxrsearch.learn.losses import build_loss, with_weights
 from cxrsearch.learn.optim import EMA
 from cxrsearch.learn.pseudo import Pseudo

@@ -16,14 +16,16 @@ import pytest
 import torch
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn import checkpoint, device, faster, loop, session
+from cxrsearch.learn import classifier, session
 from cxrsearch.learn import train as module
-from cxrsearch.learn.arrays import load_arrays
-from cxrsearch.learn.best import BestWeights
-from cxrsearch.learn.checkpoint import load_tensors
-from cxrsearch.learn.compiled import Compiled
+from cxrsearch.learn.compute import choose, device
+from cxrsearch.learn.compute.compiled import Compiled
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
+from cxrsearch.learn.saved import checkpoint
+from cxrsearch.learn.saved.arrays import load_arrays
+from cxrsearch.learn.saved.best_weights import BestWeights
+from cxrsearch.learn.saved.checkpoint import load_tensors
 from cxrsearch.learn.train import train
 from search.objective import Step, TrialError
 from search.reading import read_json
@@ -135,14 +137,14 @@ def test_the_global_generator_and_thread_count_are_left_alone(study, recipe, tmp
 
 def test_closing_frees_the_model(study, recipe, tmp_path, monkeypatch) -> None:
     alive: list[weakref.ref[torch.nn.Module]] = []
-    build = loop.models.build_model
+    build = classifier.models.build_model
 
     def tracked(*args: Any, **options: Any) -> torch.nn.Module:
         model = build(*args, **options)
         alive.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr(loop.models, "build_model", tracked)
+    monkeypatch.setattr(classifier.models, "build_model", tracked)
     running = train(recipe, study.data, seed=0, folder=tmp_path / "a")
     next(running)
     assert alive[0]() is not None
@@ -162,7 +164,7 @@ def test_best_weights_are_those_of_the_best_epoch_not_the_last(study, recipe, tm
     saved, _ = load_tensors(tmp_path / "a" / "checkpoint.safetensors")
     live = {k.removeprefix("learner/model/"): v for k, v in saved.items() if "/model/" in k}
     assert not equal(best_weights(tmp_path / "a"), live)
-    learner = loop.Learner(recipe, study.data, seed=1, device=torch.device("cpu"))
+    learner = classifier.Learner(recipe, study.data, seed=1, device=torch.device("cpu"))
     assert result.attrs["precision"] in ("float32", "bf16")
     learner.adopt(best_weights(tmp_path / "a"))
     pixels = Pixels(study.data, study.data.val, recipe, torch.device("cpu"))
@@ -258,7 +260,7 @@ def test_a_validation_part_that_judges_nothing_ends_the_trial(study, recipe, tmp
     assert caught.value.outcome.reason == "bad data"
 
 
-class Hungry(loop.Learner):
+class Hungry(classifier.Learner):
     """Runs out of memory with more than ``limit`` images at once."""
 
     limit = 3
@@ -288,7 +290,7 @@ def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
 ) -> None:
     trained: list[tuple[int, int]] = []
 
-    class Late(loop.Learner):
+    class Late(classifier.Learner):
         def epoch(self, number: int) -> float:
             trained.append((number, self.micro))
             if number == 3 and self.micro > 3:
@@ -313,7 +315,7 @@ def test_out_of_memory_at_the_last_scoring_loses_no_epoch(
     study = replace(study, data=replace(study.data, val_seed=study.data.val[:8]))
     _, whole = run(study, recipe, tmp_path / "whole")
 
-    class Late(loop.Learner):
+    class Late(classifier.Learner):
         def scores(self, pixels: Pixels) -> np.ndarray:
             if len(pixels) == 12 and self.micro > 3:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -400,7 +402,7 @@ def test_what_is_written_is_the_state_at_the_call(study, recipe, tmp_path, monke
         write(*args)
 
     run_of = session.Session(
-        loop.Learner,
+        classifier.Learner,
         recipe,
         study.data,
         seed=3,
@@ -435,7 +437,7 @@ def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
 
 def test_a_batch_that_goes_through_in_parts_is_noted(study, recipe, monkeypatch) -> None:
     monkeypatch.setattr(device, "planned_memory", lambda _: 0)
-    learner = loop.Learner(recipe, study.data, seed=0, device=torch.device("cpu"))
+    learner = classifier.Learner(recipe, study.data, seed=0, device=torch.device("cpu"))
     assert any("2 of 5 images at once" in note for note in learner.notes)
 
 
@@ -443,7 +445,7 @@ def test_gradients_add_up_over_micro_batches(study, recipe) -> None:
     recipe = replace(recipe, dropout=0.0, batch_size=8, freeze=1, momentum=0.0)
     weights = []
     for micro in (8, 4, 2):
-        learner = loop.Learner(
+        learner = classifier.Learner(
             recipe, study.data, seed=0, device=torch.device("cpu"), micro=micro, precision="float32"
         )
         learner.epoch(1)
@@ -476,8 +478,8 @@ def test_steps_that_cannot_be_made_faster_are_taken_one_by_one_and_it_is_noted(
 
     study = make_study(8)
     with monkeypatch.context() as patch:
-        patch.setattr(faster, "repays", lambda *_: True)
-        patch.setattr(faster, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
+        patch.setattr(choose, "repays", lambda *_: True)
+        patch.setattr(choose, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
         steps, result = run(study, recipe, tmp_path / "trial")
     assert len([note for note in result.attrs["notes"] if "no C compiler here" in note]) == 1
     assert [s.value for s in steps] == [s.value for s in run(study, recipe, tmp_path / "e")[0]]

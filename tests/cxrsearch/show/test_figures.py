@@ -7,21 +7,28 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from cxrsearch.show.ancestry import ancestry, ancestry_figure, change_text
 from cxrsearch.show.clock import Clock, duration
-from cxrsearch.show.curves import chosen, curves_figure, loss_curves, value_curves
 from cxrsearch.show.dashboard import sections
-from cxrsearch.show.diseases import diseases, diseases_figure
-from cxrsearch.show.exposure import exposures, exposures_figure
-from cxrsearch.show.genes import INACTIVE, ordered, parallel, parallel_figure, searched, share
-from cxrsearch.show.history import AXES, history, history_figure
-from cxrsearch.show.importance import importance, importance_figure
-from cxrsearch.show.population import generations, population_figure
-from cxrsearch.show.ratios import ratios, ratios_figure
+from cxrsearch.show.panels.ancestry import ancestry, ancestry_figure, change_text
+from cxrsearch.show.panels.curves import chosen, curves_figure, loss_curves, value_curves
+from cxrsearch.show.panels.diseases import diseases, diseases_figure
+from cxrsearch.show.panels.exposure import exposures, exposures_figure
+from cxrsearch.show.panels.genes import (
+    INACTIVE,
+    ordered,
+    parallel,
+    parallel_figure,
+    searched,
+    share,
+)
+from cxrsearch.show.panels.history import AXES, history, history_figure
+from cxrsearch.show.panels.importance import importance, importance_figure
+from cxrsearch.show.panels.population import generations, population_figure
+from cxrsearch.show.panels.ratios import ratios, ratios_figure
+from cxrsearch.show.panels.workers import schedule, schedule_figure
 from cxrsearch.show.rows import row
 from cxrsearch.show.theme import blend, faded, hover
 from cxrsearch.show.view import Epoch, Look
-from cxrsearch.show.workers import schedule, schedule_figure
 
 
 def rows_of(trials: list[Any], alive: bool = False) -> list[Any]:

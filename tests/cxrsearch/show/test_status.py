@@ -11,7 +11,7 @@ import pytest
 
 from cxrsearch.show.compare import compare_views, lines
 from cxrsearch.show.export import csv_text
-from cxrsearch.show.importance import importance
+from cxrsearch.show.panels.importance import importance
 from cxrsearch.show.status import status_of, status_text
 from cxrsearch.show.view import Look
 

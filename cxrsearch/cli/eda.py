@@ -1,0 +1,48 @@
+"""The command that looks at a data set before anything is searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, goes_on, options
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch eda my-xrays --out my-xrays.html",
+        "cxrsearch eda Data_Entry_2017.csv.gz --out labels.html",
+        "cxrsearch eda my-xrays --test-list test_list.txt --out my-xrays.html",
+    )
+)
+@click.argument("source", type=FOLDER, metavar="DIR|LABEL_TABLE")
+@click.option("--out", type=FOLDER, required=True, help="HTML file to write.")
+@options([LABELS, *SPLIT, SEED])
+@click.option(
+    "--frame",
+    type=int,
+    help="Side of the cached images; default: the source's own, 224 at most. A search's own shares "
+    "its cache.",
+)
+@options([CACHE])
+@goes_on("nothing is written yet; the same command uses the images that are decoded")
+def eda(source: Path, out: Path, **given: Any) -> None:
+    """Look at a data set: labels, patients, images and split, as one offline HTML page.
+
+    Takes a folder of X-rays, or a label table alone. Says what to mend before a search:
+    duplicates, patients across parts, blank, turned or inverted images, too few positives.
+    """
+    from cxrsearch.systems.eda.command import explore
+    from cxrsearch.systems.eda.page import check_out, explore_page
+
+    check_out(out)
+    for place in ("labels", "test_list", "cache"):
+        given[place] = given[place] and Path(given[place])
+    found = explore(source, **given)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    for caution in found.cautions:
+        click.echo(f"{caution.level}: {caution.what}. {caution.todo}", err=True)
+    click.echo(explore_page(found, out))

@@ -1,0 +1,76 @@
+"""Commands that judge a model and use it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch.study.settings import PRECISIONS
+
+from .options import FOLDER, example
+
+_TTA = click.option(
+    "--tta",
+    type=click.Choice(("none", "flip", "ten-crop")),
+    default="none",
+    show_default=True,
+    help="Test-time augmentation: the mean of the logits over the mirror image too, or over the "
+    "corners and the centre and their mirror images.",
+)
+
+_PRECISION = click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Of the computing; auto: float32, the same on every machine, unless the model was trained "
+    "with --precision bf16.",
+)
+
+
+@click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
+@click.argument("model", type=FOLDER)
+@click.option("--data", help="Data to judge on. [default: those it was trained on]")
+@click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
+@click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
+@_TTA
+@_PRECISION
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def evaluate(model: Path, as_json: bool, **where: Any) -> None:
+    """AUROC with patient-level intervals on the test part. Every look is counted."""
+    from cxrsearch.study.printing import describe_evaluation
+    from cxrsearch.study.winner import evaluate_model_folder
+
+    result = evaluate_model_folder(model, **where)
+    click.echo(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch predict model new-xrays --out predictions.csv",
+        "cxrsearch predict team test-images --tta flip --sample sample.csv --out submission.csv",
+    )
+)
+@click.argument("model", type=FOLDER)
+@click.argument("images", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="CSV file to write.")
+@click.option("--tidy", is_flag=True, help="One line an image and disease.")
+@click.option("--sample", type=FOLDER, help="A competition's sample submission (CSV): its columns "
+              "and rows, in its order, are written.")  # fmt: skip
+@_TTA
+@_PRECISION
+def predict(model: Path, images: Path, out: Path, **how: Any) -> None:
+    """Write the 14 probabilities of every image in a folder, by a model or an ensemble."""
+    from cxrsearch.study.winner import predict_to_file
+
+    def told(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done} of {of} images", nl=done == of, err=True)
+
+    for line in predict_to_file(model, images, out, on_progress=told, **how):
+        click.echo(line, err=True)
+    click.echo(out)

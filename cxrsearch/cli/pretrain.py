@@ -1,0 +1,136 @@
+"""Commands that train a network's starting weights on images without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cxrsearch.errors import quoted
+
+from .gan import gan
+from .options import (
+    AGAIN,
+    DEVICE,
+    FOLDER,
+    UNLABELLED,
+    WEIGHTS,
+    data_options,
+    example,
+    goes_on,
+    options,
+    seed_option,
+)
+
+
+def _size(value: str) -> int | str:
+    """A side as a number, HEIGHTxWIDTH as it is."""
+    return int(value) if value.isascii() and value.isdigit() else value
+
+
+_PLAN = [
+    click.option("--out", type=FOLDER, required=True,
+                 help="Folder to write; the same command again goes on where it was stopped."),
+    UNLABELLED,
+    click.option("--model", default="densenet121", show_default=True,
+                 help="Network: densenet121 or vgg16."),
+    click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
+                 help="Weights to start from."),
+    click.option("--input-size", type=_size, default="224", show_default=True, metavar="SIDE|HxW",
+                 help="What the network sees, in pixels."),
+    click.option("--crop", type=_size, default="1024", show_default=True, metavar="SIDE|HxW",
+                 help="Central window kept, in units of a 1024 frame."),
+    click.option("--epochs", type=int, default=50, show_default=True,
+                 help="Times that each image is seen."),
+    click.option("--batch-size", type=int, default=64, show_default=True,
+                 help="Images a step (split by memory)."),
+    click.option("--lr", type=float, default=1e-3, show_default=True,
+                 help="Peak learning rate (AdamW, one cycle)."),
+    click.option("--weight-decay", type=float, default=1e-2, show_default=True,
+                 help="Weight decay."),
+    click.option("--frame", type=int, help="Side of the cached images; default: what --input-size "
+                 "and --crop need."),
+    WEIGHTS,
+    seed_option("everything, the split's too: give the search the same"),
+    *DEVICE,
+]  # fmt: skip
+
+_GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "weight_decay")
+
+
+@click.group(
+    epilog=example(
+        "cxrsearch pretrain autoencoder --data my-xrays --out results/ae",
+        "cxrsearch pretrain contrastive --data my-xrays --out results/views",
+        "cxrsearch pretrain gan --data my-xrays --out results/gan --images 2000",
+    )
+)
+def pretrain() -> None:
+    """Train starting weights on images, labelled or not, without their labels.
+
+    What comes out, OUT/weights.safetensors, is a value of the gene init. In a search space:
+
+    \b
+      genes:
+        init: {choices: [none, results/ae/weights.safetensors]}
+
+    Images of validation and test patients are left out; so give --data, --seed and the shares
+    that the search is to have.
+    """
+
+
+@pretrain.command(
+    epilog=example(
+        "cxrsearch pretrain autoencoder --data my-xrays --out results/ae --input-size 96",
+        "cxrsearch pretrain autoencoder --data my-xrays --unlabelled more --out results/ae",
+        "cxrsearch pretrain autoencoder --out results/drawn --input-size 32 --epochs 5",
+    )
+)
+@options(_PLAN)
+@data_options
+def autoencoder(**given: Any) -> None:
+    """Draw the image again from what the network makes of it.
+
+    The network is the encoder; a decoder of convolutions and upsampling draws the image from its
+    last maps. The page OUT/pretraining.html shows the loss and drawings of images that were not
+    trained on.
+    """
+    _run("autoencoder", **given)
+
+
+@pretrain.command(
+    epilog=example(
+        "cxrsearch pretrain contrastive --data my-xrays --out results/views --batch-size 128",
+        "cxrsearch pretrain contrastive --out results/drawn --input-size 32 --epochs 5",
+    )
+)
+@options(_PLAN)
+@data_options
+def contrastive(**given: Any) -> None:
+    """Give two views of an image the same embedding (VICReg).
+
+    Views are turned, shifted, zoomed and toned, not flipped. The page OUT/pretraining.html shows
+    the loss, whether embeddings have collapsed, and the nearest training images of some that were
+    not trained on.
+    """
+    _run("contrastive", **given)
+
+
+def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
+    from cxrsearch.study.settings import Settings
+    from cxrsearch.systems.pretrain.command import run
+    from cxrsearch.systems.pretrain.page import pretraining_page, pretraining_text
+    from cxrsearch.systems.pretrain.run import Plan
+
+    plan = Plan(method, **{name: given.pop(name) for name in _GENES})
+    with goes_on(AGAIN):
+        for step in run(Settings(**given), plan, out, unlabelled, click.echo):
+            done, loss = f"epoch {step.epoch}/{step.epochs}", f"loss {step.loss:.5f}"
+            click.echo(f"{done}: {loss}, {step.seconds:.1f} s")
+    click.echo(pretraining_text(out))
+    click.echo(f"page: {pretraining_page(out)}")
+    click.echo(f"in a space: init: {{choices: [none, {quoted(out / 'weights.safetensors')}]}}")
+
+
+pretrain.add_command(gan)

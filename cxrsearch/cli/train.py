@@ -1,0 +1,111 @@
+"""The command that makes a model: of a study's winner, or of one recipe without a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from cxrsearch.errors import InputError, quoted
+
+from .options import AGAIN, FOLDER, example, goes_on, recipe_options
+
+_BOTH = ("study", "out", "data", "labels", "cache", "cpus_per_trial", "device", "precision")
+"""What a study's winner and a single recipe both take."""
+
+
+@click.command(
+    epilog=example(
+        "cxrsearch train results/first --out model",
+        "cxrsearch train results/first --trial 17 --out model-17",
+        "cxrsearch train --recipe report-densenet121 --data my-xrays --out model",
+        "cxrsearch train --recipe report-vgg16 --set init=none --set epochs=20 --out model",
+        "cxrsearch train --recipe my-space.yaml:first --data my-xrays --out model",
+    )
+)
+@click.argument("study", required=False, type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
+@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="Without a study: a known-good point of a shipped "
+    "space (report-densenet121, report-vgg16, ...) or of your own (FILE.yaml:NAME).",
+)
+@click.option(
+    "--set",
+    "genes",
+    metavar="GENE=VALUE",
+    multiple=True,
+    help="Another value for a gene of the recipe. May be repeated.",
+)
+@recipe_options
+@click.pass_context
+@goes_on(AGAIN)
+def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) -> None:
+    """Retrain the best recipe into a model that predicts, or train one without a search.
+
+    The best recipe of a STUDY: on train + validation, for the winner's best number of epochs, as
+    no validation part is left to choose an epoch by.
+
+    A --recipe: on the training part, and the epoch with the best validation score is kept. Its
+    data are split as a search with this seed would. Goes on where it was cut off.
+    """
+    _check(ctx, study, options["recipe"])
+    if study is None:
+        _train_recipe(out, options)
+    else:
+        _train_winner(study, out, options)
+    model = quoted(out)
+    click.echo(f"model: {out}\nnext: cxrsearch evaluate {model}")
+    click.echo(f"   or cxrsearch predict {model} IMAGE_DIR --out predictions.csv")
+
+
+def _check(ctx: click.Context, study: Path | None, recipe: str | None) -> None:
+    """Refuse options of the other way to call the command."""
+    if study is None and recipe is None:
+        raise InputError("name a STUDY, or a recipe with --recipe NAME")
+    if study is not None and recipe is not None:
+        raise InputError(
+            f"STUDY {study} and --recipe {recipe} exclude each other: a study's own recipe is "
+            "trained with `cxrsearch train STUDY`, any other without the study"
+        )
+    wrong = [
+        p.opts[0]
+        for p in ctx.command.params
+        if p.name not in _BOTH
+        and (p.name == "trial") == (study is None)
+        and ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if wrong:
+        with_what = "a STUDY" if study is None else "--recipe"
+        raise InputError(f"{', '.join(wrong)}: only with {with_what}; leave it out")
+
+
+def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
+    from cxrsearch.study.winner import train_winner
+
+    moved = {name: options[name] for name in _BOTH[2:]}
+    for step in train_winner(study, out, options["trial"], **moved):
+        click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
+
+
+def _train_recipe(out: Path, options: dict[str, Any]) -> None:
+    from cxrsearch.study.named_recipes import find_recipe
+    from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
+    from cxrsearch.study.printing import describe_epoch, describe_ready, describe_trained
+    from cxrsearch.study.settings import Settings
+
+    named = find_recipe(options["recipe"], options["genes"])
+    skip = ("recipe", "genes", "trial")
+    given = {k: v for k, v in options.items() if k not in skip and v is not None}
+    ready = prepare_recipe(named, Settings(**given), out)
+    click.echo(describe_ready(ready))
+    steps = train_recipe(ready)
+    try:
+        while True:
+            click.echo(describe_epoch(next(steps)))
+    except StopIteration as stop:
+        click.echo(describe_trained(stop.value))

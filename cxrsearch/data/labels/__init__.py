@@ -1,0 +1,1 @@
+"""Label tables: which column is what, and every row that is wrong."""

@@ -1,0 +1,1 @@
+"""From an image file to grey pixels, and the cache of all of them."""

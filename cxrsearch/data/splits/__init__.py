@@ -1,0 +1,299 @@
+"""Train, validation and test parts that share no patient, kept with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.files import shorten
+from cxrsearch.errors import InputError
+from search.files import write_json
+from search.reading import read_json
+
+from .counts import PARTS, disease_counts, judgeable
+from .listed import listed_rows
+from .stratify import generator, per_patient, stratify
+
+__all__ = ["PARTS", "Splits", "check_leakage", "disease_counts", "judgeable", "make_splits"]
+
+VAL_SEED = 2000
+"""Images at most in the fixed validation subset where nothing else is said."""
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Names of the images of each part, sorted.
+
+    Args:
+        train: to train on.
+        val: to choose epochs, recipes and winners by.
+        test: out of reach of the search.
+        val_seed: the part of ``val`` on which single epochs are scored; the same for all trials.
+        seed: what the parts were drawn with.
+        fingerprint: of all the above; computed where it is left empty.
+        notes: what the user should know about how the parts were made.
+        contents: name -> 16 hex digits that stand for the image's file, as `Cache.contents` has
+            them; without those of which that is not known.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    val_seed: tuple[str, ...]
+    seed: int
+    fingerprint: str = ""
+    notes: tuple[str, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", self._digest())
+
+    def _digest(self) -> str:
+        parts = [sorted(getattr(self, part)) for part in PARTS]
+        return hashlib.sha256(json.dumps([parts, self.seed]).encode()).hexdigest()[:16]
+
+    def counts(self, dataset: Dataset) -> dict[str, dict[str, int]]:
+        """Positives of each disease, images and patients, by part. See `disease_counts`."""
+        return disease_counts(self, dataset.names, dataset.labels, dataset.patients)
+
+    def knowing(self, contents: Mapping[str, str]) -> Splits:
+        """These parts, with what stands for the files of their images out of ``contents``."""
+        names = (name for part in PARTS[:3] for name in getattr(self, part))
+        return replace(self, contents={n: contents[n] for n in names if n in contents})
+
+    def check_contents(self, contents: Mapping[str, str], data: str, maker: Path) -> None:
+        """Check that the images are the files that they were when the parts were made.
+
+        Args:
+            contents: name -> what stands for the file now.
+            data: where they lie, for people.
+            maker: the study or model that these parts are of.
+
+        Raises:
+            InputError: with the count and examples of those that changed.
+        """
+        changed = [name for name, was in self.contents.items() if contents.get(name, was) != was]
+        if changed:
+            some = ", ".join(map(repr, changed[:3]))
+            raise InputError(
+                f"{data}: {len(changed):,} images are other files than when {maker} was made, "
+                f"though of the same name, such as {some}; restore them, or start a new study"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write ``path`` (splits.json) atomically."""
+        parts = {part: list(getattr(self, part)) for part in PARTS}
+        head = {"format": FORMAT, "fingerprint": self.fingerprint, "seed": self.seed}
+        contents = {"contents": dict(self.contents)} if self.contents else {}
+        write_json(path, {**head, "notes": list(self.notes), **parts, **contents})
+
+    @classmethod
+    def load(cls, path: Path) -> Splits:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: where it is missing, is no splits file, or was changed since.
+        """
+        try:
+            stored = read_json(path, "the splits")
+            train, val, test, val_seed = (_names(stored[part]) for part in PARTS)
+            notes = _names(stored.get("notes", []))
+            seed, fingerprint = int(stored["seed"]), str(stored["fingerprint"])
+            contents = dict(stored.get("contents", {}))
+            _names(list(contents.values()))
+        except FileNotFoundError:
+            raise InputError(f"{path}: is missing; restore it from a copy") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{path}: not a splits file; restore it from a copy") from None
+        splits = cls(train, val, test, val_seed, seed=seed, notes=notes, contents=contents)
+        if splits.fingerprint != fingerprint:
+            raise InputError(
+                f"{path}: changed since it was written (fingerprint {splits.fingerprint}, "
+                f"written as {fingerprint}); scores on other parts do not compare. Restore it, "
+                "or start a new study"
+            )
+        return splits
+
+
+def make_splits(
+    names: Sequence[str],
+    labels: np.ndarray,
+    patients: np.ndarray,
+    *,
+    seed: int,
+    test_share: float = 0.2,
+    val_share: float = 0.2,
+    test_list: Sequence[str] | None = None,
+    val_seed: int | None = None,
+) -> Splits:
+    """Split by patient, stratified over the 14 diseases and "no finding".
+
+    The test part is drawn first and depends on neither ``val_share`` nor ``val_seed``. The
+    order of the rows does not matter.
+
+    Args:
+        names: ``(n,)``.
+        labels: ``(n, 14)``.
+        patients: ``(n,)``.
+        seed: the same seed and data give the same parts.
+        test_share: share of the patients that become the test part; 0 for none.
+        val_share: share of the other patients that become the validation part.
+        test_list: names of the test part instead of ``test_share``.
+        val_seed: images at most in the fixed validation subset; `VAL_SEED` where None.
+
+    Raises:
+        InputError: too few patients, shares out of range, or a patient on both sides of
+            ``test_list``.
+    """
+    _check(names, labels, patients, test_share, val_share, val_seed)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    images = np.array([names[row] for row in order])
+    marks, owners = np.asarray(labels)[order], np.asarray(patients).astype(str)[order]
+    notes: tuple[str, ...] = ()
+    if test_list is not None:
+        in_test, notes = listed_rows(images, owners, test_list)
+    elif test_share > 0:
+        in_test = _draw(marks, owners, test_share, generator(seed, "test"), rest=2)
+    else:
+        in_test = np.zeros(len(images), bool)
+    rest = np.flatnonzero(~in_test)
+    if len(set(owners[rest])) < 2:
+        raise InputError(
+            f"test list: patients left beside it: {len(set(owners[rest]))}; train and validation "
+            "need one each"
+        )
+    in_val = _draw(marks[rest], owners[rest], val_share, generator(seed, "val"))
+    val = rest[in_val]
+    cap = VAL_SEED if val_seed is None else val_seed
+    chosen = val[_subset(marks[val], owners[val], cap, generator(seed, "val_seed"))]
+    splits = Splits(
+        train=tuple(images[rest[~in_val]].tolist()),
+        val=tuple(images[val].tolist()),
+        test=tuple(images[in_test].tolist()),
+        val_seed=tuple(images[chosen].tolist()),
+        seed=seed,
+        notes=notes,
+    )
+    check_leakage(splits, dict(zip(images.tolist(), owners.tolist(), strict=True)))
+    return splits
+
+
+def _check_shares(test_share: float, val_share: float, val_seed: int | None) -> list[str]:
+    """What is wrong with these arguments of `make_splits`, whatever the data."""
+    problems = []
+    if not 0 <= test_share < 1:
+        problems.append(f"test share {test_share:g}: at least 0 and below 1 is possible")
+    if not 0 < val_share < 1:
+        problems.append(f"validation share {val_share:g}: between 0 and 1 is possible")
+    if val_seed is not None and val_seed < 1:
+        problems.append(f"val_seed {val_seed}: at least 1 image is needed to score an epoch")
+    return problems
+
+
+def check_leakage(splits: Splits, patients_by_name: Mapping[str, str]) -> None:
+    """Check that no image and no patient is in two parts.
+
+    Raises:
+        InputError: with counts and examples, also for images of no known patient and for a
+            ``val_seed`` that is not inside ``val``.
+    """
+    where: dict[str, set[str]] = defaultdict(set)
+    twice, unknown = [], []
+    seen: dict[str, str] = {}
+    for part in PARTS[:3]:
+        for name in getattr(splits, part):
+            if name in seen:
+                twice.append(f"image {name!r} is in two parts, {seen[name]} and {part}")
+            seen[name] = part
+            patient = patients_by_name.get(name)
+            if patient is None:
+                unknown.append(f"image {name!r} of {part} is not in the data: no patient known")
+            else:
+                where[str(patient)].add(part)
+    leaks = [
+        f"patient {patient!r} is in two parts, {' and '.join(sorted(parts))}"
+        for patient, parts in sorted(where.items())
+        if len(parts) > 1
+    ]
+    stray = sorted(set(splits.val_seed) - set(splits.val))
+    outside = [f"image {name!r} of val_seed is not in val" for name in stray]
+    problems = [text for kind in (leaks, twice, unknown, outside) for text in shorten(kind)]
+    if problems:
+        raise InputError(problems)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """A JSON list of texts, as a tuple. Raises `TypeError`."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError("a list of texts was expected")
+    return tuple(value)
+
+
+def _check(
+    names: Sequence[str],
+    labels: np.ndarray,
+    patients: np.ndarray,
+    test_share: float,
+    val_share: float,
+    val_seed: int | None,
+) -> None:
+    problems = []
+    if len(labels) != len(names) or len(patients) != len(names):
+        problems.append(f"{len(names)} names, {len(labels)} labels, {len(patients)} patients")
+    if len(set(names)) != len(names):
+        problems.append("an image name occurs twice; names tell the images apart")
+    problems += _check_shares(test_share, val_share, val_seed)
+    if problems:
+        raise InputError(problems)
+    count = len(set(map(str, patients)))
+    parts = 2 + (test_share > 0)
+    if count < parts:
+        raise InputError(
+            f"{count} patient{'' if count == 1 else 's'} for {parts} parts: parts share no "
+            "patient, so more are needed. Is the patient column the right one?"
+        )
+
+
+def _draw(
+    labels: np.ndarray, patients: np.ndarray, share: float, rng: np.random.Generator, rest: int = 1
+) -> np.ndarray:
+    """``(n,)`` bool: images of about ``share`` of the patients, with ``rest`` or more left over."""
+    unique, counts = per_patient(labels, patients)
+    part = stratify(counts, (1 - share, share), rng, least=(rest, 1))
+    return np.isin(patients, unique[part == 1])
+
+
+def _subset(
+    labels: np.ndarray, patients: np.ndarray, cap: int, rng: np.random.Generator
+) -> np.ndarray:
+    """``(n,)`` bool: all images of some patients, stratified, at most ``cap`` images."""
+    if len(patients) <= cap:
+        return np.ones(len(patients), bool)
+    unique, counts = per_patient(labels, patients)
+    share = cap / len(patients)
+    part = stratify(counts, (1 - share, share), rng)
+    images = dict(zip(*np.unique(patients, return_counts=True), strict=True))
+    inside = [int(p) for p in rng.permutation(np.flatnonzero(part == 1))]
+    # Too many by a few: who carries no disease goes first, so that rare positives stay.
+    inside.sort(key=lambda patient: not counts[patient, :-1].any())
+    total = sum(images[unique[patient]] for patient in inside)
+    while total > cap:
+        total -= images[unique[inside.pop()]]
+    if not inside:
+        fewest = min(images.values())
+        if fewest > cap:
+            raise InputError(
+                f"val_seed {cap}: every validation patient has at least {fewest} images, and "
+                f"patients stay whole; give {fewest} or more"
+            )
+        inside = [min(range(len(unique)), key=lambda patient: images[unique[patient]])]
+    return np.isin(patients, unique[inside])

@@ -1,0 +1,87 @@
+"""The classifier in training: what `Training` needs to know of labels, and its scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrsearch.data.diseases import DISEASES
+from search.seeds import derive
+
+from .compute.compiled import Network
+from .data import Pixels, TrainData
+from .losses import build_loss
+from .networks import models
+from .recipe import Recipe
+from .seeding import SeedProportional
+from .training import How, Training
+
+
+class Learner(Training):
+    """A recipe's network, optimiser, schedule and average, at some epoch.
+
+    Args:
+        recipe: what to train.
+        data: what to train on; the part ``train``.
+        seed: of the initial weights, the draws, the augmentation and dropout.
+        device: where to compute.
+        how: see `How`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainData,
+        *,
+        seed: int,
+        device: torch.device,
+        **how: Unpack[How],
+    ) -> None:
+        labels = data.labels[data.train]
+        self.sampler = SeedProportional(labels, recipe, derive(seed, "draw"))
+        learnt = labels[:, list(data.learnt)]
+        self.targets = torch.from_numpy(learnt.astype(np.float32)).to(device)
+        self.loss = build_loss(recipe, learnt.mean(axis=0))
+        some = len(data.learnt) < len(DISEASES)
+        self._learnt = torch.tensor(data.learnt, device=device) if some else None
+        super().__init__(recipe, data, self.rows(data), seed=seed, device=device, **how)
+
+    def rows(self, data: TrainData) -> np.ndarray:
+        """(n,) rows that epochs draw from: those that ``targets`` are of."""
+        return data.train
+
+    def build(self, weights_dir: Path | None) -> nn.Module:
+        """The recipe's network."""
+        return models.build_model(self.recipe, weights_dir)
+
+    @property
+    def images_per_epoch(self) -> int:
+        """The recipe's share of the training images."""
+        return self.sampler.images_per_epoch
+
+    def draw(self, number: int) -> np.ndarray:
+        """In designed proportions; see `SeedProportional`."""
+        return self.sampler.draw(number)
+
+    def batch(
+        self, pixels: Tensor, index: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Augmented images, and their (b, 14) labels, or those of the diseases to learn."""
+        return self.augment(pixels, generator), self.targets[index]
+
+    def objective(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+        """The recipe's loss of the logits."""
+        with self.precision():
+            logits = network(images)
+        if self._learnt is not None:
+            logits = logits.index_select(1, self._learnt)
+        return self.loss(logits.float(), targets)
+
+    def scores(self, pixels: Pixels) -> np.ndarray:
+        """(m, 14) float32 probabilities by the weights that count: the average, if there is one."""
+        logits = self.outputs(pixels)
+        return torch.cat([torch.sigmoid(each.float()) for each in logits]).cpu().numpy()

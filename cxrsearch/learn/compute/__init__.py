@@ -1,0 +1,1 @@
+"""Where and how fast training runs: device, precision, memory, compiled steps."""

@@ -1,0 +1,141 @@
+"""The bridge to the engine: a trial's parameters in, epochs and a score out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.pixels.cache import Cache
+from cxrsearch.data.splits import Splits
+from cxrsearch.errors import InputError
+from search.objective import Outcome, Steps, Task, TrialError
+
+from .data import TrainData, make_data
+from .pseudo import load_pseudo
+from .recipe import Recipe
+from .same import identity
+from .saved.arrays import load_labels, save_labels
+from .train import train
+
+__all__ = ["TrialConfig", "TrialObjective", "load_labels", "load_trial_data", "save_labels"]
+
+HELD_STUDIES = 2
+"""Studies whose data a worker keeps open, so that its next trial starts at once."""
+
+_held: OrderedDict[tuple[object, ...], TrainData] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """All that a worker needs to run any trial of a study. Small and picklable.
+
+    Args:
+        cache: the decoded images; reopened by path on the worker.
+        splits_path: the study's ``splits.json``.
+        labels_path: the study's ``labels.npz``, as from `save_labels`.
+        split_fingerprint: of the split that the study was made with.
+        device: ``auto``, ``cpu``, ``cuda``.
+        threads: CPU threads a trial.
+        diseases: those that the objective averages over.
+        measures: further objectives, by their names in `cxrsearch.objectives.MEASURES`.
+        weights_dir: folder with pretrained weights; None: torchvision's own place.
+        resamples: of the bootstrap behind the intervals.
+        memory_share: share of a device's memory that one trial may use.
+        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+        reuse: whether a trial whose recipe has been trained in the study is answered by that.
+        spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
+        pseudo: a file of `cxrsearch.learn.pseudo.save_pseudo` about further images of the cache.
+    """
+
+    cache: Cache
+    splits_path: Path
+    labels_path: Path
+    split_fingerprint: str
+    device: str = "auto"
+    threads: int = 1
+    diseases: tuple[str, ...] = field(default=DISEASES)
+    measures: tuple[str, ...] = ()
+    weights_dir: Path | None = None
+    resamples: int = 1000
+    memory_share: float = 0.8
+    precision: str = "auto"
+    reuse: bool = True
+    spare_bytes: int = 0
+    pseudo: Path | None = None
+
+
+class TrialObjective:
+    """Implements `search.objective.Objective`: trains the recipe that a task's genes spell."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        self.config = config
+
+    def __call__(self, task: Task) -> Steps:
+        """Train, or go on with, the trial ``task`` in its folder."""
+        config = self.config
+        try:
+            recipe = Recipe.from_params(task.params)
+            data = load_trial_data(config)
+            result = yield from train(
+                recipe,
+                data,
+                seed=task.seed,
+                folder=task.folder,
+                device=config.device,
+                threads=config.threads,
+                weights_dir=config.weights_dir,
+                resamples=config.resamples,
+                memory_share=config.memory_share,
+                precision=config.precision,
+                measures=config.measures,
+            )
+        except InputError as error:
+            # Checked before the search began, so the data or files have changed since.
+            raise TrialError("bad data", "; ".join(error.problems)) from error
+        return Outcome(value=result.value, attrs=result.attrs, others=result.others)
+
+    def identity(self, params: Mapping[str, Any]) -> str | None:
+        """The same text for parameters that train the same; see `search.trials.repeats`."""
+        if not self.config.reuse:
+            return None
+        try:
+            return identity(Recipe.from_params(params))
+        except (TypeError, ValueError):  # the trial itself will say what is wrong
+            return None
+
+
+def load_trial_data(config: TrialConfig) -> TrainData:
+    """The data of ``config``'s study: loaded once a process, then held.
+
+    Raises:
+        InputError: where files are missing or damaged, or the split is another one.
+    """
+    stamps = [path.stat().st_mtime_ns if path.exists() else None
+              for path in (config.splits_path, config.labels_path, config.pseudo)
+              if path is not None]  # fmt: skip
+    key = (
+        config.cache.path, config.splits_path, config.labels_path, config.split_fingerprint,
+        config.diseases, config.pseudo, *stamps,
+    )  # fmt: skip
+    if key not in _held:
+        _held[key] = _load(config)
+    _held.move_to_end(key)
+    while len(_held) > HELD_STUDIES:
+        _held.popitem(last=False)
+    return _held[key]
+
+
+def _load(config: TrialConfig) -> TrainData:
+    splits = Splits.load(config.splits_path)
+    if splits.fingerprint != config.split_fingerprint:
+        raise InputError(
+            f"{config.splits_path}: fingerprint {splits.fingerprint}, but the study was made with "
+            f"{config.split_fingerprint}; restore the file, or start a new study"
+        )
+    labels = load_labels(config.labels_path)
+    pseudo = None if config.pseudo is None else load_pseudo(config.pseudo)
+    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes, pseudo)

@@ -1,0 +1,1 @@
+"""A trained model, or an ensemble of them, as a folder: written, judged and used."""

@@ -1,0 +1,313 @@
+"""The final word on a model: its AUROC on images that nothing was chosen by.
+
+Every such look is counted, in the study and in the model folder: a test part that is
+looked at often, and chosen by, is no test part any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from cxrsearch.data.copy_names import same_files, same_images
+from cxrsearch.data.dataset import Dataset, fingerprint
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.pixels.cache import Cache
+from cxrsearch.data.splits import Splits
+from cxrsearch.data.unlabelled import patients_of
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import NO_FILE
+from cxrsearch.learn.report import judge
+from search.files import write_json
+from search.reading import read_json
+from search.seeds import derive
+
+from .ensemble_folder import Predictor, load_predictor, not_covered
+from .folder import LoadedModel
+
+LOOKS = "looks.json"
+
+
+def evaluate_model(
+    model: Predictor | Path,
+    dataset: Dataset,
+    cache: Cache,
+    *,
+    device: str = "auto",
+    resamples: int = 1000,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score a model on the test part of its own data, or on other data as a whole.
+
+    Args:
+        model: a loaded model or ensemble, or its folder.
+        dataset: labelled images. Where its fingerprint is that of the model's data, the test
+            part is scored; otherwise it is external data and every image is.
+        cache: its decoded pictures, at the model's `Predictor.frame`.
+        device: where to compute, for a folder.
+        resamples: of the bootstrap over patients.
+        on_progress: called with how many images are done, of how many.
+
+    Returns:
+        JSON-able: ``time``, ``model``, ``study``, ``trial``, ``data``, ``part`` (``"test"`` or
+        ``"external"``), ``n_images``, ``n_patients``, ``positives`` and ``auroc`` by disease,
+        ``mean``, ``interval`` (95%, over patients), ``intervals`` by disease, ``not_covered``
+        (diseases that the model says nothing of: left out of all but ``positives``), ``notes``.
+
+    Raises:
+        InputError: where the model was trained on some of the images, or none can be scored.
+    """
+    if isinstance(model, Path):
+        model = load_predictor(model, device)
+    if cache.frame != model.frame:
+        raise InputError(
+            f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"
+        )
+    part, wanted, notes = _images(model, dataset, cache)
+    labels, patients, rows, left_out = _rows(dataset, cache, wanted)
+    if left_out:
+        notes.append(f"{left_out} images could not be read and are left out")
+    if not len(rows):
+        raise InputError(f"{dataset.label}: no readable image to score")
+    scores = model.predict(cache.images, rows, on_progress)
+    objective = model.card["study"].get("objective") or DISEASES
+    columns = [DISEASES.index(name) for name in objective if name in DISEASES]
+    columns = [column for column in columns if column in model.covered]
+    if not columns:
+        raise InputError(
+            f"{model.folder}: no model for any of the diseases that it was chosen by; restore it "
+            "from a copy"
+        )
+    mean, details, more = judge(
+        labels, scores, patients, columns, resamples, derive("evaluate", dataset.fingerprint)
+    )
+    unknown = not_covered(model)
+    if unknown:
+        notes.append(f"no model, left out of table and mean: {', '.join(unknown)}")
+    for name in unknown:
+        details["auroc"].pop(name)
+        details["intervals"].pop(name)
+    if np.isnan(mean):
+        raise InputError(f"{dataset.label}: no disease has both positives and negatives in it")
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": str(model.folder),
+        "study": model.card["study"].get("path"),
+        "trial": model.card["study"].get("trial"),
+        "data": dataset.label,
+        "data_fingerprint": dataset.fingerprint,
+        "part": part,
+        "n_images": len(rows),
+        "n_patients": len(np.unique(patients)),
+        "positives": {d: int(labels[:, i].sum()) for i, d in enumerate(DISEASES)},
+        "objective": [DISEASES[column] for column in columns],
+        "mean": mean,
+        **details,
+        "not_covered": unknown,
+        "notes": [*notes, *more],
+    }
+
+
+def _images(
+    model: Predictor, dataset: Dataset, cache: Cache
+) -> tuple[str, tuple[str, ...], list[str]]:
+    """Which part of ``dataset`` is scored, its image names, and notes."""
+    splits = model.splits()
+    # A study's own fingerprint is of the images that could be read.
+    readable = {name for name, ok in zip(cache.names, cache.ok, strict=True) if ok}
+    keep = [i for i, name in enumerate(dataset.names) if name in readable]
+    usable = fingerprint(
+        [dataset.names[i] for i in keep], dataset.labels[keep], dataset.patients[keep]
+    )
+    own = model.card["data"]["fingerprint"] in (dataset.fingerprint, usable)
+    if own and splits is None:
+        raise InputError(
+            f"{model.folder}: holds no splits.json, so the test part of its own data is not "
+            "known; copy it from the study's folder"
+        )
+    if own and splits is not None:
+        if not splits.test:
+            raise InputError(f"{model.folder}: its study kept no test part; use other data")
+        splits.check_contents(cache.contents, dataset.label, model.folder)
+        return "test", *_unseen(model, dataset, splits.test, cache.contents)
+    if splits is None:
+        wanted, notes = _unseen(model, dataset, dataset.names, cache.contents)
+        notes.append("the model folder holds no splits.json: overlap with training is not checked")
+    else:
+        trained = (*splits.train, *splits.val)
+        told = _check_overlap(model, dataset, splits, cache.contents)
+        wanted, notes = _unseen(model, dataset, dataset.names, cache.contents, trained)
+        notes = [*told, *notes]
+    count, every = len(wanted), len(dataset.names)
+    head = (
+        f"{dataset.label} is not the data that the model was made with: external data, "
+        f"{'all' if count == every else f'{count} of'} {every} labelled images are scored"
+    )
+    return "external", wanted, [head, *notes]
+
+
+def _check_overlap(
+    model: Predictor, dataset: Dataset, splits: Splits, contents: Mapping[str, str]
+) -> list[str]:
+    """Refuse data that hold images which the model was trained on with their labels.
+
+    Args:
+        model: the model.
+        dataset: other data than its own.
+        splits: the parts of its own.
+        contents: name -> content of ``dataset``'s images.
+
+    Returns:
+        notes on what was told by names.
+    """
+    trained = (*splits.train, *splits.val)
+    known = [splits.contents.get(name, "") for name in trained]
+    seen = set(same_images(dataset.names, trained, contents, known))
+    overlap = [i for i, name in enumerate(dataset.names) if name in seen]
+    by_name = (
+        f"{model.folder}: of an earlier version, which kept no digest of the images' files: that "
+        "it was trained on images is told by their names alone"
+    )
+    if overlap:
+        people = np.unique(np.asarray(dataset.patients)[overlap])
+        raise InputError(
+            [
+                f"{dataset.label}: {len(overlap)} of its images (of {len(people)} patients), such "
+                f"as {dataset.names[overlap[0]]!r}, were trained on, as they are or as copies; "
+                "leave those patients out, or give the very data that the model was made with, to "
+                "score its test part",
+                *([] if splits.contents else [by_name]),
+            ]
+        )
+    if not splits.contents:
+        return [by_name]
+    alike = len(set(same_images(dataset.names, trained)))
+    return [
+        f"{alike} images are called like ones that the model was trained on, but are other files: "
+        "they count as other images"
+    ] * bool(alike)
+
+
+def _unseen(
+    model: Predictor,
+    dataset: Dataset,
+    wanted: tuple[str, ...],
+    contents: Mapping[str, str],
+    trained: tuple[str, ...] = (),
+) -> tuple[tuple[str, ...], list[str]]:
+    """Those of ``wanted`` that the model has not seen without their labels, and notes.
+
+    Images of patients on whom it was trained, as far as names tell them, go too.
+
+    Args:
+        model: its cards say what it has seen.
+        dataset: the images, their labels and patients.
+        wanted: names of images in it.
+        contents: name -> content of images in it.
+        trained: names of images that the model was trained on with their labels.
+
+    Raises:
+        InputError: where none is left.
+    """
+    told = [_also_seen(part) for part in model.parts]
+    pairs = dict.fromkeys(pair for images, _ in told for pair in images)
+    seen, known = [name for name, _ in pairs], [content for _, content in pairs]
+    notes = list(dict.fromkeys(note for _, found in told for note in found))
+    if not seen and not trained:
+        return wanted, notes
+    same = set(same_files(dataset.names, seen, contents, known))
+    who = dict(zip(dataset.names, map(str, dataset.patients.tolist()), strict=True))
+    people = {who[name] for name in same}
+    people |= {p for p in patients_of(dataset, [*seen, *trained]) if p is not None}
+    left = tuple(name for name in wanted if who.get(name) not in people)
+    if not left:
+        raise InputError(
+            f"{dataset.label}: all {len(wanted)} images are of patients whom the model has seen, "
+            "with or without their labels; name other data with --data"
+        )
+    if len(left) < len(wanted):
+        notes.append(
+            f"{len(wanted) - len(left)} images are left out: {len(same.intersection(wanted))} that "
+            "the model has seen, if without their labels, and others of patients whom it has seen"
+        )
+    return left, notes
+
+
+def _also_seen(part: LoadedModel) -> tuple[list[tuple[str, str]], list[str]]:
+    """What a network has seen without labels, names and contents, and what is not known."""
+    found = part.card.get("also_seen")
+    if found is not None:
+        names = found["images"]
+        contents = found.get("contents") or [""] * len(names)
+        return list(zip(names, contents, strict=True)), [
+            f"what {weights} was trained on, with which it began, is not recorded: overlap with "
+            "that is not checked"
+            for weights in found["unknown"]
+        ]
+    if part.recipe.pseudo == "none" and part.recipe.init in NO_FILE:
+        return [], []
+    return [], [
+        f"{part.folder}: its card, of an older version, does not say which images it has seen "
+        "without a label: overlap with them is not checked"
+    ]
+
+
+def _rows(
+    dataset: Dataset, cache: Cache, wanted: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Labels, patients and cache rows of the ``wanted`` images; how many cannot be had."""
+    row_of = {str(name): row for row, name in enumerate(cache.names) if cache.ok[row]}
+    label_of = {name: i for i, name in enumerate(dataset.names)}
+    found = [name for name in wanted if name in row_of and name in label_of]
+    places = [label_of[name] for name in found]
+    rows = np.array([row_of[name] for name in found], np.int64)
+    labels = np.asarray(dataset.labels)[places].reshape(-1, len(DISEASES))
+    return labels, np.asarray(dataset.patients)[places], rows, len(wanted) - len(found)
+
+
+def record_look(study: Path | None, model: Path, result: dict[str, Any]) -> int:
+    """Append ``result`` to ``looks.json`` of the study (where known) and of the model folder.
+
+    Returns:
+        how many looks there have been: the study's count, or the model's where there is no
+        study.
+
+    Raises:
+        InputError: where one of the two cannot be read or written, so that no look goes
+            uncounted.
+    """
+    counts = [_append(folder, result) for folder in (study, model) if folder is not None]
+    return counts[0]
+
+
+def read_looks(folder: Path) -> list[dict[str, Any]]:
+    """The looks counted in ``folder``, oldest first.
+
+    Raises:
+        SearchError: where its ``looks.json`` is damaged.
+    """
+    path = folder / LOOKS
+    try:
+        looks = read_json(path, "the list of looks")
+    except FileNotFoundError:
+        return []
+    if not isinstance(looks, list) or not all(isinstance(look, dict) for look in looks):
+        raise InputError(f"{path}: not a list of looks; restore it from a copy")
+    return looks
+
+
+def _append(folder: Path, result: dict[str, Any]) -> int:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, so the look cannot be counted there")
+    try:
+        with FileLock(folder / f".{LOOKS}.lock", timeout=60):
+            looks = [*read_looks(folder), result]
+            write_json(folder / LOOKS, looks)
+    except (OSError, Timeout) as error:
+        raise InputError(f"{folder}: the look cannot be counted ({error})") from error
+    return len(looks)

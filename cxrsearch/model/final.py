@@ -1,0 +1,114 @@
+"""The model that comes out: the winner's recipe on train + validation.
+
+No validation part is left to choose an epoch by, so the winner's own best epoch is taken.
+Its learning rates are the ones that the trial had up to there: the schedule keeps the
+length of all `Recipe.epochs` and training stops after the best one. (Squeezing the whole
+schedule into fewer epochs would be another recipe than the one that was scored.) There
+are more images, so each epoch has more steps, and the schedule is laid out over those.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.epochs import Progress, told, train_epochs
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.session import Session
+from cxrsearch.learn.student import Student, student_settings
+
+from .folder import ModelMeta, check_out, save_model
+
+
+def train_final(
+    recipe: Recipe,
+    data: TrainData,
+    *,
+    epochs: int,
+    seed: int,
+    out: Path,
+    meta: ModelMeta,
+    splits: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    weights_dir: Path | None = None,
+    memory_share: float = 0.8,
+    precision: str = "auto",
+    micro: int | None = None,
+) -> Generator[Progress, None, Path]:
+    """Train ``recipe`` on train + validation and write a model folder.
+
+    Cut off and called again with the same arguments, it goes on from its checkpoint, which
+    lies in ``.<name>.work`` beside ``out`` until the model is there.
+
+    Args:
+        recipe: what to train.
+        data: a study's data; its validation part joins the training part.
+        epochs: to train, of the `Recipe.epochs` that the schedule is laid out for.
+        seed: everything random derives from it.
+        out: the model folder; appears at the end, whole.
+        meta: where the model comes from; what is said of the training is filled in here.
+        splits: the study's ``splits.json``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        threads: CPU threads.
+        weights_dir: folder with pretrained weights.
+        memory_share: share of the device's memory that may be used.
+        precision: as for `cxrsearch.learn.session.Session`.
+        micro: images that went through the network at once in the trial, so that batch
+            normalisation is over as many; None: not known.
+
+    Yields:
+        `Progress` after each epoch, those that the checkpoint remembers first.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: where ``out`` is taken, or training cannot be done.
+    """
+    if not 1 <= epochs <= recipe.epochs:
+        raise InputError(f"{epochs} epochs: must be from 1 to the recipe's {recipe.epochs}")
+    check_out(out)
+    work = out.parent / f".{out.name}.work"
+    every = data.with_validation_for_training()
+    session = Session(
+        Learner if recipe.pseudo == "none" else Student,
+        recipe,
+        every,
+        seed=seed,
+        folder=work,
+        device=pick_device(device),
+        threads=threads,
+        weights_dir=weights_dir,
+        memory_share=memory_share,
+        precision=precision,
+        micro=micro,
+        settings=student_settings(recipe, every),
+    )
+    try:
+        with told(device):
+            yield from train_epochs(session, epochs)
+            training = {
+                "rows": "train + validation",
+                "images": len(every.train),
+                "epochs": epochs,
+                "seed": seed,
+                "loss": session.book["losses"][-1],
+                "precision": session.precision_used,
+                "micro_batch": session.micro,
+                "notes": session.notes,
+            }
+            session.work(lambda: session.learner.adopt_average())
+            save_model(
+                out, session.learner.model, recipe, replace(meta, training=training), splits=splits
+            )
+    finally:
+        session.close()
+    shutil.rmtree(work, ignore_errors=True)
+    return out

@@ -1,0 +1,317 @@
+"""A trained model as a folder: ``model.safetensors``, ``model.json`` and ``splits.json``.
+
+``model.json`` says how pixels must reach the network, what was trained on what, and how
+well it did. It carries a digest of itself and of the files beside it. Loading runs no code
+from the folder: weights are safetensors, the rest JSON.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.files import check_place
+from cxrsearch.data.splits import Splits
+from cxrsearch.errors import InputError
+from cxrsearch.learn.augment import cut, to_float
+from cxrsearch.learn.compute.device import amp_dtype, is_out_of_memory, pick_device, release_memory
+from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.saved import checkpoint
+from search.files import write_json
+
+from .card import ModelMeta, check_files, digests, make_card, read_card, read_recipe
+from .restored import network_of, ready_network
+from .views import NONE, View, views
+
+__all__ = [
+    "LoadedModel",
+    "ModelMeta",
+    "check_out",
+    "load_model",
+    "read_splits",
+    "save_model",
+    "trial_model",
+    "whole_folder",
+]
+
+WEIGHTS, CARD, SPLITS = "model.safetensors", "model.json", "splits.json"
+
+BATCH = 32
+"""Images scored at a time; halved where memory runs out."""
+
+
+def check_out(folder: Path) -> None:
+    """Refuse a model folder that could not be written at the end of a training.
+
+    Raises:
+        InputError: where it exists with something in it, is a file, or its place is not to be
+            written to.
+    """
+    if folder.name in ("", ".."):  # a folder cannot be put in place of itself
+        raise InputError(f"--out {folder}: name a new folder in it, such as {folder / 'model'}")
+    if folder.is_file():
+        raise InputError(f"--out {folder}: that is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"--out {folder}: exists and is not empty; name another folder")
+    check_place(folder)
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module | Mapping[str, Tensor],
+    recipe: Recipe,
+    meta: ModelMeta,
+    splits: Path | None = None,
+    beside: Sequence[Path] = (),
+) -> None:
+    """Write a model folder, which is either there with all of its files or not at all.
+
+    Args:
+        folder: must not exist, or be empty.
+        model: a `models.Network`, or the weights of one; they are saved as they are.
+        recipe: what it was built from.
+        meta: where it comes from.
+        splits: the study's ``splits.json``, copied along so that `evaluate` finds its test part.
+        beside: further files to copy along.
+
+    Raises:
+        InputError: where ``folder`` holds something.
+    """
+    weights = model.state_dict() if isinstance(model, nn.Module) else model
+    with whole_folder(folder) as work:
+        checkpoint.save_tensors(work / WEIGHTS, weights)
+        if splits is not None:
+            shutil.copyfile(splits, work / SPLITS)
+        for file in beside:
+            shutil.copyfile(file, work / file.name)
+        names = sorted(path.name for path in work.iterdir())
+        write_json(work / CARD, make_card(recipe, meta, digests(work, names)))
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` at the end, or vanishes on an error.
+
+    Raises:
+        InputError: where ``folder`` holds something.
+    """
+    check_out(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a save that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        yield work
+        work.chmod(0o755)
+        work.replace(folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def save_best(
+    folder: Path, weights: Path, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+) -> None:
+    """`save_model` of the weights that a trial kept of its best epoch.
+
+    Raises:
+        InputError: where ``folder`` holds something, or the weights are not of ``recipe``.
+    """
+    save_model(folder, network_of(recipe, weights), recipe, meta, splits)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that predicts.
+
+    Args:
+        folder: where it was loaded from.
+        card: the content of ``model.json``.
+        recipe: what it was built from.
+        network: in evaluation mode, on ``device``.
+        device: where it computes.
+        tta: test-time augmentation, as in `cxrsearch.model.views`.
+        precision: what it computes in, as for `cxrsearch.learn.compute.device.amp_dtype`; None, for
+            a model of an earlier version: as those did, float32 on a CPU and ``auto`` on a GPU.
+    """
+
+    folder: Path
+    card: Mapping[str, Any]
+    recipe: Recipe
+    network: nn.Module
+    device: torch.device
+    tta: str = NONE
+    precision: str | None = None
+
+    @property
+    def parts(self) -> tuple[LoadedModel, ...]:
+        """The networks that a prediction takes: this one."""
+        return (self,)
+
+    @property
+    def frame(self) -> int:
+        """Side of the square pictures that `predict` takes."""
+        return int(self.card["pixels"]["frame"])
+
+    @property
+    def covered(self) -> tuple[int, ...]:
+        """Columns of the diseases that it was trained on: all, or the only one."""
+        only = self.card["training"].get("only")
+        return tuple(i for i, name in enumerate(DISEASES) if only in (None, name))
+
+    def splits(self) -> Splits | None:
+        """The parts of the data that it was trained on; None where they are not known.
+
+        Raises:
+            InputError: where the file is damaged or of another split.
+        """
+        return read_splits(self.folder, self.card)
+
+    def predict(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Probabilities of the 14 diseases.
+
+        Args:
+            images: (n, F, F) uint8 grey, F the model's `frame`.
+            rows: (m,) which of them; all by default.
+            on_progress: called with how many are done, of how many.
+
+        Returns:
+            (m, 14) float32.
+
+        Raises:
+            InputError: where the pictures are of another size or type.
+        """
+        shape = (self.frame, self.frame)
+        if images.ndim != 3 or images.shape[1:] != shape or images.dtype != np.uint8:
+            raise InputError(
+                f"pictures of shape {images.shape} and type {images.dtype}, but {self.folder} "
+                f"takes (n, {self.frame}, {self.frame}) uint8; decode them at that size"
+            )
+        chosen = np.arange(len(images)) if rows is None else np.asarray(rows, np.int64)
+        scores = np.zeros((len(chosen), len(DISEASES)), np.float32)
+        done, size = 0, BATCH
+        while done < len(chosen):
+            part = chosen[done : done + size]
+            found = self._scored(images, part)
+            if found is None and size == 1:
+                raise InputError(f"{self.device}: out of memory with one image; use another device")
+            if found is None:
+                release_memory(self.device)
+                size //= 2
+                continue
+            scores[done : done + len(part)] = found
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done, len(chosen))
+        return scores
+
+    @torch.inference_mode()
+    def _scored(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """(b, 14) probabilities, or None where memory ran out."""
+        earlier = "auto" if self.device.type == "cuda" else "float32"
+        kind = amp_dtype(self.device, self.precision or earlier)
+        seen = views(self.tta, images.shape[1], self.recipe.crop)
+        try:
+            with torch.autocast(self.device.type, kind, enabled=kind is not None):
+                logits = [self.network(self._seen(images, rows, view)).float() for view in seen]
+            return torch.sigmoid(torch.stack(logits).mean(dim=0)).cpu().numpy()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _seen(self, images: np.ndarray, rows: np.ndarray, view: View) -> Tensor:
+        """(b, 1, H, W) of the images as the network takes them, in one view."""
+        batch = cut(images, rows, view.place, self.recipe.input_size).to(self.device)
+        grey = to_float(batch.flip(-1) if view.flipped else batch)
+        return grey.contiguous(memory_format=torch.channels_last)
+
+
+def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
+    """The parts of the data that the model in ``folder`` was trained on; None if not known.
+
+    Raises:
+        InputError: where the file is damaged or of another split.
+    """
+    path = folder / SPLITS
+    if not path.is_file():
+        return None
+    check_files(folder, card, [SPLITS])
+    splits = Splits.load(path)
+    wanted = card["data"]["split_fingerprint"]
+    if splits.fingerprint != wanted:
+        raise InputError(
+            f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
+            "restore the file"
+        )
+    return splits
+
+
+def load_model(
+    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
+) -> LoadedModel:
+    """Read a model folder.
+
+    Args:
+        folder: as `save_model` wrote it.
+        device: where it is to compute.
+        tta: what it predicts the mean over; see `cxrsearch.model.views`.
+        precision: ``float32``, ``bf16``, or ``auto``: what its card says.
+
+    Raises:
+        InputError: for whatever is missing, damaged, of another format or does not fit.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such model folder; make one with `cxrsearch train`")
+    card = read_card(folder / CARD)
+    recipe = read_recipe(folder / CARD, card["recipe"])
+    where = pick_device(device)
+    sizes = {"crop": recipe.crop, "input_size": recipe.input_size}
+    strange = [n for n, size in sizes.items() if card["pixels"].get(n) != list(size_of(size))]
+    if strange:
+        raise InputError(
+            f"{folder / CARD}: pixels and recipe do not agree in {' and '.join(strange)}; restore "
+            "it from a copy"
+        )
+    network = ready_network(folder / WEIGHTS, recipe, where)
+    check_files(folder, card, card.get("files", {}))
+    kind = card.get("precision") if precision == "auto" else precision
+    return LoadedModel(folder, card, recipe, network, where, tta, kind)
+
+
+def trial_model(
+    weights: Path, recipe: Recipe, frame: int, device: str = "auto", precision: str = "auto"
+) -> LoadedModel:
+    """The model that a trial's ``best.safetensors`` is, before there is a folder of it.
+
+    Args:
+        weights: the file.
+        recipe: the trial's.
+        frame: side of the square pictures that it was trained on.
+        device: where to compute.
+        precision: as for `cxrsearch.learn.compute.device.amp_dtype`: the trial's, so that what it
+            says of other images can stand beside its scores of the validation part.
+
+    Raises:
+        InputError: where the file is missing, damaged or does not fit.
+    """
+    card = make_card(recipe, ModelMeta(frame, data_fingerprint="", split_fingerprint=""))
+    where = pick_device(device)
+    network = ready_network(weights, recipe, where)
+    return LoadedModel(weights.parent, card, recipe, network, where, precision=precision)

@@ -1,0 +1,1 @@
+"""The parts of a dashboard, one figure or table each."""

@@ -1,0 +1,81 @@
+"""How often the best trial saw each disease, beside how often the data has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.show.rows import Row
+from cxrsearch.show.theme import BEST, QUIET, figure, text
+
+from .diseases import readable
+
+
+class Exposure(NamedTuple):
+    """Shares of images with a disease: as drawn in training, and as the data has it."""
+
+    name: str
+    drawn: float
+    prevalence: float | None
+
+
+def exposures(best: Row | None, counts: Mapping[str, int] | None = None) -> list[Exposure]:
+    """One entry a disease of the ``best`` trial's exposure, the rarest in the data first.
+
+    ``counts`` are the training part's images by disease, and ``images`` in all.
+    """
+    if best is None or not best.exposure:
+        return []
+    counts = counts or {}
+    total = counts.get("images") or 0
+    order = [*DISEASES, NO_FINDING]
+    found = [
+        Exposure(name, drawn, counts[name] / total if total and name in counts else None)
+        for name, drawn in best.exposure.items()
+    ]
+    found.sort(key=lambda e: order.index(e.name) if e.name in order else len(order))
+    return sorted(found, key=lambda e: e.drawn if e.prevalence is None else e.prevalence)
+
+
+def exposures_figure(numbers: list[Exposure]) -> go.Figure:
+    """From each disease's prevalence to its exposure, on a logarithmic axis."""
+    fig = figure(100 + 28 * len(numbers))
+    names = [text(readable(e.name)) for e in numbers]
+    ends: list[float | None] = []
+    labels: list[str | None] = []
+    for name, entry in zip(names, numbers, strict=True):
+        if entry.prevalence and entry.drawn:
+            ends += [entry.prevalence, entry.drawn, None]
+            labels += [name, name, None]
+    fig.add_scatter(
+        x=ends, y=labels, mode="lines", line={"color": QUIET, "width": 2}, hoverinfo="skip",
+        showlegend=False,
+    )  # fmt: skip
+    points: list[tuple[str, str, str, list[float | None]]] = [
+        ("in the training part", QUIET, "circle-open", [e.prevalence for e in numbers]),
+        ("drawn by the best trial", BEST, "circle", [e.drawn for e in numbers]),
+    ]
+    for name, colour, symbol, values in points:
+        if any(values):
+            fig.add_scatter(
+                x=[value or None for value in values],
+                y=names,
+                mode="markers",
+                name=name,
+                marker={
+                    "color": colour,
+                    "size": 10,
+                    "symbol": symbol,
+                    "line": {"width": 2, "color": colour},
+                },
+                hovertemplate="%{y}: %{x:.2%}<extra>" + name + "</extra>",
+            )
+    fig.update_layout(margin={"l": 20, "r": 20, "t": 40, "b": 46}, legend={"y": 1.0})
+    fig.update_xaxes(
+        type="log", tickformat="~%", title_text="share of images", dtick="D2", minor={"dtick": "D1"}
+    )
+    fig.update_yaxes(automargin=True, type="category", categoryorder="array", categoryarray=names)
+    return fig

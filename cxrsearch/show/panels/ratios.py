@@ -1,0 +1,154 @@
+"""Draw ratios beside the exposures that they led to and the AUROC by disease."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.show.rows import Row, number
+from cxrsearch.show.theme import BEST, QUIET, STYLES, faded, figure, score, show, text
+
+from .diseases import readable
+
+PREFIX = "ratio_"
+MOST = 8
+"""Trials drawn at the most: more dots in a line cannot be told apart."""
+NAMES = (*DISEASES, NO_FINDING)
+
+
+class Drawn(NamedTuple):
+    """One disease in one trial; None where it is not known (no finding has no AUROC)."""
+
+    name: str
+    ratio: float
+    exposure: float | None
+    auroc: float | None
+
+
+class Ratios(NamedTuple):
+    """The best complete trials, the best first, each with all diseases in the order of ``names``.
+
+    ``names`` are the rarest in the training part first; ``prevalence`` is their share of its
+    images, empty where nobody counted; ``complete`` is how many trials the best were among.
+    """
+
+    names: list[str]
+    trials: list[tuple[Row, list[Drawn]]]
+    prevalence: dict[str, float]
+    complete: int
+
+
+def ratios(rows: Sequence[Row], counts: Mapping[str, int] | None = None) -> Ratios | None:
+    """The draw ratios of the best complete trials; None where no ratio was searched or fixed.
+
+    ``counts`` are the training part's images by disease, and ``images`` in all.
+    """
+    if not any(gene.startswith(PREFIX) for r in rows for gene in (*r.params, *r.settings)):
+        return None
+    complete = sorted(
+        (r for r in rows if r.worth), key=lambda r: (*(-w for w in r.worth), r.number)
+    )
+    counts = counts or {}
+    total = counts.get("images") or 0
+    prevalence = {name: counts[name] / total for name in NAMES if total and name in counts}
+    names = sorted(NAMES, key=lambda name: prevalence.get(name, 0.0))
+    trials = [(r, [_drawn(r, name) for name in names]) for r in complete[:MOST]]
+    return Ratios(names, trials, prevalence, len(complete))
+
+
+def _drawn(row: Row, name: str) -> Drawn:
+    given = gene(row, PREFIX + name.replace(" ", "_"))
+    return Drawn(name, 1.0 if given is None else given, row.exposure.get(name), row.auroc.get(name))
+
+
+def gene(row: Row, name: str) -> float | None:
+    """A gene's number in a trial, whether it was searched or fixed; None where it has none."""
+    found: Any = row.params.get(name, row.settings.get(name))
+    return number(found)
+
+
+def ratios_figure(numbers: Ratios) -> go.Figure:
+    """Three panels with one line a disease: ratio, exposure, AUROC. The best trial stands out."""
+    fig = figure(130 + 30 * len(numbers.names))
+    names = [text(readable(name)) for name in numbers.names]
+    if numbers.prevalence:
+        shares = [numbers.prevalence.get(name) or None for name in numbers.names]
+        fig.add_scatter(
+            x=shares, y=names, xaxis="x2", mode="markers", name="in the training part",
+            marker={"symbol": "line-ns-open", "size": 16, "color": QUIET, "line": {"width": 3}},
+            hovertemplate="%{y}: %{x:.2%} of the training part<extra></extra>",
+        )  # fmt: skip
+    for place, (row, drawn) in reversed(list(enumerate(numbers.trials))):
+        _add_trial(fig, row, drawn, names, place, len(numbers.trials))
+    fig.add_vline(x=1, line={"width": 1, "dash": "dot"}, opacity=0.6)
+    fig.add_shape(type="line", xref="x3", yref="paper", x0=0.5, x1=0.5, y0=0, y1=1, opacity=0.6,
+                  line={"width": 1, "dash": "dot"})  # fmt: skip
+    fig.update_layout(
+        margin={"l": 20, "r": 20, "t": 46, "b": 46},
+        xaxis={
+            "domain": [0, 0.31], "type": "log", "title_text": "ratio", "tickmode": "array",
+            **_halvings([d.ratio for _, drawn in numbers.trials for d in drawn]),
+        },
+        xaxis2={
+            "domain": [0.345, 0.655], "type": "log", "tickformat": "~%", "anchor": "y",
+            "title_text": "share of the images drawn", "dtick": 1, "minor": {"dtick": "D1"},
+            **_room(numbers),
+        },
+        xaxis3={"domain": [0.69, 1], "title_text": "AUROC (validation)", "anchor": "y"},
+    )  # fmt: skip
+    fig.update_yaxes(automargin=True, type="category", categoryorder="array", categoryarray=names)
+    return fig
+
+
+def _halvings(values: Sequence[float]) -> dict[str, Any]:
+    """Ticks at 1 and its halves and doubles, as far as ``values`` go."""
+    found = [v for v in values if v > 0] or [1.0]
+    low, high = math.floor(math.log2(min(found))), math.ceil(math.log2(max(found)))
+    step = max(1, math.ceil((high - low) / 8))
+    ticks = [2.0**k for k in range(low - low % step, high + 1, step)]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def _room(numbers: Ratios) -> dict[str, Any]:
+    """Closer ticks of the shares where they span less than two decades."""
+    drawn = [d.exposure for _, trial in numbers.trials for d in trial if d.exposure]
+    shares = [*drawn, *(share for share in numbers.prevalence.values() if share)]
+    near = shares and max(shares) / min(shares) < 40
+    return {"dtick": "D2"} if near else {}
+
+
+def _add_trial(
+    fig: go.Figure, row: Row, drawn: Sequence[Drawn], names: Sequence[str], place: int, of: int
+) -> None:
+    """One trial's dots in all three panels; ``place`` 0 is the best of ``of``."""
+    best = place == 0
+    other = "the next best" if of > 2 else "the next"
+    columns = (
+        ("x", "ratio", [d.ratio for d in drawn]),
+        ("x2", "share drawn", [d.exposure or None for d in drawn]),
+        ("x3", "AUROC", [d.auroc for d in drawn]),
+    )
+    for axis, what, values in columns:
+        fig.add_scatter(
+            x=values,
+            y=list(names),
+            xaxis=axis,
+            mode="markers",
+            name=f"trial {row.number}, the best" if best else other,
+            legendgroup="best" if best else "others",
+            showlegend=axis == "x" and place < 2,
+            marker={
+                "size": 11 if best else 7,
+                "color": BEST if best else faded(STYLES["complete"].colour, 0.55),
+            },
+            text=[
+                f"trial {row.number} ({score(row.value)}), {text(readable(d.name))}<br>{what} "
+                f"{show(value, 3)}"
+                for d, value in zip(drawn, values, strict=True)
+            ],
+            hovertemplate="%{text}<extra></extra>",
+        )

@@ -1,0 +1,1 @@
+"""A search from its settings to its winner, in a folder of its own."""

@@ -1,0 +1,113 @@
+"""What a search will cost, before it runs: hours from timed steps, disk from model sizes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.keep import parse_keep
+from cxrsearch.study.prepare import Prepared, trials_at_once
+from cxrsearch.study.settings import Settings
+from search.cores import threads_of
+from search.space import SearchSpace
+
+from .recipe_kinds import Kind, sample_recipes, trial_seconds, weightiest
+from .stopwatches import TimingError, timed
+
+COPIES_RUNNING = 5
+"""Copies of the weights a running trial keeps on disk: live, best, two moments, one in writing."""
+
+COPIES_PAUSED = 4
+"""Copies that a paused trial keeps: all but the one in writing."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a search would take.
+
+    Args:
+        seconds_per_trial: mean over recipes drawn from the space, without early stopping.
+        hours: of the whole search at ``concurrent`` trials at once, without early stopping.
+        concurrent: trials at once that this machine has room for.
+        disk_bytes: checkpoints at the most.
+        steps: timed seconds of one optimiser step by model and input size, with so many at once.
+    """
+
+    seconds_per_trial: float
+    hours: float
+    concurrent: int
+    disk_bytes: float
+    steps: dict[str, float]
+
+
+def weight_bytes(model: str, vgg_head: str) -> int:
+    """Bytes of a model's weights with 14 logits."""
+    import torch
+
+    from cxrsearch.learn.networks.models import build_model
+
+    with torch.device("meta"):  # shapes only: costs no memory
+        state = build_model(Recipe(model=model, vgg_head=vgg_head)).state_dict()
+    return sum(tensor.nbytes for tensor in state.values())
+
+
+def disk_need(space: SearchSpace, settings: Settings) -> int:
+    """Bytes of checkpoints at the most, for the largest model in the space."""
+    kinds = {(r.model, r.vgg_head) for r in sample_recipes(space)}
+    largest = max(weight_bytes(*kind) for kind in kinds)
+    keep = parse_keep(settings.keep_checkpoints)
+    target = settings.target_trials or 100
+    kept = target if keep == "all" else 0 if keep == "none" else min(int(keep), target)
+    running = min(settings.concurrent or 2, target)
+    pausing = settings.early_stopping and settings.halving == "promote"
+    paused = max(0, target - running - kept) if pausing else 0
+    return int(largest * (kept + COPIES_RUNNING * running + COPIES_PAUSED * paused))
+
+
+def project(prepared: Prepared) -> Projection:
+    """Multiply out what a training step takes while as many trials run as will.
+
+    Raises:
+        InputError: where not one step could be timed.
+    """
+    settings, splits = prepared.settings, prepared.splits
+    recipes = sample_recipes(prepared.space)
+    kinds = weightiest(recipes)
+    images = prepared.sharing.chosen.images if prepared.sharing else _timed(kinds, settings)
+    mean = statistics.mean(
+        trial_seconds(recipe, images, _seen(recipe, prepared), len(splits.val_seed))
+        for recipe in recipes
+    )
+    concurrent = trials_at_once(settings)
+    target = settings.target_trials or 100
+    return Projection(
+        mean,
+        mean * target / concurrent / 3600,
+        concurrent,
+        disk_need(prepared.space, settings),
+        {str(kind): seconds * kinds[kind].batch_size for kind, seconds in images.items()},
+    )
+
+
+def _seen(recipe: Recipe, prepared: Prepared) -> int:
+    """Images that ``recipe`` trains on, at the most."""
+    others = len(prepared.cache.names) - len(prepared.dataset.names)  # those without a label
+    return len(prepared.splits.train) + (others if recipe.pseudo != "none" else 0)
+
+
+def _timed(kinds: Mapping[Kind, Recipe], settings: Settings) -> dict[Kind, float]:
+    """Seconds an image with as many trials at once as share a GPU, or all cores."""
+    at_once, device = trials_at_once(settings), "cuda" if settings.gpus else "cpu"
+    if settings.gpus:
+        at_once = min(at_once, max(1, int(1 / settings.gpus + 1e-4)))
+    try:
+        threads = threads_of(settings.cpus)
+        return timed(kinds, at_once, threads, device, precision=settings.precision)[0]
+    except TimingError as error:
+        raise InputError(
+            f"no training step could be timed with {at_once} at once ({error}); ask for fewer "
+            "with --concurrent"
+        ) from error

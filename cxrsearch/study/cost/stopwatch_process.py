@@ -1,0 +1,155 @@
+"""Times training steps in a process of its own, in step with others beside it.
+
+    python -m cxrsearch.study.cost.stopwatch_process
+
+Lines of JSON go in and out. A first line names a recipe and how to train it; the process makes
+the network, takes a step to warm up and says that it is ready. At the next line it trains on
+random pictures for the time given and answers with the seconds of each image; then it waits
+for another recipe, or ends with its input. What goes wrong is an answer too. So whoever starts
+several of these has them all warm before any is timed, and sets their threads by the
+environment, before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, TextIO
+
+import numpy as np
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.learn.recipe import Recipe, size_of
+
+CPU_PIXELS = 16 * 64 * 64
+"""Pixels of a timed batch on a CPU at the most: there a step's time grows with them."""
+
+GPU_STEPS = 8
+"""Steps between two looks at a GPU's clock, which make it wait."""
+
+
+def order(
+    recipe: Recipe, device: str, share: float, seconds: float, precision: str = "auto"
+) -> str:
+    """The line that asks for a timing.
+
+    Args:
+        recipe: what to train.
+        device: ``cpu`` or ``cuda``.
+        share: of the device's memory that the process may use.
+        seconds: to train for once it is told to.
+        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+    """
+    asked = {"recipe": asdict(recipe), "device": device, "share": share, "seconds": seconds}
+    return json.dumps({**asked, "precision": precision})
+
+
+def sized(recipe: Recipe, device: str) -> Recipe:
+    """``recipe`` without what takes no part in a step; on a CPU with no more than `CPU_PIXELS`."""
+    recipe = replace(recipe, init="none", crop=1024, train_seed=1.0, patience=0)
+    if device != "cpu":
+        return recipe
+    height, width = size_of(recipe.input_size)
+    shrink = math.sqrt(CPU_PIXELS / 2 / (height * width))
+    if shrink < 1:  # not even two images: batch normalisation needs as many
+        height, width = (max(32, round(side * shrink)) for side in (height, width))
+    batch = max(2, min(recipe.batch_size, CPU_PIXELS // (height * width)))
+    return replace(recipe, input_size=f"{height}x{width}", batch_size=batch)
+
+
+class Stopwatch:
+    """A recipe in training on random pictures.
+
+    Args:
+        recipe: as asked for; see `sized`.
+        device: ``cpu`` or ``cuda``.
+        share: of the device's memory that may be used.
+        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+    """
+
+    def __init__(self, recipe: Recipe, device: str, share: float, precision: str = "auto") -> None:
+        from cxrsearch.learn.classifier import Learner
+        from cxrsearch.learn.compute.device import micro_batch, pick_device
+        from cxrsearch.learn.data import TrainData
+
+        self.asked, self.recipe = recipe, sized(recipe, device)
+        self.on = pick_device(device)
+        self.images = self.recipe.batch_size * (GPU_STEPS if self.on.type == "cuda" else 1)
+        rng, rows = np.random.default_rng(0), np.arange(self.images)
+        frame = max(size_of(self.recipe.input_size))
+        none = np.zeros(0, np.int64)
+        data = TrainData(
+            images=rng.integers(0, 256, (self.images, frame, frame), dtype=np.uint8),
+            names=rows.astype(str),
+            labels=(rng.random((self.images, len(DISEASES))) < 0.2).astype(np.uint8),
+            patients=rows.astype(str),
+            train=rows,
+            val=none,
+            val_seed=none,
+            split="",
+        )
+        self.learner = Learner(
+            self.recipe, data, seed=0, device=self.on, memory_share=share, precision=precision
+        )
+        self.epochs = 0
+        self._train()
+        size, batch = recipe.input_size, recipe.batch_size
+        # By the estimate that a trial goes by, of the recipe as it is and not as it is timed.
+        most = micro_batch(self.learner.model, size, batch, self.on, share / 2, precision)
+        self.doubles = most >= batch
+
+    def _train(self) -> float:
+        """Seconds an image of a pass over the pictures."""
+        begin = time.perf_counter()
+        self.epochs += 1
+        self.learner.epoch(self.epochs)  # waits for the device at its end
+        return (time.perf_counter() - begin) / self.images
+
+    def run(self, seconds: float) -> float:
+        """Median seconds an image over some ``seconds``, scaled to the recipe as asked for."""
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            times.append(self._train())
+        asked, timed = (math.prod(size_of(r.input_size)) for r in (self.asked, self.recipe))
+        return statistics.median(times) * asked / timed
+
+    def close(self) -> None:
+        """Give the memory back, to those beside as well."""
+        from cxrsearch.learn.compute.device import release_memory
+
+        del self.learner
+        release_memory(self.on)
+
+
+def answer(asked: Mapping[str, Any], lines: TextIO, out: TextIO) -> None:
+    """Time one recipe as ``asked``, once ``lines`` says so."""
+    import torch
+
+    ratios = tuple(asked["recipe"]["ratios"])
+    recipe = Recipe(**{**asked["recipe"], "ratios": ratios})
+    watch = Stopwatch(recipe, asked["device"], asked["share"], asked["precision"])
+    ready = {"threads": torch.get_num_threads(), "doubles": watch.doubles}
+    print(json.dumps(ready), file=out, flush=True)
+    if lines.readline():
+        print(json.dumps({"seconds": watch.run(asked["seconds"])}), file=out, flush=True)
+    watch.close()
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    while line := sys.stdin.readline():
+        try:
+            answer(json.loads(line), sys.stdin, sys.stdout)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            print(json.dumps({"error": text}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,387 @@
+"""A study's folder: where it may be made, what study.yaml says, and reading it back."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cxrsearch import __version__
+from cxrsearch.data.decoding import leave_out_bad, open_shown
+from cxrsearch.data.splits import Splits, check_leakage
+from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.compute.device import multiplies_bf16, pick_device
+from cxrsearch.learn.objective import TrialConfig
+from search.cores import detect_cpus, threads_of
+from search.errors import StudyError
+from search.files import write_yaml
+from search.reading import read_yaml
+from search.samplers.automatic import AUTO
+from search.space import SearchSpace
+from search.store.places import HISTORY, URL_FILE
+from search.store.record import StudyRecord, read_study
+
+from .cost.projection import disk_need
+from .cost.sharing import OnNote, settle
+from .cost.stopwatches import SHARE
+from .data import cache_root, load_data, with_pseudo
+from .prepare import Prepared, resolve_hardware, resolve_precision, trials_at_once
+from .settings import PRECISIONS, Settings, number_problems
+from .unlabelled import pseudo_path
+
+
+def new_folder(settings: Settings, folder: str | Path | None = None) -> Path:
+    """The folder of a new study: as given, or ``results/<name>-<time>``.
+
+    Raises:
+        InputError: where a study is there already, or none can be written.
+    """
+    if folder is None:
+        name = "ga" if settings.sampler == "genetic" else settings.sampler
+        folder = Path("results") / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    path = Path(folder)
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise InputError(f"--study {path}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--study {path}: {there} cannot be written to; name another")
+    trials = _trials(path, settings.storage)
+    if trials is not None and (path / "study.yaml").exists():
+        raise InputError(
+            f"--study {path}: a study exists already{_difference(path, settings)}; go on with "
+            f"`cxrsearch resume {quoted(path)}` or `cxrsearch extend {quoted(path)} --trials 50`, "
+            "or name another"
+        )
+    if trials is not None:
+        raise InputError(
+            f"--study {path}: holds the history of a study ({trials}) without its study.yaml; "
+            "restore that from a copy, or name another"
+        )
+    if path.is_dir() and any(path.iterdir()) and not _abandoned(path):
+        raise InputError(
+            f"--study {path}: the folder is not empty and holds no study; name another"
+        )
+    return path
+
+
+STUDY_FILES = ("study.yaml", "splits.json", "labels.npz")
+"""What a study has beside its history. The first is written last, and makes it one."""
+
+
+def _trials(path: Path, storage: str | None) -> str | None:
+    """What trials the history in ``path`` holds; None where it holds none that could be lost.
+
+    A start that was cut off, or refused, before its first trial leaves such a one.
+    """
+    begun, history = (path / STUDY_FILES[0]).exists(), path / HISTORY
+    kept = history.is_file() and history.stat().st_size > 0
+    if not (begun or kept or (path / URL_FILE).exists()):
+        return None
+    try:
+        count = len(read_study(path, storage).trials)
+    except StudyError as error:
+        return f"it cannot be read: {error}" if begun or kept else None
+    return f"{count} trials" if count else None
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether ``path`` holds only what a search writes before its first trial."""
+    ours = (*STUDY_FILES, HISTORY, "driver.", URL_FILE, ".", "dashboard.html")
+    return all(p.name.startswith(ours) for p in path.iterdir())
+
+
+def _difference(path: Path, settings: Settings) -> str:
+    old = read_study_yaml(path)["settings"]
+    fresh = settings.with_absolute_paths().to_dict()
+    changed = [
+        f"{key} {old.get(key)!r}, not {fresh[key]!r}"
+        for key in ("data", "labels", "space", "sampler", "objective", "seed")
+        if old.get(key) != fresh[key] and not (key == "space" and fresh[key] is None)
+    ]
+    return f", made with {'; '.join(changed)}" if changed else ""
+
+
+def write_study_yaml(folder: Path, prepared: Prepared, **more: Any) -> None:
+    """Write study.yaml: all that a reader needs to repeat the search, and ``more``."""
+    write_yaml(folder / "study.yaml", study_values(prepared, **more))
+
+
+def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
+    """What study.yaml says, and ``more``."""
+    libraries = ("torch", "torchvision", "optuna", "ray", "deap", "numpy")
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": prepared.settings.to_dict(),
+        "data": {
+            "source": prepared.dataset.label,
+            "fingerprint": prepared.dataset.fingerprint,
+            "images": len(prepared.dataset.names),
+            "unlabelled": len(prepared.dataset.unlabelled),
+            "frame": prepared.cache.frame,
+            "left_out": dict(prepared.cache.bad),
+        },
+        **more,
+        **_chosen(prepared),
+        "precision": prepared.precision,
+        **({"side_by_side": prepared.sharing.to_dict()} if prepared.sharing else {}),
+        "splits": {
+            "fingerprint": prepared.splits.fingerprint,
+            "counts": {part: dict(c) for part, c in prepared.counts.items()},
+        },
+        "space": prepared.space.to_dict(),
+        "notes": list(prepared.notes),
+        "versions": {"cxrsearch": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in libraries},
+    }
+
+
+def _version(library: str) -> str:
+    """Of an installed library; the serial runner does without Ray."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _chosen(prepared: Prepared) -> dict[str, Any]:
+    """How the sampler was chosen, where that was left to us."""
+    choice = prepared.choice
+    if choice is None:
+        return {}
+    found = {"name": choice.sampler, "options": dict(choice.options), "reason": choice.reason}
+    return {"sampler": {"asked": AUTO, **found}}
+
+
+def read_study_yaml(folder: Path) -> dict[str, Any]:
+    """What study.yaml of ``folder`` says.
+
+    Raises:
+        SearchError: where there is none, or it cannot be read.
+    """
+    path = folder / "study.yaml"
+    if not path.is_file():
+        raise InputError(f"{folder}: no study here (no study.yaml); see what is in results/")
+    record = read_yaml(path, "the study's settings")
+    if not _is_whole(record):
+        raise InputError(f"{path}: not a study.yaml; restore it from a copy")
+    return dict(record)
+
+
+def _is_whole(record: Any) -> bool:
+    """Whether ``record`` holds all that going on with a study takes."""
+    wanted: dict[str, dict[str, type]] = {
+        "settings": {},
+        "data": {"frame": int, "fingerprint": str, "images": int},
+        "splits": {"fingerprint": str, "counts": dict},
+    }
+    return isinstance(record, dict) and all(
+        isinstance(part := record.get(name), dict)
+        and all(isinstance(part.get(key), kind) for key, kind in kinds.items())
+        for name, kinds in wanted.items()
+    )
+
+
+ABLATION = "ablation"
+"""The part of study.yaml that only an ablation has, and by which it is known."""
+
+
+def load_study(
+    folder: Path,
+    on_note: OnNote = lambda line: None,
+    *,
+    ablation: bool = False,
+    **changes: Any,
+) -> tuple[Settings, Prepared]:
+    """A study's settings and data, as they were when it was made.
+
+    How many trials run side by side stays as it was chosen then, unless ``changes`` say
+    ``auto``.
+
+    Args:
+        folder: the study's folder.
+        on_note: told of the measurement, where there is one.
+        ablation: whether the study is to be an ablation, whose trials are no recipes.
+        changes: settings to override; those that are None stay.
+
+    Raises:
+        InputError: where images, labels or splits are no longer those of the study, or where
+            it is of the other kind.
+    """
+    record = read_study_yaml(folder)
+    _check_kind(folder, record, ablation)
+    given = {key: value for key, value in changes.items() if value is not None}
+    stored = Settings.from_dict(record["settings"])
+    settings = replace(stored, **given)
+    settings.check()
+    if not ablation:
+        _check_history(folder, record, stored, read_study(folder, settings.storage))
+    settings = resolve_hardware(settings.with_absolute_paths())
+    dataset = load_data(settings)
+    cache = open_shown(dataset, record["data"]["frame"], cache_root(settings))
+    usable, notes = leave_out_bad(dataset, cache)
+    if usable.fingerprint != record["data"]["fingerprint"]:
+        raise InputError(
+            f"{settings.data}: images or labels are not those that {folder} was made with "
+            f"({len(usable.names)} images, then {record['data']['images']}); restore them, or "
+            "start a new study"
+        )
+    splits = Splits.load(folder / "splits.json")
+    if splits.fingerprint != record["splits"]["fingerprint"]:
+        raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    splits.check_contents(cache.contents, settings.data, folder)
+    cache = with_pseudo(settings, usable, splits, cache)
+    check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
+    space = _space(folder, record)
+    counts = record["splits"]["counts"]
+    settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
+    precision = _precision(folder, record, settings)
+    _say_emulated(settings, precision, on_note)
+    prepared = Prepared(
+        settings, usable, space, cache, splits, counts, tuple(notes), sharing=sharing,
+        precision=precision,
+    )  # fmt: skip
+    return settings, prepared
+
+
+def load_alone(
+    folder: Path,
+    *,
+    cpus_per_trial: float | str = AUTO,
+    device: str = AUTO,
+    precision: str = AUTO,
+    **moved: Any,
+) -> Prepared:
+    """`load_study` for trainings one after another, which have the machine to themselves.
+
+    Args:
+        folder: the study's folder.
+        cpus_per_trial: cores; ``auto``: all there are, whatever a trial had.
+        device: ``cpu`` or ``cuda``; ``auto``: a GPU where there is one, unless the study was
+            told not to.
+        precision: ``float32`` or ``bf16``; ``auto``: the study's.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
+
+    Raises:
+        InputError: as `load_study`, and where the machine has no such device or cores.
+    """
+    device = read_study_yaml(folder)["settings"].get("device", AUTO) if device == AUTO else device
+    cores = float(detect_cpus())
+    problems = number_problems({"cpus_per_trial": cpus_per_trial})
+    if not problems and cpus_per_trial != AUTO and float(cpus_per_trial) > cores:
+        problems.append(f"--cpus-per-trial {cpus_per_trial:g}: there are {cores:g} cores here")
+    try:
+        where = pick_device(device)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return load_study(
+        folder,
+        runner="serial",
+        cpus_per_trial=cores if cpus_per_trial == AUTO else cpus_per_trial,
+        gpus_per_trial=float(where.type == "cuda"),
+        device=device,
+        precision=None if precision == AUTO else precision,
+        **moved,
+    )[1]
+
+
+def _precision(folder: Path, record: dict[str, Any], settings: Settings) -> str:
+    """The precision that a study's trials have had so far; as here where there are none."""
+    if settings.precision != AUTO:
+        return settings.precision
+    if (noted := record.get("precision")) in PRECISIONS:
+        return str(noted)
+    # Of an earlier version, which asked each machine anew.
+    trials = read_study(folder, settings.storage).trials
+    had = {t.user_attrs["precision"] for t in trials if "precision" in t.user_attrs}
+    return had.pop() if len(had) == 1 else resolve_precision(settings)
+
+
+def _say_emulated(settings: Settings, precision: str, on_note: OnNote) -> None:
+    """Say so where this machine is slow at the study's precision."""
+    device = pick_device("auto" if settings.gpus else "cpu")
+    if precision == "bf16" and not settings.address and not multiplies_bf16(device):
+        on_note(f"the study's trainings are in bf16, which {device} emulates here: that is slow")
+
+
+def _check_kind(folder: Path, record: dict[str, Any], ablation: bool) -> None:
+    if ablation and ABLATION not in record:
+        raise InputError(f"{folder}: a search, not an ablation; name another folder with --study")
+    if not ablation and ABLATION in record:
+        raise InputError(
+            f"{folder}: an ablation, whose trials are no recipes; go on with it by "
+            f"`cxrsearch ablate --study {quoted(folder)}`"
+        )
+
+
+def _space(folder: Path, record: dict[str, Any]) -> SearchSpace:
+    """The space of recipes; the history of an ablation has one of arms and seeds instead."""
+    return SearchSpace.from_dict(record.get("space"), f"{folder / 'study.yaml'}: space")
+
+
+def _check_history(
+    folder: Path, record: dict[str, Any], settings: Settings, study: StudyRecord
+) -> None:
+    """Refuse a study.yaml that says something else than the history.
+
+    Raises:
+        InputError: naming each value of both.
+    """
+    config, attrs = study.config, study.attrs
+    space = _space(folder, record)
+    pairs: dict[str, tuple[Any, Any]] = {
+        "seed": (settings.seed, config.seed),
+        "sampler": (settings.sampler, config.sampler),
+        "data": (record["data"]["fingerprint"], attrs.get("data_fingerprint")),
+        "splits": (record["splits"]["fingerprint"], attrs.get("split_fingerprint")),
+        "space": (space.fingerprint, study.space.fingerprint),
+    }
+    if config.metrics:  # those of earlier versions have none
+        measures = ", ".join(settings.objectives.measures)
+        pairs["objective"] = (measures, ", ".join(config.metrics))
+    if config.sampler == "genetic":
+        options = config.sampler_options
+        pairs["population"] = (settings.population, options.get("population_size"))
+        pairs["scheme"] = (settings.scheme, options.get("scheme"))
+    if config.n_trials is not None:
+        pairs["trials"] = (settings.target_trials, config.n_trials)
+    problems = [
+        f"{folder / 'study.yaml'}: {name} is {here!r}, but {there!r} in the study's history; "
+        "restore the one that was changed from a copy"
+        for name, (here, there) in pairs.items()
+        if there is not None and here != there
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
+    """What workers need to train on what ``prepared`` holds."""
+    settings = prepared.settings
+    return TrialConfig(
+        cache=prepared.cache,
+        splits_path=(folder / "splits.json").resolve(),
+        labels_path=(folder / "labels.npz").resolve(),
+        split_fingerprint=prepared.splits.fingerprint,
+        device="auto" if settings.gpus else "cpu",
+        threads=threads_of(settings.cpus),
+        diseases=settings.diseases,
+        measures=settings.objectives.measures[1:],
+        weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+        precision=prepared.precision,
+        reuse=settings.reuse,
+        memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
+        spare_bytes=_spare(folder, prepared),
+        pseudo=pseudo_path(settings.pseudo) if settings.pseudo else None,
+    )
+
+
+def _spare(folder: Path, prepared: Prepared) -> int:
+    """Bytes that prepared pixels must leave to the study's checkpoints, on a disk of both."""
+    same = folder.stat().st_dev == prepared.cache.path.stat().st_dev
+    return disk_need(prepared.space, prepared.settings) if same else 0

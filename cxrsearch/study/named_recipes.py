@@ -1,0 +1,152 @@
+"""Recipes by name: the known-good points of the shipped spaces, and of anybody's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX, Recipe, gene_limits
+from cxrsearch.learn.same import effective
+from search.errors import did_you_mean
+from search.reading import FileError, parse_yaml
+from search.space import SearchSpace
+from search.space.values import coerce, limit_problem
+
+from .prepare import attempt
+from .space import shipped_spaces, space_path
+
+
+class Named(NamedTuple):
+    """A recipe, what it is called, and what the user should know about it."""
+
+    name: str
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+
+
+MOST_SHOWN = 80
+"""Characters of what was given that a message repeats."""
+
+
+def find_recipe(name: str, given: Sequence[str] = ()) -> Named:
+    """The recipe of a known-good point, with some of its genes set otherwise.
+
+    Args:
+        name: of a point of the shipped spaces (``report-densenet121``), with the space in front
+            where several have one of that name (``quick:plain-densenet121``), or a file in its
+            place (``my.yaml:first``).
+        given: ``gene=value``, as ``init=none`` or ``input_size=96x128``.
+
+    Raises:
+        InputError: naming everything that is wrong.
+    """
+    problems: list[str] = []
+    params = attempt(lambda: _point(name), problems)
+    changed = attempt(lambda: read_genes(given), problems)
+    if params is None or changed is None:
+        raise InputError(problems)
+    recipe = Recipe.from_params({**params, **changed})
+    label = name + "".join(f", {gene} {value}" for gene, value in changed.items())
+    return Named(label, recipe, tuple(_idle(recipe, changed)))
+
+
+def known_recipes() -> list[str]:
+    """The names of all points of the shipped spaces, with their space where it is needed."""
+    points = list(_shipped_points())
+    names = [point for _, point, _ in points]
+    return [p if names.count(p) == 1 else f"{space}:{p}" for space, p, _ in points]
+
+
+def read_genes(given: Sequence[str]) -> dict[str, Any]:
+    """Genes and their values out of ``gene=value`` texts; of two for one gene the later counts.
+
+    Raises:
+        InputError: naming each unknown gene, and each value outside a gene's limits.
+    """
+    limits, problems = gene_limits(), []
+    found: dict[str, Any] = {}
+    for text in given:
+        gene, sign, spelt = (part.strip() for part in text.partition("="))
+        text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+        if not sign or not spelt:
+            problems.append(f"--set {text}: write GENE=VALUE, such as init=none")
+        elif gene not in limits:
+            problems.append(
+                f"--set {text}: unknown gene {gene!r}"
+                f"{did_you_mean(gene, limits) or '; `cxrsearch spaces full` explains them'}"
+            )
+        else:
+            found[gene] = coerce(_value(spelt, limits[gene]), limits[gene])
+            if problem := limit_problem(found[gene], limits[gene]):
+                problems.append(f"--set {text}: {problem}")
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _value(spelt: str, limits: Mapping[str, Any]) -> Any:
+    """A value as YAML reads it; texts stay as they are written."""
+    if limits["type"] == "str" or limits.get("text"):
+        return spelt
+    try:
+        return parse_yaml(spelt, spelt)
+    except FileError:
+        return spelt
+
+
+def _point(name: str) -> dict[str, Any]:
+    """The genes of the point that ``name`` means, fixed ones included."""
+    place, sign, point = name.rpartition(":")
+    if sign:
+        space = SearchSpace.load(_path_of(place), known=gene_limits())
+        found = {p.name: {**space.fixed, **p.params} for p in space.points}
+        if point in found:
+            return found[point]
+        raise InputError(
+            f"--recipe {name}: {place} has no known-good point {point!r}; it has "
+            f"{', '.join(found) or 'none'}{did_you_mean(point, found)}"
+        )
+    fitting = {space: params for space, p, params in _shipped_points() if p == name}
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if fitting:
+        choices = ", ".join(f"{space}:{name}" for space in fitting)
+        raise InputError(f"--recipe {name}: several spaces have it; write one of {choices}")
+    known = known_recipes()
+    raise InputError(
+        f"--recipe {name}: no such recipe; there are {', '.join(known)}, and the known-good points "
+        f"of your own spaces as FILE.yaml:NAME{did_you_mean(name, known)}"
+    )
+
+
+def _path_of(place: str) -> Any:
+    try:
+        return space_path(place)
+    except InputError as error:
+        raise InputError([p.replace("--space", "--recipe") for p in error.problems]) from None
+
+
+def _shipped_points() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Space, name and genes of each shipped point."""
+    for name, path in shipped_spaces().items():
+        space = SearchSpace.load(path, known=gene_limits())
+        for point in space.points:
+            yield name, point.name, {**space.fixed, **point.params}
+
+
+def _idle(recipe: Recipe, changed: Mapping[str, Any]) -> list[str]:
+    """A note on each gene that was set and cannot act beside the others."""
+    acting, limits = effective(recipe), gene_limits()
+    notes = []
+    for gene, value in changed.items():
+        if gene.startswith(RATIO_PREFIX):
+            place = RATIO_NAMES.index(gene.removeprefix(RATIO_PREFIX))
+            idle = recipe.ratios[place] != acting.ratios[place]
+        else:
+            idle = getattr(acting, gene) != getattr(recipe, gene)
+        if idle:
+            needs = ", ".join(f"{k} {v}" for k, v in limits[gene].get("acts", {}).items())
+            needs = needs or ("train_seed below 1" if recipe.train_seed >= 1 else "other genes")
+            notes.append(f"--set {gene}={value} changes nothing here: it needs {needs}")
+    return notes

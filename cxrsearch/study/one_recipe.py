@@ -1,0 +1,206 @@
+"""One recipe trained without a search, into a model that predicts.
+
+As a trial trains it: on the training part, scored on validation after each epoch, and the weights
+of the best epoch are kept. So the validation score flatters, as one of several epochs was chosen
+by it; the test part is left for `evaluate`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.data import make_data
+from cxrsearch.learn.networks.models import weights_problem
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.keep import BEST
+from cxrsearch.learn.train import Result, train
+from cxrsearch.model.card import predicting
+from cxrsearch.model.folder import ModelMeta, check_out, save_best
+from cxrsearch.working import alone, work_of
+from search.cores import detect_cpus, threads_of
+from search.objective import TrialError
+
+from .cost.projection import COPIES_RUNNING, weight_bytes
+from .data import Parts, listed_names, load_data, make_parts
+from .named_recipes import Named
+from .origins import also_seen, origin_notes
+from .prepare import attempt, check_disk, resolve_hardware
+from .settings import AUTO, Settings
+from .space import frame_of
+
+READING = (
+    "data", "labels", "phantom_images", "phantom_difficulty", "seed", "cache",
+)  # fmt: skip
+"""What of the settings says where the data are."""
+
+
+class Ready(NamedTuple):
+    """A training that may start.
+
+    Args:
+        named: the recipe.
+        settings: with what depends on the machine filled in.
+        parts: its data.
+        out: the model folder to write.
+    """
+
+    named: Named
+    settings: Settings
+    parts: Parts
+    out: Path
+
+
+class Epoch(NamedTuple):
+    """How far the training is.
+
+    Args:
+        epoch: done so far.
+        epochs: to be done.
+        value: mean AUROC of the epoch on the validation subset.
+        best_epoch: the best one so far.
+        seconds: of all epochs so far.
+    """
+
+    epoch: int
+    epochs: int
+    value: float
+    best_epoch: int
+    seconds: float
+
+
+def prepare_recipe(named: Named, settings: Settings, out: Path) -> Ready:
+    """Check everything and read the data before any minute is spent on training.
+
+    Args:
+        named: the recipe.
+        settings: of data, split and device; what else they say is not looked at.
+        out: the model folder to write.
+
+    Raises:
+        InputError: naming every problem found.
+    """
+    problems: list[str] = []
+    settings = replace(settings, trials=1, runner="serial").with_absolute_paths()
+    attempt(lambda: check_out(out), problems)
+    attempt(settings.check, problems)
+    hardware = attempt(lambda: resolve_hardware(settings), problems)
+    problems += _weights_problems(named.recipe, settings)
+    listed = attempt(lambda: listed_names(settings), problems)
+    dataset = attempt(lambda: load_data(settings), problems)
+    if problems or hardware is None or dataset is None:
+        raise InputError(problems)
+    recipe = named.recipe
+    frame = frame_of([recipe.input_size], [recipe.crop], dataset.source_side)
+    parts = make_parts(settings, dataset, frame, listed)
+    origins = origin_notes([recipe.init], parts.splits.fingerprint)
+    parts = parts._replace(notes=(*origins, *parts.notes))
+    need = (COPIES_RUNNING + 1) * weight_bytes(recipe.model, recipe.vgg_head)
+    check_disk(out, need, "free some, or name an --out on another disk")
+    return Ready(named, hardware, parts, out)
+
+
+def _weights_problems(recipe: Recipe, settings: Settings) -> list[str]:
+    """Why the starting weights cannot be had, with how to do without."""
+    folder = Path(settings.weights_dir) if settings.weights_dir else None
+    problem = weights_problem(recipe.init, recipe.model, folder)
+    if problem is None:
+        return []
+    return [f"{problem} (here: --set init=none, which starts from random weights)"]
+
+
+def train_recipe(ready: Ready) -> Generator[Epoch, None, Result]:
+    """Train what `prepare_recipe` made ready, and write the model folder.
+
+    Cut off and called again with the same recipe, data and seed, it goes on from its checkpoint,
+    which lies in ``.<name>.work`` beside the model folder until that is there.
+
+    Yields:
+        `Epoch` after each, those that the checkpoint remembers first.
+
+    Returns:
+        how the best epoch does on the whole validation part.
+
+    Raises:
+        InputError: where training cannot be done.
+    """
+    out = ready.out
+    work = work_of(out)
+    with alone(work):
+        check_out(out)  # again: another run may have ended while data were read
+        result = yield from _trained(ready, work)
+        shutil.rmtree(work, ignore_errors=True)
+    return result
+
+
+def _trained(ready: Ready, work: Path) -> Generator[Epoch, None, Result]:
+    """Train in ``work``, and write the model folder."""
+    named, settings, parts, out = ready
+    labels = (np.array(parts.dataset.names), parts.dataset.labels, parts.dataset.patients)
+    steps = train(
+        named.recipe,
+        make_data(parts.cache, labels, parts.splits, settings.diseases),
+        seed=settings.seed,
+        folder=work,
+        device="auto" if settings.gpus else "cpu",
+        threads=detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus),
+        weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
+        precision=settings.precision,
+    )
+    try:
+        result = yield from _epochs(steps, named.recipe.epochs)
+    except TrialError as error:
+        raise InputError(f"training failed: {error}") from error
+    parts.splits.save(work / "splits.json")
+    save_best(out, work / BEST, named.recipe, _meta(ready, result), work / "splits.json")
+    return result
+
+
+def _epochs(steps: Any, epochs: int) -> Generator[Epoch, None, Result]:
+    """The steps of a training as `Epoch`; closed, it closes the training."""
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                found: Result = stop.value
+                return found
+            best, seconds = step.attrs["best_epoch"], step.attrs["seconds"]
+            yield Epoch(step.number, epochs, step.value, best, seconds)
+    finally:
+        steps.close()
+
+
+def _meta(ready: Ready, result: Result) -> ModelMeta:
+    attrs, parts, settings = result.attrs, ready.parts, ready.settings
+    reading = {name: value for name, value in asdict(settings).items() if name in READING}
+    return ModelMeta(
+        frame=parts.cache.frame,
+        data_fingerprint=parts.dataset.fingerprint,
+        split_fingerprint=parts.splits.fingerprint,
+        source_side=parts.dataset.source_side,
+        diseases=settings.diseases,
+        validation={
+            "value": result.value,
+            "interval": attrs["interval"],
+            "selected_from": 1,
+            "epochs": attrs["epochs_run"],
+        },
+        training={
+            "recipe": ready.named.name,
+            "rows": "train",
+            "images": len(parts.splits.train),
+            "epochs": attrs["best_epoch"],
+            "seed": settings.seed,
+            "notes": attrs["notes"],
+        },
+        reading=reading,
+        also_seen=also_seen(ready.named.recipe),
+        precision=predicting(settings.precision),
+    )

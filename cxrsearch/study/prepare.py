@@ -1,0 +1,241 @@
+"""Everything that is settled before the first trial: data, splits, space, device, disk.
+
+Nothing here trains. `prepare` either returns a `Prepared` on which a search can run, or
+raises one `InputError` with all that is wrong.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from cxrsearch.data.pixels.cache import Cache
+from cxrsearch.data.read import Dataset
+from cxrsearch.data.splits import Splits
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import Recipe
+from search.cores import detect_cpus
+from search.errors import SearchError
+from search.prior import Prior
+from search.samplers.automatic import AUTO, Choice, choose
+from search.space import SearchSpace
+
+from .cost.sharing import OnNote, Sharing, settle
+from .data import listed_names, load_data, make_parts
+from .origins import origin_notes
+from .settings import AUTO as MEASURE
+from .settings import PHANTOM, Settings
+from .space import frame_for, gene_values, idle_genes, load_space
+from .unlabelled import pseudo_problems
+from .warm_start import prior_notes, prior_of, read_earlier
+
+T = TypeVar("T")
+
+STUDY_ROOM = (
+    "free some, name another --study folder, or use --halving stop (paused trials keep their "
+    "checkpoints) or --keep-checkpoints best:1"
+)
+"""How a study's checkpoints get room on the disk."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that may start.
+
+    Args:
+        settings: as asked for, with ``space``, ``sampler``, ``cpus_per_trial`` and
+            ``gpus_per_trial`` resolved.
+        dataset: names, labels and patients of the images that can be read.
+        space: the space with what cannot be had left out.
+        cache: decoded images, side ``cache.frame``; with pseudo-labels also theirs.
+        splits: train, validation, test.
+        counts: positives by part and disease.
+        notes: what the user should know; printed, and stored in study.yaml.
+        prior: what earlier studies have to offer, where the search starts from some.
+        choice: the sampler that was chosen, where that was left to us.
+        sharing: how many trials share GPU or cores, where that was measured.
+        precision: that all trials train in, on whatever machine; ``auto`` where each follows its
+            own node, as in a cluster elsewhere.
+    """
+
+    settings: Settings
+    dataset: Dataset
+    space: SearchSpace
+    cache: Cache
+    splits: Splits
+    counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+    prior: Prior | None = None
+    choice: Choice | None = None
+    sharing: Sharing | None = None
+    precision: str = MEASURE
+
+
+def prepare(
+    settings: Settings,
+    on_note: OnNote = lambda line: None,
+    narrow: Callable[[SearchSpace], SearchSpace] = lambda space: space,
+    checks: Sequence[Callable[[], object]] = (),
+) -> Prepared:
+    """Check ``settings`` against the machine and the data, and build the cache.
+
+    Args:
+        settings: as asked for.
+        on_note: told of the measurement of how many trials to run side by side.
+        narrow: makes of the space, as loaded, the one that is searched.
+        checks: what else is to be checked; what they complain of is named with the rest.
+
+    Raises:
+        InputError: naming every problem found.
+    """
+    settings = settings.with_absolute_paths()
+    problems: list[str] = []
+    for check in (*checks, settings.check):
+        attempt(check, problems)
+    hardware = attempt(lambda: resolve_hardware(settings), problems)
+    found = attempt(lambda: _space(hardware or settings, narrow), problems)
+    earlier = attempt(lambda: read_earlier(settings.from_studies), problems) or []
+    prior = attempt(lambda: prior_of(earlier, found[0]), problems) if found else None
+    listed = attempt(lambda: listed_names(settings), problems)
+    if found:
+        kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
+        problems += pseudo_problems(kinds, settings.pseudo)
+    # The data come last: reading them takes longest, and depends on none of the others.
+    dataset = attempt(lambda: load_data(settings), problems)
+    if problems or hardware is None or found is None or dataset is None:
+        raise InputError(problems)
+    settings, (space, notes) = hardware, found
+    parts = make_parts(settings, dataset, frame_for(space, dataset.source_side), listed)
+    images = len(parts.splits.train), len(parts.splits.val_seed)
+    # Last, for it takes longest, and only of a search that can start.
+    settings, sharing = settle(settings, space, images, on_note)
+    notes = [*([sharing.note] if sharing else []), *notes]
+    if choice := resolve_sampler(settings, space):
+        settings = replace(settings, sampler=choice.sampler)
+        notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
+    usable, cache, splits, counts, said = parts
+    inits = gene_values(space, "init", Recipe.init)
+    notes = [*notes, *prior_notes(prior), *idle_genes(space)]
+    notes += [*origin_notes(map(str, inits), splits.fingerprint), *said]
+    return Prepared(
+        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing,
+        resolve_precision(settings),
+    )  # fmt: skip
+
+
+def _space(
+    settings: Settings, narrow: Callable[[SearchSpace], SearchSpace]
+) -> tuple[SearchSpace, list[str]]:
+    space, notes = load_space(settings)
+    return narrow(space), notes
+
+
+def attempt(check: Callable[[], T], problems: list[str]) -> T | None:
+    """What ``check`` returns, or None where it fails; what it complains of joins ``problems``."""
+    try:
+        return check()
+    except SearchError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def resolve_hardware(settings: Settings) -> Settings:
+    """Fill in what depends on the machine: GPUs a trial, and the space where none is named.
+
+    GPUs a trial stay ``auto`` where some trials may share one: that is for `settle` to measure.
+
+    Raises:
+        InputError: where more GPUs or cores are asked for than are there (unless a cluster is
+            named).
+    """
+    import torch
+
+    gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
+    asked = None if settings.gpus_per_trial == MEASURE else settings.gpus
+    problems = []
+    if asked and settings.device == "cpu":
+        problems.append(f"--gpus-per-trial {asked:g} with --device cpu: leave one of them out")
+    elif asked == 0 and settings.device.startswith("cuda"):
+        problems.append(f"--gpus-per-trial 0 with --device {settings.device}: leave one out")
+    elif asked and not gpus and not settings.address:
+        problems.append(
+            f"--gpus-per-trial {asked:g}: no GPU is visible here; give 0 or auto to train on the "
+            "CPU, or name a cluster that has some with --address"
+        )
+    elif asked and gpus and asked > gpus and not settings.address:
+        problems.append(f"--gpus-per-trial {asked:g}: {gpus} are visible here; ask for fewer")
+    cores = detect_cpus()
+    if settings.cpus_per_trial != MEASURE and settings.cpus > cores and not settings.address:
+        problems.append(
+            f"--cpus-per-trial {settings.cpus:g}: this machine has {cores} cores to give; ask for "
+            "fewer, leave it out (auto), or name a cluster with --address"
+        )
+    if settings.device.startswith("cuda") and not gpus and not settings.address:
+        problems.append(f"--device {settings.device}: no GPU is visible here; use --device auto")
+    if problems:
+        raise InputError(problems)
+    default_space = "report" if gpus and settings.data != PHANTOM else "quick"
+    measured = gpus and settings.runner != "serial" and not settings.address
+    found: float | str = MEASURE if measured else float(bool(gpus))
+    return replace(
+        settings,
+        gpus_per_trial=found if asked is None else asked,
+        space=settings.space or default_space,
+    )
+
+
+def resolve_precision(settings: Settings) -> str:
+    """The precision of a study's trials, so that all of them can be compared.
+
+    Args:
+        settings: with GPUs a trial in numbers.
+    """
+    if settings.precision != MEASURE or settings.address:
+        return settings.precision
+    from cxrsearch.learn.compute.device import pick_device, precision_of
+
+    return precision_of(pick_device("auto" if settings.gpus else "cpu"))
+
+
+def trials_at_once(settings: Settings) -> int:
+    """How many trials the machine has room for."""
+    import torch
+
+    if settings.runner == "serial":
+        return 1
+    fits = int(detect_cpus() / settings.cpus + 1e-4)
+    if settings.gpus:
+        fits = min(fits, int(torch.cuda.device_count() / settings.gpus + 1e-4))
+    return max(1, min(fits, settings.concurrent or fits))
+
+
+def resolve_sampler(settings: Settings, space: SearchSpace) -> Choice | None:
+    """The sampler that ``--sampler auto`` comes to; None where one was named."""
+    if settings.sampler != AUTO:
+        return None
+    return choose(
+        settings.target_trials,
+        n_genes=len(space.genes),
+        n_conditional=sum(bool(gene.when) for gene in space.genes.values()),
+        workers=trials_at_once(settings),
+        objectives=len(settings.objectives.measures),
+    )
+
+
+def check_disk(folder: Path, need: int, way: str = STUDY_ROOM) -> None:
+    """Refuse where ``folder``'s disk has fewer than ``need`` bytes free; ``way`` is the way out.
+
+    Raises:
+        InputError: naming both figures and the way out.
+    """
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < need:
+        raise InputError(
+            f"{folder}: {need / 1e9:.1f} GB needed for checkpoints, {free / 1e9:.1f} GB free; {way}"
+        )

@@ -1,0 +1,190 @@
+"""What commands print: tables and short texts for people, in a terminal or a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.learn.recipe import RATIO_PREFIX, gene_limits
+from search.space import SearchSpace
+
+from .cost.projection import Projection, project
+from .prepare import Prepared
+from .progress import clock
+from .space import shipped_spaces, space_path
+
+if TYPE_CHECKING:  # they load torch
+    from cxrsearch.learn.train import Result
+
+    from .one_recipe import Epoch, Ready
+
+WIDTH = 100
+PARTS = ("train", "val", "test")
+
+
+def to_text(renderable: Any, width: int = WIDTH) -> str:
+    """A rich table or text as plain lines."""
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(renderable, end="")
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def describe(prepared: Prepared) -> str:
+    """Data, splits and notes of a search that is about to start."""
+    settings, data = prepared.settings, prepared.dataset
+    budget = f"{settings.target_trials} trials" if settings.target_trials else ""
+    limit = f"{settings.time_budget} at most" if settings.time_budget else ""
+    head = (
+        f"data: {data.label}, {len(data.names)} labelled images of "
+        f"{len(set(data.patients.tolist()))} patients, {len(data.unlabelled)} unlabelled; "
+        f"cached at {prepared.cache.frame} x {prepared.cache.frame}\n"
+        f"space: {prepared.space.name}, {len(prepared.space.genes)} genes; sampler: "
+        f"{settings.sampler}; budget: {', '.join(filter(None, (budget, limit)))}; "
+        f"seed: {settings.seed}"
+    )
+    notes = "".join(f"\nnote: {note}" for note in prepared.notes)
+    return f"{head}\n{to_text(counts_table(prepared.counts))}{notes}"
+
+
+def describe_ready(ready: Ready) -> str:
+    """Recipe, data and notes of a training that is about to start."""
+    data, parts, recipe = ready.parts.dataset, ready.parts, ready.named.recipe
+    head = (
+        f"recipe: {ready.named.name}\n"
+        f"  {recipe.model}, weights {recipe.init}, {recipe.optimizer} at {recipe.lr:g}, "
+        f"{recipe.epochs} epochs, batches of {recipe.batch_size}, window {recipe.crop} at "
+        f"{recipe.input_size}\n"
+        f"data: {data.label}, {len(data.names)} labelled images of "
+        f"{len(set(data.patients.tolist()))} patients; cached at {parts.cache.frame} x "
+        f"{parts.cache.frame}"
+    )
+    notes = "".join(f"\nnote: {note}" for note in (*ready.named.notes, *parts.notes))
+    return f"{head}\n{to_text(counts_table(parts.counts))}{notes}"
+
+
+def describe_epoch(epoch: Epoch) -> str:
+    """One epoch of such a training, and the time that is left."""
+    left = epoch.seconds / epoch.epoch * (epoch.epochs - epoch.epoch)
+    return (
+        f"epoch {epoch.epoch}/{epoch.epochs}: validation AUROC {epoch.value:.4f}"
+        f"{' *' if epoch.best_epoch == epoch.epoch else ''} | {clock(epoch.seconds)} gone, "
+        f"about {clock(left)} left"
+    )
+
+
+def describe_trained(result: Result) -> str:
+    """What came out of it on validation."""
+    attrs = result.attrs
+    notes = "".join(f"\nnote: {note}" for note in attrs["notes"])
+    return (
+        f"validation: {result.value:.3f} ({_interval(attrs['interval'])}), of epoch "
+        f"{attrs['best_epoch']}, the best of {attrs['epochs_run']} by this part, so it flatters"
+        f"{notes}"
+    )
+
+
+def counts_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+    """Positives by disease and part."""
+    table = Table(title="images with each disease", title_justify="left", box=None)
+    table.add_column("", justify="left")
+    for part in PARTS:
+        table.add_column(part, justify="right")
+    for row in ("images", "patients", *DISEASES, NO_FINDING):
+        table.add_row(row, *(str(counts[part].get(row, 0)) for part in PARTS))
+    return table
+
+
+def describe_projection(prepared: Prepared) -> str:
+    """What ``--dry-run`` prints: timed steps, hours and disk."""
+    found: Projection = project(prepared)
+    steps = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found.steps.items())
+    return (
+        f"one optimiser step: {steps}\n"
+        f"one trial: about {found.seconds_per_trial / 60:.1f} min; the search: about "
+        f"{found.hours:.2f} h with {found.concurrent} trial{'s' * (found.concurrent > 1)} at once "
+        "(early stopping will make it less)\n"
+        f"image cache: {prepared.cache.images.nbytes / 1e9:.2f} GB in {prepared.cache.path}\n"
+        f"checkpoints: {found.disk_bytes / 1e9:.1f} GB at most\n"
+        "dry run: everything checked, nothing written but the image cache"
+    )
+
+
+def describe_evaluation(result: Mapping[str, Any]) -> str:
+    """The figures of one look at the test part."""
+    table = Table(title=None, box=None)
+    for column in ("", "AUROC", "95% interval", "positives"):
+        table.add_column(column, justify="left" if not column else "right")
+    for disease, value in result["auroc"].items():
+        shown = "not defined" if value is None else f"{value:.3f}"
+        table.add_row(
+            disease,
+            shown,
+            _interval(result["intervals"].get(disease)),
+            str(result["positives"].get(disease, "")),
+        )
+    table.add_row("mean", f"{result['mean']:.3f}", _interval(result["interval"]), "")
+    looks = result.get("looks")
+    counted = f"\nlook number {looks} at this test part" if looks else ""
+    notes = "".join(f"\nnote: {note}" for note in result.get("notes", ()))
+    return (
+        f"{result['part']}: {result['n_images']} images of {result['n_patients']} patients, "
+        f"{result['data']}\n"
+        f"{to_text(table)}{counted}{notes}\nresearch use only"
+    )
+
+
+def _interval(bounds: Any) -> str:
+    return "" if not bounds or bounds[0] is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def list_spaces() -> str:
+    """The shipped spaces with their size and description."""
+    lines = []
+    for name, path in shipped_spaces().items():
+        space = SearchSpace.load(path, known=gene_limits())
+        lines.append(f"{name}: {len(space.genes)} genes, {len(space.points)} known-good points")
+        lines.append(to_text(f"  {space.description.strip()}"))
+    return "\n".join(lines)
+
+
+def explain_space(name: str) -> str:
+    """Every gene of one space, with its range, condition and meaning."""
+    limits = gene_limits()
+    space = SearchSpace.load(space_path(name), known=limits)
+    table = Table(box=None)
+    for column in ("gene", "range", "only when", "what it is"):
+        table.add_column(column, overflow="fold")
+    for gene in space.genes.values():
+        when = ", ".join(
+            f"{parent} is {' or '.join(map(str, values))}" for parent, values in gene.when.items()
+        )
+        table.add_row(gene.name, _range(gene.distribution), when, limits[gene.name]["help"])
+    fixed = ", ".join(f"{key}={value}" for key, value in space.fixed.items())
+    points = ", ".join(point.name for point in space.points)
+    defaults = ", ".join(
+        f"{key}={spec['default']}"
+        for key, spec in limits.items()
+        if key not in space.genes and key not in space.fixed and not key.startswith(RATIO_PREFIX)
+    )
+    return "\n".join(
+        (
+            f"{space.name}: {space.description.strip()}",
+            to_text(table),
+            f"fixed: {fixed or 'nothing'}",
+            f"known-good points: {points or 'none'}",
+            f"left at their default: {defaults}",
+        )
+    )
+
+
+def _range(distribution: Any) -> str:
+    if hasattr(distribution, "choices"):
+        return ", ".join(map(str, distribution.choices))
+    scale = ", log" if distribution.log else ""
+    step = f", step {distribution.step:g}" if distribution.step not in (None, 1) else ""
+    return f"{distribution.low:g} to {distribution.high:g}{scale}{step}"

@@ -1,0 +1,151 @@
+"""A search space as X-rays need it: found by name, checked against the genes and this machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import spaces
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe, gene_limits, size_of
+from search.errors import did_you_mean
+from search.space import SearchSpace
+
+from .settings import Settings
+
+
+def space_path(name: str) -> Path:
+    """Where a space lies: a path as it is, or the shipped one of that name.
+
+    Raises:
+        InputError: where it is neither.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    shipped = shipped_spaces()
+    if name in shipped:
+        return shipped[name]
+    raise InputError(
+        f"--space {name}: no such file, and none of the shipped spaces "
+        f"({', '.join(shipped)}){did_you_mean(name, shipped)}"
+    )
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """The spaces that come with the package, by name."""
+    folder = Path(str(spaces.__file__)).parent
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_space(settings: Settings) -> tuple[SearchSpace, list[str]]:
+    """The space of ``settings`` without the starting weights that cannot be had, and notes.
+
+    Raises:
+        SpaceError: where the file is wrong.
+        InputError: where no starting weights are left.
+    """
+    space = SearchSpace.load(space_path(settings.space or "quick"), known=gene_limits())
+    return without_missing_weights(space, settings)
+
+
+def without_missing_weights(
+    space: SearchSpace, settings: Settings
+) -> tuple[SearchSpace, list[str]]:
+    """Leave out choices and points whose pretrained weights are not on this machine."""
+    from cxrsearch.learn.networks.models import weights_problem
+
+    folder = Path(settings.weights_dir) if settings.weights_dir else None
+    models = gene_values(space, "model", Recipe.model)
+    problems = {
+        init: found
+        for init in gene_values(space, "init", Recipe.init)
+        if (found := [p for m in models if (p := weights_problem(init, m, folder))])
+    }
+    if not problems:
+        return space, []
+    missing = [message for found in problems.values() for message in found]
+    plain: dict[str, Any] = space.to_dict()
+    gene = plain["genes"].get("init")
+    left = [c for c in gene["choices"] if c not in problems] if gene else []
+    if not left:
+        raise InputError([*missing, f"{space.name}: no starting weights are left; add init: none"])
+    plain["points"] = [p for p in plain["points"] if p["params"].get("init") not in problems]
+    dropped = len(space.points) - len(plain["points"])
+    _fix_init(plain, left)
+    notes = [*missing, f"left out for want of weights: init {', '.join(problems)}"]
+    if dropped:
+        notes[-1] += f" and {dropped} known-good point{'s' * (dropped > 1)}"
+    return SearchSpace.from_dict(plain, space.name, known=gene_limits()), notes
+
+
+def _fix_init(plain: dict[str, Any], left: list[str]) -> None:
+    """Keep ``left`` of the init choices; a gene with one value left becomes fixed."""
+    if len(left) > 1:
+        plain["genes"]["init"]["choices"] = left
+        return
+    conditional = plain["genes"].pop("init").get("when")
+    if conditional is None or left[0] != Recipe.init:
+        plain["fixed"]["init"] = left[0]
+    # A gene that hung on a value of init which is gone can never be active again.
+    gone = {
+        name
+        for name, spec in plain["genes"].items()
+        if "init" in spec.get("when", {}) and left[0] not in _as_list(spec["when"]["init"])
+    }
+    for name in gone:
+        del plain["genes"][name]
+    for spec in plain["genes"].values():
+        spec.get("when", {}).pop("init", None)
+    for point in plain["points"]:
+        point["params"] = {k: v for k, v in point["params"].items() if k not in gone | {"init"}}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def gene_values(space: SearchSpace, gene: str, default: Any) -> list[Any]:
+    """The values that ``gene`` can take in ``space``: its choices or ends, or what is fixed."""
+    if gene not in space.genes:
+        return [space.fixed.get(gene, default)]
+    distribution: Any = space.genes[gene].distribution
+    if hasattr(distribution, "choices"):
+        return list(distribution.choices)
+    return [distribution.low, distribution.high]
+
+
+def idle_genes(space: SearchSpace) -> list[str]:
+    """A note where genes are searched that cannot act: draw weights when every image is drawn."""
+    weights = [g for g in space.genes if g == "balance" or g.startswith(RATIO_PREFIX)]
+    if not weights or min(gene_values(space, "train_seed", Recipe.train_seed)) < 1:
+        return []
+    return [
+        f"{', '.join(weights)} cannot act while train_seed is 1, as every image is drawn once an "
+        "epoch; let train_seed go below 1, or leave them out"
+    ]
+
+
+def frame_for(space: SearchSpace, source_side: int) -> int:
+    """`frame_of` the input sizes and crops of ``space``."""
+    sizes = gene_values(space, "input_size", Recipe.input_size)
+    return frame_of(sizes, gene_values(space, "crop", Recipe.crop), source_side)
+
+
+def frame_of(
+    input_sizes: Sequence[int | str], crop_windows: Sequence[int | str], source_side: int
+) -> int:
+    """Side of the cached images: enough for the largest input from the smallest crop.
+
+    A multiple of 32, so that studies with similar spaces share one cache; never above the
+    source's own side, or 1024.
+    """
+    need = max(
+        side * 1024 / window
+        for size in input_sizes
+        for crop in crop_windows
+        for side, window in zip(size_of(size), size_of(crop), strict=True)
+    )
+    return min(math.ceil(need / 32) * 32, max(32, source_side), 1024)

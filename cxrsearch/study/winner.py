@@ -1,0 +1,298 @@
+"""From a study to a model, from a model to figures and probabilities: what commands call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from cxrsearch.data.decoding import open_shown
+from cxrsearch.data.files import SHOWN
+from cxrsearch.data.notes import reasons
+from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.epochs import Progress
+from cxrsearch.learn.objective import load_trial_data
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.model.card import predicting
+from cxrsearch.model.ensemble_folder import Predictor, load_predictor
+from cxrsearch.model.evaluate import evaluate_model, record_look
+from cxrsearch.model.final import train_final
+from cxrsearch.model.folder import CARD, ModelMeta, check_out
+from cxrsearch.model.predict import (
+    COLUMNS,
+    predict_folder,
+    table_start,
+    write_competition,
+    write_tidy,
+)
+from cxrsearch.model.submission import read_sample
+from cxrsearch.model.views import NONE
+from cxrsearch.working import alone, work_of
+from cxrsearch.writing import check_file
+from search.store.record import StudyRecord, read_study
+from search.trials.marks import same_as
+
+from .data import cache_root, load_data
+from .folder import load_alone, read_study_yaml, trial_config
+from .origins import also_seen
+from .prepare import Prepared
+from .settings import AUTO, PHANTOM, Settings
+from .unlabelled import pseudo_path
+
+
+def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
+    """The best trial of a study, or trial ``number``.
+
+    Of several objectives the best is the one on the Pareto front with the highest AUROC. For a
+    trial that repeats another it is that one, whose recipe, seed and best epoch belong together.
+
+    Raises:
+        InputError: where it is not there, or did not train to its end.
+    """
+    if number is None:
+        best = record.best()
+        if best is None:
+            raise InputError(f"{record.folder}: no trial is complete yet; let the search go on")
+        return best
+    if not 0 <= number < len(record.trials):
+        raise InputError(
+            f"--trial {number}: the study has trials 0 to {len(record.trials) - 1}; "
+            f"`cxrsearch status {quoted(record.folder)}` names the best"
+        )
+    trial = record.trials[number]
+    if (earlier := same_as(trial)) is not None:
+        trial = record.trials[earlier]
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.user_attrs.get(
+        "best_epoch"
+    ):
+        raise InputError(f"--trial {number}: {trial.state.name.lower()}, no best epoch to train to")
+    return trial
+
+
+def train_winner(
+    folder: Path, out: Path, number: int | None = None, **moved: Any
+) -> Generator[Progress, None, Path]:
+    """Retrain a trial's recipe on train + validation, for its best number of epochs.
+
+    Args:
+        folder: the study.
+        out: the model folder to write.
+        number: the trial; the best one by default.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
+            `load_alone` takes.
+
+    Yields:
+        how far it is, after each epoch.
+
+    Raises:
+        InputError: where study, data or ``out`` cannot be used.
+    """
+    check_out(out)
+    record = read_study(folder)
+    trial = chosen_trial(record, number)
+    prepared = load_alone(folder, **moved)
+    selected_from = record.counts()["complete"] if number is None else 1
+    return (yield from retrain(folder, prepared, trial, out, selected_from))
+
+
+def retrain(
+    folder: Path, prepared: Prepared, trial: FrozenTrial, out: Path, selected_from: int
+) -> Generator[Progress, None, Path]:
+    """Train a trial's recipe on train + validation for its best number of epochs.
+
+    Args:
+        folder: the study.
+        prepared: its data, as from `load_alone`.
+        trial: one with a best epoch.
+        out: the model folder to write.
+        selected_from: how many trials it was chosen among.
+
+    Yields:
+        how far it is, after each epoch.
+
+    Raises:
+        InputError: where it cannot be trained.
+    """
+    config = trial_config(folder, prepared)
+    attrs = trial.user_attrs
+    asked = prepared.settings.precision != AUTO
+    with alone(work_of(out)):
+        return (
+            yield from train_final(
+                Recipe.from_params(attrs["params"]),
+                load_trial_data(config),
+                epochs=attrs["best_epoch"],
+                seed=attrs["seed"],
+                out=out,
+                meta=meta_of(folder, prepared, trial, selected_from),
+                splits=folder / "splits.json",
+                device=config.device,
+                threads=config.threads,
+                weights_dir=config.weights_dir,
+                memory_share=config.memory_share,
+                precision=config.precision if asked else attrs.get("precision", config.precision),
+                # Batch normalisation is then over as many images as in what was judged.
+                micro=attrs.get("micro_batch"),
+            )
+        )
+
+
+def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from: int) -> ModelMeta:
+    """What a model folder says of the trial that its recipe comes from."""
+    pseudo = pseudo_path(prepared.settings.pseudo) if prepared.settings.pseudo else None
+    return ModelMeta(
+        frame=prepared.cache.frame,
+        data_fingerprint=prepared.dataset.fingerprint,
+        split_fingerprint=prepared.splits.fingerprint,
+        source_side=prepared.dataset.source_side,
+        study=str(folder.resolve()),
+        trial=trial.number,
+        diseases=prepared.settings.diseases,
+        validation={
+            "value": trial.values[0] if trial.values else None,
+            "interval": trial.user_attrs.get("interval"),
+            "selected_from": selected_from,
+        },
+        also_seen=also_seen(
+            Recipe.from_params(trial.user_attrs["params"]), pseudo, prepared.cache.contents
+        ),
+        precision=predicting(prepared.settings.precision),
+    )
+
+
+def evaluate_model_folder(
+    model: Path,
+    data: str | None = None,
+    labels: str | None = None,
+    study: Path | None = None,
+    tta: str = NONE,
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Judge a model on the test part of its data, or on other data, and count the look.
+
+    Args:
+        model: a model folder or an ensemble folder.
+        data: folder of X-rays, or ``phantom``; None: the data of the model's study.
+        labels: label table, where it lies elsewhere.
+        study: the model's study, where it was moved.
+        tta: test-time augmentation, as in `cxrsearch.model.views`.
+        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+
+    Returns:
+        as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were.
+
+    Raises:
+        InputError: where model or data cannot be used.
+    """
+    loaded = load_predictor(model, tta=tta, precision=precision)
+    study = _study_of(loaded, study)
+    settings = _data_settings(loaded, study, data, labels)
+    dataset = load_data(settings)
+    cache = open_shown(dataset, loaded.frame, cache_root(settings))
+    result = {**evaluate_model(loaded, dataset, cache), "tta": tta}
+    if study is None and result["part"] == "test":
+        why = "its study is not here" if loaded.card["study"].get("path") else "it has no study"
+        result["notes"].append(f"{why}, so this look is counted in {model} alone")
+    return {**result, "looks": record_look(study, model, result)}
+
+
+def _study_of(model: Predictor, given: Path | None) -> Path | None:
+    """The model's study: as given, or where it was when the model was made, if it still is."""
+    noted = given or model.card["study"].get("path")
+    if not noted:
+        return None
+    path = Path(noted)
+    if given is None and not (path / "study.yaml").is_file():
+        return None
+    if read_study_yaml(path)["splits"]["fingerprint"] == model.card["data"]["split_fingerprint"]:
+        return path
+    if given is not None:
+        raise InputError(f"--study {path}: {model.folder} was not made from it; name its own study")
+    return None
+
+
+def _data_settings(
+    model: Predictor, study: Path | None, data: str | None, labels: str | None
+) -> Settings:
+    """Where to read data from: as asked, or as study or model had them."""
+    from_study = Settings.from_dict(read_study_yaml(study)["settings"]) if study else None
+    if from_study is None and (reading := model.card["data"].get("reading")):
+        from_study = _settings_in(model.folder / CARD, reading)
+    if data is None:
+        if from_study is None:
+            raise InputError(
+                f"{model.folder}: its study is not where it was; name it with --study, or data "
+                "with --data"
+            )
+        if labels is None:
+            return from_study
+        data = from_study.data
+    if data == PHANTOM and from_study is not None and from_study.data == PHANTOM:
+        return from_study
+    asked = Settings(data=data, labels=labels).with_absolute_paths()
+    if from_study is not None and labels is None and asked.data == from_study.data:
+        return from_study
+    return asked
+
+
+def _settings_in(card: Path, reading: Any) -> Settings:
+    """The settings that a model's card keeps.
+
+    Raises:
+        InputError: where they are none.
+    """
+    try:
+        return Settings.from_dict(reading)
+    except (InputError, TypeError, AttributeError) as error:
+        raise InputError(f"{card}: data.reading is damaged; restore it from a copy") from error
+
+
+def predict_to_file(
+    model: Path,
+    images: Path,
+    out: Path,
+    tidy: bool = False,
+    tta: str = NONE,
+    sample: Path | None = None,
+    precision: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Write the probabilities of every image below ``images`` as CSV.
+
+    Args:
+        model: a model folder or an ensemble folder.
+        images: folder of PNG, JPEG or DICOM files.
+        out: CSV to write.
+        tidy: one row an image and disease, instead of one an image.
+        tta: test-time augmentation, as in `cxrsearch.model.views`.
+        sample: a sample submission, whose columns and rows are written in its order.
+        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+        on_progress: called with how many images are done, of how many.
+
+    Returns:
+        what the user should know: images that got no prediction, with the reason.
+
+    Raises:
+        InputError: where the model, the sample or every image cannot be used, or ``out`` cannot
+            be written.
+    """
+    if tidy and sample is not None:
+        raise InputError("--tidy and --sample name two different formats; choose one")
+    form = read_sample(sample, images) if sample is not None else None
+    own = COLUMNS if form is None else (form.header,)
+    check_file(out, "predictions.csv", *map(table_start, own))
+    wanted = form.files if form is not None else None
+    loaded = load_predictor(model, tta=tta, precision=precision)
+    found = predict_folder(loaded, images, on_progress, wanted)
+    if form is not None:
+        form.write(out, found)
+    else:
+        (write_tidy if tidy else write_competition)(out, found)
+    left_out = [f"left out: {reason}" for reason in reasons(found.left_out, SHOWN)]
+    if left_out:
+        count = len(found.left_out)
+        total = len(found.names) + count
+        left_out.append(f"{count} of {total} images got no prediction")
+    return [*found.notes, *left_out]

@@ -1,0 +1,1 @@
+"""The systems of the report beside the search itself, a folder each."""

@@ -1,0 +1,1 @@
+"""Augmented copies of a data set, as files."""

@@ -1,0 +1,1 @@
+"""A look at a data set before anything is searched."""

@@ -1,0 +1,276 @@
+"""What to be careful about in a data set, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.splits import PARTS, Splits
+from cxrsearch.data.splits.listed import on_both_sides
+
+from .orientation import INVERTED, KINDS, set_problems
+from .people import OLDEST, People, of_two_sexes, shortcuts
+from .quality import BLANK, ImageChecks
+
+SERIOUS, MILD = "serious", "mild"
+FEW = 5
+"""A disease with fewer positive patients can hardly be in three parts."""
+SHARE = 0.05
+"""Of all images: a patient with more weighs a lot in every figure."""
+MANY = 10
+"""Images that are many for a patient, however few there are in all."""
+TELLING = 0.7
+"""AUROC of a column alone from which it is worth a caution."""
+ENOUGH = 30
+"""Positives from which such an AUROC is more than chance."""
+
+
+class Caution(NamedTuple):
+    """One thing to be careful about.
+
+    Args:
+        level: `SERIOUS` where scores come out wrong, `MILD` where it is good to know.
+        what: what was found, with figures.
+        todo: what to do about it.
+        names: images, or patients, that it is about.
+    """
+
+    level: str
+    what: str
+    todo: str
+    names: tuple[str, ...] = ()
+
+
+class Rows(NamedTuple):
+    """A data set as its table says: ``names`` and ``patients`` ``(n,)``, ``labels`` ``(n, 14)``."""
+
+    names: tuple[str, ...]
+    labels: np.ndarray
+    patients: np.ndarray
+    extra: Mapping[str, np.ndarray]
+
+
+def cautions(
+    rows: Rows,
+    people: People,
+    splits: Splits | None,
+    checks: ImageChecks | None,
+    bad: Mapping[str, str],
+    refused: Sequence[str] = (),
+    test_list: Sequence[str] | None = None,
+) -> list[Caution]:
+    """Everything there is to be said, the serious first.
+
+    Args:
+        rows: the images that can be read.
+        people: age, sex and view.
+        splits: as a search would make them; None where it cannot.
+        checks: of the images; None where there are none.
+        bad: images that could not be read, with reasons.
+        refused: why a search with these options would not start.
+        test_list: names of the test part, where there is a list.
+    """
+    found = [
+        *_parts(rows, refused, test_list),
+        *_patients(rows),
+        *_few(rows),
+        *([] if checks is None else _duplicates(rows, splits, checks)),
+        *([] if checks is None else _looks(rows, checks)),
+        *_unreadable(bad),
+        *_people(rows, people),
+    ]
+    return sorted(found, key=lambda caution: caution.level != SERIOUS)
+
+
+def _parts(
+    rows: Rows, refused: Sequence[str], test_list: Sequence[str] | None
+) -> Iterator[Caution]:
+    names = np.array(rows.names)
+    both = on_both_sides(names, rows.patients, test_list) if test_list else []
+    if both:
+        yield Caution(
+            SERIOUS,
+            f"{_count(len(both), 'patient')} across parts: images both on the test list and off it",
+            "Put all images of a patient on the list or none; a search refuses such a list.",
+            tuple(both),
+        )
+    for problem in refused:
+        if not (both and "in two parts" in problem):
+            yield Caution(SERIOUS, f"No search would start: {problem}", "Mend that first.")
+
+
+def _patients(rows: Rows) -> Iterator[Caution]:
+    names, counts = np.unique(rows.patients.astype(str), return_counts=True)
+    if len(names) > 1 and names.tolist() == sorted(rows.names):
+        yield Caution(
+            SERIOUS,
+            "The table has no patients: every image counts as a patient of its own",
+            "Add a patient column. Else images of one patient come into training and test, and "
+            "scores are too good.",
+        )
+    heavy = names[counts > max(SHARE * len(rows.names), MANY)].tolist() if len(names) > 1 else []
+    if heavy:
+        yield Caution(
+            MILD,
+            f"{_count(len(heavy), 'patient')} with more than {SHARE:.0%} of the images each",
+            "Look whether that is one person. Parts share no patient, so their sizes will be off.",
+            tuple(heavy),
+        )
+
+
+def _few(rows: Rows) -> Iterator[Caution]:
+    marks = rows.labels.astype(bool)
+    positive = [len(set(rows.patients[marks[:, i]].tolist())) for i in range(len(DISEASES))]
+    counted = list(zip(DISEASES, positive, strict=True))
+    none = [d for d, count in counted if not count]
+    if none:
+        yield Caution(
+            MILD,
+            f"No positives at all: {', '.join(map(_readable, none))}",
+            "These cannot be learnt; they have no AUROC and are left out of the mean.",
+        )
+    few = [f"{_readable(d)} ({count})" for d, count in counted if 0 < count < FEW]
+    if few:
+        yield Caution(
+            MILD,
+            f"Positives of fewer than {FEW} patients: {', '.join(few)}",
+            "Too few for three parts: expect no AUROC, or one that says nothing. Add positives, "
+            "or leave them out with --objective auroc:DISEASE,...",
+        )
+
+
+def _duplicates(rows: Rows, splits: Splits | None, checks: ImageChecks) -> Iterator[Caution]:
+    across, within = checks.across(rows.patients), checks.within(rows.patients)
+    if across:
+        part = _part_of(rows, splits)
+        torn = sum(len({part[row] for row in group}) > 1 for group in across)
+        leak = f"; {torn} of them in different parts of the split" if splits else ""
+        yield Caution(
+            SERIOUS,
+            f"{_count(len(across), 'picture')} under several patients: "
+            f"{_count(sum(map(len, across)), 'image')} look the same{leak}",
+            "Look at them below. If they are one picture, give them one patient number or keep "
+            "one of them: else the test part holds what was trained on.",
+            _named(rows, across),
+        )
+    if within:
+        twice = sum(map(len, within)) - len(within)
+        yield Caution(
+            MILD,
+            f"{_count(len(within), 'picture')} more than once within a patient: "
+            f"{_count(twice, 'copy', 'copies')} to spare",
+            "They stay in one part, so nothing leaks, but count twice. Keep one of each.",
+            _named(rows, within),
+        )
+    differ = [g for g in checks.groups if len(np.unique(rows.labels[g], axis=0)) > 1]
+    if differ:
+        yield Caution(
+            MILD,
+            f"{_count(len(differ), 'picture')} with different labels on its copies",
+            "At least one of the labels is wrong; look at them.",
+            _named(rows, differ),
+        )
+
+
+def _looks(rows: Rows, checks: ImageChecks) -> Iterator[Caution]:
+    for place, kind in enumerate(BLANK, start=1):
+        here = np.flatnonzero(checks.blank == place)
+        if len(here):
+            yield Caution(
+                SERIOUS if len(here) > SHARE * len(rows.names) else MILD,
+                f"{_count(len(here), 'image')} {kind}",
+                "They show nothing but have labels. Take them out, or mend the export.",
+                _names(rows, here),
+            )
+    if checks.orientation is None:
+        return
+    whole = set_problems(checks.orientation.pattern)
+    if "side" in whole:
+        yield Caution(
+            SERIOUS,
+            "Most images seem to lie on their side",
+            "Look at the examples below, and turn the images upright before searching.",
+        )
+    if INVERTED in whole:
+        yield Caution(
+            SERIOUS,
+            "Most images seem to be inverted: lungs bright, bones dark",
+            "Export MONOCHROME1 as it is meant to be shown, or invert the files: pretrained "
+            "weights and models of others expect bright bones.",
+        )
+    for place, kind in enumerate(KINDS[1:], start=1):
+        here = np.flatnonzero(checks.orientation.kind == place)
+        if len(here):
+            here = here[np.argsort(-checks.orientation.margin[here], kind="stable")]
+            mend = "Invert" if kind == INVERTED else "Turn"
+            yield Caution(
+                MILD,
+                f"{_count(len(here), 'image')} that look{'s' * (len(here) == 1)} {kind}",
+                f"Look at them below, the surest first; unusual exposures are among them. {mend} "
+                "those that are wrong, or leave them out.",
+                _names(rows, here),
+            )
+
+
+def _unreadable(bad: Mapping[str, str]) -> Iterator[Caution]:
+    if bad:
+        yield Caution(
+            SERIOUS,
+            f"{_count(len(bad), 'image')} that cannot be read, left out everywhere",
+            "Fetch them again, or take them out of the table.",
+            tuple(f"{name}: {reason}" for name, reason in bad.items()),
+        )
+
+
+def _people(rows: Rows, people: People) -> Iterator[Caution]:
+    here = np.flatnonzero([] if people.absurd is None else people.absurd != "")
+    if len(here) and (absurd := people.absurd) is not None:
+        yield Caution(
+            MILD,
+            f"{_count(len(here), 'image')} with an age that cannot be (below 0 or above {OLDEST})",
+            "They are left out of the figures of age. Correct the table if you use age.",
+            tuple(f"{rows.names[row]}: {absurd[row]}" for row in here),
+        )
+    two = [] if people.sex is None else of_two_sexes(people.sex, rows.patients)
+    if two:
+        yield Caution(
+            MILD,
+            f"{_count(len(two), 'patient')} listed as both M and F",
+            "Look whether one number stands for two people: then they are split as one.",
+            tuple(two),
+        )
+    telling = [
+        s for s in shortcuts(people, rows.labels) if s.auroc >= TELLING and s.positives >= ENOUGH
+    ]
+    if telling:
+        listed = ", ".join(f"{_readable(s.disease)} by {s.column} ({s.auroc:.2f})" for s in telling)
+        yield Caution(
+            MILD,
+            f"Told without looking at the image, AUROC: {listed}",
+            "A network can read age, sex and view off the picture. Judge such a disease within one "
+            "view, or among like patients, before you believe its AUROC.",
+        )
+
+
+def _part_of(rows: Rows, splits: Splits | None) -> list[str]:
+    where = {n: p for p in PARTS[:3] for n in getattr(splits, p)} if splits else {}
+    return [where.get(name, "") for name in rows.names]
+
+
+def _names(rows: Rows, which: np.ndarray) -> tuple[str, ...]:
+    return tuple(rows.names[row] for row in which.tolist())
+
+
+def _named(rows: Rows, groups: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    return tuple(" = ".join(rows.names[row] for row in group) for group in groups)
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def _readable(disease: str) -> str:
+    return disease.replace("_", " ")

@@ -1,0 +1,277 @@
+"""Figures of a data set: its diseases, which go together, in whom, and in which part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.splits.counts import IMAGES
+from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.theme import BEST, QUIET, STYLES, TEST, counted, faded, figure, text
+
+from .label_counts import Prevalence, Spread, Together
+from .people import BAND, UNKNOWN, Group
+
+BLUE = STYLES["complete"].colour
+PARTS = (("train", BLUE, "circle"), ("val", BEST, "square"), ("test", TEST, "diamond"))
+SCALE = [[0.0, "#f3f7fb"], [0.5, "#7fb2dc"], [1.0, "#1c5a92"]]
+AROUND = [[0.0, "#1c5a92"], [0.5, "#f6f6f4"], [1.0, "#b3500a"]]
+"""Blue: less often than by chance; orange: more often."""
+PALETTE = (BLUE, BEST, STYLES["running"].colour, TEST, QUIET)
+NAMES = [text(readable(name)) for name in DISEASES]
+MOST_BARS = 30
+"""Values of a count that get a bar of their own; the rest share the last."""
+
+
+def prevalence_figure(found: Sequence[Prevalence], by: str) -> go.Figure:
+    """A bar a disease, the commonest on top; ``by`` is ``images`` or ``patients``."""
+    shown = sorted(found, key=lambda p: (p.name != NO_FINDING, getattr(p, by)))
+    fig = figure(90 + 28 * len(shown), barmode="stack", bargap=0.3)
+    rows = [text(readable(p.name)) for p in shown]
+    parts: list[tuple[str, list[int], str]] = [
+        ("alone", [p.alone for p in shown], BLUE),
+        ("with others", [p.images - p.alone for p in shown], faded(BLUE, 0.45)),
+    ]
+    if by == "patients":
+        parts = [("patients", [p.patients for p in shown], BLUE)]
+    for name, values, colour in parts:
+        share = [p.share if by == "images" else p.patient_share for p in shown]
+        last = name != "alone"
+        fig.add_bar(
+            y=rows,
+            x=values,
+            orientation="h",
+            name=name,
+            marker={"color": colour},
+            text=[f"{getattr(p, by):,} ({s:.1%})" for p, s in zip(shown, share, strict=True)]
+            if last
+            else None,
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}, {name}: %{{x:,}}<extra></extra>",
+        )
+    fig.update_xaxes(title_text=by, range=[0, 1.16 * max(getattr(p, by) for p in shown)])
+    fig.update_yaxes(automargin=True, showgrid=False)
+    fig.update_layout(showlegend=by == "images")
+    return fig
+
+
+def conditional_figure(found: Together) -> go.Figure:
+    """P(column | row) in percent; the diagonal is left empty."""
+    values = 100 * found.conditional
+    np.fill_diagonal(values, np.nan)
+    single = np.diag(found.counts)
+    hover = [
+        [
+            f"of {single[i]:,} images with {NAMES[i]},<br>{found.counts[i, j]:,} also have "
+            f"{NAMES[j]}" + (f" ({values[i, j]:.1f}%)" if np.isfinite(values[i, j]) else "")
+            for j in range(len(DISEASES))
+        ]
+        for i in range(len(DISEASES))
+    ]
+    fig = _heatmap(values, _cells(values, "{:.0f}", "{:.1f}"), hover, SCALE, "%")
+    fig.update_xaxes(title_text="… also have")
+    fig.update_yaxes(title_text="Of the images with …")
+    return fig
+
+
+def counts_figure(found: Together) -> go.Figure:
+    """Images with both; on the diagonal those with the one. Coloured by the logarithm."""
+    with np.errstate(divide="ignore"):
+        colour = np.where(found.counts > 0, np.log10(found.counts), np.nan)
+    hover = [
+        [
+            f"{NAMES[i]} and {NAMES[j]}: {found.counts[i, j]:,}" if i != j
+            else f"{NAMES[i]}: {found.counts[i, i]:,}"
+            for j in range(len(DISEASES))
+        ]
+        for i in range(len(DISEASES))
+    ]  # fmt: skip
+    fig = _heatmap(colour, _cells(found.counts.astype(float), "{:,.0f}"), hover, SCALE, "")
+    fig.update_traces(showscale=False)
+    return fig
+
+
+def lift_figure(found: Together) -> go.Figure:
+    """How many times as often as by chance; coloured by the logarithm, up to eightfold."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        colour = np.clip(np.log2(found.lift), -3, 3)
+    hover = []
+    for i in range(len(DISEASES)):
+        row = []
+        for j in range(len(DISEASES)):
+            lift, both = found.lift[i, j], found.counts[i, j]
+            expected = both / lift if np.isfinite(lift) and lift > 0 else None
+            words = f"{NAMES[i]} and {NAMES[j]}: {both:,}"
+            row.append(words + (f", {expected:,.1f} by chance" if expected is not None else ""))
+        hover.append(row)
+    fig = _heatmap(colour, _cells(found.lift, "{:.1f}"), hover, AROUND, "")
+    fig.update_traces(
+        zmin=-3, zmax=3, colorbar={
+            "tickvals": [-3, -2, -1, 0, 1, 2, 3],
+            "ticktext": ["⅛ or less", "¼", "½", "1", "2", "4", "8 or more"],
+            "title": {"text": "lift"}, "thickness": 14, "outlinewidth": 0,
+        },
+    )  # fmt: skip
+    return fig
+
+
+def _cells(values: np.ndarray, form: str, small: str = "") -> list[list[str]]:
+    """``values`` as text, those below 10 as ``small`` has it; nothing for NaN."""
+    return [
+        ["" if np.isnan(v) else (small if small and v < 10 else form).format(v) for v in row]
+        for row in values
+    ]
+
+
+def _heatmap(
+    values: np.ndarray, cells: list[list[str]], hover: list[list[str]], scale: Any, unit: str
+) -> go.Figure:
+    fig = figure(640, showlegend=False)
+    fig.add_heatmap(
+        z=values,
+        x=NAMES,
+        y=NAMES,
+        text=cells,
+        texttemplate="%{text}",
+        textfont={"size": 11},
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        colorscale=scale,
+        xgap=1,
+        ygap=1,
+        hoverongaps=False,
+        colorbar={"ticksuffix": unit, "thickness": 14, "outlinewidth": 0},
+    )
+    fig.update_xaxes(tickangle=-40, showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    return fig
+
+
+def spread_figure(found: Spread, what: str, of: str) -> go.Figure:
+    """How many ``of`` (images, patients) have each value of a count."""
+    by_value = dict(zip(found.values, found.counts, strict=True))
+    values = range(found.values[0], found.values[-1] + 1)
+    names, counts = [str(value) for value in values], [by_value.get(v, 0) for v in values]
+    if len(values) > MOST_BARS:
+        names = [*names[: MOST_BARS - 1], f"{values[MOST_BARS - 1]}+"]
+        counts = [*counts[: MOST_BARS - 1], sum(counts[MOST_BARS - 1 :])]
+    fig = figure(380, showlegend=False, bargap=0.2)
+    total = sum(counts)
+    fig.add_bar(
+        x=names,
+        y=counts,
+        marker={"color": BLUE},
+        text=[f"{count / total:.0%}" if count >= total / 200 else "" for count in counts],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate=f"{text(what)} %{{x}}: %{{y:,}} {of}<extra></extra>",
+    )
+    fig.update_xaxes(title_text=what, type="category", showgrid=False)
+    fig.update_yaxes(title_text=of, **counted([0, *counts]))
+    return fig
+
+
+def age_figure(age: np.ndarray, sex: np.ndarray | None) -> go.Figure:
+    """Images by age, a bar for two years, stacked by sex where that is known."""
+    fig = figure(380, barmode="stack", bargap=0.05)
+    edges = np.arange(0, 112, 2)
+    names = np.unique(sex[np.isfinite(age)]).tolist() if sex is not None else [UNKNOWN]
+    for place, name in enumerate(names):
+        inside = np.isfinite(age) if sex is None else np.isfinite(age) & (sex == name)
+        counts, _ = np.histogram(age[inside], edges)
+        label = text(name or ("images" if sex is None else "unknown"))
+        fig.add_bar(
+            x=(edges[:-1] + 1).tolist(),
+            y=counts.tolist(),
+            name=label,
+            marker={"color": PALETTE[place % len(PALETTE)]},
+            customdata=[f"{edge} to {edge + 1}" for edge in edges[:-1]],
+            hovertemplate=f"{label}, %{{customdata}} years: %{{y:,}} images<extra></extra>",
+        )
+    top = float(np.nanmax(age)) if np.isfinite(age).any() else 100.0
+    fig.update_xaxes(title_text="age in years", range=[0, top + 3])
+    fig.update_yaxes(title_text="images")
+    fig.update_layout(showlegend=sex is not None)
+    return fig
+
+
+def groups_figure(groups: Sequence[Group]) -> go.Figure:
+    """The share of each group's images that have a disease, a dot a group."""
+    fig = figure(110 + 30 * (len(DISEASES) + 1))
+    order = _commonest_last(groups)
+    for place, group in enumerate(groups[: len(PALETTE)]):
+        share = [*group.positives[order] / max(1, group.images)]
+        label = text(group.name or "unknown")
+        fig.add_scatter(
+            x=[100 * s for s in share],
+            y=[NAMES[i] for i in order],
+            mode="markers",
+            name=f"{label} ({group.images:,} images of {group.patients:,} patients)",
+            marker={"size": 10, "color": PALETTE[place], "symbol": place},
+            customdata=[f"{group.positives[i]:,}" for i in order],
+            hovertemplate=f"%{{y}}, {label}: %{{x:.2f}}% (%{{customdata}})<extra></extra>",
+        )
+    fig.update_xaxes(title_text="% of the group's images", rangemode="tozero")
+    fig.update_yaxes(automargin=True)
+    return fig
+
+
+def bands_figure(bands: Sequence[Group]) -> go.Figure:
+    """The share of each age group's images that have a disease, in percent."""
+    order = _commonest_last(bands)[::-1]
+    values = np.array([[100 * b.positives[i] / b.images for b in bands] for i in order])
+    names = [text(band.name) for band in bands]
+    fig = figure(560, showlegend=False)
+    fig.add_heatmap(
+        z=values,
+        x=names,
+        y=[NAMES[i] for i in order],
+        text=_cells(values, "{:.1f}"),
+        texttemplate="%{text}",
+        textfont={"size": 11},
+        customdata=[
+            [f"{b.positives[i]:,} of {b.images:,} images ({b.patients:,} patients)" for b in bands]
+            for i in order
+        ],
+        hovertemplate="%{y}, age %{x}: %{z:.1f}%<br>%{customdata}<extra></extra>",
+        colorscale=SCALE,
+        xgap=1,
+        ygap=1,
+        colorbar={"ticksuffix": "%", "thickness": 14, "outlinewidth": 0},
+    )
+    fig.update_xaxes(title_text=f"age, groups of {BAND} years", type="category", showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    return fig
+
+
+def _commonest_last(groups: Sequence[Group]) -> np.ndarray:
+    total = np.sum([group.positives for group in groups], axis=0)
+    order: np.ndarray = np.argsort(total, kind="stable")
+    return order
+
+
+def balance_figure(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
+    """The share of each part's images that have a disease: equal where the split is balanced."""
+    names = sorted((*DISEASES, NO_FINDING), key=lambda name: counts["train"][name])
+    fig = figure(110 + 30 * len(names))
+    for part, colour, symbol in PARTS:
+        images = counts[part][IMAGES]
+        if not images:
+            continue
+        fig.add_scatter(
+            x=[100 * counts[part][name] / images for name in names],
+            y=[text(readable(name)) for name in names],
+            mode="markers",
+            name=f"{part} ({images:,} images)",
+            marker={"size": 10, "color": faded(colour, 0.8), "symbol": symbol},
+            customdata=[f"{counts[part][name]:,}" for name in names],
+            hovertemplate=f"%{{y}}, {part}: %{{x:.2f}}% (%{{customdata}})<extra></extra>",
+        )
+    fig.update_xaxes(title_text="% of the part's images", rangemode="tozero")
+    fig.update_yaxes(automargin=True)
+    return fig

@@ -1,0 +1,128 @@
+"""From saved predictions to an ensemble: nothing is trained to find the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.errors import InputError
+from cxrsearch.learn.ensemble import Ensemble, Estimate, fit, nested
+from cxrsearch.learn.ensemble.nested import FOLDS
+from cxrsearch.learn.report import by_disease
+
+from .pool import Pool
+
+COMPARED = ("uniform", "greedy", "stacking")
+"""Methods estimated beside the one that is asked for."""
+
+
+@dataclass(frozen=True)
+class Combined:
+    """An ensemble and what to expect of it.
+
+    Args:
+        pool: what it was made of.
+        ensemble: of the members that have a weight.
+        estimates: of the best single member, of methods beside it, and of the one asked
+            for, which comes last.
+        folds: that they were made with.
+    """
+
+    pool: Pool
+    ensemble: Ensemble
+    estimates: tuple[Estimate, ...]
+    folds: int
+
+    @property
+    def to_train(self) -> tuple[str, ...]:
+        """The members whose weights are not there."""
+        return tuple(name for name in self.ensemble.members if name not in self.pool.kept)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: what ``--json`` prints and ``ensemble.json`` keeps."""
+        shares = self.ensemble.shares()
+        scored = {t.number: t.values[0] for t in self.pool.trials}
+        return {
+            "method": self.ensemble.method,
+            "scale": self.ensemble.scale.kind,
+            "members": [
+                {
+                    "name": name,
+                    "share": float(share),
+                    "weights_kept": name in self.pool.kept,
+                    **({"value": scored[int(name)]} if scored else {}),
+                }
+                for name, share in zip(self.ensemble.members, shares, strict=True)
+            ],
+            "selected_from": len(self.pool.names),
+            "trials": self.pool.tried,
+            "images": len(self.pool.labels),
+            "patients": len(np.unique(self.pool.patients)),
+            "positives": {
+                name: int(count)
+                for name, count in zip(DISEASES, self.pool.labels.sum(axis=0), strict=True)
+            },
+            "folds": self.folds,
+            "estimates": [_plain(one) for one in self.estimates],
+            "caution": self.pool.caution,
+            "notes": list(self.pool.notes),
+        }
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "method": estimate.method,
+        "chosen": estimate.chosen,
+        "nested": estimate.nested,
+        "interval": list(estimate.interval),
+        "gain": estimate.gain,
+        "gain_interval": list(estimate.gain_interval),
+        "naive": estimate.naive,
+        "auroc": by_disease(estimate.auroc),
+    }
+
+
+def combine(
+    pool: Pool,
+    method: str = "auto",
+    averaging: str = "probability",
+    most: int | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+    on_progress: Callable[[str], None] | None = None,
+) -> Combined:
+    """Find weights for a pool and estimate, on held-out patients, what they are worth.
+
+    Args:
+        pool: the members and their predictions.
+        method: as for `cxrsearch.learn.ensemble.fit`, as are ``averaging``, ``most`` and ``seed``.
+        folds: of the nested estimate.
+        on_progress: called with the name of each method that has been estimated.
+
+    Raises:
+        InputError: where there are too few patients or no disease to judge by.
+    """
+    names = [name for name in COMPARED if name != method]
+    options: dict[str, Any] = {"averaging": averaging, "most": most, "seed": seed}
+    people = len(np.unique(pool.patients))
+    if people < 2 * folds:
+        raise InputError(
+            f"{people} patients in the validation part: too few for an estimate by {folds} folds; "
+            f"use --folds {max(2, people // 2)} or more data"
+        )
+    try:
+        ensemble = fit(
+            pool.scores, pool.labels, pool.patients, method,
+            members=pool.names, columns=pool.columns, **options,
+        )  # fmt: skip
+        found = nested(
+            pool.scores, pool.labels, pool.patients, [*names, method],
+            columns=pool.columns, folds=folds, on_progress=on_progress, **options,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(f"the predictions cannot be combined: {error}") from error
+    return Combined(pool, ensemble.of_used(), tuple(found), folds)

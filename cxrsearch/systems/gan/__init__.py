@@ -1,0 +1,1 @@
+"""A GAN that draws further X-rays, and how good they are."""

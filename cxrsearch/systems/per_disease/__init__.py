@@ -1,0 +1,1 @@
+"""A model for each disease, beside the best joint one."""

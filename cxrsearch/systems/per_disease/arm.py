@@ -1,0 +1,135 @@
+"""A model for each disease: one head and recipe a disease, with a backbone each or one for all."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrsearch.data.diseases import DISEASES
+from cxrsearch.equal_compute.cell import SCORES, Answer, Cell, Fitted, Scores
+from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.isolate import isolated
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.arrays import load_arrays, save_arrays
+from cxrsearch.learn.saved.keep import BEST
+from cxrsearch.model.restored import stored_weights
+from search.objective import Step
+
+from .heads import Head, best_head, features_of, own_head
+
+HEADS = "heads"
+
+
+def one_each(
+    cell: Cell, recipes: Mapping[int, Recipe] | None = None, keep: bool = False
+) -> Generator[Step, None, tuple[Scores, dict[int, Fitted]]]:
+    """A network for each disease of the objective, each with an equal share of the budget.
+
+    Each learns its disease alone (the loss is over one output) and keeps the epoch that is best
+    for it on validation. Diseases that the objective leaves out score 0.
+
+    Args:
+        cell: budget, data and seed.
+        recipes: by disease (its column); the baseline's where it is not named.
+        keep: whether the weights stay.
+
+    Returns:
+        the scores put together, and each disease's fit.
+    """
+    columns = cell.data.columns
+    share = cell.images / len(columns)
+    val, test = _empty(cell)
+    fits = {}
+    for column in columns:
+        name = DISEASES[column]
+        data = replace(cell.data, columns=(column,), learnt=(column,))
+        recipe = (recipes or {}).get(column, cell.recipe)
+        fitted = yield from cell.fit(
+            name, recipe, share, seed=cell.seed_of(name), data=data, keep=keep
+        )
+        val[:, column], test[:, column] = fitted.val[:, column], fitted.test[:, column]
+        fits[column] = fitted
+    return Scores(val, test), fits
+
+
+def shared_backbone(cell: Cell) -> Answer:
+    """The joint model, then a head for each disease on its frozen features.
+
+    Taking the features counts as a third of an image-step for each training image; fitting the
+    heads, which takes seconds, does not count.
+    """
+    features = cell.forward(len(cell.data.train))
+    joint = yield from cell.fit("joint", cell.recipe, max(1.0, cell.images - features), keep=True)
+    scores, _ = on_frozen(cell, joint)
+    cell.count(features)
+    cell.forget("joint")
+    return scores
+
+
+def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, dict[str, Any] | None]]:
+    """Scores of one head a disease on the features of ``joint``; kept, and not fitted twice.
+
+    Returns:
+        the scores, and by disease what its head was fitted with (None: the joint model's own).
+    """
+    folder: Path = cell.folder / HEADS
+    if not (folder / SCORES).is_file():
+        val, test, chosen = _heads(cell, joint)
+        save_arrays(
+            folder / SCORES, val=val, test=test,
+            penalty=np.array([head.recipe.penalty if head.recipe else np.nan for head in chosen]),
+            balanced=np.array([bool(head.recipe and head.recipe.balanced) for head in chosen]),
+            weights=np.stack([head.weights for head in chosen]),
+            bias=np.array([head.bias for head in chosen]),
+        )  # fmt: skip
+    found = load_arrays(folder / SCORES, ("val", "test", "penalty", "balanced"))
+    chosen_by: dict[str, dict[str, Any] | None] = {
+        DISEASES[column]: None
+        if np.isnan(penalty)
+        else {"penalty": float(penalty), "balanced": bool(balanced)}
+        for column, penalty, balanced in zip(
+            cell.data.columns, found["penalty"], found["balanced"], strict=True
+        )
+    }
+    return Scores(found["val"], found["test"]), chosen_by
+
+
+def replaced_heads(cell: Cell, joint: Fitted) -> dict[str, Tensor]:
+    """The weights of ``joint`` with the heads that `on_frozen` chose in the place of its own."""
+    found = load_arrays(cell.folder / HEADS / SCORES, ("weights", "bias"))
+    state = stored_weights(joint.folder / BEST)
+    last = [name for name in state if name.endswith("weight") and state[name].ndim == 2][-1]
+    columns = torch.tensor(cell.data.columns)
+    for name, array in ((last, "weights"), (last.removesuffix("weight") + "bias", "bias")):
+        state[name][columns] = torch.from_numpy(found[array]).to(state[name].dtype)
+    return state
+
+
+def _heads(cell: Cell, joint: Fitted) -> tuple[np.ndarray, np.ndarray, list[Head]]:
+    data, device = cell.data, pick_device(cell.config.device)
+    with isolated(device, cell.config.threads, cell.seed):
+        model = cell.model(joint.recipe, joint.folder / BEST)
+        train, val, test = (
+            features_of(model, data.images, rows) for rows in (data.train, data.val, cell.test)
+        )
+    scores = _empty(cell)
+    chosen = []
+    for column in data.columns:
+        truth = [data.labels[rows][:, column].astype(bool) for rows in (data.train, data.val)]
+        head = best_head(own_head(model.network, column), (train, truth[0]), (val, truth[1]))
+        scores[0][:, column], scores[1][:, column] = head.score(val), head.score(test)
+        chosen.append(head)
+    return *scores, chosen
+
+
+def _empty(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of 0 for the validation and the test images."""
+    width = len(DISEASES)
+    val = np.zeros((len(cell.data.val), width), np.float32)
+    return val, np.zeros((len(cell.test), width), np.float32)

@@ -1,0 +1,1 @@
+"""Starting weights trained on images without labels."""

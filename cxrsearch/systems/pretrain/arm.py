@@ -1,0 +1,157 @@
+"""Arms that learn from images without using their labels: pre-training and self-training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cxrsearch.equal_compute.cell import Answer, Cell, Fit, Fitted
+from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.networks import models
+from cxrsearch.learn.pseudo import Pseudo, load_pseudo, save_pseudo
+from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.model.pretrain_record import WEIGHTS
+from cxrsearch.systems.self_training.stages import Teacher, student_of, teach
+from search.seeds import derive
+
+from .autoencoder import Autoencoder
+from .contrastive import ContrastiveTraining, Embedder
+from .run import Plan, pretrain
+
+PRETRAIN_SHARE = 1 / 3
+"""Share of the budget that goes into pre-training."""
+
+TEACHER_SHARE = 1 / 2
+"""Share of the budget that trains the teacher; labelling and the student have the rest."""
+
+PSEUDO_SHARE = 0.05
+"""The report's: of the unlabelled images, those nearest to 0 and to 1."""
+
+PRECISION = 0.8
+"""What the calibrated thresholds are to reach; the hard labels of the report take none."""
+
+BATCH = 64
+"""Images a step of a pre-training."""
+
+WHOLE: dict[str, Callable[[models.Network], nn.Module]] = {
+    "autoencoder": Autoencoder,
+    "contrastive": Embedder,
+}
+"""What is trained around the network, by the method's name."""
+
+
+def pretrained(method: str) -> Callable[[Cell], Answer]:
+    """The network is trained without labels first, then as the baseline for what is left."""
+
+    def train(cell: Cell) -> Answer:
+        weights = pretrained_on(cell, method, cell.data, pool_of(cell))
+        return (yield from fitted_from(cell, weights))
+
+    return train
+
+
+def pool_of(cell: Cell) -> np.ndarray:
+    """Rows of all images whose labels a pre-training does without: the training part's too."""
+    return np.concatenate([cell.data.train, cell.unlabelled])
+
+
+def portion(cell: Cell, pool: np.ndarray, images: float, name: str) -> tuple[np.ndarray, int]:
+    """Which rows of ``pool``, for how many epochs, make ``images`` images in all.
+
+    As many as can be, so that no image is seen again before all have been.
+    """
+    epochs = max(1, int(np.ceil(images / len(pool))))
+    count = max(2, min(len(pool), round(images / epochs)))
+    rng = np.random.default_rng(cell.seed_of(name))
+    return np.sort(rng.choice(pool, count, replace=False)), epochs
+
+
+def pretrained_on(cell: Cell, method: str, data: TrainData, pool: np.ndarray) -> Path:
+    """Weights of a pre-training on rows ``pool`` of ``data``, for its share of what is left."""
+    folder = cell.folder / "pretraining"
+    each = passes(method, cell.recipe)
+    rows, epochs = portion(cell, pool, cell.images * PRETRAIN_SHARE / each, "pool")
+    cell.count(each * epochs * len(rows))
+    if not (folder / WEIGHTS).is_file():  # written whole, or not at all
+        _pretrain(cell, method, replace(data, train=rows), epochs)
+    return folder / WEIGHTS
+
+
+def fitted_from(cell: Cell, weights: Path) -> Fit:
+    """The baseline from other starting weights, for what is left of the budget."""
+    recipe = replace(cell.recipe, init=str(weights.resolve()))
+    return (yield from cell.fit("model", recipe))
+
+
+def _pretrain(cell: Cell, method: str, data: TrainData, epochs: int) -> None:
+    """Train, or go on with, a pre-training on the training part of ``data``."""
+    recipe, config, rows = cell.recipe, cell.config, data.train
+    plan = Plan(
+        method, recipe.model, recipe.init, recipe.input_size, recipe.crop, epochs,
+        batch_size=min(BATCH, len(rows)),
+    )  # fmt: skip
+    for _ in pretrain(
+        plan, data, seed=cell.seed_of("pretraining"),
+        folder=cell.folder / "pretraining", about={"trained_on": str(derive(*rows.tolist()))},
+        device=config.device, threads=config.threads, weights_dir=config.weights_dir,
+        precision=config.precision,
+    ):  # fmt: skip
+        pass
+
+
+def passes(method: str, recipe: Recipe) -> float:
+    """What an image of a pre-training costs, in images of the classifier's training.
+
+    By the arithmetic of a forward pass: a decoder or an embedder comes on top of the network,
+    and two views are two images.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = models.build_model(replace(recipe, init="none"))
+        whole = WHOLE[method](network)
+    views = ContrastiveTraining.passes if method == "contrastive" else 1
+    shape = (1, *size_of(recipe.input_size))
+    return views * flops(whole, shape) / flops(network, shape)
+
+
+def flops(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """Of a forward pass of one input of ``shape``."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network.eval()(torch.zeros(1, *shape))
+    total: int = counter.get_total_flops()
+    return total
+
+
+def self_trained(cell: Cell) -> Answer:
+    """A teacher labels what it is surest of among the unlabelled images, a student learns all.
+
+    The report's way: of each disease the 5% nearest to 1 count as positives, the 5% nearest to 0
+    as negatives.
+    """
+    data, rows = cell.data, cell.unlabelled
+    seed = cell.seed_of("teacher")
+    teacher = yield from cell.fit(
+        "teacher", cell.recipe, cell.images * TEACHER_SHARE, seed=seed, keep=True
+    )
+    cell.count(cell.forward(len(rows)))
+    path = cell.folder / "pseudo.npz"
+    names = data.names[rows]
+    if not path.is_file():
+        save_pseudo(path, _labelled(cell, teacher, seed, names))
+    pseudo = load_pseudo(path)
+    cell.forget("teacher")
+    recipe = student_of(cell.recipe, "hard", PSEUDO_SHARE, 1.0)
+    taught = replace(data, pseudo=pseudo, pseudo_rows=rows)
+    return (yield from cell.fit("student", recipe, data=taught))
+
+
+def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseudo:
+    one = Teacher(0, teacher.recipe, seed, teacher.folder)
+    scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, PRECISION)
+    return Pseudo(names, scores, calibration, cell.data.split)

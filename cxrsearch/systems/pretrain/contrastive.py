@@ -1,0 +1,109 @@
+"""Pre-training by views: two augmentations of an image are to have the same embedding.
+
+The loss is VICReg's (Bardes, Ponce & LeCun, ICLR 2022), which Garrido et al. (ICLR 2023) show to
+be a contrastive one between dimensions instead of images: with Z, Z' (n, d) the embeddings of
+two views,
+
+    25 * mean (Z - Z')^2                                   the views agree         (eq. 5)
+  + 25 * mean over dimensions of max(0, 1 - std(z_j))      none is constant        (eq. 1, 2)
+  +  1 * sum over j != k of cov(Z)_jk^2 / d                none repeats another    (eq. 3, 4)
+
+the last two for Z and Z', the second as their mean. It needs neither negatives (so no large
+batch and no queue) nor a second, averaged network, and what it forbids is what is measured as
+collapse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cxrsearch.learn.compute.compiled import Network as Called
+from cxrsearch.learn.networks.models import Network
+
+from .autoencoder import maps_of
+from .method import Pretraining
+
+AGREE, SPREAD, APART = 25.0, 25.0, 1.0
+"""Weights of the three terms, as in the paper."""
+
+WIDTH = 512
+"""Dimensions of the embedding; the paper's 8192 are for a million images."""
+
+SMALL = 1e-4
+"""Added to variances, as in the paper."""
+
+
+class Embedder(nn.Module):
+    """(b, 1, H, W) grey in [0, 1] -> (b, `WIDTH`) embeddings; only training needs them."""
+
+    def __init__(self, encoder: Network) -> None:
+        super().__init__()
+        self.encoder, self.notes = encoder, encoder.notes
+        channels, _ = maps_of(encoder)
+        self.expander = nn.Sequential(
+            nn.Linear(channels, WIDTH, bias=False),
+            nn.BatchNorm1d(WIDTH),
+            nn.ReLU(inplace=True),
+            nn.Linear(WIDTH, WIDTH, bias=False),
+            nn.BatchNorm1d(WIDTH),
+            nn.ReLU(inplace=True),
+            nn.Linear(WIDTH, WIDTH),
+        )
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """(b, 1, H, W) -> (b, `WIDTH`)."""
+        embedded: Tensor = self.expander(self.encoder.features(grey).mean(dim=(2, 3)))
+        return embedded
+
+
+def vicreg(one: Tensor, other: Tensor) -> Tensor:
+    """The loss of two (n, d) embeddings in float32; n above 1."""
+    agree = F.mse_loss(one, other)
+    spread = torch.stack([_spread(one), _spread(other)]).mean()
+    apart = _apart(one) + _apart(other)
+    return AGREE * agree + SPREAD * spread + APART * apart
+
+
+def _spread(embedded: Tensor) -> Tensor:
+    return F.relu(1 - (embedded.var(dim=0) + SMALL).sqrt()).mean()
+
+
+def _apart(embedded: Tensor) -> Tensor:
+    n, d = embedded.shape
+    centred = embedded - embedded.mean(dim=0)
+    covariance = centred.T @ centred / (n - 1)
+    total: Tensor = covariance.pow(2).sum() - covariance.diagonal().pow(2).sum()
+    return total / d
+
+
+class ContrastiveTraining(Pretraining):
+    """Bring two views of an image together."""
+
+    passes = 2
+    # No flips: left and right mean something on a chest film.
+    augmentation: ClassVar[Mapping[str, Any]] = {
+        "rotation": 15.0, "width_shift": 0.1, "height_shift": 0.1, "zoom": 0.3,
+        "brightness": 0.3, "contrast": 0.4,
+    }  # fmt: skip
+
+    def around(self, encoder: Network) -> nn.Module:
+        """See `Pretraining.around`."""
+        return Embedder(encoder)
+
+    def batch(
+        self, pixels: Tensor, index: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Two views, each with its own draw."""
+        return self.augment(pixels, generator), self.augment(pixels, generator)
+
+    def objective(self, network: Called, images: Tensor, targets: Tensor) -> Tensor:
+        """`vicreg` of the embeddings of both views."""
+        with self.precision():
+            both = network(torch.cat([images, targets]))
+        one, other = both.float().chunk(2)
+        return vicreg(one, other)

@@ -1,0 +1,91 @@
+"""Training of a network's weights on images alone, without labels.
+
+What comes out are the weights of the encoder under the network's own names, without its head:
+``init`` of a recipe takes them over.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.networks import models
+from cxrsearch.learn.networks.models import Network
+from cxrsearch.learn.networks.weights import HEAD
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.training import How, Training
+from search.seeds import derive
+
+PREFIX = "encoder.net."
+
+
+class Pretraining(Training):
+    """A recipe's network inside a model that needs no labels; every image once an epoch.
+
+    Args:
+        recipe: what to train.
+        data: what to train on: the part ``train``, whatever its labels.
+        seed: of the initial weights, the order and the augmentation.
+        device: where to compute.
+        how: see `How`.
+    """
+
+    augmentation: ClassVar[Mapping[str, Any]]
+    """Genes of the recipe that this method wants."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainData,
+        *,
+        seed: int,
+        device: torch.device,
+        **how: Unpack[How],
+    ) -> None:
+        self._count = len(data.train)
+        super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+
+    @abstractmethod
+    def around(self, encoder: Network) -> nn.Module:
+        """The model that is trained; it holds ``encoder`` as its attribute of that name."""
+
+    def build(self, weights_dir: Path | None) -> nn.Module:
+        """The recipe's network, its head left as it is, inside the method's model."""
+        encoder = models.build_model(self.recipe, weights_dir)
+        for name, parameter in encoder.net.named_parameters():
+            if name.startswith(HEAD):
+                parameter.requires_grad_(False)
+        model = self.around(encoder)
+        return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def images_per_epoch(self) -> int:
+        """All of them."""
+        return self._count
+
+    def draw(self, number: int) -> np.ndarray:
+        """All images in random order."""
+        rng = np.random.default_rng([derive(self.seed, "draw"), number])
+        return rng.permutation(self._count)
+
+    def encoder_weights(self) -> dict[str, Tensor]:
+        """The weights that count of the encoder, by the network's own names, without its head."""
+        own = {
+            name.removeprefix(PREFIX): value
+            for name, value in self.weights().items()
+            if name.startswith(PREFIX)
+        }
+        return {name: value for name, value in own.items() if not name.startswith(HEAD)}
+
+    def embed(self, grey: Tensor) -> Tensor:
+        """(b, 1, H, W) -> (b, channels): the encoder's maps, pooled as the head pools them."""
+        encoder: Any = self.model.encoder
+        pooled: Tensor = encoder.features(grey).float().mean(dim=(2, 3))
+        return pooled

@@ -1,0 +1,1 @@
+"""Experiments that decided something once; what, says README.md here."""

@@ -1,0 +1,1 @@
+"""A study's history in Optuna's tables: all that knows their layout."""

@@ -1,0 +1,1 @@
+"""What trials say: fronts, early stopping, estimates, repeats."""

@@ -1,0 +1,111 @@
+"""What is held equal: the baseline, the budget, what may be searched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxrsearch.equal_compute.plan import (
+    HELD,
+    PLAIN,
+    Plan,
+    allotted,
+    baseline_of,
+    image_steps,
+    narrowed,
+    whole_window,
+)
+from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.study.space import space_path
+from search.space import SearchSpace
+
+
+def shipped(name: str) -> SearchSpace:
+    return SearchSpace.load(space_path(name), known=gene_limits())
+
+
+@pytest.mark.parametrize("name", ["quick", "report", "full"])
+def test_the_baseline_is_the_first_point_with_nothing_added(name: str) -> None:
+    space = shipped(name)
+    found = baseline_of(space)
+    assert {gene: found[gene] for gene in PLAIN if gene in found} == {
+        gene: value for gene, value in PLAIN.items() if gene in found
+    }
+    assert found["lr"] == space.points[0].params["lr"]
+    assert Recipe.from_params(found).ratios == (1.0,) * 15
+
+
+def test_the_baseline_sees_the_largest_window_of_its_inputs_shape() -> None:
+    found = baseline_of(shipped("report"))
+    assert (found["input_size"], found["crop"]) == ("300x400", "768x1024")
+    square = baseline_of(shipped("report"), epochs=3, input_size="64")
+    assert (square["input_size"], square["crop"], square["epochs"]) == (64, 1024, 3)
+
+
+@given(st.integers(32, 1024), st.integers(32, 1024))
+def test_a_whole_window_fits_the_frame_and_keeps_the_shape(height: int, width: int) -> None:
+    h, w = size_of(whole_window(f"{height}x{width}"))
+    assert max(h, w) == 1024
+    assert abs(h * width - w * height) <= max(height, width) / 2
+
+
+def test_what_cannot_be_is_said_at_once() -> None:
+    with pytest.raises(InputError) as error:
+        baseline_of(shipped("quick"), epochs=0, input_size="16")
+    assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize("name", ["quick", "report", "full"])
+def test_no_arm_searches_what_an_image_step_costs(name: str) -> None:
+    base = baseline_of(shipped(name))
+    space = narrowed(shipped(name), base)
+    assert not set(space.genes) & set(HELD)
+    assert {gene: space.fixed[gene] for gene in HELD} == {gene: base[gene] for gene in HELD}
+    assert "dropout" not in space.genes or not space.genes["dropout"].when
+    for point in space.points:
+        recipe = Recipe.from_params({**space.fixed, **point.params})
+        assert recipe.rotation == recipe.balance == 0
+
+
+def test_a_space_with_nothing_left_to_search_is_refused() -> None:
+    space = SearchSpace.from_dict(
+        {"name": "few", "genes": {"epochs": {"type": "int", "low": 1, "high": 3}}}, "few"
+    )
+    with pytest.raises(InputError, match="no genes"):
+        narrowed(space, baseline_of(space))
+
+
+@given(
+    images=st.floats(1, 20_000),
+    share=st.floats(0.05, 1.0),
+    train_images=st.integers(20, 3000),
+    size=st.sampled_from([32, "32x48", 64]),
+)
+def test_an_allotment_is_the_asked_image_steps(
+    images: float, share: float, train_images: int, size: Any
+) -> None:
+    base = Recipe(input_size=32)
+    found = allotted(Recipe(train_seed=share, input_size=size), images, train_images, base)
+    each = 4 if size == 64 else 1.5 if size != 32 else 1
+    # An epoch draws whole images, one at least.
+    assert abs(image_steps(found, train_images, base) - images) <= each * (found.epochs + 1)
+    assert found.train_seed <= share
+
+
+def test_a_smaller_share_does_not_set_off_what_did_nothing() -> None:
+    asked = Recipe(train_seed=1.0, balance=1.0, ratios=(2.0,) * 15)
+    cut = allotted(asked, 50, 100, Recipe())
+    assert (cut.train_seed, cut.balance, cut.ratios) == (0.5, 0.0, (1.0,) * 15)
+    drawn = allotted(Recipe(train_seed=0.5, balance=1.0), 125, 100, Recipe())
+    assert (drawn.balance, drawn.epochs) == (1.0, 3)
+
+
+def test_a_plan_comes_back_from_its_plain_values() -> None:
+    plan = Plan(("baseline", "crop"), 3, {"lr": 0.1}, 100, 50, 4, {"name": "s"}, 1)
+    assert Plan.from_dict(plan.to_dict()) == plan
+    with pytest.raises(InputError, match="restore"):
+        Plan.from_dict({"arms": ["baseline"], "unknown": 1})

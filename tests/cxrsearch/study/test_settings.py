@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from cxrsearch.errors import InputError
+from cxrsearch.study.settings import Settings
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    settings = Settings(
+        test_share=1.5, population=0, sampler="genetik", objective="auroc:Mas", time_budget="soon"
+    )
+    with pytest.raises(InputError) as caught:
+        settings.check()
+    text = "\n".join(caught.value.problems)
+    for part in ("--test-share 1.5", "--population 0", "did you mean 'genetic'", "'Mass'", "soon"):
+        assert part in text
+
+
+def test_a_search_needs_a_budget() -> None:
+    with pytest.raises(InputError, match="no budget"):
+        Settings().check()
+
+
+def test_generations_times_population_is_the_budget() -> None:
+    assert Settings(generations=3, population=6).target_trials == 18
+    assert Settings(trials=5, generations=3).target_trials == 5
+    assert Settings(time_budget="1h").target_trials is None
+
+
+def test_settings_survive_study_yaml_but_for_the_storage_url() -> None:
+    settings = Settings(data="x", trials=4, storage="postgresql://me:secret@host/db")
+    stored = settings.to_dict()
+    assert "secret" not in str(stored)
+    assert Settings.from_dict(stored) == Settings(data="x", trials=4)
+
+
+def test_cores_and_gpus_are_numbers_or_auto_also_in_study_yaml() -> None:
+    for given in (Settings(trials=1), Settings(trials=1, cpus_per_trial=2, gpus_per_trial=0.25)):
+        given.check()
+        assert Settings.from_dict(given.to_dict()) == given
+    assert (Settings().cpus, Settings().gpus) == (1.0, 0.0)
+    assert (given.cpus, given.gpus) == (2.0, 0.25)
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(InputError, match="wings"):
+        Settings.from_dict({"wings": 2})
+
+
+def test_paths_become_absolute_and_the_phantom_stays(monkeypatch: pytest.MonkeyPatch,
+                                                     tmp_path: Path) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert Settings(data="here").with_absolute_paths().data == str(tmp_path.resolve() / "here")
+    assert Settings().with_absolute_paths().data == "phantom"
+
+
+def test_an_objective_over_some_diseases() -> None:
+    assert Settings(objective="auroc:Mass, Nodule").diseases == ("Mass", "Nodule")
+    assert len(Settings().diseases) == 14
+    assert Settings(objective="auroc:Mass,Mass").diseases == ("Mass",)
+
+
+def test_odd_choices_are_refused_rather_than_ignored() -> None:
+    for odd in (
+        {"device": "gpu"},
+        {"objective": "auroc:"},
+        {"labels": "table.csv"},
+        {"test_share": float("nan")},
+        {"cpus_per_trial": "many"},
+        {"gpus_per_trial": "all"},
+    ):
+        with pytest.raises(InputError, match=f"--{next(iter(odd)).replace('_', '-')}"):
+            Settings(trials=1, **odd).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", [{"trials": "many"}, {"seed": None}, {"frame": True}])
+def test_stored_settings_of_another_kind_are_refused(odd: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(odd))):
+        Settings.from_dict(Settings(trials=4).to_dict() | odd)

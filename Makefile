@@ -13,7 +13,7 @@ DEMO := results/demo-$(shell date +%Y%m%d-%H%M%S)
 help:
 	@echo "make demo    install, then search on drawn X-rays and write a dashboard"
 	@echo "make test    install, then lint and all tests"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy and the import contracts"
 	@echo "make fuzz    damaged and odd input by the thousand, with limits of time and memory (minutes)"
 	@echo "make bench   the measurements behind the claims (minutes)"
 	@echo "make bench-search   samplers compared on the tuning problems (hours; FAST=1: minutes)"
@@ -51,6 +51,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # Whole files are dealt out to the processes, in their order; see tests/conftest.py. One that dies
 # ends the run with its name; in its stead another would wait for ever for what it was to do.

@@ -26,8 +26,8 @@ import numpy as np
 
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.learn.objective import TrialConfig, TrialObjective
-from cxrsearch.study.cost.projection import COPIES_PAUSED, weight_bytes
 from cxrsearch.study.experiment import ranking
+from cxrsearch.study.projection import COPIES_PAUSED, weight_bytes
 from search.objective import Outcome, Step, Steps, Task
 from search.study import Study, StudyConfig
 from search.trials.halving import default_halving

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cxrsearch.learn.augment import Augment
 from cxrsearch.learn.networks.models import MODELS, build_model
 from cxrsearch.learn.recipe import Recipe, gene_limits
-from cxrsearch.study.cost.projection import sample_recipes
+from cxrsearch.study.projection import sample_recipes
 from cxrsearch.study.space import shipped_spaces
 from search.space import SearchSpace
 

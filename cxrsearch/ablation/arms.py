@@ -18,7 +18,8 @@ from cxrsearch.learn.ensemble import fit, logits_of
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.systems.gan.arm import generated
 from cxrsearch.systems.per_disease.arm import one_each, shared_backbone
-from cxrsearch.systems.pretrain.arm import pretrained, self_trained
+from cxrsearch.systems.pretrain.arm import pretrained
+from cxrsearch.systems.self_training.arm import self_trained
 
 from .searching import search
 

@@ -12,8 +12,8 @@ from cxrsearch.equal_compute.cell import SCORES, Cell, Scores
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.metrics import judge
 from cxrsearch.learn.objective import TrialConfig, load_trial_data
-from cxrsearch.learn.report import judge
 from cxrsearch.learn.saved.arrays import save_arrays
 from cxrsearch.systems.gan.arm import IMAGES
 from search.objective import Outcome, Step, Steps, Task, TrialError

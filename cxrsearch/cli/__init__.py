@@ -187,7 +187,8 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
 @click.option("--out", type=FOLDER, help="Also write a page.")
 def compare(studies: tuple[Path, ...], out: Path | None) -> None:
     """Put studies side by side."""
-    from cxrsearch.show.compare import compare_page, compare_text
+    from cxrsearch.show.compare import compare_text
+    from cxrsearch.show.comparison import compare_page
 
     click.echo(compare_text(list(studies)))
     if out is not None:

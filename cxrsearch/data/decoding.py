@@ -19,8 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cxrsearch.durations import QUIET_SECONDS, clock
 from cxrsearch.errors import InputError
-from cxrsearch.study.progress import QUIET_SECONDS, clock
 
 from .dataset import Dataset
 from .notes import reasons

@@ -16,8 +16,7 @@ from search.objective import Outcome, Steps, Task, TrialError
 
 from .data import TrainData, make_data
 from .pseudo import load_pseudo
-from .recipe import Recipe
-from .same import identity
+from .recipe import Recipe, identity
 from .saved.arrays import load_labels, save_labels
 from .train import train
 

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from search.files import write_json
 from search.objective import Step, TrialError
@@ -29,11 +31,9 @@ from search.seeds import derive
 
 from .classifier import Learner
 from .compute.device import is_out_of_memory, pick_device
-from .cost import costs, trainable
 from .data import Pixels, TrainData
-from .metrics import auroc, mean_auroc
+from .metrics import auroc, judge, mean_auroc
 from .recipe import Recipe
-from .report import judge
 from .saved.arrays import save_arrays
 from .saved.best_weights import BestWeights
 from .saved.keep import BEST, CHECKPOINT, PREVIOUS
@@ -330,3 +330,27 @@ class _Run:
     def close(self) -> None:
         self._val_pixels = None
         self.session.close()
+
+
+def trainable(model: nn.Module) -> int:
+    """The number of weights that training changes."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
+def costs(
+    measures: Iterable[str], curve: Sequence[Mapping[str, Any]], epochs: int, parameters: int
+) -> tuple[float, ...]:
+    """The further objectives of a trial, in the order of ``measures``.
+
+    Args:
+        measures: ``seconds`` or ``parameters``; see `cxrsearch.objectives.MEASURES`.
+        curve: the epochs so far, each with its ``seconds``.
+        epochs: that the trial has run, or is going to run.
+        parameters: of its model, as from `trainable`.
+    """
+    # The median: the first epoch builds the model, and a busy machine makes outliers.
+    known = {
+        "seconds": median(float(record["seconds"]) for record in curve) * epochs,
+        "parameters": float(parameters),
+    }
+    return tuple(known[name] for name in measures)

@@ -21,8 +21,8 @@ from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import patients_of
 from cxrsearch.errors import InputError
+from cxrsearch.learn.metrics import judge
 from cxrsearch.learn.recipe import NO_FILE
-from cxrsearch.learn.report import judge
 from search.files import write_json
 from search.reading import read_json
 from search.seeds import derive

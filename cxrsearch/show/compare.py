@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -230,16 +229,3 @@ def _score(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None:
         return "–"
     return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
-
-
-def compare_page(folders: Sequence[Path], out: Path) -> Path:
-    """Write the comparison of ``folders`` as one HTML page that works offline.
-
-    Raises:
-        search.errors.StudyError: where one of them is no study.
-    """
-    from .comparison import comparison_html
-    from .page import write_page
-
-    views = [read_view(Path(folder), curves=False) for folder in folders]
-    return write_page(out, comparison_html(views, time.time()))

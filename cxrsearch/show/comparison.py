@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -22,7 +24,21 @@ from .panels.front import Front, label
 from .panels.front_figures import axis, staircase
 from .panels.history import Best, history
 from .theme import faded, figure, hover, text
-from .view import View
+from .view import View, read_view
+
+
+def compare_page(folders: Sequence[Path], out: Path) -> Path:
+    """Write the comparison of ``folders`` as one HTML page that works offline.
+
+    Raises:
+        search.errors.StudyError: where one of them is no study.
+    """
+    from .comparison import comparison_html
+    from .page import write_page
+
+    views = [read_view(Path(folder), curves=False) for folder in folders]
+    return write_page(out, comparison_html(views, time.time()))
+
 
 COLOURS = ("#3a86c8", "#d9730d", "#2a9d7f", "#9a7fc4", "#d1495b", "#b59b2c", "#5fa8b8", "#a5668b")
 DASHES = ("solid", "dash", "dot", "dashdot")

@@ -29,12 +29,12 @@ from search.study import Study, StudyConfig
 from search.trials.halving import Halving, default_halving, paused_at
 from search.trials.pareto import front, judged
 
-from .cost.projection import disk_need
 from .cost.sharing import OnNote
 from .folder import load_study, new_folder, trial_config
 from .new_study import new_study, write_labels
 from .prepare import Prepared, check_disk, prepare
 from .progress import Progress
+from .projection import disk_need
 from .settings import Settings
 from .space import gene_values
 

@@ -25,11 +25,11 @@ from search.space import SearchSpace
 from search.store.places import HISTORY, URL_FILE
 from search.store.record import StudyRecord, read_study
 
-from .cost.projection import disk_need
 from .cost.sharing import OnNote, settle
 from .cost.stopwatches import SHARE
 from .data import cache_root, load_data, with_pseudo
 from .prepare import Prepared, resolve_hardware, resolve_precision, trials_at_once
+from .projection import disk_need
 from .settings import PRECISIONS, Settings, number_problems
 from .unlabelled import pseudo_path
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX, Recipe, gene_limits
-from cxrsearch.learn.same import effective
+from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX, Recipe, effective, gene_limits
 from search.errors import did_you_mean
 from search.reading import FileError, parse_yaml
 from search.space import SearchSpace

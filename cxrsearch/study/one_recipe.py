@@ -23,15 +23,15 @@ from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import Result, train
 from cxrsearch.model.card import predicting
 from cxrsearch.model.folder import ModelMeta, check_out, save_best
-from cxrsearch.working import alone, work_of
+from cxrsearch.writing import alone, work_of
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
-from .cost.projection import COPIES_RUNNING, weight_bytes
 from .data import Parts, listed_names, load_data, make_parts
 from .named_recipes import Named
 from .origins import also_seen, origin_notes
 from .prepare import attempt, check_disk, resolve_hardware
+from .projection import COPIES_RUNNING, weight_bytes
 from .settings import AUTO, Settings
 from .space import frame_of
 

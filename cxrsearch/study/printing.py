@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.durations import clock
 from cxrsearch.learn.recipe import RATIO_PREFIX, gene_limits
 from search.space import SearchSpace
 
-from .cost.projection import Projection, project
 from .prepare import Prepared
-from .progress import clock
+from .projection import Projection, project
 from .space import shipped_spaces, space_path
 
 if TYPE_CHECKING:  # they load torch

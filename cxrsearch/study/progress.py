@@ -10,10 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
+from cxrsearch.durations import QUIET_SECONDS, clock
 from search.trials.marks import same_as
-
-QUIET_SECONDS = 60.0
-"""Where output is no terminal, a sign of life at least this often while trials run."""
 
 
 class Progress:
@@ -130,10 +128,3 @@ class Progress:
         trials = ", ".join(f"{number} (epoch {step})" for number, step in self.running.items())
         running = f"{len(self.running)} running: {trials}" if trials else "starting"
         return f"{running} | {self._tail()}"
-
-
-def clock(seconds: float) -> str:
-    """``75`` becomes ``1:15``, ``7300`` becomes ``2:01:40``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -29,8 +29,7 @@ from cxrsearch.model.predict import (
 )
 from cxrsearch.model.submission import read_sample
 from cxrsearch.model.views import NONE
-from cxrsearch.working import alone, work_of
-from cxrsearch.writing import check_file
+from cxrsearch.writing import alone, check_file, work_of
 from search.store.record import StudyRecord, read_study
 from search.trials.marks import same_as
 

@@ -23,8 +23,7 @@ from scipy.stats import qmc
 
 from search.seeds import SOBOL
 
-from .gaussian_process import JITTER, Data
-from .kernels import OTHERS, Array, Kernel
+from .gaussian_process import JITTER, OTHERS, Array, Data, Kernel
 
 LENGTH = 0.4
 """Median of the prior of a gene's length, in unit intervals, for one gene."""
@@ -55,7 +54,7 @@ Cost = Callable[[Array], tuple[float, Array]]
 
 @dataclass(frozen=True)
 class Prior:
-    """Means and spreads of the entries of `search.genetic.kernels.Kernel.of`'s theta, all normal.
+    """Means and spreads of the entries of `Kernel.of`'s theta, all normal.
 
     The priors of the lengths grow with the square root of the number of genes, as distances
     do (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions",

@@ -21,9 +21,8 @@ from scipy.special import log_ndtr
 from search.space.conditions import Condition
 from search.space.unit import levels
 
-from .gaussian_process import Data, GaussianProcess
+from .gaussian_process import Array, Data, GaussianProcess
 from .gaussian_process_fit import fitted
-from .kernels import Array
 from .operators import Layout
 
 Indices = NDArray[np.int64]

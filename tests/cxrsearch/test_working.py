@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from cxrsearch.errors import InputError
-from cxrsearch.working import alone, claim
+from cxrsearch.writing import alone, claim
 from search.errors import SearchError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from cxrsearch.working import alone
+from cxrsearch.writing import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

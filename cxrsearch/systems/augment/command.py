@@ -32,7 +32,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import Parameters
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.study.settings import number_problems
-from cxrsearch.working import alone
+from cxrsearch.writing import alone
 from search.cores import detect_cpus
 from search.files import write_json, write_text
 from search.space.values import limit_problem

@@ -16,8 +16,8 @@ from PIL import Image
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.notes import noted
 from cxrsearch.data.pixels.images import read_grey
+from cxrsearch.durations import clock
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.study.progress import clock
 from search.files import write_bytes
 
 from .copies import draw_parameters, make_copies

@@ -12,7 +12,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, Estimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
-from cxrsearch.learn.report import by_disease
+from cxrsearch.learn.metrics import by_disease
 
 from .pool import Pool
 

@@ -20,7 +20,7 @@ from cxrsearch.model.folder import CARD, check_out, save_model
 from cxrsearch.study.folder import load_alone
 from cxrsearch.study.prepare import Prepared
 from cxrsearch.study.winner import meta_of, retrain
-from cxrsearch.working import alone, work_of
+from cxrsearch.writing import alone, work_of
 
 from .combine import Combined
 from .pool import KEPT

@@ -36,7 +36,7 @@ from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.systems.pretrain.command import Pool, about_data, read_pool
-from cxrsearch.working import HOLDER, LOCK, alone
+from cxrsearch.writing import HOLDER, LOCK, alone
 from search.cores import detect_cpus
 from search.files import write_bytes, write_json
 from search.objective import TrialError

@@ -22,8 +22,7 @@ from cxrsearch.learn.networks.models import DropoutLinear
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST, CHECKPOINT, PREVIOUS
 from cxrsearch.learn.train import Result, train
-from cxrsearch.model.folder import load_model
-from cxrsearch.model.restored import network_of
+from cxrsearch.model.folder import load_model, network_of
 from search.files import write_json
 from search.objective import Step
 from search.reading import FileError, number, read_json

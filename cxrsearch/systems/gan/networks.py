@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .principal import principal_axes
+from .baselines import principal_axes
 
 LATENT = 128
 """Numbers from which the generator makes an image: as many principal components."""

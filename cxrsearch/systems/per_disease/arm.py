@@ -18,7 +18,7 @@ from cxrsearch.learn.compute.isolate import isolated
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_arrays, save_arrays
 from cxrsearch.learn.saved.keep import BEST
-from cxrsearch.model.restored import stored_weights
+from cxrsearch.model.folder import stored_weights
 from search.objective import Step
 
 from .heads import Head, best_head, features_of, own_head

@@ -26,20 +26,18 @@ from cxrsearch.equal_compute.plan import HELD, Plan
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.ensemble.scale import Scale
-from cxrsearch.learn.metrics import auroc, mean_auroc, resampled
+from cxrsearch.learn.metrics import auroc, judge, mean_auroc, resampled
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.report import judge
 from cxrsearch.learn.saved.arrays import load_arrays
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.model.ensemble_folder import save_ensemble
-from cxrsearch.model.folder import ModelMeta, check_out, save_model
-from cxrsearch.model.restored import stored_weights
+from cxrsearch.model.folder import ModelMeta, check_out, save_model, stored_weights
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
 from cxrsearch.study.winner import chosen_trial, meta_of
-from cxrsearch.working import alone, claim, work_of
+from cxrsearch.writing import alone, claim, work_of
 from search.objective import Step
 from search.seeds import derive
 from search.store.record import StudyRecord, read_study

@@ -1,4 +1,4 @@
-"""Arms that learn from images without using their labels: pre-training and self-training."""
+"""The arms of an ablation that learn starting weights from images without using their labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cxrsearch.equal_compute.cell import Answer, Cell, Fit, Fitted
+from cxrsearch.equal_compute.cell import Answer, Cell, Fit
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.networks import models
-from cxrsearch.learn.pseudo import Pseudo, load_pseudo, save_pseudo
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.model.pretrain_record import WEIGHTS
-from cxrsearch.systems.self_training.stages import Teacher, student_of, teach
 from search.seeds import derive
 
 from .autoencoder import Autoencoder
@@ -27,14 +25,6 @@ from .run import Plan, pretrain
 PRETRAIN_SHARE = 1 / 3
 """Share of the budget that goes into pre-training."""
 
-TEACHER_SHARE = 1 / 2
-"""Share of the budget that trains the teacher; labelling and the student have the rest."""
-
-PSEUDO_SHARE = 0.05
-"""The report's: of the unlabelled images, those nearest to 0 and to 1."""
-
-PRECISION = 0.8
-"""What the calibrated thresholds are to reach; the hard labels of the report take none."""
 
 BATCH = 64
 """Images a step of a pre-training."""
@@ -126,32 +116,3 @@ def flops(network: nn.Module, shape: tuple[int, ...]) -> int:
         network.eval()(torch.zeros(1, *shape))
     total: int = counter.get_total_flops()
     return total
-
-
-def self_trained(cell: Cell) -> Answer:
-    """A teacher labels what it is surest of among the unlabelled images, a student learns all.
-
-    The report's way: of each disease the 5% nearest to 1 count as positives, the 5% nearest to 0
-    as negatives.
-    """
-    data, rows = cell.data, cell.unlabelled
-    seed = cell.seed_of("teacher")
-    teacher = yield from cell.fit(
-        "teacher", cell.recipe, cell.images * TEACHER_SHARE, seed=seed, keep=True
-    )
-    cell.count(cell.forward(len(rows)))
-    path = cell.folder / "pseudo.npz"
-    names = data.names[rows]
-    if not path.is_file():
-        save_pseudo(path, _labelled(cell, teacher, seed, names))
-    pseudo = load_pseudo(path)
-    cell.forget("teacher")
-    recipe = student_of(cell.recipe, "hard", PSEUDO_SHARE, 1.0)
-    taught = replace(data, pseudo=pseudo, pseudo_rows=rows)
-    return (yield from cell.fit("student", recipe, data=taught))
-
-
-def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseudo:
-    one = Teacher(0, teacher.recipe, seed, teacher.folder)
-    scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, PRECISION)
-    return Pseudo(names, scores, calibration, cell.data.split)

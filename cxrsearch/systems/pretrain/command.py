@@ -26,7 +26,7 @@ from cxrsearch.study.origins import origin_notes
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.space import frame_of
 from cxrsearch.study.unlabelled import find_unlabelled
-from cxrsearch.working import HOLDER, LOCK, alone, claim
+from cxrsearch.writing import HOLDER, LOCK, alone, claim
 from search.cores import detect_cpus
 from search.errors import SearchError
 

@@ -17,6 +17,7 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.metrics import judge
 from cxrsearch.learn.pseudo import (
     PSEUDO_FILE,
     TABLE,
@@ -29,13 +30,12 @@ from cxrsearch.learn.pseudo import (
     write_table,
 )
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.report import judge
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import CURVE
 from cxrsearch.model.card import predicting
 from cxrsearch.model.folder import ModelMeta, check_out, save_model, trial_model
 from cxrsearch.study.origins import also_seen
-from cxrsearch.working import alone, claim
+from cxrsearch.writing import alone, claim
 from search.files import write_json
 from search.reading import read_json
 from search.seeds import derive

@@ -24,7 +24,7 @@ from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
 from cxrsearch.study.unlabelled import Unlabelled, find_unlabelled
 from cxrsearch.study.winner import chosen_trial
-from cxrsearch.working import JOB, work_of
+from cxrsearch.writing import JOB, work_of
 from search.files import write_json
 from search.reading import FileError, read_json
 from search.seeds import derive

@@ -96,7 +96,7 @@ def test_a_search_tells_what_decoding_takes_before_it_does(
     monkeypatch.setattr(cache_decode, "SAMPLE", 1)
     monkeypatch.setattr("cxrsearch.data.pixels.cache._cpus", lambda: 1)
     timed = lambda kinds, *_, **options: (dict.fromkeys(kinds, 0.01), True)  # noqa: E731
-    monkeypatch.setattr("cxrsearch.study.cost.projection.timed", timed)
+    monkeypatch.setattr("cxrsearch.study.projection.timed", timed)
     words = ["ga", "--data", xrays, "--space", tiny_space, "--trials", 1, "--dry-run"]
     code, out, err = run(*words, "--cache", tmp_path / "cache")  # type: ignore[operator]
     assert code == 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from cxrsearch.learn.cost import costs, trainable
+from cxrsearch.learn.train import costs, trainable
 
 
 def test_seconds_are_the_median_epochs_times_the_epochs() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from cxrsearch.errors import InputError
 from cxrsearch.show import page
-from cxrsearch.show.compare import compare_page, compare_text
+from cxrsearch.show.compare import compare_text
+from cxrsearch.show.comparison import compare_page
 from cxrsearch.show.dashboard import dashboard
 from cxrsearch.show.export import export_csv
 from cxrsearch.show.serve import DashboardServer

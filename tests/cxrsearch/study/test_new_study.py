@@ -33,7 +33,7 @@ STEPS = [
     "search.study.DriverStorage",
     "cxrsearch.data.splits.Splits.save",
     "cxrsearch.study.new_study.write_labels",
-    "search.open_study.OpenStudy.set",
+    "search.study.OpenStudy.set",
     "cxrsearch.study.new_study.write_study_yaml",
     "cxrsearch.study.experiment.trial_config",
     "search.study.Study.ask",

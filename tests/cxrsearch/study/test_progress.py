@@ -5,7 +5,8 @@ from typing import Any
 from optuna.trial import TrialState
 from rich.console import Console
 
-from cxrsearch.study.progress import Progress, clock
+from cxrsearch.durations import clock
+from cxrsearch.study.progress import Progress
 
 
 def event(kind: str, number: int, **more: Any) -> SimpleNamespace:

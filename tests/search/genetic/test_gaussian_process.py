@@ -9,9 +9,8 @@ from scipy.stats import kstest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from search.genetic.gaussian_process import JITTER, Data, GaussianProcess
+from search.genetic.gaussian_process import JITTER, Data, GaussianProcess, Kernel, gaps
 from search.genetic.gaussian_process_fit import HEAVIEST, MEMBERS, Prior, _cost, _normal, fitted
-from search.genetic.kernels import Kernel, gaps
 
 
 def drawn(n: int, genes: int = 3, seed: int = 0) -> Data:

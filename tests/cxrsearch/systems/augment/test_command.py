@@ -18,7 +18,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.systems.augment import command as augmenting
 from cxrsearch.systems.augment import copying
 from cxrsearch.systems.augment.command import Wanted, augment
-from cxrsearch.working import alone
+from cxrsearch.writing import alone
 
 Run = Callable[..., tuple[int, str, str]]
 ROWS = (

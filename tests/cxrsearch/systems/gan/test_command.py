@@ -32,7 +32,7 @@ from cxrsearch.systems.gan.command import pretrain_gan
 from cxrsearch.systems.gan.features import load_features
 from cxrsearch.systems.gan.settings import GanSettings
 from cxrsearch.systems.pretrain.command import Pool, read_pool
-from cxrsearch.working import alone
+from cxrsearch.writing import alone
 from search.reading import read_json
 
 Run = Callable[..., tuple[int, str, str]]

@@ -20,7 +20,7 @@ from cxrsearch.study.settings import Settings
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.systems.pretrain.command import read_pool
 from cxrsearch.systems.pretrain.run import Plan
-from cxrsearch.working import alone
+from cxrsearch.writing import alone
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = ("--input-size", 32, "--epochs", 1, "--batch-size", 16, "--device", "cpu")

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import parse_keep
-from cxrsearch.study.prepare import Prepared, trials_at_once
-from cxrsearch.study.settings import Settings
 from search.cores import threads_of
 from search.space import SearchSpace
 
-from .recipe_kinds import Kind, sample_recipes, trial_seconds, weightiest
-from .stopwatches import TimingError, timed
+from .cost.recipe_kinds import Kind, sample_recipes, trial_seconds, weightiest
+from .cost.stopwatches import TimingError, timed
+from .prepare import Prepared, trials_at_once
+from .settings import Settings
 
 COPIES_RUNNING = 5
 """Copies of the weights a running trial keeps on disk: live, best, two moments, one in writing."""

@@ -8,7 +8,7 @@ import pytest
 
 from cxrsearch.learn.networks.models import MODELS
 from cxrsearch.learn.recipe import gene_limits
-from cxrsearch.study.cost.projection import COPIES_PAUSED, disk_need, weight_bytes
+from cxrsearch.study.projection import COPIES_PAUSED, disk_need, weight_bytes
 from cxrsearch.study.settings import Settings
 from search.space import SearchSpace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxrsearch.systems.gan.principal import principal_axes
+from cxrsearch.systems.gan.baselines import principal_axes
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 7), (7, 60), (9, 9)])

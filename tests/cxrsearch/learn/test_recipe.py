@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from cxrsearch.learn.recipe import Recipe, gene_limits
-from cxrsearch.learn.same import effective, identity
+from cxrsearch.learn.recipe import Recipe, effective, gene_limits, identity
 
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"optimizer": "adam", "momentum": 0.5}, {"optimizer": "adam"}),

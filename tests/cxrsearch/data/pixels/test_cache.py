@@ -180,7 +180,7 @@ BUILDER = """
 import sys, time
 import numpy as np
 from pathlib import Path
-from cxrsearch.data import cache_plan
+from cxrsearch.data.pixels import cache_plan
 from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 

@@ -15,7 +15,7 @@ import numpy as np
 from cxrsearch.equal_compute.cell import Answer, Cell, Scores
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.learn.ensemble import fit, logits_of
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 from cxrsearch.systems.gan.arm import generated
 from cxrsearch.systems.per_disease.arm import one_each, shared_backbone
 from cxrsearch.systems.pretrain.arm import pretrained
@@ -29,10 +29,9 @@ MEMBERS = 3
 """Networks of the ensemble."""
 
 CROP = {"crop": "600x800"}
-AUGMENTATION = {
-    "rotation": 10.0, "width_shift": 0.05, "height_shift": 0.05, "shear": 0.04, "zoom": 0.04,
-    "horizontal_flip": True,
-}  # fmt: skip
+AUGMENTED = {
+    gene: limits["report"] for gene, limits in group_of(AUGMENTATION).items() if "report" in limits
+}
 PROPORTIONAL = {"train_seed": 0.5, "balance": 1.0}
 """The report's own values; of seed & proportional data a middle share and full balance."""
 
@@ -124,7 +123,7 @@ ARMS: dict[str, Arm] = {
     "augmentation": Arm(
         "+ augmentation",
         "The report's rotation by 10 degrees, shifts by 0.05, shear and zoom of 0.04, and flip.",
-        _recipe(**AUGMENTATION),
+        _recipe(**AUGMENTED),
     ),
     "proportional": Arm(
         "+ seed & proportional",
@@ -134,7 +133,7 @@ ARMS: dict[str, Arm] = {
     "report": Arm(
         "+ crop, augmentation, seed & proportional",
         "The three together, as the report had them in the end.",
-        _recipe(**CROP, **AUGMENTATION, **PROPORTIONAL),
+        _recipe(**CROP, **AUGMENTED, **PROPORTIONAL),
     ),
     "scratch": Arm(
         "random weights",

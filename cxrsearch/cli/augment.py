@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cxrsearch.errors import quoted
+from cxrsearch.learn.recipe import AUGMENTATION, group_of
 
-from .options import AGAIN, FOLDER, example, goes_on, options, seed_option
+from .options import AGAIN, FOLDER, Command, example, goes_on, options, seed_option
 
-_RANGES = [
-    click.option("--rotation", type=float, default=10.0, show_default=True,
-                 help="Degrees to either side."),
-    click.option("--width-shift", type=float, default=0.05, show_default=True,
-                 help="Share of the width, to either side."),
-    click.option("--height-shift", type=float, default=0.05, show_default=True,
-                 help="Share of the height, up or down."),
-    click.option("--shear", type=float, default=0.04, show_default=True,
-                 help="Degrees to either side."),
-    click.option("--zoom", type=float, default=0.04, show_default=True,
-                 help="1 - ZOOM to 1 + ZOOM, on each axis."),
-    click.option("--brightness", type=float, default=0.0, show_default=True,
-                 help="Factor 1 - B to 1 + B."),
-    click.option("--contrast", type=float, default=0.0, show_default=True,
-                 help="Factor 1 - C to 1 + C."),
-    click.option("--horizontal-flip/--no-horizontal-flip", default=True, show_default=True,
-                 help="Flip half of the copies left to right: the heart changes sides."),
-    click.option("--vertical-flip/--no-vertical-flip", default=False, show_default=True,
-                 help="Flip half of the copies top to bottom."),
-]  # fmt: skip
+
+def _range(gene: str, limits: Mapping[str, Any]) -> Callable[[Command], Command]:
+    """The option of one gene, at what the report settled on unless it is given."""
+    name = gene.replace("_", "-")
+    return click.option(
+        f"--{name}/--no-{name}" if limits["type"] == "bool" else f"--{name}",
+        type={"bool": bool, "float": float, "int": int}[limits["type"]],
+        default=limits.get("report", limits["default"]),
+        show_default=True,
+        help=f"{limits['help'][0].upper()}{limits['help'][1:]}.",
+    )
+
+
+_RANGES = [_range(gene, limits) for gene, limits in group_of(AUGMENTATION).items()]
 
 
 @click.command(

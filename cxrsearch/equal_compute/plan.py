@@ -14,20 +14,29 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX, Recipe, gene_limits, size_of
+from cxrsearch.learn.recipe import (
+    AUGMENTATION,
+    DRAWING,
+    RATIO_NAMES,
+    RATIO_PREFIX,
+    Recipe,
+    gene_limits,
+    size_of,
+    without,
+)
 from cxrsearch.study.cost.recipe_kinds import VALIDATION as FORWARD
 from search.space import SearchSpace
 
-PLAIN: Mapping[str, Any] = {
-    "rotation": 0.0, "width_shift": 0.0, "height_shift": 0.0, "shear": 0.0, "zoom": 0.0,
-    "horizontal_flip": False, "vertical_flip": False, "brightness": 0.0, "contrast": 0.0,
-    "train_seed": 1.0, "balance": 0.0, "patience": 0,
-    **{RATIO_PREFIX + name: 1.0 for name in RATIO_NAMES},
-}  # fmt: skip
-"""The genes that the arms add, switched off: with them a recipe is the baseline."""
 
-HELD = ("model", "vgg_head", "init", "freeze", "input_size", "batch_size", "epochs", "patience")
-"""Genes that decide what an image-step costs, or how many there are: no arm searches them."""
+def plain_genes() -> dict[str, Any]:
+    """The genes that the arms add, switched off: with them a recipe is the baseline."""
+    return {**without(AUGMENTATION, DRAWING), "patience": 0}
+
+
+def held_genes() -> list[str]:
+    """Genes that decide what an image-step costs, or how many there are: no arm searches them."""
+    return [name for name, limits in gene_limits().items() if limits.get("held")]
+
 
 SEARCHED_SHARE = 0.5
 """Share of a searched arm's budget that its trials take; the winner's training has the rest."""
@@ -107,7 +116,7 @@ def baseline_of(
         params["epochs"] = epochs
     if input_size is not None:
         params["input_size"] = int(input_size) if input_size.isdigit() else input_size
-    recipe = Recipe.from_params({**params, **PLAIN})
+    recipe = Recipe.from_params({**params, **plain_genes()})
     recipe = replace(recipe, crop=whole_window(recipe.input_size))
     ratios = {RATIO_PREFIX + name for name in RATIO_NAMES}
     names = [name for name in gene_limits() if name not in ratios]
@@ -146,18 +155,18 @@ def narrowed(space: SearchSpace, baseline: Mapping[str, Any]) -> SearchSpace:
         InputError: where nothing is left to search.
     """
     plain: dict[str, Any] = space.to_dict()
-    held = {name: baseline[name] for name in HELD}
+    held = {name: baseline[name] for name in held_genes()}
     fixed = {**plain["fixed"], **held}
     genes = {name: gene for name, gene in plain["genes"].items() if name not in held}
     genes = {n: g for n, g in genes.items() if all(_may_be(fixed, genes, *c) for c in _when(g))}
     if not genes:
         raise InputError(
-            f"--space {space.name}: beside {', '.join(HELD)}, which an ablation holds equal, it "
+            f"--space {space.name}: beside {', '.join(held)}, which an ablation holds equal, it "
             "has no genes; name another"
         )
     plain |= {"genes": genes, "fixed": fixed, "points": []}
     found = SearchSpace.from_dict(plain, space.name, known=gene_limits())
-    start = {name: {**PLAIN, **baseline}[name] for name in found.genes}
+    start = {name: {**plain_genes(), **baseline}[name] for name in found.genes}
     start = {name: value for name, value in start.items() if name in found.active(start)}
     try:
         found.encode(start)

@@ -17,7 +17,7 @@ on images that are not square too. What comes from outside repeats the border (K
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .recipe import Recipe, size_of
+from .recipe import AUGMENTATION, Recipe, size_of, without
 
 FRAME = 1024
 """Side of the frame in whose units ``crop`` is given, whatever the images' real size."""
@@ -129,6 +129,35 @@ class Parameters:
     contrast: Tensor
 
 
+class Effect(NamedTuple):
+    """What a gene of the group `AUGMENTATION` sets of an image's `Parameters`.
+
+    Args:
+        fields: one draw each. A number spreads them about their rest, a flag sets them for half
+            of the images.
+        rest: their value where nothing happens.
+        unit: how people read it: ``°``, or ``%`` of a share.
+    """
+
+    fields: tuple[str, ...]
+    rest: float | bool = 0.0
+    unit: str = ""
+
+
+EFFECTS: dict[str, Effect] = {
+    "rotation": Effect(("rotation",), unit="°"),
+    "height_shift": Effect(("row_shift",), unit="%"),
+    "width_shift": Effect(("column_shift",), unit="%"),
+    "shear": Effect(("shear",), unit="°"),
+    "zoom": Effect(("row_zoom", "column_zoom"), rest=1.0, unit="%"),
+    "horizontal_flip": Effect(("flip_columns",), rest=False),
+    "vertical_flip": Effect(("flip_rows",), rest=False),
+    "brightness": Effect(("brightness",), rest=1.0, unit="%"),
+    "contrast": Effect(("contrast",), rest=1.0, unit="%"),
+}
+"""Every gene of the group, in the order in which they draw; a new one comes last."""
+
+
 def sample_parameters(recipe: Recipe, n: int, generator: torch.Generator) -> Parameters:
     """Draw `Parameters` for ``n`` images, each gene uniform over its range.
 
@@ -136,24 +165,19 @@ def sample_parameters(recipe: Recipe, n: int, generator: torch.Generator) -> Par
     range see otherwise the same augmentation.
 
     Args:
-        recipe: genes ``rotation`` to ``contrast``.
+        recipe: the genes of `EFFECTS`.
         n: images.
         generator: on the device where the parameters are wanted.
     """
-    draws = torch.rand((10, n), generator=generator, device=generator.device)
+    drawn = [(name, gene) for gene, effect in EFFECTS.items() for name in effect.fields]
+    draws = torch.rand((len(drawn), n), generator=generator, device=generator.device)
     spread = 2 * draws - 1
-    return Parameters(
-        rotation=recipe.rotation * spread[0],
-        row_shift=recipe.height_shift * spread[1],
-        column_shift=recipe.width_shift * spread[2],
-        shear=recipe.shear * spread[3],
-        row_zoom=1 + recipe.zoom * spread[4],
-        column_zoom=1 + recipe.zoom * spread[5],
-        flip_columns=(draws[6] < 0.5) & recipe.horizontal_flip,
-        flip_rows=(draws[7] < 0.5) & recipe.vertical_flip,
-        brightness=1 + recipe.brightness * spread[8],
-        contrast=1 + recipe.contrast * spread[9],
-    )
+    found = {}
+    for row, (name, gene) in enumerate(drawn):
+        reach, rest = getattr(recipe, gene), EFFECTS[gene].rest
+        flag = isinstance(rest, bool)
+        found[name] = (draws[row] < 0.5) & reach if flag else rest + reach * spread[row]
+    return Parameters(**found)
 
 
 def affine_matrices(parameters: Parameters, height: int, width: int) -> Tensor:
@@ -189,11 +213,18 @@ def _flip(images: Tensor, flags: Tensor, dim: int) -> Tensor:
     return torch.where(flags[:, None, None, None], images.flip(dim), images)
 
 
+OFF = without(AUGMENTATION)
+"""Every gene of the group at the value at which it does nothing."""
+
+
 class Augment:
     """Augmentation of a recipe, on whatever device the batch is.
 
     Args:
-        recipe: genes ``rotation`` to ``contrast``; what is 0 costs nothing.
+        recipe: the genes of `EFFECTS`; what is 0 costs nothing.
+
+    Attributes:
+        active: whether anything is done at all.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -201,9 +232,7 @@ class Augment:
         ranges = ("rotation", "width_shift", "height_shift", "shear", "zoom")
         self._warps = any(getattr(recipe, name) != 0 for name in ranges)
         self._tones = recipe.brightness != 0 or recipe.contrast != 0
-        self.active = (
-            self._warps or self._tones or recipe.horizontal_flip or recipe.vertical_flip
-        )  # fmt: skip
+        self.active = any(getattr(recipe, gene) != off for gene, off in OFF.items())
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Augment each image with its own draw.

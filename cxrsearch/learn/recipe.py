@@ -28,6 +28,12 @@ RATIO_NAMES = (*DISEASES, NO_FINDING.replace(" ", "_"))
 """What a ``ratio_<name>`` gene may be called after, in the order of `Recipe.ratios`."""
 
 
+AUGMENTATION, DRAWING = "augmentation", "drawing"
+"""Groups of genes: what is done to a training image, and which images an epoch draws.
+
+At its default a gene of either group does nothing."""
+
+
 def _gene(default: Any, help: str, **limits: Any) -> Any:
     return field(default=default, metadata={"help": help, **limits})
 
@@ -36,19 +42,23 @@ def _gene(default: Any, help: str, **limits: Any) -> Any:
 class Recipe:
     """One training recipe. Every field is a gene or may be fixed in a space."""
 
-    model: str = _gene("densenet121", "network", choices=("densenet121", "vgg16"))
+    model: str = _gene("densenet121", "network", choices=("densenet121", "vgg16"), held=True)
     vgg_head: str = _gene(
         "full",
         "vgg16 only: torchvision's three dense layers (120 million weights), or one after pooling",
         choices=("full", "pooled"),
         acts={"model": "vgg16"},
+        held=True,
     )
     init: str = _gene(
         "none",
         "starting weights: none, imagenet, or a file (`cxrsearch pretrain` writes one)",
         text=True,
+        held=True,
     )
-    freeze: int = _gene(0, "first blocks of the network that are not trained", low=0, high=5)
+    freeze: int = _gene(
+        0, "first blocks of the network that are not trained", low=0, high=5, held=True
+    )
     dropout: float = _gene(
         0.0,
         "dropout before the last layer (vgg16's full head: between its layers)",
@@ -56,9 +66,13 @@ class Recipe:
         high=0.95,
     )
 
-    epochs: int = _gene(10, "epochs at most", low=1, high=1000)
-    patience: int = _gene(0, "stop after so many epochs without a better one; 0: never", low=0)
-    batch_size: int = _gene(32, "images an optimiser step (split by memory)", low=1, high=4096)
+    epochs: int = _gene(10, "epochs at most", low=1, high=1000, held=True)
+    patience: int = _gene(
+        0, "stop after so many epochs without a better one; 0: never", low=0, held=True
+    )
+    batch_size: int = _gene(
+        32, "images an optimiser step (split by memory)", low=1, high=4096, held=True
+    )
     optimizer: str = _gene("adamw", "optimiser", choices=("adam", "adamw", "sgd"))
     lr: float = _gene(1e-3, "peak learning rate", above=0.0, high=10.0)
     weight_decay: float = _gene(1e-2, "weight decay", low=0.0, high=10.0)
@@ -122,18 +136,67 @@ class Recipe:
         size=True,
     )
     input_size: int | str = _gene(
-        224, "what the network sees: a side, or HEIGHTxWIDTH", low=32, high=1024, size=True
+        224,
+        "what the network sees: a side, or HEIGHTxWIDTH",
+        low=32,
+        high=1024,
+        size=True,
+        held=True,
     )
 
-    rotation: float = _gene(0.0, "rotation range, degrees to either side", low=0.0, high=180.0)
-    width_shift: float = _gene(0.0, "shift range, share of the width", low=0.0, high=0.5)
-    height_shift: float = _gene(0.0, "shift range, share of the height", low=0.0, high=0.5)
-    shear: float = _gene(0.0, "shear range, degrees to either side", low=0.0, high=45.0)
-    zoom: float = _gene(0.0, "zoom range: 1 - zoom to 1 + zoom on each axis", low=0.0, high=0.9)
-    horizontal_flip: bool = _gene(False, "flip left and right at random")
-    vertical_flip: bool = _gene(False, "flip top and bottom at random")
-    brightness: float = _gene(0.0, "brightness factor 1 - b to 1 + b", low=0.0, high=0.9)
-    contrast: float = _gene(0.0, "contrast factor 1 - c to 1 + c", low=0.0, high=0.9)
+    rotation: float = _gene(
+        0.0,
+        "rotation range, degrees to either side",
+        low=0.0,
+        high=180.0,
+        group=AUGMENTATION,
+        report=10.0,
+    )
+    width_shift: float = _gene(
+        0.0,
+        "shift range, share of the width",
+        low=0.0,
+        high=0.5,
+        group=AUGMENTATION,
+        report=0.05,
+    )
+    height_shift: float = _gene(
+        0.0,
+        "shift range, share of the height",
+        low=0.0,
+        high=0.5,
+        group=AUGMENTATION,
+        report=0.05,
+    )
+    shear: float = _gene(
+        0.0,
+        "shear range, degrees to either side",
+        low=0.0,
+        high=45.0,
+        group=AUGMENTATION,
+        report=0.04,
+    )
+    zoom: float = _gene(
+        0.0,
+        "zoom range: 1 - zoom to 1 + zoom on each axis",
+        low=0.0,
+        high=0.9,
+        group=AUGMENTATION,
+        report=0.04,
+    )
+    horizontal_flip: bool = _gene(
+        False,
+        "flip half of the images left to right: the heart changes sides",
+        group=AUGMENTATION,
+        report=True,
+    )
+    vertical_flip: bool = _gene(False, "flip half of the images top to bottom", group=AUGMENTATION)
+    brightness: float = _gene(
+        0.0, "brightness factor 1 - b to 1 + b", low=0.0, high=0.9, group=AUGMENTATION
+    )
+    contrast: float = _gene(
+        0.0, "contrast factor 1 - c to 1 + c", low=0.0, high=0.9, group=AUGMENTATION
+    )
 
     train_seed: float = _gene(
         1.0,
@@ -141,16 +204,19 @@ class Recipe:
         "balance and ratios say nothing",
         above=0.0,
         high=1.0,
+        group=DRAWING,
     )
     balance: float = _gene(
         0.0,
         "0: draw as the data is; 1: every disease equally likely (train_seed below 1)",
         low=0.0,
         high=1.0,
+        group=DRAWING,
     )
-    ratios: tuple[float, ...] = field(
-        default=(1.0,) * len(RATIO_NAMES),
-        metadata={"help": "draw weight of each disease, then of No Finding, on top of balance"},
+    ratios: tuple[float, ...] = _gene(
+        (1.0,) * len(RATIO_NAMES),
+        "draw weight of each disease, then of No Finding, on top of balance",
+        group=DRAWING,
     )
 
     @classmethod
@@ -195,7 +261,9 @@ def gene_limits() -> dict[str, dict[str, Any]]:
 
     Keys: ``choices`` (allowed values), ``low``/``high`` (inclusive), ``above`` (exclusive),
     ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``, ``acts`` (the value of
-    another gene, or the values, without which this one does nothing).
+    another gene, or the values, without which this one does nothing), ``group`` (see
+    `AUGMENTATION`), ``held`` (an ablation holds it equal in all arms, because it decides what an
+    image costs or how many there are), ``report`` (what the team's report settled on).
     """
     limits: dict[str, dict[str, Any]] = {}
     for f in fields(Recipe):
@@ -206,8 +274,26 @@ def gene_limits() -> dict[str, dict[str, Any]]:
         limits[RATIO_PREFIX + name] = {
             "default": 1.0, "type": "float", "above": 0.0, "high": 100.0,
             "help": f"draw weight of images with {name.replace('_', ' ')} (train_seed below 1)",
+            "group": DRAWING,
         }  # fmt: skip
     return limits
+
+
+def group_of(name: str) -> dict[str, dict[str, Any]]:
+    """The genes of the group ``name``, as in `gene_limits`."""
+    return {gene: limits for gene, limits in gene_limits().items() if limits.get("group") == name}
+
+
+def network_genes() -> tuple[str, ...]:
+    """The gene ``model``, and those that some networks alone have: they decide its shape."""
+    return tuple(
+        n for n, g in gene_limits().items() if n == "model" or "model" in g.get("acts", {})
+    )
+
+
+def without(*groups: str) -> dict[str, Any]:
+    """The genes of ``groups`` by name, each at the default at which it does nothing."""
+    return {gene: limits["default"] for name in groups for gene, limits in group_of(name).items()}
 
 
 DIGITS = 9

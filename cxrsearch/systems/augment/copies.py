@@ -13,27 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from cxrsearch.learn.augment import Augment, Parameters, sample_parameters
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.augment import EFFECTS, Augment, Effect, Parameters, sample_parameters
+from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 from search.seeds import derive
 
 REPORT_RANGES: Mapping[str, Any] = {
-    "rotation": 10.0,
-    "width_shift": 0.05,
-    "height_shift": 0.05,
-    "shear": 0.04,
-    "zoom": 0.04,
-    "brightness": 0.0,
-    "contrast": 0.0,
-    "horizontal_flip": True,
-    "vertical_flip": False,
+    gene: limits.get("report", limits["default"]) for gene, limits in group_of(AUGMENTATION).items()
 }
 """Every range by its gene, with what the team's report settled on."""
 
 _CHUNK = 1 << 23  # pixels of copies made at once; each takes some 30 bytes on the way
 
-_STILL = {"row_zoom": 1.0, "column_zoom": 1.0, "brightness": 1.0, "contrast": 1.0}
-_FLAGS = ("flip_columns", "flip_rows")
+_STILL = {name: effect.rest for effect in EFFECTS.values() for name in effect.fields}
 
 
 def draw_parameters(recipe: Recipe, copies: int, seed: int, name: str) -> Parameters:
@@ -73,7 +64,7 @@ def make_copies(picture: np.ndarray, recipe: Recipe, parameters: Parameters) -> 
 def described(parameters: Parameters, copy: int) -> dict[str, float | int]:
     """One copy's parameters as plain numbers, flips as 0 and 1."""
     values = {f.name: getattr(parameters, f.name)[copy].item() for f in fields(Parameters)}
-    return {k: int(v) if k in _FLAGS else float(f"{v:.7g}") for k, v in values.items()}
+    return {k: int(v) if isinstance(v, bool) else float(f"{v:.7g}") for k, v in values.items()}
 
 
 class Extreme(NamedTuple):
@@ -86,47 +77,40 @@ class Extreme(NamedTuple):
 def extremes(recipe: Recipe) -> dict[str, list[Extreme]]:
     """The ends of each range that is not 0, by gene; ``all together`` at last."""
     found: dict[str, list[Extreme]] = {}
-    ends: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    for gene, (unit, steps) in _ENDS.items():
-        reach = float(getattr(recipe, gene))
+    lower: dict[str, Any] = {}
+    upper: dict[str, Any] = {}
+    for gene in sorted(REPORT_RANGES, key=_is_flag):
+        reach, effect = getattr(recipe, gene), EFFECTS[gene]
         if not reach:
             continue
-        pair = [{step: _STILL.get(step, 0.0) + sign * reach for step in steps} for sign in (-1, 1)]
-        for end, values in zip(ends, pair, strict=True):
-            end.update(values)
-        found[gene] = [
-            Extreme(f"{next(iter(values.values())) * (100 if unit == '%' else 1):g}{unit}",
-                    _one(values))
-            for values in pair
-        ]  # fmt: skip
-    for gene, flag in (("horizontal_flip", "flip_columns"), ("vertical_flip", "flip_rows")):
-        if getattr(recipe, gene):
-            found[gene] = [Extreme("flipped", _one({flag: True}))]
-            ends[1][flag] = True
+        if _is_flag(gene):
+            flags = dict.fromkeys(effect.fields, True)
+            upper |= flags
+            found[gene] = [Extreme("flipped", _one(flags))]
+            continue
+        pair = [dict.fromkeys(effect.fields, effect.rest + sign * reach) for sign in (-1, 1)]
+        lower |= pair[0]
+        upper |= pair[1]
+        found[gene] = [Extreme(_caption(effect, values), _one(values)) for values in pair]
     if len(found) > 1:
         names = ("all at the lower end", "all at the upper end")
-        pairs = zip(names, ends, strict=True)
+        pairs = zip(names, (lower, upper), strict=True)
         found["all together"] = [Extreme(name, _one(end)) for name, end in pairs]
     return found
 
 
-_ENDS = {
-    "rotation": ("°", ("rotation",)),
-    "width_shift": ("%", ("column_shift",)),
-    "height_shift": ("%", ("row_shift",)),
-    "shear": ("°", ("shear",)),
-    "zoom": ("%", ("row_zoom", "column_zoom")),
-    "brightness": ("%", ("brightness",)),
-    "contrast": ("%", ("contrast",)),
-}
-"""Gene -> unit, and the parameters that it spreads about their rest."""
+def _is_flag(gene: str) -> bool:
+    return isinstance(EFFECTS[gene].rest, bool)
+
+
+def _caption(effect: Effect, values: Mapping[str, float]) -> str:
+    value = values[effect.fields[0]] * (100 if effect.unit == "%" else 1)
+    return f"{value:g}{effect.unit}"
 
 
 def _one(values: Mapping[str, float | bool]) -> Parameters:
     """The parameters of a batch of one picture that is left alone but for ``values``."""
-    still = {f.name: _STILL.get(f.name, False if f.name in _FLAGS else 0.0)
-             for f in fields(Parameters)}  # fmt: skip
-    return Parameters(**{name: torch.tensor([v]) for name, v in (still | dict(values)).items()})
+    return Parameters(**{name: torch.tensor([v]) for name, v in (_STILL | dict(values)).items()})
 
 
 def warnings(recipe: Recipe) -> list[str]:

@@ -22,13 +22,13 @@ from optuna.trial import FrozenTrial, TrialState
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.equal_compute.cell import Cell, Fitted, Scores
 from cxrsearch.equal_compute.judging import row_means
-from cxrsearch.equal_compute.plan import HELD, Plan
+from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.ensemble.scale import Scale
 from cxrsearch.learn.metrics import auroc, judge, mean_auroc, resampled
 from cxrsearch.learn.objective import load_trial_data
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recipe import Recipe, network_genes
 from cxrsearch.learn.saved.arrays import load_arrays
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import PREDICTIONS
@@ -253,7 +253,7 @@ def best_for(
         joint: the trial of the joint model; taken where no other says more.
         columns: the diseases.
     """
-    wanted = {name: joint.user_attrs["params"].get(name) for name in HELD[:2]}
+    wanted = {name: joint.user_attrs["params"].get(name) for name in network_genes()}
     able = [
         t
         for t in trials

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrsearch.equal_compute import plan
 from cxrsearch.equal_compute.plan import (
-    HELD,
-    PLAIN,
     Plan,
     allotted,
     baseline_of,
+    held_genes,
     image_steps,
     narrowed,
+    plain_genes,
     whole_window,
 )
 from cxrsearch.errors import InputError
+from cxrsearch.learn import recipe
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.study.space import space_path
 from search.space import SearchSpace
@@ -32,11 +35,36 @@ def shipped(name: str) -> SearchSpace:
 def test_the_baseline_is_the_first_point_with_nothing_added(name: str) -> None:
     space = shipped(name)
     found = baseline_of(space)
-    assert {gene: found[gene] for gene in PLAIN if gene in found} == {
-        gene: value for gene, value in PLAIN.items() if gene in found
-    }
+    plain = {gene: value for gene, value in plain_genes().items() if gene in found}
+    assert {gene: found[gene] for gene in plain} == plain
     assert found["lr"] == space.points[0].params["lr"]
     assert Recipe.from_params(found).ratios == (1.0,) * 15
+
+
+@dataclass(frozen=True)
+class Blurred(Recipe):
+    """A recipe with an augmentation that this project does not have."""
+
+    blur: float = recipe._gene(0.0, "blur", low=0.0, high=5.0, group=recipe.AUGMENTATION)
+
+
+def test_a_new_augmentation_that_the_first_point_sets_is_off_in_the_baseline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recipe, "Recipe", Blurred)
+    monkeypatch.setattr(plan, "Recipe", Blurred)
+    space = SearchSpace.from_dict(
+        {
+            "genes": {"lr": {"low": 1e-4, "high": 1e-2}, "blur": {"low": 0.0, "high": 3.0}},
+            "points": [{"name": "blurred", "params": {"lr": 1e-3, "blur": 2.0}}],
+        },
+        "blurred",
+        known=gene_limits(),
+    )
+    base = baseline_of(space)
+    assert base["blur"] == 0.0
+    assert base["lr"] == 1e-3
+    assert narrowed(space, base).points[0].params["blur"] == 0.0
 
 
 def test_the_baseline_sees_the_largest_window_of_its_inputs_shape() -> None:
@@ -63,8 +91,9 @@ def test_what_cannot_be_is_said_at_once() -> None:
 def test_no_arm_searches_what_an_image_step_costs(name: str) -> None:
     base = baseline_of(shipped(name))
     space = narrowed(shipped(name), base)
-    assert not set(space.genes) & set(HELD)
-    assert {gene: space.fixed[gene] for gene in HELD} == {gene: base[gene] for gene in HELD}
+    held = held_genes()
+    assert not set(space.genes) & set(held)
+    assert {gene: space.fixed[gene] for gene in held} == {gene: base[gene] for gene in held}
     assert "dropout" not in space.genes or not space.genes["dropout"].when
     for point in space.points:
         recipe = Recipe.from_params({**space.fixed, **point.params})

@@ -10,8 +10,8 @@ import torch
 from scipy.ndimage import affine_transform
 
 from cxrsearch.learn import augment
-from cxrsearch.learn.augment import Augment, Parameters, prepare, sample_parameters
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.augment import EFFECTS, Augment, Parameters, prepare, sample_parameters
+from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 
 ALL = Recipe(
     rotation=10.0, width_shift=0.05, height_shift=0.08, shear=4.0, zoom=0.04,
@@ -147,6 +147,16 @@ def test_parameters_fill_their_ranges() -> None:
         assert 0.45 < getattr(parameters, name).float().mean() < 0.55
     pair = torch.stack([parameters.row_zoom, parameters.column_zoom])
     assert torch.corrcoef(pair)[0, 1].abs() < 0.1
+
+
+def test_every_gene_of_the_group_has_an_effect_and_alone_makes_augmentation_active() -> None:
+    genes = group_of(AUGMENTATION)
+    assert set(EFFECTS) == set(genes)
+    fields_of = [name for effect in EFFECTS.values() for name in effect.fields]
+    assert sorted(fields_of) == sorted(field.name for field in fields(Parameters))
+    assert not Augment(Recipe()).active
+    for gene, limits in genes.items():
+        assert Augment(replace(Recipe(), **{gene: limits.get("high", True)})).active, gene
 
 
 def test_ranges_of_zero_draw_nothing() -> None:

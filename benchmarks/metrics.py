@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
 from cxrsearch.learn.metrics import auroc, bootstrap
 
-from .training.measure import Spread, interleave, ratios
+from .measure import Spread, interleave, ratios
 
 Array = np.ndarray[Any, Any]
 

@@ -15,7 +15,8 @@ from rich.progress import track
 
 from . import ablation, cells, confirming, judged, running
 from . import report as reporting
-from .contenders import Entry, entry, registry
+from .contender import Entry
+from .contenders import entry, registry
 from .pieces import PIECES
 from .problems import half as half_of
 

@@ -25,7 +25,8 @@ from optuna.distributions import (
 
 from search.space.unit import from_unit, to_unit
 
-from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, Params, lcbench_outputs
+from .problem import Params
+from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, lcbench_outputs
 
 DRAWS = 1000
 """Random configurations whose worst values are the reference point of a problem."""

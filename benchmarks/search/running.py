@@ -22,7 +22,8 @@ import optuna
 
 from .cells import Cell, Key, improvements
 from .contenders import entry
-from .problems import Problem, problem
+from .problem import Problem
+from .problems import problem
 
 BUDGETS = (25, 50, 100, 200)
 """Numbers of trials after which a run is judged."""

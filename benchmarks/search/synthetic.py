@@ -23,7 +23,7 @@ from optuna.distributions import (
 
 from search.space.unit import from_unit, levels, to_unit
 
-from .problems import Params, Problem, Scores
+from .problem import Params, Problem, Scores
 
 Base = Callable[[np.ndarray], float]
 

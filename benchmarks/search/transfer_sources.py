@@ -15,7 +15,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from search.genetic import GeneticSampler
 from search.space.unit import from_unit, to_unit
 
-from .problems import LCBENCH, Params, Scores, problem
+from .problem import Params, Scores
+from .problems import LCBENCH, problem
 
 EARLIER_TRIALS = 100
 EARLIER_SEEDS = 4

@@ -19,7 +19,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import exp
 from pathlib import Path
 from random import Random
@@ -36,8 +36,10 @@ from search.genetic import GeneticSampler
 from search.seeds import derive
 
 from . import workers_report
-from .problems import LCBENCH, Problem, lcbench_curve, problem
+from .problem import Problem
+from .problems import LCBENCH, lcbench_curve, problem
 from .simulator import Schedule, simulate
+from .workers_result import Cell, Result
 
 WORKERS = (1, 2, 4, 8, 16, 64, 256, 1000)
 COMPARED = (1, 8, 64)
@@ -63,57 +65,6 @@ SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "random": lambda seed, workers: RandomSampler(seed=seed),
 }
 """``(seed, workers) -> sampler``; the wide one's generation holds every worker, and 20 at least."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is run once: one sampler on one problem with one seed."""
-
-    sampler: str
-    problem: str
-    times: str
-    workers: int
-    seed: int
-    trials: int
-    charge: bool = False
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a cell.
-
-    Args:
-        cell: what was run.
-        started: utilisation until the last trial started.
-        drained: utilisation until the last trial ended.
-        seconds: simulated, until the last trial ended.
-        unit: mean simulated seconds of the cell's trials.
-        ask_tell: median and 95th percentile of the real seconds in ask and tell a trial.
-        driver: share of the simulated time up to the last start in which the driver was busy,
-            its real seconds taken for simulated ones; above 1 it cannot keep up.
-        best: ``(trials ended, simulated seconds, regret)`` of each new best observed score.
-        proposed: mean logarithm of the seconds of the proposals after the tenth.
-        drift: rank correlation of the proposals' seconds with their number.
-    """
-
-    cell: Cell
-    started: float
-    drained: float
-    seconds: float
-    unit: float
-    ask_tell: tuple[float, float]
-    driver: float
-    best: list[tuple[int, float, float]]
-    proposed: float
-    drift: float
-
-    def regret(self, ended: int) -> float:
-        """Normalised regret of the choice after ``ended`` trials have ended."""
-        return [regret for count, _, regret in self.best if count <= ended][-1]
-
-    def seconds_to(self, regret: float) -> float:
-        """Simulated seconds until the choice was this good; infinite where it never was."""
-        return next((at for _, at, found in self.best if found <= regret), float("inf"))
 
 
 class StudyDriver:

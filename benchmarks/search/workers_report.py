@@ -7,15 +7,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from search.files import write_text
 
-if TYPE_CHECKING:
-    from .workers import Result
+from .workers_result import Result
 
 MARKS = (100, 200)
 """Trials ended at which the choice is judged."""

@@ -12,10 +12,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks.measure import ROUNDS
 from cxrsearch.errors import InputError
 
 from .material import ROOT, Setup, setup
-from .measure import ROUNDS
 from .report import Report
 
 MODELS = ("densenet121", "vgg16")

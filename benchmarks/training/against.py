@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.measure import Spread, interleave, ratios, timed_with_rest
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.train import train
 from search.seeds import derive
@@ -20,7 +21,6 @@ from search.seeds import derive
 from . import plain as plain_script
 from . import tuned, xrv
 from .material import Material, Setup, load, recipe
-from .measure import Spread, interleave, ratios, timed_with_rest
 from .report import Report
 
 FASTER = 2.0

@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.measure import Spread, interleave, timed
 from cxrsearch.learn.compute.device import activation_bytes
 from cxrsearch.learn.recipe import Recipe
 
 from .loop import Ceiling
 from .material import Setup, load, recipe
-from .measure import Spread, interleave, timed
 from .report import Report
 from .shares import frame_of
 

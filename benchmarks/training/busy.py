@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.measure import Spread
+
 from .material import ROOT, Setup
-from .measure import Spread
 from .report import Report
 
 BUSY = 0.9

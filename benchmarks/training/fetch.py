@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.measure import Spread, interleave, ratios, timed
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.data import Pixels
 from cxrsearch.learn.recipe import size_of
 
 from .material import Material, Setup, load, recipe
-from .measure import Spread, interleave, ratios, timed
 from .report import Report
 
 FASTER = 50.0

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks.measure import Spread, interleave, ratios, timed
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute import choose
 from cxrsearch.learn.recipe import Recipe
@@ -22,7 +23,6 @@ from . import bounds, gpu_search, together
 from . import plain as plain_script
 from .loop import Ceiling, Loop
 from .material import Material, Setup, load, recipe
-from .measure import Spread, interleave, ratios, timed
 from .report import Report
 from .shares import SHARE, frame_of, peak_memory
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.measure import Spread, interleave, ratios, timed, timed_with_rest
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compute.device import amp_dtype
 from cxrsearch.learn.data import even_slices
@@ -22,7 +23,6 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import train
 
 from .material import Material, Setup
-from .measure import Spread, interleave, ratios, timed, timed_with_rest
 
 EPOCHS = 1000
 """Of the trial that epochs are taken from: it never comes to its end."""

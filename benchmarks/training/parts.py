@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.measure import Spread, interleave, ratios, timed
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import Pixels, even_slices
@@ -18,7 +19,6 @@ from search.files import write_json
 
 from .loop import Ceiling, Loop
 from .material import Material, Setup, load, recipe
-from .measure import Spread, interleave, ratios, timed
 from .report import Report
 
 PARTS = (

@@ -15,10 +15,10 @@ import torch
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from benchmarks.measure import Spread
 from search.files import write_json
 
 from .material import Setup
-from .measure import Spread
 
 Cell = str | int | float | Spread | None
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measure import Spread
 from benchmarks.metrics import against, naive_bootstrap, read, synthetic
 
 from .material import LOGITS, Setup
-from .measure import Spread
 from .report import Report
 
 FASTER, DIFFERENCE = 8.0, 1e-12

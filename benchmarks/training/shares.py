@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.measure import Spread
 from cxrsearch.learn.recipe import Recipe, size_of
 
 from .loop import Ceiling, Loop, Share
 from .material import Setup, load, recipe
-from .measure import Spread
 from .report import Report
 
 MODELS = ("densenet121", "vgg16")

@@ -11,11 +11,11 @@ from multiprocessing.connection import Connection
 
 import torch
 
+from benchmarks.measure import Spread, interleave, ratios
 from cxrsearch.learn.recipe import Recipe
 
 from .loop import Loop
 from .material import Material, Setup, load, recipe
-from .measure import Spread, interleave, ratios
 from .report import Report
 
 PATIENCE = 600.0

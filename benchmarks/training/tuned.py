@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .measure import Spread, interleave
+from benchmarks.measure import Spread, interleave
 
 FINALISTS = 3
 

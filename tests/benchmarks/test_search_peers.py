@@ -14,11 +14,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from benchmarks.search.contenders import Contender
+from benchmarks.search.contender import Contender
 from benchmarks.search.peers.describe import task
 from benchmarks.search.peers.entries import ENTRIES
 from benchmarks.search.peers.genes import Gene, Task
-from benchmarks.search.problems import Problem
+from benchmarks.search.problem import Problem
 from search.space.unit import to_unit
 
 DISTRIBUTIONS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.search.problems import DATA, Problem, half, lcbench_curve, problem
+from benchmarks.search.problem import Problem
+from benchmarks.search.problems import DATA, half, lcbench_curve, problem
 
 NAMES = {which: list(half(which)) for which in ("tune", "judge")}
 ALL = [*NAMES["tune"], *NAMES["judge"]]

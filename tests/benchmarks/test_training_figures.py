@@ -13,9 +13,9 @@ from rich.console import Console
 from torch import nn
 
 from benchmarks import metrics
+from benchmarks.measure import Spread, interleave, ratios, timed_with_rest
 from benchmarks.training import bounds, busy, equal, quality, tuned
 from benchmarks.training.material import Setup
-from benchmarks.training.measure import Spread, interleave, ratios, timed_with_rest
 from benchmarks.training.report import Report, Target, plain
 
 

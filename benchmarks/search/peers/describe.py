@@ -9,7 +9,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from benchmarks.search.problems import Problem
+from benchmarks.search.problem import Problem
 
 from .genes import Gene, Task
 

@@ -1,4 +1,4 @@
-"""The peers by name, over the interface of `benchmarks.search.contenders`."""
+"""The peers by name, over the interface of `benchmarks.search.contender`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.metadata import distributions, version
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.search.contenders import Contender, Entry
-from benchmarks.search.problems import Problem
+from benchmarks.search.contender import Contender, Entry
+from benchmarks.search.problem import Problem
 
 from . import describe, pipe
 from .genes import Params, Peer

@@ -26,6 +26,7 @@ from search.stopping import Stop
 
 from .cluster import Cluster
 from .driver import Driver
+from .private import actor_id, give_back, keep_workers
 from .worker import REPORT
 
 PATIENCE_OWN = 180.0
@@ -132,7 +133,7 @@ class Bridge:
     def started(self, trial: Trial) -> None:
         """A worker is about to begin with a trial."""
         actor = trial.temporary_state.ray_actor
-        key = actor._actor_id.hex()
+        key = actor_id(actor)
         if key not in self._workers:
             name, node = "", ""
             with suppress(ray.exceptions.RayError):
@@ -198,30 +199,6 @@ def read_message(trial: Trial) -> str:
 def last_lines(text: str, lines: int = 12) -> str:
     """The end of a long message, where the cause stands."""
     return "\n".join([line for line in text.splitlines() if line.strip(" ^~")][-lines:])
-
-
-def keep_workers(controller: Any, trial: Trial, number: int) -> None:
-    """Let Tune keep ``number`` workers while there is no next trial for them.
-
-    Left to itself it keeps one, so at every generational barrier all others would be
-    ended and started anew. Tune has no public setting for this: without its cache this does
-    nothing, and only time is lost.
-    """
-    cache: Any = getattr(getattr(controller, "_tune_controller", None), "_actor_cache", None)
-    if hasattr(cache, "increase_max"):
-        cache.increase_max(trial.placement_group_factory, by=number)
-
-
-def give_back(controller: Any) -> None:
-    """Remove the placement groups of a run that has ended, those of a `Halt` with it.
-
-    Tune does so itself after an `Exception`; after any other way out they stay until Python
-    happens to collect its controller, which an error's traceback can hold for long.
-    """
-    manager: Any = getattr(getattr(controller, "_tune_controller", None), "_actor_manager", None)
-    if hasattr(manager, "cleanup") and ray.is_initialized():
-        with suppress(Exception):
-            manager.cleanup()
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]

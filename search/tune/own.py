@@ -20,12 +20,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import ray
 from filelock import FileLock, Timeout
-from ray import _raylet
-from ray._private import ray_constants
+
+from .private import loopback, read_mode
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Ray's shared memory here. Only the objective goes through it, and that is small."""
@@ -72,7 +71,7 @@ def own_ray(cpus: int, gpus: int | None = None) -> Iterator[Path]:
         cpus: that it may give to trials.
         gpus: the same; ``None``: as many as it finds.
     """
-    with own_folder() as folder, _token(), _loopback():
+    with own_folder() as folder, _token(), loopback():
         try:
             ray.init(
                 address="local",
@@ -100,42 +99,14 @@ def _token() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        _read_mode()
+        read_mode()
         yield
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        _read_mode()
-
-
-def _read_mode() -> None:
-    """Have Ray read the environment again, which it did when it was imported.
-
-    Ray does so by the same private means; without them it asks for no token.
-    """
-    with suppress(AttributeError):
-        private: Any = _raylet
-        private.Config.initialize("")
-        private.AuthenticationTokenLoader.instance().reset_cache()
-
-
-@contextmanager
-def _loopback() -> Iterator[None]:
-    """Make Ray listen on this machine only.
-
-    Asked for 127.0.0.1, Ray on Linux takes the machine's outer address all the same and
-    listens on every interface, unless it is told that it is no part of a cluster.
-    """
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-    try:
-        if before is not None:
-            ray_constants.ENABLE_RAY_CLUSTER = False
-        yield
-    finally:
-        if before is not None:
-            ray_constants.ENABLE_RAY_CLUSTER = before
+        read_mode()
 
 
 def sweep() -> None:

@@ -9,9 +9,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from ray._private import worker as ray_worker
+from .private import without_death_notices
 
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a medical project leaves the machine
@@ -39,7 +38,7 @@ def quiet(**variables: str) -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings(), _without_death_notices():
+        with warnings.catch_warnings(), without_death_notices():
             warnings.filterwarnings("ignore", module=r"ray\.")
             yield
     finally:
@@ -50,28 +49,6 @@ def quiet(**variables: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _without_death_notices() -> Iterator[None]:
-    """Keep Ray from printing a page for every worker that dies.
-
-    Its message goes into the trial's history instead. Ray prints it whatever
-    ``log_to_driver`` says, and has no setting for it; other messages pass.
-    """
-    printer = getattr(ray_worker, "print_to_stdstream", None)
-
-    def passing(data: Any, *args: Any, **kwargs: Any) -> None:
-        if printer is not None and data.get("pid") != "raylet":
-            printer(data, *args, **kwargs)
-
-    if printer is not None:
-        ray_worker.print_to_stdstream = passing
-    try:
-        yield
-    finally:
-        if printer is not None:
-            ray_worker.print_to_stdstream = printer
 
 
 @contextmanager

@@ -26,6 +26,7 @@ import numpy as np
 
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.learn.objective import TrialConfig, TrialObjective
+from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.experiment import ranking
 from cxrsearch.study.projection import COPIES_PAUSED, weight_bytes
 from search.objective import Outcome, Step, Steps, Task
@@ -129,7 +130,7 @@ def sizes_table() -> None:
     """Print what is read and written, in bytes."""
     print("\ncheckpoints, AdamW: bytes written an epoch, and kept by a paused trial")
     for model, head in (("densenet121", "full"), ("vgg16", "pooled"), ("vgg16", "full")):
-        one = weight_bytes(model, head)
+        one = weight_bytes(Recipe(model=model, vgg_head=head))
         name = f"{model} {head}" if model == "vgg16" else model
         print(f"  {name:<14} {3 * one / 1e6:>8.0f} to {COPIES_PAUSED * one / 1e6:.0f} MB, "
               f"{COPIES_PAUSED * one / 1e6:.0f} MB")  # fmt: skip

@@ -20,7 +20,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cxrsearch.learn.augment import Augment
-from cxrsearch.learn.networks.models import MODELS, build_model
+from cxrsearch.learn.networks.architectures import NETWORKS
+from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.study.projection import sample_recipes
 from cxrsearch.study.space import shipped_spaces
@@ -38,7 +39,7 @@ def step(model: str, freeze: int, size: int) -> tuple[float, float]:
     """The frozen part's share of a training step's FLOPs, and the bytes that it puts out an image.
 
     Args:
-        model: a name out of `MODELS`.
+        model: a name out of `NETWORKS`.
         freeze: blocks; at least 1.
         size: side of the input.
     """
@@ -73,7 +74,7 @@ def main() -> None:
     print(
         f"{'network':>14}{'frozen blocks':>15}{'of a step':>11}{'bytes an image':>16}{'x image':>9}"
     )
-    for model in MODELS:
+    for model in NETWORKS:
         for freeze in range(1, 6):
             share, bytes_each = step(model, freeze, size)
             print(

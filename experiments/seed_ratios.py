@@ -33,6 +33,9 @@ from torch import nn
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks import models
+from cxrsearch.learn.networks.architectures import Parts
+from cxrsearch.learn.networks.head import DropoutLinear
+from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.keep import BEST
@@ -66,17 +69,17 @@ class Judged(NamedTuple):
     trials: int
 
 
-def small(recipe: Recipe, n_classes: int) -> models.Parts:
+def small(n_classes: int, *, dropout: float) -> Parts:
     """Five convolutions and a linear layer, 0.2 million weights."""
-    layers: list[nn.Module] = [models.GreyStem(nn.Conv2d(3, 16, 3, 2, 1, bias=False))]
+    layers: list[nn.Module] = [GreyStem(nn.Conv2d(3, 16, 3, 2, 1, bias=False))]
     for inputs, outputs, stride in ((16, 32, 2), (32, 64, 1), (64, 96, 2), (96, 128, 1)):
         layers += [nn.BatchNorm2d(inputs), nn.ReLU()]
         layers += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)]
     layers += [nn.BatchNorm2d(128), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten()]
     net = nn.Sequential(*layers)
-    net.add_module("classifier", models.DropoutLinear(9 * 128, n_classes, recipe.dropout))
+    net.add_module("classifier", DropoutLinear(9 * 128, n_classes, dropout))
     maps = len(layers) - 2  # before the pooling
-    return models.Parts(net, [[layers[0]]], "0", lambda net, grey: net[:maps](grey))
+    return Parts(net, [[layers[0]]], "0", lambda net, grey: net[:maps](grey))
 
 
 def space_of(arm: str, side: int, epochs: int) -> dict[str, Any]:
@@ -205,9 +208,9 @@ def main(arguments: list[str] | None = None) -> None:
     size = f"{args.images}-{args.difficulty:g}-{args.side}px-{args.epochs}-{args.trials}"
     place = args.out / f"{args.network}-{size}"
     place.mkdir(parents=True, exist_ok=True)
-    original = models.MODELS["densenet121"]
+    original = models.NETWORKS["densenet121"]
     if args.network == "small":  # for this process alone
-        models.MODELS["densenet121"] = small
+        models.NETWORKS["densenet121"] = small
     found: dict[int, dict[str, Judged]] = {}
     try:
         for seed in range(args.seeds):
@@ -217,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
             found[seed] = {arm: run(arm, seed, args, place) for arm in ARMS}
             show(found)
     finally:
-        models.MODELS["densenet121"] = original
+        models.NETWORKS["densenet121"] = original
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from torch import nn
 from benchmarks.measure import Spread, interleave, ratios, timed, timed_with_rest
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compute.device import amp_dtype
+from cxrsearch.learn.criterion import build_loss
 from cxrsearch.learn.data import even_slices
-from cxrsearch.learn.losses import build_loss
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.optim import build_optimizer
 from cxrsearch.learn.recipe import Recipe

@@ -18,8 +18,8 @@ from scipy.ndimage import affine_transform
 from torch import nn
 
 from cxrsearch.learn.augment import Parameters, affine_matrices, prepare, sample_parameters
+from cxrsearch.learn.criterion import build_loss
 from cxrsearch.learn.data import TrainData, even_slices
-from cxrsearch.learn.losses import build_loss
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.networks.stem import GreyStem

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch.errors import quoted
+from cxrsearch.learn.networks.architectures import NETWORKS
 
 from .gan import gan
 from .options import (
@@ -34,7 +35,7 @@ _PLAN = [
                  help="Folder to write; the same command again goes on where it was stopped."),
     UNLABELLED,
     click.option("--model", default="densenet121", show_default=True,
-                 help="Network: densenet121 or vgg16."),
+                 help=f"Network: {' or '.join(NETWORKS)}."),
     click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
                  help="Weights to start from."),
     click.option("--input-size", type=_size, default="224", show_default=True, metavar="SIDE|HxW",

@@ -13,8 +13,8 @@ from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
 from .compute.compiled import Network
+from .criterion import build_loss
 from .data import Pixels, TrainData
-from .losses import build_loss
 from .networks import models
 from .recipe import Recipe
 from .seeding import SeedProportional

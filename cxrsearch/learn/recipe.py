@@ -15,6 +15,10 @@ from typing import Any
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 
+from .losses import LOSSES
+from .networks.architectures import NETWORKS
+from .registry import taking
+
 NO_FILE = ("none", "imagenet")
 """Values of the gene ``init`` that are no weights file of the user's."""
 
@@ -42,12 +46,12 @@ def _gene(default: Any, help: str, **limits: Any) -> Any:
 class Recipe:
     """One training recipe. Every field is a gene or may be fixed in a space."""
 
-    model: str = _gene("densenet121", "network", choices=("densenet121", "vgg16"), held=True)
+    model: str = _gene("densenet121", "network", choices=tuple(NETWORKS), held=True)
     vgg_head: str = _gene(
         "full",
         "vgg16 only: torchvision's three dense layers (120 million weights), or one after pooling",
         choices=("full", "pooled"),
-        acts={"model": "vgg16"},
+        acts={"model": taking(NETWORKS, "vgg_head")},
         held=True,
     )
     init: str = _gene(
@@ -85,23 +89,27 @@ class Recipe:
     warmup: float = _gene(0.1, "share of the steps spent warming up", low=0.0, high=0.9)
     ema: float = _gene(0.0, "decay of the averaged weights; 0: none", low=0.0, high=0.9999)
 
-    loss: str = _gene("bce", "loss", choices=("bce", "weighted_bce", "focal", "asymmetric"))
+    loss: str = _gene("bce", "loss", choices=tuple(LOSSES))
     focal_gamma: float = _gene(
-        2.0, "focusing exponent of the focal loss", low=0.0, high=10.0, acts={"loss": "focal"}
+        2.0,
+        "focusing exponent of the focal loss",
+        low=0.0,
+        high=10.0,
+        acts={"loss": taking(LOSSES, "focal_gamma")},
     )
     gamma_negative: float = _gene(
         4.0,
         "asymmetric loss: negatives' exponent",
         low=0.0,
         high=10.0,
-        acts={"loss": "asymmetric"},
+        acts={"loss": taking(LOSSES, "gamma_negative")},
     )
     gamma_positive: float = _gene(
         1.0,
         "asymmetric loss: positives' exponent",
         low=0.0,
         high=10.0,
-        acts={"loss": "asymmetric"},
+        acts={"loss": taking(LOSSES, "gamma_positive")},
     )
     label_smoothing: float = _gene(0.0, "label smoothing", low=0.0, high=0.5)
 

@@ -22,8 +22,8 @@ from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
 from .classifier import Learner
+from .criterion import with_weights
 from .data import TrainData, even_slices
-from .losses import with_weights
 from .pseudo import Extra, extra
 from .recipe import Recipe, averaged
 from .training import SCORING, How

@@ -101,7 +101,7 @@ def prepare_recipe(named: Named, settings: Settings, out: Path) -> Ready:
     parts = make_parts(settings, dataset, frame, listed)
     origins = origin_notes([recipe.init], parts.splits.fingerprint)
     parts = parts._replace(notes=(*origins, *parts.notes))
-    need = (COPIES_RUNNING + 1) * weight_bytes(recipe.model, recipe.vgg_head)
+    need = (COPIES_RUNNING + 1) * weight_bytes(recipe)
     check_disk(out, need, "free some, or name an --out on another disk")
     return Ready(named, hardware, parts, out)
 
@@ -109,7 +109,7 @@ def prepare_recipe(named: Named, settings: Settings, out: Path) -> Ready:
 def _weights_problems(recipe: Recipe, settings: Settings) -> list[str]:
     """Why the starting weights cannot be had, with how to do without."""
     folder = Path(settings.weights_dir) if settings.weights_dir else None
-    problem = weights_problem(recipe.init, recipe.model, folder)
+    problem = weights_problem(recipe, folder)
     if problem is None:
         return []
     return [f"{problem} (here: --set init=none, which starts from random weights)"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe
@@ -12,7 +12,7 @@ from cxrsearch.learn.saved.keep import parse_keep
 from search.cores import threads_of
 from search.space import SearchSpace
 
-from .cost.recipe_kinds import Kind, sample_recipes, trial_seconds, weightiest
+from .cost.recipe_kinds import Kind, kind_of, sample_recipes, trial_seconds, weightiest
 from .cost.stopwatches import TimingError, timed
 from .prepare import Prepared, trials_at_once
 from .settings import Settings
@@ -43,21 +43,21 @@ class Projection:
     steps: dict[str, float]
 
 
-def weight_bytes(model: str, vgg_head: str) -> int:
-    """Bytes of a model's weights with 14 logits."""
+def weight_bytes(recipe: Recipe) -> int:
+    """Bytes of the weights of the recipe's network with 14 logits."""
     import torch
 
     from cxrsearch.learn.networks.models import build_model
 
     with torch.device("meta"):  # shapes only: costs no memory
-        state = build_model(Recipe(model=model, vgg_head=vgg_head)).state_dict()
+        state = build_model(replace(recipe, init="none")).state_dict()
     return sum(tensor.nbytes for tensor in state.values())
 
 
 def disk_need(space: SearchSpace, settings: Settings) -> int:
     """Bytes of checkpoints at the most, for the largest model in the space."""
-    kinds = {(r.model, r.vgg_head) for r in sample_recipes(space)}
-    largest = max(weight_bytes(*kind) for kind in kinds)
+    kinds = {kind_of(recipe)[:2]: recipe for recipe in sample_recipes(space)}
+    largest = max(weight_bytes(recipe) for recipe in kinds.values())
     keep = parse_keep(settings.keep_checkpoints)
     target = settings.target_trials or 100
     kept = target if keep == "all" else 0 if keep == "none" else min(int(keep), target)

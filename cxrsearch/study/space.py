@@ -62,7 +62,11 @@ def without_missing_weights(
     problems = {
         init: found
         for init in gene_values(space, "init", Recipe.init)
-        if (found := [p for m in models if (p := weights_problem(init, m, folder))])
+        if (
+            found := [
+                p for m in models if (p := weights_problem(Recipe(model=m, init=init), folder))
+            ]
+        )
     }
     if not problems:
         return space, []

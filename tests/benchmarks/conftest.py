@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from benchmarks.training.material import Setup, setup
 from cxrsearch.learn.networks import models
-from cxrsearch.learn.networks.models import Parts
+from cxrsearch.learn.networks.architectures import Parts
 from cxrsearch.learn.networks.stem import GreyStem
-from cxrsearch.learn.recipe import Recipe
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 
 
@@ -47,11 +46,11 @@ class Small(nn.Module):
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is called densenet121 becomes a network of one layer, so that epochs take no time."""
 
-    def build(recipe: Recipe, n_classes: int) -> Parts:
+    def build(n_classes: int) -> Parts:
         net = Small(n_classes)
         return Parts(net, [[net.stem, net.norm]], "stem", Small.features)
 
-    monkeypatch.setitem(models.MODELS, "densenet121", build)
+    monkeypatch.setitem(models.NETWORKS, "densenet121", build)
 
 
 @pytest.fixture

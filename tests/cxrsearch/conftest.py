@@ -93,7 +93,8 @@ def tiny_builder() -> Callable[..., Any]:
     """What builds a network of two layers. Only who asks for it waits for torch."""
     from torch import Tensor, nn
 
-    from cxrsearch.learn.networks.models import DropoutLinear, Parts
+    from cxrsearch.learn.networks.architectures import Parts
+    from cxrsearch.learn.networks.head import DropoutLinear
     from cxrsearch.learn.networks.stem import GreyStem
 
     class TinyNet(nn.Module):
@@ -112,8 +113,8 @@ def tiny_builder() -> Callable[..., Any]:
             out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
             return out
 
-    def build(recipe: Recipe, n_classes: int) -> Parts:
-        net = TinyNet(n_classes, recipe.dropout)
+    def build(n_classes: int, *, dropout: float) -> Parts:
+        net = TinyNet(n_classes, dropout)
         return Parts(net, [[net.stem, net.norm], [net.conv]], "stem", TinyNet.features)
 
     return build
@@ -124,7 +125,7 @@ def tiny_model(tiny_builder: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     """What is called densenet121 becomes a network of two layers."""
     from cxrsearch.learn.networks import models
 
-    monkeypatch.setitem(models.MODELS, "densenet121", tiny_builder)
+    monkeypatch.setitem(models.NETWORKS, "densenet121", tiny_builder)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def tiny_model_throughout(tiny_builder: Callable[..., Any]) -> Iterator[None]:
     from cxrsearch.learn.networks import models
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, "densenet121", tiny_builder)
+        patch.setitem(models.NETWORKS, "densenet121", tiny_builder)
         yield
 
 
@@ -151,7 +152,7 @@ def _finished_study(
         data=str(xrays), space=str(tiny_space), trials=3, population=2, runner="serial", seed=1
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, "densenet121", tiny_builder)
+        patch.setitem(models.NETWORKS, "densenet121", tiny_builder)
         return search(settings, tmp_path_factory.mktemp("studies") / "finished")
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.checkpoint import CheckpointError, is_ours, load_tensors
 
+from .architectures import NETWORKS
 from .stem import fold
 from .torchvision_import import models as vision_models
 
@@ -28,7 +29,7 @@ HEAD = "classifier."
 """Keys of the layers that turn features into logits; these alone need not fit."""
 
 PREFIXES = (
-    "module", "model", "net", "network", "backbone", "encoder", "densenet121", "vgg16", "_orig_mod",
+    "module", "model", "net", "network", "backbone", "encoder", *NETWORKS, "_orig_mod",
 )  # fmt: skip
 """What training scripts, and torch's own wrappers, put before the names of a network's tensors."""
 

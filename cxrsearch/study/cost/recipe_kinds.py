@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.recipe import Recipe, network_genes, size_of
 from search.space import SearchSpace
 
 KINDS = 4
@@ -20,10 +20,10 @@ VALIDATION = 1 / 3
 
 
 class Kind(NamedTuple):
-    """Network and input size of a recipe."""
+    """Network and input size of a recipe; ``shape``: its other `network_genes`."""
 
     model: str
-    vgg_head: str
+    shape: tuple[Any, ...]
     size: tuple[int, int]
 
     @property
@@ -37,7 +37,8 @@ class Kind(NamedTuple):
 
 def kind_of(recipe: Recipe) -> Kind:
     """The kind of ``recipe``."""
-    return Kind(recipe.model, recipe.vgg_head, size_of(recipe.input_size))
+    model, *shape = (getattr(recipe, gene) for gene in network_genes())
+    return Kind(model, tuple(shape), size_of(recipe.input_size))
 
 
 def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[Recipe]:
@@ -77,5 +78,4 @@ def trial_seconds(
 
 
 def _distance(one: Kind, other: Kind) -> tuple[bool, bool, int]:
-    heads = one.vgg_head != other.vgg_head
-    return one.model != other.model, heads, abs(one.pixels - other.pixels)
+    return one.model != other.model, one.shape != other.shape, abs(one.pixels - other.pixels)

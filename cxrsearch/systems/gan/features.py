@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData, even_slices
-from cxrsearch.learn.networks.models import DropoutLinear
+from cxrsearch.learn.networks.head import DropoutLinear
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST, CHECKPOINT, PREVIOUS
 from cxrsearch.learn.train import Result, train

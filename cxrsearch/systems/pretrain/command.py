@@ -19,7 +19,7 @@ from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.networks.models import weights_problem
-from cxrsearch.learn.recipe import gene_limits, size_of
+from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.study.data import cache_root, listed_names, load_data, split
 from cxrsearch.study.origins import origin_notes
@@ -133,7 +133,7 @@ def check(settings: Settings, plan: Plan) -> None:
             problems += error.problems
     if not problems:
         folder = Path(settings.weights_dir) if settings.weights_dir else None
-        found = weights_problem(plan.init, plan.model, folder)
+        found = weights_problem(Recipe(model=plan.model, init=plan.init), folder)
         problems += [f"--{'' if found.startswith('init') else 'init '}{found}"] if found else []
     if problems:
         raise InputError(problems)

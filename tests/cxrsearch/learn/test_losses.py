@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cxrsearch.learn.losses import build_loss, positive_weights
+from cxrsearch.learn.criterion import build_loss, positive_weights
 from cxrsearch.learn.recipe import Recipe, gene_limits
 
 NAMES = gene_limits()["loss"]["choices"]

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cxrsearch.learn.losses import LOSSES
+from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.learn.recipe import Recipe, effective, gene_limits, identity
+from cxrsearch.learn.registry import genes_of
 
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"optimizer": "adam", "momentum": 0.5}, {"optimizer": "adam"}),
@@ -80,6 +85,20 @@ def test_genes_that_only_act_with_another_name_one_of_its_choices() -> None:
     for name, gene in limits.items():
         for parent, values in _acts(gene).items():
             assert set(values) <= set(limits[parent]["choices"]), name
+
+
+def test_networks_and_losses_are_the_choices_and_say_which_genes_they_take() -> None:
+    limits = gene_limits()
+    for gene, table in (("model", NETWORKS), ("loss", LOSSES)):
+        assert limits[gene]["choices"] == tuple(table)
+        for name, function in table.items():
+            for taken in genes_of(function):
+                assert name in _acts(limits[taken]).get(gene, table), (name, taken)
+
+
+def test_the_genes_are_known_without_torch() -> None:
+    code = "import sys, cxrsearch.learn.recipe; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_acts_is_left_as_it_is() -> None:

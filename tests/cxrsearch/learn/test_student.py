@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.criterion import build_loss, with_weights
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.losses import build_loss, with_weights
 from cxrsearch.learn.optim import EMA
 from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe

@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from cxrsearch.learn.networks.models import MODELS
-from cxrsearch.learn.recipe import gene_limits
+from cxrsearch.learn.networks.architectures import NETWORKS
+from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.study.projection import COPIES_PAUSED, disk_need, weight_bytes
 from cxrsearch.study.settings import Settings
 from search.space import SearchSpace
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NETWORKS)
 def test_every_model_has_a_size_on_disk(model: str) -> None:
     plain = {"name": "s", "genes": {"lr": {"low": 1e-4, "high": 1e-2}}, "fixed": {"model": model}}
     space = SearchSpace.from_dict(plain, "s", known=gene_limits())
     few = Settings(trials=10, concurrent=1, keep_checkpoints="best:1", halving="stop")
     more = Settings(trials=10, concurrent=1, keep_checkpoints="best:3", halving="stop")
-    weights = weight_bytes(model, "full")
+    weights = weight_bytes(Recipe(model=model))
     assert disk_need(space, more) - disk_need(space, few) == 2 * weights
     pausing = replace(few, halving="promote")
     assert disk_need(space, pausing) - disk_need(space, few) == 8 * COPIES_PAUSED * weights
@@ -27,5 +27,5 @@ def test_every_model_has_a_size_on_disk(model: str) -> None:
 
 
 def test_the_dense_head_of_vgg16_is_counted() -> None:
-    assert 500e6 < weight_bytes("vgg16", "full") < 600e6
-    assert 50e6 < weight_bytes("vgg16", "pooled") < 70e6
+    assert 500e6 < weight_bytes(Recipe(model="vgg16")) < 600e6
+    assert 50e6 < weight_bytes(Recipe(model="vgg16", vgg_head="pooled")) < 70e6

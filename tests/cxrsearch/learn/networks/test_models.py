@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.networks.models import MODELS, build_model, weights_problem
+from cxrsearch.learn.networks.architectures import NETWORKS
+from cxrsearch.learn.networks.models import build_model, weights_problem
 from cxrsearch.learn.networks.stem import IMAGENET_MEAN, IMAGENET_STD, GreyStem
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
 from cxrsearch.learn.recipe import Recipe, gene_limits
@@ -20,7 +21,7 @@ from cxrsearch.learn.recipe import Recipe, gene_limits
 DENSE = Recipe(model="densenet121")
 POOLED = Recipe(model="vgg16", vgg_head="pooled")
 EVERY = pytest.mark.parametrize(
-    "recipe", [Recipe(model=name, vgg_head="pooled") for name in MODELS], ids=list(MODELS)
+    "recipe", [Recipe(model=name, vgg_head="pooled") for name in NETWORKS], ids=list(NETWORKS)
 )
 
 
@@ -174,7 +175,7 @@ def test_fresh_start_is_torchvisions_own() -> None:
 
 
 def test_every_allowed_model_has_a_builder() -> None:
-    assert set(MODELS) == set(gene_limits()["model"]["choices"])
+    assert set(NETWORKS) == set(gene_limits()["model"]["choices"])
 
 
 @EVERY
@@ -261,7 +262,7 @@ def test_imagenet_file_is_found_with_its_old_names(dense: nn.Module, tmp_path: P
     }  # fmt: skip
     assert any("denselayer1.norm.1.weight" in k for k in old)
     torch.save(old, tmp_path / "densenet121-a639ec97.pth")
-    assert weights_problem("imagenet", "densenet121", tmp_path) is None
+    assert weights_problem(Recipe(init="imagenet", model="densenet121"), tmp_path) is None
     model = build_model(replace(DENSE, init="imagenet"), tmp_path)
     own = model.state_dict()["net.features.denseblock1.denselayer1.norm1.running_mean"]
     assert torch.equal(
@@ -270,7 +271,7 @@ def test_imagenet_file_is_found_with_its_old_names(dense: nn.Module, tmp_path: P
 
 
 def test_missing_imagenet_weights_name_file_and_place(tmp_path: Path) -> None:
-    problem = weights_problem("imagenet", "vgg16", tmp_path)
+    problem = weights_problem(Recipe(init="imagenet", model="vgg16"), tmp_path)
     assert problem is not None
     assert str(tmp_path / "vgg16-397923af.pth") in problem
     assert "https://download.pytorch.org/models/vgg16-397923af.pth" in problem
@@ -279,11 +280,11 @@ def test_missing_imagenet_weights_name_file_and_place(tmp_path: Path) -> None:
 
 
 def test_nothing_is_needed_without_starting_weights() -> None:
-    assert weights_problem("none", "vgg16") is None
+    assert weights_problem(Recipe(init="none", model="vgg16")) is None
 
 
 def test_weights_of_another_network_are_counted(dense_file: Path) -> None:
-    problem = weights_problem(str(dense_file), "vgg16")
+    problem = weights_problem(Recipe(init=str(dense_file), model="vgg16"))
     assert problem is not None
     assert "missing" in problem
     assert "unknown" in problem

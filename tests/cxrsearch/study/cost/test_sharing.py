@@ -184,7 +184,7 @@ def test_kinds_are_those_that_take_the_time_and_the_nearest_stands_for_others() 
     recipes = sample_recipes(SPACE)
     assert [kind.size for kind in weightiest(recipes)] == [(64, 64), (32, 32)]
     small, large = Recipe(input_size=32, epochs=3), Recipe(input_size=64, epochs=3)
-    steps = {kind_of(large): 4.0, Kind("vgg16", "full", (32, 32)): 100.0}
+    steps = {kind_of(large): 4.0, Kind("vgg16", ("full",), (32, 32)): 100.0}
     assert trial_seconds(large, steps, 10, 6) == 3 * 4.0 * 12
     assert trial_seconds(small, steps, 10, 6) == 3 * 1.0 * 12
 
@@ -215,7 +215,7 @@ def test_real_steps_are_timed_side_by_side_with_their_threads(
     seconds, doubles = timed({kind_of(recipe): recipe}, 2, 1, "cpu")
     assert [len(found) for found in told] == [2, 2]
     assert [found["threads"] for found in told[0]] == [1, 1]
-    assert set(seconds) == {Kind("densenet121", "full", (32, 32))}
+    assert set(seconds) == {Kind("densenet121", ("full",), (32, 32))}
     assert 0 < seconds[kind_of(recipe)] < time.perf_counter() - begin
     assert doubles is True
     assert _children() <= before

@@ -21,7 +21,9 @@ from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.networks import models
-from cxrsearch.learn.networks.models import DropoutLinear, build_model
+from cxrsearch.learn.networks.architectures import Parts
+from cxrsearch.learn.networks.head import DropoutLinear
+from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
@@ -55,15 +57,15 @@ class _Net(nn.Module):
         return out
 
 
-def _build(recipe: Recipe, n_classes: int) -> models.Parts:
+def _build(n_classes: int) -> Parts:
     net = _Net(n_classes)
-    return models.Parts(net, [[net.stem]], "stem", _Net.features)
+    return Parts(net, [[net.stem]], "stem", _Net.features)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small() -> Any:
     patch = pytest.MonkeyPatch()
-    patch.setitem(models.MODELS, "densenet121", _build)
+    patch.setitem(models.NETWORKS, "densenet121", _build)
     for module in (gan, gan_run):
         patch.setattr(module, "WIDTH", 2)
     for module in (gan_run, app):

@@ -192,4 +192,4 @@ def test_real_networks_take_the_weights(model: str, study: Any, tmp_path: Path) 
     made = plan("autoencoder", model=model).recipe
     training = AutoencoderTraining(made, study.data, seed=1, device=CPU, micro=4)
     checkpoint.save_tensors(tmp_path / "weights.safetensors", training.encoder_weights())
-    assert weights_problem(str(tmp_path / "weights.safetensors"), model) is None
+    assert weights_problem(Recipe(init=str(tmp_path / "weights.safetensors"), model=model)) is None

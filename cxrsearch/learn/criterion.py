@@ -1,0 +1,98 @@
+"""What a recipe minimises: its loss, label smoothing, and weights of the targets.
+
+Where some labels are not known, or count for less, targets carry a weight each: (b, 2, 14),
+target and weight. The mean is still over all images and diseases, so that an image of which
+little is known says little, whatever batch it is in. A third and fourth row (b, 4, 14) are what
+a mean teacher makes of another view of the images, and the weight of disagreeing with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .losses import LOSSES
+from .recipe import Recipe
+from .registry import taken
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+MAX_WEIGHT = 100.0
+"""Prevalence weights are kept within 1 / MAX_WEIGHT and MAX_WEIGHT."""
+
+
+def disagreement(logits: Tensor, teacher: Tensor, each: Tensor) -> Tensor:
+    """Squared distance to a teacher's probabilities (Tarvainen & Valpola, NeurIPS 2017).
+
+    Args:
+        logits: (b, 14).
+        teacher: (b, 14) probabilities.
+        each: (b, 14) weights.
+    """
+    return ((torch.sigmoid(logits.float()) - teacher).square() * each).mean()
+
+
+def with_weights(targets: Tensor, weight: Tensor) -> Tensor:
+    """(n, 2, 14) targets and weights as a loss takes them.
+
+    Args:
+        targets: (n, 14) in [0, 1]; NaN where nothing is known, which weighs nothing.
+        weight: (n,) of what is known.
+    """
+    known = ~targets.isnan()
+    return torch.stack([targets.nan_to_num(0.0), known * weight[:, None]], dim=1)
+
+
+def positive_weights(prevalence: NDArray[Any] | Tensor) -> Tensor:
+    """(14,) weights (1 - p) / p, clipped; a disease without positives gets the largest."""
+    share = torch.as_tensor(np.asarray(prevalence), dtype=torch.float32).clamp(0, 1)
+    return ((1 - share) / share.clamp(min=1e-12)).clamp(1 / MAX_WEIGHT, MAX_WEIGHT)
+
+
+def smooth(targets: Tensor, amount: float) -> Tensor:
+    """Targets moved by ``amount`` of the way towards one half."""
+    return targets.float() * (1 - amount) + amount / 2
+
+
+def build_loss(recipe: Recipe, prevalence: NDArray[Any] | Tensor) -> Loss:
+    """The loss of a recipe, label smoothing included.
+
+    Args:
+        recipe: genes ``loss``, ``label_smoothing`` and those that the loss takes.
+        prevalence: (14,) share of positives among the training images.
+
+    Returns:
+        A function of (b, 14) logits and (b, 14) targets in [0, 1] to a scalar: the mean,
+        in float32. It follows the logits to their device. Targets of (b, 2, 14) or (b, 4, 14)
+        carry weights (see the module's text).
+    """
+    loss = LOSSES[recipe.loss]
+    genes = taken(loss, recipe)
+    weights = positive_weights(prevalence)
+    moved: dict[torch.device, Tensor] = {}
+
+    def weights_on(device: torch.device) -> Tensor:
+        """Moved once: a copy from the host would hold up every step."""
+        if device not in moved:
+            moved[device] = weights.to(device)
+        return moved[device]
+
+    def supervised(logits: Tensor, targets: Tensor, each: Tensor | None = None) -> Tensor:
+        if recipe.label_smoothing:
+            targets = smooth(targets, recipe.label_smoothing)
+        return loss(logits, targets, each, weights_on(logits.device), **genes)
+
+    def evaluate(logits: Tensor, targets: Tensor) -> Tensor:
+        if targets.ndim == 2:
+            return supervised(logits, targets)
+        value = supervised(logits, targets[:, 0], targets[:, 1])
+        if targets.shape[1] == 2:
+            return value
+        return value + disagreement(logits, targets[:, 2], targets[:, 3])
+
+    return evaluate

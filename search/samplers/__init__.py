@@ -143,7 +143,7 @@ def _nsga2(
     crossover_prob: float = 0.9,
     swapping_prob: float = 0.5,
 ) -> BaseSampler:
-    # Its first generation is random: in a small budget it must be small (docs/decisions.md).
+    # Its first generation is random: small in a small budget (docs/decisions/samplers.md).
     size = population_size or (6 if n_trials is not None and n_trials <= 50 else 10)
     return ReplayedSampler(
         lambda s: Nsga2Sampler(

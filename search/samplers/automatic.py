@@ -1,7 +1,7 @@
 """Which of Optuna's samplers suits a search, by rules that rest on a benchmark.
 
-The figures behind the rules are in docs/decisions.md; ``python -m benchmarks.search`` makes
-them again.
+The figures behind the rules are in docs/decisions/samplers.md; ``python -m benchmarks.search``
+makes them again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,114 @@
-"""Where searches are run from a program; see `cxrsearch.study.experiment`."""
+"""What a program does with this package, from the search to the predictions.
+
+The functions of `cxrsearch` whose work needs torch. Paths may be texts.
+"""
 
 from __future__ import annotations
 
-from .study.experiment import resume, search
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-__all__ = ["resume", "search"]
+from .learn.epochs import Progress
+from .model.ensemble_folder import load_predictor
+from .model.predict import Predictions, predict_folder
+from .model.views import NONE
+from .show.status import status
+from .study.experiment import extend, resume, search
+from .study.settings import Settings
+from .study.winner import evaluate_model_folder, train_winner
+
+__all__ = [
+    "Settings", "evaluate", "extend", "predict", "resume", "search", "status", "train",
+]  # fmt: skip
+
+
+def train(
+    study: str | Path,
+    out: str | Path,
+    trial: int | None = None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+    **how: Any,
+) -> Path:
+    """Retrain the best recipe of a study on train + validation, into a model folder.
+
+    It trains for the recipe's best number of epochs, as no validation part is left to choose an
+    epoch by. Cut off and called again, it goes on from its last checkpoint.
+
+    Args:
+        study: the study's folder.
+        out: the model folder to write; it must not be there, or be empty.
+        trial: number of the trial whose recipe it is; the best one by default.
+        on_epoch: told how far it is, after each epoch.
+        how: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and
+            ``cpus_per_trial``, ``device`` and ``precision``.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: where study, data or ``out`` cannot be used.
+    """
+    steps = train_winner(Path(study), Path(out), trial, **how)
+    while True:
+        try:
+            on_epoch(next(steps))
+        except StopIteration as stop:
+            return Path(stop.value)
+
+
+def evaluate(
+    model: str | Path,
+    data: str | None = None,
+    labels: str | None = None,
+    study: str | Path | None = None,
+    tta: str = NONE,
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Judge a model on the test part of its data, or on other data. Every look is counted.
+
+    Args:
+        model: a model folder or an ensemble folder.
+        data: folder of X-rays, or ``phantom``; None: the data that it was trained on.
+        labels: label table, where it lies elsewhere.
+        study: the model's study, where it was moved.
+        tta: test-time augmentation: ``none``, ``flip`` or ``ten-crop``.
+        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+
+    Returns:
+        JSON-able: ``mean`` AUROC with its 95% ``interval`` over patients, ``auroc`` and
+        ``intervals`` by disease, ``looks`` (how many there were), ``notes``; all keys are
+        described at `cxrsearch.model.evaluate.evaluate_model`.
+
+    Raises:
+        InputError: where model or data cannot be used.
+    """
+    moved = None if study is None else Path(study)
+    return evaluate_model_folder(Path(model), data, labels, moved, tta, precision)
+
+
+def predict(
+    model: str | Path,
+    images: str | Path,
+    tta: str = NONE,
+    precision: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """The probability of every disease, for every image below a folder.
+
+    Args:
+        model: a model folder or an ensemble folder.
+        images: folder of PNG, JPEG or DICOM files.
+        tta: test-time augmentation: ``none``, ``flip`` or ``ten-crop``.
+        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+        on_progress: called with how many images are done, of how many.
+
+    Returns:
+        ``names`` (n), ``diseases`` (k), ``scores`` (n, k), and ``left_out``: the images that got
+        no prediction, with the reason.
+
+    Raises:
+        InputError: where the model, or every image, cannot be used.
+    """
+    loaded = load_predictor(Path(model), tta=tta, precision=precision)
+    return predict_folder(loaded, Path(images), on_progress)

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from cxrsearch import __version__
 from cxrsearch.errors import quoted
+from cxrsearch.version import __version__
 from search.errors import SearchError
 from search.stopping import Stopped, raise_stopped, stopping
 

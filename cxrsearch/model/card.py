@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cxrsearch import __version__
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
 
 FORMAT, VERSION = "cxrsearch model", 1

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cxrsearch import __version__
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, logits_of
+from cxrsearch.version import __version__
 from search.files import write_json
 from search.reading import whole
 

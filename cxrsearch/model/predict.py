@@ -60,12 +60,14 @@ class Predictions:
         scores: (n, 14) float32 probabilities, in the order of `DISEASES`.
         left_out: name and reason of each image that got none.
         notes: what else the user should know.
+        diseases: (14) what the columns of ``scores`` are of.
     """
 
     names: tuple[str, ...]
     scores: np.ndarray
     left_out: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    diseases: tuple[str, ...] = DISEASES
 
 
 def predict_folder(

@@ -1,11 +1,4 @@
-"""Assembles space, sampler, objective and runner into one study folder, and goes on with it.
-
-From Python, a search is::
-
-    from cxrsearch.study.experiment import Settings, search, status
-    folder = search(Settings(data="my-xrays", trials=40), "results/first")
-    print(status(folder)["best"])
-"""
+"""Assembles space, sampler, objective and runner into one study folder, and goes on with it."""
 
 from __future__ import annotations
 
@@ -19,7 +12,6 @@ from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.objective import TrialObjective
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import Keep, keep_best, parse_keep, winners
-from cxrsearch.show.status import status
 from search.budget import ELAPSED, Budget, parse_duration
 from search.files import shown
 from search.objective import Objective
@@ -42,8 +34,6 @@ TARGET_SECONDS = "target_seconds"
 """The study attribute with the running time that was asked for in all, or None: any.
 
 It and ``target_trials`` are what `resume` goes on to."""
-
-__all__ = ["Settings", "extend", "resume", "search", "status"]
 
 
 def search(

@@ -10,12 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cxrsearch import __version__
 from cxrsearch.data.decoding import leave_out_bad, open_shown
 from cxrsearch.data.splits import Splits, check_leakage
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.device import multiplies_bf16, pick_device
 from cxrsearch.learn.objective import TrialConfig
+from cxrsearch.version import __version__
 from search.cores import detect_cpus, threads_of
 from search.errors import StudyError
 from search.files import write_yaml

@@ -91,7 +91,10 @@ class SearchSpace:
 
     @classmethod
     def from_dict(
-        cls, data: Any, source: str, known: Mapping[str, Mapping[str, Any]] | None = None
+        cls,
+        data: Any,
+        source: str = "the space",
+        known: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> SearchSpace:
         """The space that ``data`` describes; ``source`` is named in messages. See `load`."""
         parts, problems = read_parts(data, source, known)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxrsearch import __version__
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.read import FolderSource
 from cxrsearch.errors import InputError
+from cxrsearch.version import __version__
 from search.reading import read_json
 
 SETTINGS = "copies.json"

@@ -29,13 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch import __version__
 from cxrsearch.data.generated import missing_images, png, write_generated
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.systems.pretrain.command import Pool, about_data, read_pool
+from cxrsearch.version import __version__
 from cxrsearch.writing import HOLDER, LOCK, alone
 from search.cores import detect_cpus
 from search.files import write_bytes, write_json

@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from cxrsearch.errors import InputError
-from cxrsearch.study.experiment import Settings, extend, resume, search, start, status
+from cxrsearch.show.status import status
+from cxrsearch.study.experiment import Settings, extend, resume, search, start
 from cxrsearch.study.folder import load_study, new_folder, study_values, trial_config
 from cxrsearch.study.prepare import prepare
 from cxrsearch.study.winner import chosen_trial

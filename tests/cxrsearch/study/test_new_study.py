@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cxrsearch.errors import InputError
-from cxrsearch.study.experiment import Settings, extend, resume, search, start, status
+from cxrsearch.show.status import status
+from cxrsearch.study.experiment import Settings, extend, resume, search, start
 from cxrsearch.study.prepare import prepare
 from search.errors import SearchError, StudyError
 from search.store.record import read_study

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from cxrsearch.errors import InputError
-from cxrsearch.study.experiment import Settings, resume, search, status
+from cxrsearch.show.status import status
+from cxrsearch.study.experiment import Settings, resume, search
 from cxrsearch.study.prepare import prepare
 from search.space import SearchSpace
 from search.store.record import read_study

@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-import cxrsearch
 from cxrsearch.learn.recipe import Recipe
 from search.cores import thread_environment
 
@@ -108,7 +107,7 @@ def started(
         module: its name and arguments; it answers each line with a line of JSON.
         limit: seconds after which they are ended.
     """
-    root = str(Path(cxrsearch.__file__).parents[1])
+    root = str(Path(__file__).parents[3])  # where this package lies
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, **thread_environment(threads), "PYTHONPATH": path}
     processes: list[subprocess.Popen[str]] = []

@@ -1,13 +1,14 @@
 """Samplers by name, each a function of the seed, the trial's number and the history.
 
 `build` makes them alike for every ask. To add one, write a function whose keyword-only
-arguments are its options, and enter it in `SAMPLERS`.
+arguments are its options, and enter it in `SAMPLERS`: names, help texts and checks follow.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -164,30 +165,40 @@ def _random(seed: int, space: Space, n_trials: int | None, length: str | None) -
     return RandomSampler(seed)
 
 
-SAMPLERS: dict[str, Builder] = {
-    "genetic": _genetic,
-    "tpe": _tpe,
-    "cmaes": _cmaes,
-    "gp": _gp,
-    "nsga2": _nsga2,
-    "qmc": _qmc,
-    "random": _random,
+@dataclass(frozen=True)
+class Entry:
+    """One sampler.
+
+    Args:
+        build: ``(seed, space, n_trials, length, *, options) -> sampler``.
+        help: what it is, in half a sentence.
+        several: whether it takes several objectives.
+    """
+
+    build: Builder
+    help: str
+    several: bool = True
+
+
+SAMPLERS: dict[str, Entry] = {
+    "tpe": Entry(_tpe, "Optuna's tree-structured Parzen estimator"),
+    "gp": Entry(_gp, "Optuna's Gaussian process"),
+    "cmaes": Entry(_cmaes, "covariance matrix adaptation, one objective", several=False),
+    "nsga2": Entry(_nsga2, "Optuna's NSGA-II"),
+    "qmc": Entry(_qmc, "a quasi-random sequence"),
+    "random": Entry(_random, "every trial drawn at random"),
+    "genetic": Entry(_genetic, "the genetic algorithm, as `ga`"),
 }
-"""Every sampler by its name: ``(seed, space, n_trials, length, *, options) -> sampler``."""
+"""Every sampler by its name, in the order in which help texts list them.
 
-SEVERAL: frozenset[str] = frozenset(SAMPLERS) - {"cmaes"}
-"""Those that take several objectives."""
-
-REPLAYABLE: frozenset[str] = frozenset(SAMPLERS)
-"""Those that give the same trial again when an ask is repeated on the same history."""
-
-WHY_NOT: dict[str, str] = {}
-"""Why the others don't, by name."""
+An ask that is repeated on the same history gives the same trial again: resume relies on it, so
+tests hold every sampler to it.
+"""
 
 
 def options_of(name: str) -> dict[str, inspect.Parameter]:
     """The options of sampler ``name``, by name, with defaults and types."""
-    parameters = inspect.signature(SAMPLERS[name], eval_str=True).parameters
+    parameters = inspect.signature(SAMPLERS[name].build, eval_str=True).parameters
     return {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
@@ -197,8 +208,8 @@ def check_objectives(name: str, count: int) -> None:
     Raises:
         SearchError: naming those that can.
     """
-    if count > 1 and name in SAMPLERS and name not in SEVERAL:
-        able = ", ".join(known for known in SAMPLERS if known in SEVERAL)
+    if count > 1 and name in SAMPLERS and not SAMPLERS[name].several:
+        able = ", ".join(known for known, entry in SAMPLERS.items() if entry.several)
         raise SearchError(
             f"sampler {name!r}: has one objective, the study has {count}; use one of {able}"
         )
@@ -239,7 +250,7 @@ def build(
     if problems:
         raise SearchError(problems)
     try:
-        return SAMPLERS[name](seed, distributions, n_trials, length, **given)
+        return SAMPLERS[name].build(seed, distributions, n_trials, length, **given)
     except ValueError as error:
         raise SearchError(f"sampler {name!r}: {error}") from error
 

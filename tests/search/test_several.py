@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from search.budget import Budget
 from search.errors import SearchError, StudyError
 from search.objective import Outcome, Step, Steps, Task
-from search.samplers import SAMPLERS, SEVERAL
+from search.samplers import SAMPLERS
 from search.serial import run_serial
 from search.space import SearchSpace
 from search.store import places
@@ -119,7 +119,7 @@ def test_of_equal_first_values_the_other_objectives_decide(tmp_path: Path) -> No
     assert [t.number for t in read_study(tmp_path / "s").front()] == [2, 0]
 
 
-@pytest.mark.parametrize("sampler", sorted(SEVERAL))
+@pytest.mark.parametrize("sampler", [name for name, entry in SAMPLERS.items() if entry.several])
 def test_a_kill_changes_nothing_in_the_end(tmp_path: Path, sampler: str) -> None:
     """The driver dies after every few transactions; the trials are those of one run."""
     halving, count = Halving(1, 2, 2), 8 if sampler == "gp" else 14
@@ -153,7 +153,7 @@ def test_a_kill_changes_nothing_in_the_end(tmp_path: Path, sampler: str) -> None
     assert {state for *_, state, _ in whole} >= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - SEVERAL))
+@pytest.mark.parametrize("sampler", [name for name, entry in SAMPLERS.items() if not entry.several])
 def test_a_sampler_of_one_objective_is_refused_before_anything_is_made(
     tmp_path: Path, sampler: str
 ) -> None:

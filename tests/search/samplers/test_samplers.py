@@ -19,7 +19,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.errors import SearchError
-from search.samplers import REPLAYABLE, SAMPLERS, WHY_NOT, build, options_of
+from search.samplers import SAMPLERS, build, options_of
 from search.samplers.quasi import sobol_point
 from search.space import SearchSpace
 
@@ -121,7 +121,7 @@ class Killed(Exception):  # noqa: N818  # a kill, not an error
     pass
 
 
-@pytest.mark.parametrize("name", sorted(REPLAYABLE))
+@every
 @pytest.mark.parametrize("kept", range(6))
 def test_an_ask_cut_off_anywhere_is_made_again_exactly(name: str, kept: int) -> None:
     """Kill after ``kept`` genes of every ask, then ask again in a new study object."""
@@ -154,11 +154,6 @@ def test_an_ask_cut_off_anywhere_is_made_again_exactly(name: str, kept: int) -> 
         again = Trial(study, trial._trial_id)
         study.tell(again.number, score(suggest(again)))
     assert params_of(study) == params_of(whole)
-
-
-def test_every_sampler_claims_exact_resume_or_says_why_not() -> None:
-    assert set(SAMPLERS) == REPLAYABLE | set(WHY_NOT)
-    assert not REPLAYABLE & set(WHY_NOT)
 
 
 def bowl(name: str, seed: int, direction: str, trials: int) -> float:

@@ -67,3 +67,38 @@ def ray_session(one_ray: None) -> Iterator[None]:
         time.sleep(0.1)
     groups = [g for g in ray.util.placement_group_table().values() if g["state"] != "REMOVED"]
     pytest.fail(f"a CPU is still taken 30 seconds after the run: {groups}")
+
+
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called densenet121 becomes a network of one layer, so that epochs take no time."""
+    from torch import Tensor, nn
+
+    from cxrsearch.learn.networks import models
+    from cxrsearch.learn.networks.architectures import Parts
+    from cxrsearch.learn.networks.stem import GreyStem
+
+    class Small(nn.Module):
+        """A convolution, a norm and a layer."""
+
+        def __init__(self, n_classes: int) -> None:
+            super().__init__()
+            self.stem = GreyStem(nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False))
+            self.norm = nn.BatchNorm2d(8)
+            self.classifier = nn.Linear(8, n_classes)
+
+        def features(self, grey: Tensor) -> Tensor:
+            """(b, 1, H, W) -> (b, 8, h, w)."""
+            maps: Tensor = self.norm(self.stem(grey)).relu()
+            return maps
+
+        def forward(self, grey: Tensor) -> Tensor:
+            """(b, 1, H, W) -> (b, n_classes)."""
+            out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
+            return out
+
+    def build(n_classes: int) -> Parts:
+        net = Small(n_classes)
+        return Parts(net, [[net.stem, net.norm]], "stem", Small.features)
+
+    monkeypatch.setitem(models.NETWORKS, "densenet121", build)

@@ -30,11 +30,11 @@ def settings_of(xrays: Path, tiny_space: Path, **more: Any) -> Settings:
 
 STEPS = [
     "search.study.places.remember",
-    "search.study.database.create",
+    "search.study.tables.create",
     "search.study.DriverStorage",
     "cxrsearch.data.splits.Splits.save",
     "cxrsearch.study.new_study.write_labels",
-    "search.study.OpenStudy.set",
+    "search.study.Study.set",
     "cxrsearch.study.new_study.write_study_yaml",
     "cxrsearch.study.experiment.trial_config",
     "search.study.Study.ask",

@@ -178,7 +178,7 @@ def test_storage_and_hash_seed_change_nothing(tmp_path: Path) -> None:
     """The order in which a storage or a set hands out genes must not matter."""
     code = (
         "import sys, optuna; sys.path.insert(0, sys.argv[1]); optuna.logging.set_verbosity(50)\n"
-        "from test_genetic import recipe; from search.genetic import GeneticSampler\n"
+        "from test_sampler import recipe; from search.genetic import GeneticSampler\n"
         "s = optuna.create_study(storage=sys.argv[2], direction='maximize',"
         " sampler=GeneticSampler(seed=1))\n"
         "s.optimize(recipe, n_trials=16)\n"

@@ -45,9 +45,35 @@ from .trials.pareto import OTHERS
 from .trials.pausing import promotable
 from .trials.repeats import Repeats
 
+__all__ = ["Study", "StudyConfig", "StudyRecord", "build_sampler", "read_study"]
 
-class OpenStudy:
-    """What the one driver of a study reads of it; `search.study.Study` is what it does.
+TRIALS = "trials"
+DETAIL_LENGTH = 4000
+
+
+def discard(folder: Path, storage: str | None = None) -> None:
+    """Delete the history of a study that has no trial, lest it be in the way of a new one.
+
+    The caller holds the folder's lock. In a database that cannot be reached it stays, and is
+    forgotten here.
+
+    Args:
+        folder: the study's folder.
+        storage: the SQLAlchemy URL where the folder remembers none or no password.
+    """
+    with suppress(StudyError, OSError):
+        tables.delete(places.find_place(folder, storage))
+    with suppress(OSError):
+        (folder / places.URL_FILE).unlink(missing_ok=True)
+
+
+def stopped(step: int) -> str:
+    """The reason that a trial which was stopped early after ``step`` carries."""
+    return f"stopped early after step {step}"
+
+
+class Study:
+    """The one driver's view of a study. Made by `create` or `open`, ended by `close`.
 
     Args:
         folder: where the study lives.
@@ -76,99 +102,6 @@ class OpenStudy:
         storage.guard = lock.check
         self._active: set[int] = set()
         self.repeats = Repeats()
-
-    def close(self, keep_lock: bool = False) -> None:
-        """Stop being the driver. What is running stays running, for `unfinished`.
-
-        Args:
-            keep_lock: whether the folder's lock stays with whoever handed it over.
-        """
-        self._storage.close()
-        if not keep_lock:
-            self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """What is written within is one transaction, for good or not at all."""
-        with self._storage.transaction():
-            yield
-
-    def trials(self) -> list[FrozenTrial]:
-        """All trials, by number. They must not be changed."""
-        return self._storage.trials
-
-    def sampled(self) -> list[FrozenTrial]:
-        """All trials, by number, as samplers see them. They must not be changed."""
-        return self._storage.get_all_trials(self._storage.study_id, deepcopy=False)
-
-    def counts(self) -> dict[str, int]:
-        """How many trials are in each state, see `search.store.record.count_states`."""
-        return count_states(self._storage.trials, self._active)
-
-    def best(self) -> FrozenTrial | None:
-        """The complete trial with the highest first value; see `search.store.record.best_trial`."""
-        return best_trial(self._storage.trials, self.config.directions)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The study's attribute ``key``."""
-        return self._storage.get_study_user_attr(key, default)
-
-    def set(self, key: str, value: Any) -> None:
-        """Store an attribute of the study."""
-        if key in RESERVED:
-            raise ValueError(f"the study attribute {key!r} is the engine's own")
-        self._storage.set_study_user_attr(self._storage.study_id, key, plain(value))
-
-    def _trial(self, number: int) -> FrozenTrial:
-        trials = self._storage.trials
-        if not 0 <= number < len(trials):
-            raise StudyError(f"{self.folder}: there is no trial {number}")
-        return trials[number]
-
-    def _set_attr(self, number: int, key: str, value: Any) -> None:
-        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, plain(value))
-
-    def _set_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
-        for key, value in attrs.items():
-            if key not in ENGINE_ATTRS:
-                self._set_attr(number, shown(key), value)
-
-
-__all__ = ["Study", "StudyConfig", "StudyRecord", "build_sampler", "read_study"]
-
-TRIALS = "trials"
-DETAIL_LENGTH = 4000
-
-
-def discard(folder: Path, storage: str | None = None) -> None:
-    """Delete the history of a study that has no trial, lest it be in the way of a new one.
-
-    The caller holds the folder's lock. In a database that cannot be reached it stays, and is
-    forgotten here.
-
-    Args:
-        folder: the study's folder.
-        storage: the SQLAlchemy URL where the folder remembers none or no password.
-    """
-    with suppress(StudyError, OSError):
-        tables.delete(places.find_place(folder, storage))
-    with suppress(OSError):
-        (folder / places.URL_FILE).unlink(missing_ok=True)
-
-
-def stopped(step: int) -> str:
-    """The reason that a trial which was stopped early after ``step`` carries."""
-    return f"stopped early after step {step}"
-
-
-class Study(OpenStudy):
-    """The one driver's view of a study. Made by `create` or `open`, ended by `close`."""
 
     @classmethod
     def create(
@@ -244,6 +177,70 @@ class Study(OpenStudy):
                 store.close()
                 raise
             return cls(folder, space, config, store, lock)
+
+    def close(self, keep_lock: bool = False) -> None:
+        """Stop being the driver. What is running stays running, for `unfinished`.
+
+        Args:
+            keep_lock: whether the folder's lock stays with whoever handed it over.
+        """
+        self._storage.close()
+        if not keep_lock:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # Reading and writing
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """What is written within is one transaction, for good or not at all."""
+        with self._storage.transaction():
+            yield
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number. They must not be changed."""
+        return self._storage.trials
+
+    def sampled(self) -> list[FrozenTrial]:
+        """All trials, by number, as samplers see them. They must not be changed."""
+        return self._storage.get_all_trials(self._storage.study_id, deepcopy=False)
+
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state, see `search.store.record.count_states`."""
+        return count_states(self._storage.trials, self._active)
+
+    def best(self) -> FrozenTrial | None:
+        """The complete trial with the highest first value; see `search.store.record.best_trial`."""
+        return best_trial(self._storage.trials, self.config.directions)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The study's attribute ``key``."""
+        return self._storage.get_study_user_attr(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        """Store an attribute of the study."""
+        if key in RESERVED:
+            raise ValueError(f"the study attribute {key!r} is the engine's own")
+        self._storage.set_study_user_attr(self._storage.study_id, key, plain(value))
+
+    def _trial(self, number: int) -> FrozenTrial:
+        trials = self._storage.trials
+        if not 0 <= number < len(trials):
+            raise StudyError(f"{self.folder}: there is no trial {number}")
+        return trials[number]
+
+    def _set_attr(self, number: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, plain(value))
+
+    def _set_attrs(self, number: int, attrs: Mapping[str, Any]) -> None:
+        for key, value in attrs.items():
+            if key not in ENGINE_ATTRS:
+                self._set_attr(number, shown(key), value)
 
     # Asking
 

@@ -19,10 +19,10 @@ from search.trials.halving import paused_at
 from search.trials.marks import same_as
 from search.trials.pareto import front
 
+from .connections import readable_errors, reading_engine
 from .lock import driver_alive, is_driver
 from .places import Place, existing_place
 from .snapshot import Stored, load
-from .tables import readable_errors, reading_engine
 
 SNAPSHOT_TRIES = 20
 ENDED = ("complete", "pruned", "failed", "repeated")

@@ -21,6 +21,7 @@ from search.reading import RESTORE, FileError, parse_json
 from search.study_config import MARK
 
 from .seal import KEY, Hashes, Seal, StudySeal, fits, study_content, trial_content
+from .tables import check_layout
 
 DAMAGE = (
     FileError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
@@ -79,7 +80,7 @@ def load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
         hint: a name to try when there are several.
 
     Raises:
-        StudyError: where there is no such study, where another Optuna made the tables, or where
+        StudyError: where there is no such study, where the tables have another layout, or where
             something in it is damaged, or was changed since it was written.
     """
     try:
@@ -89,13 +90,7 @@ def load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
 
 
 def _load(connection: sa.Connection, name: str | None, hint: str) -> Stored:
-    version = connection.execute(sa.select(models.VersionInfoModel.schema_version)).scalar()
-    if version != models.SCHEMA_VERSION:
-        raise StudyError(
-            f"the history has table layout {version}, this Optuna ({optuna.__version__}) works "
-            f"with {models.SCHEMA_VERSION}; install the Optuna that made it, or run "
-            "`optuna storage upgrade` on a copy"
-        )
+    check_layout(connection)
     study_id, found = _find(connection, name, hint)
     user = _attributes(connection, models.StudyUserAttributeModel, study_id)
     system = _attributes(connection, models.StudySystemAttributeModel, study_id)

@@ -1,4 +1,4 @@
-"""How a study's history is made, opened and read.
+"""Optuna's tables: their layout, how a study is made in them, and rows of a transaction.
 
 The tables are Optuna's own (`optuna.storages.RDBStorage` makes them), so that
 optuna-dashboard and every Optuna tool open the same history. SQLite unless a URL names
@@ -7,230 +7,92 @@ another database.
 
 from __future__ import annotations
 
-import hashlib
+import datetime
+import functools
 import json
-import os
-import platform
-import sqlite3
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
-from optuna.exceptions import StorageInternalError
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
 from search.errors import StudyError
 from search.files import replace_file
 from search.study_config import IDENTITY
 
-from .places import STORAGE_VARIABLE, Place, check_local
+from .connections import hold, lock_key, readable_errors, sqlite_writer, writing_engine
+from .places import Place, check_local
 from .seal import KEY, StudySeal, sealed, study_content
 
-BUSY_SECONDS = 60
-SNAPSHOT: dict[str, dict[str, Any]] = {
-    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
-    "mysql": {"isolation_level": "REPEATABLE READ"},
-    "mariadb": {"isolation_level": "REPEATABLE READ"},
-}
-"""By database, how all queries of a reader's transaction see one state of it."""
-KEEPALIVE = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
-"""Seconds, seconds and times: a PostgreSQL server knows within a minute that a driver's host is
-gone, and no router forgets a connection on which nothing is written during a long epoch."""
+LAYOUT = "v3.2.0.a"
+"""The layout of Optuna's tables that is written and read here, as Optuna names its revisions.
+
+Optuna keeps it in the history. Its ``SCHEMA_VERSION`` says nothing: it is not changed any more.
+"""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "studies": ("study_id", "study_name"),
+    "study_directions": ("study_direction_id", "direction", "study_id", "objective"),
+    "study_user_attributes": ("study_user_attribute_id", "study_id", "key", "value_json"),
+    "study_system_attributes": ("study_system_attribute_id", "study_id", "key", "value_json"),
+    "trials": ("trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"),
+    "trial_user_attributes": ("trial_user_attribute_id", "trial_id", "key", "value_json"),
+    "trial_system_attributes": ("trial_system_attribute_id", "trial_id", "key", "value_json"),
+    "trial_params": ("param_id", "trial_id", "param_name", "param_value", "distribution_json"),
+    "trial_values": ("trial_value_id", "trial_id", "objective", "value", "value_type"),
+    "trial_intermediate_values": (
+        "trial_intermediate_value_id", "trial_id", "step", "intermediate_value",
+        "intermediate_value_type",
+    ),
+    "version_info": ("version_info_id", "schema_version", "library_version"),
+}  # fmt: skip
+"""The tables of `LAYOUT` that are used here, and their columns."""
+
+OPTUNA = "5.0"
+"""The versions of Optuna whose tables are laid out so, and which the tests have seen."""
+
 METRICS = "study:metric_names"
 
-# Connections
 
-
-def _sqlite_writer(path: Path) -> Callable[[], sqlite3.Connection]:
-    """Connections for the driver: write-ahead log, patient, one fsync a checkpoint.
-
-    With a write-ahead log ``synchronous=NORMAL`` loses nothing when a process is killed,
-    and never the database; a power cut may cost the last transactions.
-    """
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
-        )
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        return connection
-
-    return connect
-
-
-def _sqlite_reader(path: Path, immutable: bool) -> Callable[[], sqlite3.Connection]:
-    uri = f"file:{urllib.parse.quote(os.fsencode(path.absolute()))}?mode=ro"
-    uri += "&immutable=1" if immutable else ""
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            uri, uri=True, timeout=10, check_same_thread=False, isolation_level=None
-        )
-
-    return connect
-
-
-def _begin_with(engine: sa.Engine, statement: str) -> None:
-    """Begin SQLite's transactions explicitly: its Python driver delays them until a write.
-
-    A writer takes its lock at once (a later upgrade could fail without waiting), a reader
-    gets one snapshot for all its queries.
-    """
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
-
-
-def writing_engine(place: Place) -> sa.Engine:
-    """An engine for the driver.
-
-    In a database that is not SQLite it has one connection and never another: what `hold` takes
-    goes with it, so nothing is written by a driver that may have lost it.
-    """
-    if place.path is None:
-        assert place.url is not None
-        engine = sa.create_engine(place.url, poolclass=QueuePool, pool_size=1, max_overflow=0)
-        _connect_once(engine)
-        return engine
-    engine = sa.create_engine("sqlite://", creator=_sqlite_writer(place.path), poolclass=QueuePool)
-    _begin_with(engine, "BEGIN IMMEDIATE")
-    return engine
-
-
-def reading_engine(place: Place, immutable: bool = False) -> sa.Engine:
-    """An engine that cannot write. ``immutable``: the file is known to have no writer."""
-    if place.path is None:
-        assert place.url is not None
-        engine = sa.create_engine(place.url, poolclass=NullPool)
-        return engine.execution_options(**SNAPSHOT.get(engine.dialect.name, {}))
-    creator = _sqlite_reader(place.path, immutable)
-    engine = sa.create_engine("sqlite://", creator=creator, poolclass=NullPool)
-    _begin_with(engine, "BEGIN")
-    return engine
-
-
-def _connect_once(engine: sa.Engine) -> None:
-    connected = False
-
-    @sa.event.listens_for(engine, "do_connect")
-    def connect(*arguments: Any) -> None:
-        nonlocal connected
-        if connected:
-            raise StudyError(LOST)
-        connected = True
-
-
-LOST = (
-    "the connection to the database was lost, and with it the right to write to the study, so "
-    "nothing more is written; see that the database can be reached, and resume"
-)
-
-
-def hold(engine: sa.Engine, name: str) -> bool:
-    """Become the one who writes to the study ``name``, until ``engine`` is disposed of or cut off.
-
-    Args:
-        engine: from `writing_engine`.
-        name: the study's.
-
-    Returns:
-        whether there is such a right: in PostgreSQL, where it is an advisory lock of the
-        session. A SQLite file is held by its study's folder.
+def check_installed() -> None:
+    """Refuse an Optuna that lays its tables out in another way than the code here knows.
 
     Raises:
-        StudyError: where somebody else has it, saying who.
+        StudyError: naming both, what differs, and the way out.
     """
-    if engine.dialect.name != "postgresql":
-        return False
-    who = f"process {os.getpid()} on {platform.node()}"
-    with engine.begin() as connection:
-        for setting, value in {**KEEPALIVE, "application_name": who[:63]}.items():
-            connection.execute(sa.select(sa.func.set_config(setting, str(value), False)))
-        key = _lock_key(connection, name)
-        if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
-            raise StudyError(
-                f"{_holder(connection, key)} is running the study {name!r}; wait for it, or stop "
-                "it first"
-            )
-    return True
+    tables = models.BaseModel.metadata.tables
+    found = {name: tuple(t.columns.keys()) for name, t in tables.items() if name in COLUMNS}
+    differs = [
+        name for name, columns in COLUMNS.items() if set(found.get(name, ())) != set(columns)
+    ]
+    if differs:
+        raise StudyError(
+            f"the installed Optuna ({optuna.__version__}) lays out its tables in another way than "
+            f"{LAYOUT}, that of Optuna {OPTUNA}, which studies are kept in ({', '.join(differs)}); "
+            f"install Optuna {OPTUNA}"
+        )
 
 
-def _lock_key(connection: sa.Connection, name: str) -> int:
-    """64 bits that stand for a study in a database; names are unique in a schema."""
-    schema = connection.execute(sa.select(sa.func.current_schema())).scalar()
-    digest = hashlib.sha256(f"study\0{schema}\0{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+def check_layout(connection: sa.Connection) -> None:
+    """Refuse a history, or an Optuna, whose tables are not laid out as the code here knows them.
 
-
-def _holder(connection: sa.Connection, key: int) -> str:
-    """Who has an advisory lock, as far as the database tells."""
-    found = connection.execute(
-        sa.text(
-            "SELECT a.application_name, host(a.client_addr), l.pid, "
-            "to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ') "
-            "FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid "
-            "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND "
-            "l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND ((l.classid::bigint << 32) | l.objid::bigint) = :key"
-        ),
-        {"key": key},
-    ).first()
-    if found is None:
-        return "another process"
-    name, address, session, since = found
-    known = [f"from {address}"] if address else []
-    known += [f"session {session}", *([f"since {since}"] if since else [])]
-    return f"{name or 'another process'} ({', '.join(known)})"
-
-
-@contextmanager
-def readable_errors(place: Place) -> Iterator[None]:
-    """Turn database errors into a `StudyError` with a sentence and the place."""
-    try:
-        yield
-    except StudyError as error:
-        named = [p if p.startswith(f"{place}: ") else f"{place}: {p}" for p in error.problems]
-        raise StudyError(named) from error.__cause__
-    except ModuleNotFoundError as error:
-        raise StudyError(f"{place}: install the database's Python driver: {error}") from None
-    except (DBAPIError, NoSuchModuleError, sqlite3.Error, StorageInternalError) as error:
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise StudyError(f"{place}: {LOST} ({_first_line(error)})") from error
-        raise StudyError(f"{place}: {_explain(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    text = str(getattr(cause, "orig", None) or cause).strip()
-    return text.splitlines()[0] if text else type(cause).__name__
-
-
-def _explain(error: Exception) -> str:
-    first = _first_line(error)
-    hints = {
-        "not a database": "this is no SQLite file; restore it from a copy",
-        "malformed": "the file is damaged; restore it from a copy",
-        "utf-8": "the file is damaged; restore it from a copy",
-        "no such table": "this is no study's history",
-        "disk is full": "the disk is full; free some space and resume",
-        "readonly": "the file or its folder cannot be written to",
-        "locked": "another program keeps writing to it; close it and resume",
-        "unable to open": "the file or its folder cannot be opened",
-        "duplicate": "another study of that name was made there just now; choose another folder",
-        "password": f"give the full URL with --storage, or in ${STORAGE_VARIABLE}",
-    }
-    hint = next((hint for key, hint in hints.items() if key in first.lower()), None)
-    return f"{hint} ({first})" if hint else f"the history cannot be used ({first})"
+    Raises:
+        StudyError: naming both layouts, and the way out.
+    """
+    check_installed()
+    maker = connection.execute(sa.select(models.VersionInfoModel.library_version)).scalar()
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if found != LAYOUT:
+        raise StudyError(
+            f"the history has the table layout {found} (it was made by Optuna {maker}), studies "
+            f"are kept in {LAYOUT}, that of Optuna {OPTUNA}; run `optuna storage upgrade` of that "
+            "Optuna on a copy of an older history, and open a newer one with the version of this "
+            "program that made it"
+        )
 
 
 # Making
@@ -321,9 +183,10 @@ def _create_in(
 
 def _tables(place: Place) -> optuna.storages.RDBStorage:
     """Optuna's own storage, which makes its tables where they are missing."""
+    check_installed()
     options: dict[str, Any] = {"poolclass": NullPool}
     if place.path is not None:
-        options["creator"] = _sqlite_writer(place.path)
+        options["creator"] = sqlite_writer(place.path)
     url = "sqlite://" if place.path is not None else (place.url or "")
     storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
     storage.remove_session()
@@ -341,7 +204,7 @@ def make_tables(place: Place) -> None:
         try:
             with engine.begin() as connection:
                 if engine.dialect.name == "postgresql":  # two who make them would collide
-                    key = _lock_key(connection, "")
+                    key = lock_key(connection, "")
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
                 _tables(place).engine.dispose()
         finally:
@@ -382,3 +245,89 @@ def delete(place: Place) -> None:
                 storage.engine.dispose()
         finally:
             engine.dispose()
+
+
+# Rows
+
+
+@dataclass(frozen=True)
+class Write:
+    """One row: inserted, or where ``where`` (column -> value) says which one, updated.
+
+    A trial that is made in the same transaction has no id yet; its rows carry the
+    negative one that it has in memory.
+    """
+
+    model: Any
+    values: Mapping[str, Any]
+    where: Mapping[str, Any] | None = None
+
+
+def new_id(number: int) -> int:
+    """The id in memory of a trial whose row is not written yet."""
+    return -number - 1
+
+
+def write_all(connection: sa.Connection, study_id: int, writes: Sequence[Write]) -> dict[int, int]:
+    """Write the rows in order; neighbours for one table go as one statement.
+
+    Returns:
+        the real id of each new trial, by its id in memory.
+
+    Raises:
+        StudyError: where the study has trials that this driver does not know.
+    """
+    ids: dict[int, int] = {}
+    batch: list[dict[str, Any]] = []
+    for index, write in enumerate(writes):
+        values = _real(write.values, ids)
+        if write.where is not None:
+            where = _real(write.where, ids)
+            given = {f"old_{k}": v for k, v in where.items()}
+            given |= {f"new_{k}": v for k, v in values.items()}
+            connection.execute(_update(write.model, tuple(where), tuple(values)), given)
+        elif write.model is models.TrialModel:
+            ids[new_id(values["number"])] = _insert_trial(connection, study_id, values)
+        else:
+            batch.append(values)
+            after = writes[index + 1] if index + 1 < len(writes) else None
+            if after is None or after.model is not write.model or after.where is not None:
+                connection.execute(sa.insert(write.model), batch)
+                batch = []
+    return ids
+
+
+def utc(local: datetime.datetime) -> datetime.datetime:
+    """A trial's local time as Optuna's tables keep it: in UTC, without saying so."""
+    return local.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
+@functools.lru_cache(maxsize=64)
+def _update(model: Any, where: tuple[str, ...], columns: tuple[str, ...]) -> sa.Update:
+    """The statement; to put one together takes as long as to run it."""
+    table = model.__table__
+    rows = [table.c[name] == sa.bindparam(f"old_{name}") for name in where]
+    return sa.update(table).where(*rows).values({k: sa.bindparam(f"new_{k}") for k in columns})
+
+
+def _real(values: Mapping[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:
+    if "trial_id" not in values:
+        return dict(values)
+    return {**values, "trial_id": ids.get(values["trial_id"], values["trial_id"])}
+
+
+def _insert_trial(connection: sa.Connection, study_id: int, values: dict[str, Any]) -> int:
+    trial = models.TrialModel
+    key = connection.execute(
+        sa.insert(trial).values(study_id=study_id, **values)
+    ).inserted_primary_key
+    assert key is not None
+    trials = connection.execute(
+        sa.select(sa.func.count()).select_from(trial).where(trial.study_id == study_id)
+    ).scalar()
+    if trials != values["number"] + 1:
+        raise StudyError(
+            "another program adds trials to this study; only its driver may: stop the other "
+            "one, and resume"
+        )
+    return int(key[0])

@@ -22,7 +22,7 @@ from search.errors import StudyError
 from search.objective import Outcome, Step, Steps, Task
 from search.serial import run_serial
 from search.space import SearchSpace
-from search.store import tables
+from search.store import connections
 from search.store.places import URL_FILE, Place, find_place
 from search.store.record import read_study
 from search.study import Study, StudyConfig, discard
@@ -161,7 +161,7 @@ def test_a_reader_sees_one_moment(server: str, tmp_path: Path) -> None:
 
 def test_a_reader_cannot_write(server: str, tmp_path: Path) -> None:
     with Study.create(tmp_path / "s", SPACE, config(), server):
-        engine = tables.reading_engine(find_place(tmp_path / "s", server))
+        engine = connections.reading_engine(find_place(tmp_path / "s", server))
         with engine.begin() as connection:
             level = connection.execute(sa.text("show transaction_isolation")).scalar()
             assert level == "repeatable read"
@@ -295,5 +295,5 @@ def test_a_server_that_is_gone_says_so(server: str, tmp_path: Path) -> None:
         Study.create(tmp_path / "s", SPACE, config(), away)
     assert not (tmp_path / "s").exists()
     place = Place(None, away)
-    with pytest.raises(StudyError, match="connection"), tables.readable_errors(place):
-        tables.reading_engine(place).connect()
+    with pytest.raises(StudyError, match="connection"), connections.readable_errors(place):
+        connections.reading_engine(place).connect()

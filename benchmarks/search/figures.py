@@ -11,7 +11,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from cxrsearch.show.comparison import COLOURS, DASHES
-from cxrsearch.show.page import Panel, Section, render
+from cxrsearch.show.page import render
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, figure, text
 
 from . import tables

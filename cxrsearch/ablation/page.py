@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 
 from cxrsearch.show.clock import duration
 from cxrsearch.show.notes import moment
-from cxrsearch.show.page import Panel, Section, render, write_page
+from cxrsearch.show.page import render, write_page
 from cxrsearch.show.panels.diseases import readable
 from cxrsearch.show.rows import mapping
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import QUIET, STYLES, figure, score, text
 from search.errors import SearchError
 from search.reading import FileError, read_json

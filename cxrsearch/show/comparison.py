@@ -19,10 +19,11 @@ from .compare import (
     volume,
 )
 from .notes import moment
-from .page import Panel, Section, render
+from .page import render
 from .panels.front import Front, label
 from .panels.front_figures import axis, staircase
 from .panels.history import Best, history
+from .section import Panel, Section
 from .theme import faded, figure, hover, text
 from .view import View, read_view
 

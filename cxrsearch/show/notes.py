@@ -14,6 +14,7 @@ from search.prior import Prior
 from .clock import Clock, duration
 from .panels.front import front
 from .rows import Interval, Row, count_states, mapping
+from .section import Section
 from .theme import score, show
 from .view import Look, View
 
@@ -229,3 +230,16 @@ def configuration(view: View) -> str:
     plain = json.loads(json.dumps(record, default=str))
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "\n… (see study.yaml)\n"
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """Notes, looks at the test part, and where the figures come from."""
+    values = {
+        "notes": notes(view),
+        "left_out": left_out(view),
+        "looks": looks_table(view.looks),
+        "provenance": provenance(view),
+        "citations": citations(view),
+        "configuration": configuration(view),
+    }
+    return [Section("notes", "Notes", "Notes and provenance", macro="about", values=values)]

@@ -8,9 +8,9 @@ in which no ``<`` is left, so that no text of a user can end the element it stan
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -30,31 +30,6 @@ CONFIG: Mapping[str, Any] = {
     "toImageButtonOptions": {"format": "svg", "filename": "cxrsearch"},
 }
 """Plotly's buttons: zoom and save; none that sends a chart away."""
-
-
-class Panel(NamedTuple):
-    """One figure, or the sentence that stands in its place.
-
-    ``wide`` is the width in pixels below which the figure scrolls instead of shrinking;
-    ``shares`` offers buttons that show only that share of the lines, the best.
-    """
-
-    label: str
-    figure: go.Figure | None = None
-    sentence: str = ""
-    caption: str = ""
-    wide: int = 0
-    shares: tuple[tuple[str, float], ...] = ()
-
-
-class Section(NamedTuple):
-    """A part of the page: anchor, short name for the navigation, title, panels as tabs."""
-
-    anchor: str
-    short: str
-    title: str
-    panels: Sequence[Panel] = ()
-    lead: str = ""
 
 
 def safe_json(value: Any) -> Markup:

@@ -9,7 +9,20 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
 from cxrsearch.show.rows import Row, best_row
-from cxrsearch.show.theme import BEST, QUIET, STYLES, counted, faded, figure, hover, show, text
+from cxrsearch.show.section import Panel, Section
+from cxrsearch.show.theme import (
+    BEST,
+    QUIET,
+    STYLES,
+    counted,
+    faded,
+    figure,
+    hover,
+    score,
+    show,
+    text,
+)
+from cxrsearch.show.view import View
 from search.genetic import lineage
 from search.genetic.lineage import Ancestor, OperatorCount
 
@@ -148,3 +161,26 @@ def _dots(
             mode="markers", marker={"size": size, "color": colour},
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """From founder to winner."""
+    found = ancestry(view.rows, view.record.trials)
+    values = {"lineage": found, "change_text": change_text, "score": score}
+    return [
+        Section("lineage", "Lineage", "Lineage of the winner", [_panel(found)],
+                macro="steps", values=values)
+    ]  # fmt: skip
+
+
+def _panel(numbers: Ancestry) -> Panel:
+    if not numbers.line:
+        return Panel("", sentence="No trial is complete yet, so there is no winner.")
+    if len(numbers.line) == 1:
+        origin = numbers.line[0].row.origin or "drawn without parents"
+        return Panel(
+            "",
+            sentence=f"The best trial, {numbers.line[0].row.number}, has no recorded parents "
+            f"({origin}).",
+        )
+    return Panel("", ancestry_figure(numbers))

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from cxrsearch.show.rows import Row, best_row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, STYLES, counted, figure, hover
-from cxrsearch.show.view import Epoch
+from cxrsearch.show.view import Epoch, View
 
 MOST = 300
 """Trials drawn at most; beyond it the best and the latest, half and half."""
@@ -91,3 +92,25 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
     fig.update_xaxes(title_text="epoch", **counted(x for c in curves for x in c.epochs))
     fig.update_yaxes(title_text=title)
     return fig
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """Validation and training loss by epoch."""
+    return [Section("curves", "Curves", "Learning curves", _panels(view))]
+
+
+def _panels(view: View) -> list[Panel]:
+    def panel(label: str, curves: list[Curve], title: str, sentence: str) -> Panel:
+        if not curves:
+            return Panel(label, sentence=sentence)
+        drawn = f" Drawn: the best and the latest, {MOST} at most." if len(curves) >= MOST else ""
+        return Panel(
+            label, curves_figure(curves, title), caption=f"Pruned trials are dashed.{drawn}"
+        )
+
+    values = value_curves(view.rows)
+    losses = loss_curves(view.rows, view.epochs)
+    found = [panel("validation", values, "mean AUROC (validation)", "No epoch is finished yet.")]
+    if losses:
+        found.append(panel("training loss", losses, "training loss", ""))
+    return found

@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.show.rows import Interval, Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, TEST, figure, score, text
-from cxrsearch.show.view import Look
+from cxrsearch.show.view import Look, View
 
 
 class Disease(NamedTuple):
@@ -129,4 +130,29 @@ def _add_scores(
             for _, d, value, interval in points
         ],
         hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """The best trial's scores, on the test part too where it was evaluated."""
+    look = (view.looks_at(None if view.best is None else view.best.number) or (None,))[-1]
+    found = diseases(view.best, look, view.counts.get("val"))
+    values = {"scores": found, "readable": readable, "score": score}
+    return [
+        Section("diseases", "Diseases", "AUROC by disease", [_panel(found)],
+                macro="scores_table", values=values)
+    ]  # fmt: skip
+
+
+def _panel(numbers: Diseases) -> Panel:
+    if not numbers.judged:
+        return Panel("", sentence="No complete trial has scores by disease yet.")
+    missing = ""
+    if numbers.not_judged:
+        names = ", ".join(readable(name) for name in numbers.not_judged)
+        missing = f" Not judged, for want of positives or negatives: {names}."
+    return Panel(
+        "",
+        diseases_figure(numbers),
+        caption=f"The best trial, with 95% intervals over patients.{missing}",
     )

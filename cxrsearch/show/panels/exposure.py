@@ -9,7 +9,9 @@ import plotly.graph_objects as go
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.show.rows import Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, figure, text
+from cxrsearch.show.view import View
 
 from .diseases import readable
 
@@ -79,3 +81,22 @@ def exposures_figure(numbers: list[Exposure]) -> go.Figure:
     )
     fig.update_yaxes(automargin=True, type="category", categoryorder="array", categoryarray=names)
     return fig
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """What the best trial was shown."""
+    return [Section("exposure", "Exposure", "What the best trial was shown", [_panel(view)])]
+
+
+def _panel(view: View) -> Panel:
+    found = exposures(view.best, view.counts.get("train"))
+    if not found:
+        return Panel("", sentence="No complete trial has recorded what it was shown.")
+    none = [readable(e.name) for e in found if not e.drawn]
+    never = f" Never drawn: {', '.join(none)}." if none else ""
+    return Panel(
+        "",
+        exposures_figure(found),
+        caption="Share of the images drawn for training that carry a disease, beside its share "
+        f"in the training part: what seed and proportional sampling changed.{never}",
+    )

@@ -8,9 +8,11 @@ import plotly.graph_objects as go
 
 from cxrsearch.objectives import MEASURES, Measure
 from cxrsearch.show.rows import Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, counted, faded, figure, hover
+from cxrsearch.show.view import View
 
-from .front import Front, field, label, volumes
+from .front import Front, field, front, label, volumes
 
 
 def axis(name: str) -> dict[str, object]:
@@ -96,3 +98,33 @@ def volume_figure(numbers: Front) -> go.Figure:
     fig.update_xaxes(title_text="trial", rangemode="tozero", **counted(xs))
     fig.update_yaxes(title_text="hypervolume", range=[0, 1.02])
     return fig
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """The Pareto front, where there are several objectives."""
+    if len(view.goals) < 2:
+        return []
+    numbers = front(view.rows, view.goals)
+    panels = [Panel("", sentence="No trial is complete yet, so there is no front.")]
+    if numbers.on:
+        count, total = len(numbers.on), len(numbers.on) + len(numbers.off)
+        caption = (
+            f"{count} of {total} complete trials {'is' if count == 1 else 'are'} on the front: "
+            "none is as good in every objective and better in one. Validation only, so its upper "
+            "end flatters. Trials that were stopped early are not shown."
+        )
+        panels = [
+            Panel(label(across), front_figure(numbers, across), caption=caption)
+            for across in list(view.goals)[1:]
+        ]
+        panels.append(
+            Panel(
+                "hypervolume",
+                volume_figure(numbers),
+                caption="The share that the trials so far dominate of the box between the worst "
+                "and the best value of each objective (time and size on a log scale). The dots are "
+                "the trials on the front.",
+            )
+        )
+    lead = "; ".join(f"{label(n)}: {MEASURES[n].meaning}" for n in view.goals if n in MEASURES)
+    return [Section("front", "Front", "Pareto front", panels, f"{lead}.")]

@@ -15,9 +15,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from cxrsearch.show.rows import Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, blend, faded, figure, hover, show, text
+from cxrsearch.show.view import View
 
 from .curves import chosen
+from .importance import importance, importance_panel
 
 MOST = 12
 """Genes side by side; more come in further panels."""
@@ -186,3 +189,36 @@ def _draw_axis(fig: go.Figure, position: int, axis: Axis) -> None:
             x=position, y=height, text=text(shown), showarrow=False, name="tick",
             xanchor="left", xshift=5, font={"size": 11}, borderpad=1,
         )  # fmt: skip
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """How genes go with the score, and how much each matters."""
+    numbers = importance(view.record.trials)
+    genes = searched(view.record.trials)
+    names = ordered(genes, numbers.shares)
+    panels = []
+    for first in range(0, len(names), MOST):
+        part = names[first : first + MOST]
+        lines = parallel(view.rows, genes, part)
+        if lines.lines:
+            hidden = f" {lines.hidden} trials without a value are not drawn." * bool(lines.hidden)
+            panels.append(
+                Panel(
+                    f"genes {first + 1} to {first + len(part)}",
+                    parallel_figure(lines),
+                    caption="The better a trial, the more orange; trials that are not complete "
+                    "are dotted. n/a: the gene was not active. Lines on one tick are spread a "
+                    f"little.{hidden}",
+                    wide=84 * (len(part) + 1),
+                    shares=(("all", 1.0), ("best half", 0.5), ("best tenth", 0.1)),
+                )
+            )
+    empty = "No trial has a value yet." if genes else "No gene takes more than one value yet."
+    ranked = "the most important first" if numbers.shares else "in the order of the space"
+    return [
+        Section(
+            "genes", "Genes", "Genes and score", panels or [Panel("", sentence=empty)],
+            f"Each line is a trial; {ranked}.",
+        ),
+        Section("importance", "Importance", "Importance of the genes", [importance_panel(numbers)]),
+    ]  # fmt: skip

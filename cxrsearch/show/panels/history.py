@@ -9,7 +9,9 @@ import plotly.graph_objects as go
 
 from cxrsearch.show.clock import Clock, unit_of
 from cxrsearch.show.rows import STATES, Interval, Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, STYLES, counted, faded, figure, hover
+from cxrsearch.show.view import View
 
 AXES = ("trial", "generation", "time")
 
@@ -156,3 +158,21 @@ def _add_best(fig: go.Figure, best: Sequence[Best]) -> None:
         name="best so far",
         hovertemplate="%{text}<extra></extra>",
     )
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """The best so far, by trial, generation and time."""
+    return [Section("progress", "Progress", "Best so far", _panels(view, now))]
+
+
+def _panels(view: View, now: float) -> list[Panel]:
+    if not view.rows:
+        return [Panel("", sentence="No trial has started yet.")]
+    caption = (
+        "The best so far counts complete trials only. A pruned trial shows its best epoch. "
+        "Every value is on the validation part, from which the best is selected."
+    )
+    return [
+        Panel(f"by {by}", history_figure(history(view.rows, by, now)), caption=caption)
+        for by in ("trial", "generation", "time")
+    ]

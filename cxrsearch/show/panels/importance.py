@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from cxrsearch.show.section import Panel
 from cxrsearch.show.theme import STYLES, figure, text
 from search.trials.marks import same_as
 
@@ -120,3 +121,19 @@ def importance_figure(numbers: Importance, most: int = 16) -> go.Figure:
     fig.update_xaxes(title_text="share of the importance", tickformat=".0%", rangemode="tozero")
     fig.update_yaxes(automargin=True, type="category", showgrid=False)
     return fig
+
+
+def importance_panel(numbers: Importance) -> Panel:
+    """The figure with its caption, or why there is none."""
+    if not numbers.shares:
+        few = numbers.trials < FEWEST
+        why = f"it takes at least {FEWEST}" if few else "no gene tells the best from the others"
+        return Panel("", sentence=f"Nothing to say from {numbers.trials} complete trials: {why}.")
+    weak = " So few trials give a hint, no more." if numbers.trials < 50 else ""
+    return Panel(
+        "",
+        importance_figure(numbers),
+        caption=f"PED-ANOVA over {numbers.trials} complete trials: how far a gene tells the best "
+        f"{numbers.top} from the rest. Pruned trials do not count.{weak} It says which genes "
+        "mattered in this search, not which value is right.",
+    )

@@ -11,7 +11,9 @@ from optuna.trial import FrozenTrial
 from plotly.subplots import make_subplots
 
 from cxrsearch.show.rows import Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, STYLES, figure, hover
+from cxrsearch.show.view import View
 from search.genetic.lineage import diversity
 
 from .genes import searched
@@ -118,3 +120,20 @@ def _line(
         line={"color": colour, "width": 2, "dash": dash}, marker={"size": 5, "color": colour},
         connectgaps=True, hovertemplate=f"generation %{{x}}: %{{y:.3f}}<extra>{name}</extra>",
     )  # fmt: skip
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """How a population settles."""
+    return [Section("population", "Population", "Population by generation", [_panel(view)])]
+
+
+def _panel(view: View) -> Panel:
+    found = generations(view.rows, view.record.trials, view.record.config.population)
+    if not found:
+        return Panel("", sentence="No trial has a value yet.")
+    return Panel(
+        "",
+        population_figure(found),
+        caption="Diversity is the mean distance of two trials, each gene counted in [0, 1]: 0 "
+        "where all are alike. It falls as the search settles.",
+    )

@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.show.rows import Row, number
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, STYLES, faded, figure, score, show, text
+from cxrsearch.show.view import View
 
 from .diseases import readable
 
@@ -152,3 +154,34 @@ def _add_trial(
             ],
             hovertemplate="%{text}<extra></extra>",
         )
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """Draw ratios and what they led to, where there are some."""
+    found = ratios(view.rows, view.counts.get("train"))
+    if found is None:
+        return []
+    if not found.trials:
+        panel = Panel("", sentence="No trial is complete yet, so no ratio has led to anything.")
+    else:
+        panel = Panel("", ratios_figure(found), caption=_about_ratios(found), wide=760)
+    return [Section("ratios", "Ratios", "Draw ratios, and what they led to", [panel])]
+
+
+def _about_ratios(found: Ratios) -> str:
+    best, few = found.trials[0][0], len(found.trials)
+    shown = f"The best {few} of {found.complete} complete trials. " * (few < found.complete)
+    seed, balance = gene(best, "train_seed"), gene(best, "balance")
+    limits = "An epoch drew every image, so ratios said nothing. "
+    if seed is not None and 0 < seed < 1:
+        limits = (
+            f"An epoch of the best trial drew {seed:.0%} of the images without replacement: no "
+            f"disease is shown more than {1 / seed:.3g} times as often as it occurs. "
+        )
+    on_top = "" if balance is None else f", on top of balance ({balance:.2f} in the best trial)"
+    return (
+        f"{shown}Only how ratios compare with one another counts{on_top}. {limits}"
+        "Diseases come together in one image, so drawing one more often draws its companions too. "
+        "AUROC by disease rests on few positives: see the intervals above before reading a pattern "
+        "into it."
+    )

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from cxrsearch.show.clock import duration
 from cxrsearch.show.rows import Row, best_row
+from cxrsearch.show.section import Section
 from cxrsearch.show.theme import show
+from cxrsearch.show.view import View
 
 from .front import value_text
 
@@ -111,3 +113,12 @@ def _gene(row: Row, name: str, numeric: bool) -> Cell:
         return Cell("n/a", "", numeric)
     value = row.params[name]
     return _number(float(value), show(value)) if numeric else Cell(str(value), str(value))
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """Every trial as a line."""
+    return [
+        Section(
+            "trials", "Trials", "Every trial", macro="trials", values={"table": table(view.rows)}
+        )
+    ]

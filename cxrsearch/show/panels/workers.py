@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 
 from cxrsearch.show.clock import Clock, duration, unit_of
 from cxrsearch.show.rows import STATES, Row
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, figure, hover, text
+from cxrsearch.show.view import View
 
 UNKNOWN = "now: trial "
 """Start of the row of a trial that runs, whose worker is known only once it ends."""
@@ -104,3 +106,17 @@ def schedule_figure(numbers: Schedule) -> go.Figure:
         categoryorder="array", categoryarray=[text(w) for w in numbers.workers[::-1]],
     )  # fmt: skip
     return fig
+
+
+def sections(view: View, now: float) -> list[Section]:
+    """What ran when, and where."""
+    return [Section("workers", "Workers", "What ran when, and where", [_panel(view, now)])]
+
+
+def _panel(view: View, now: float) -> Panel:
+    numbers = schedule(view.rows, now)
+    if not numbers.bars:
+        return Panel("", sentence="Nothing has run on a worker yet.")
+    busy = ", ".join(f"{name} {share:.0%}" for name, share in numbers.busy.items())
+    pauses = f" Pauses of {duration(numbers.paused)} are left out." if numbers.paused else ""
+    return Panel("", schedule_figure(numbers), caption=f"Busy: {busy or 'not known yet'}.{pauses}")

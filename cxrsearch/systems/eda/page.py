@@ -9,9 +9,10 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.show.notes import CITATIONS, Fact, moment
-from cxrsearch.show.page import Panel, Section, render, write_page
+from cxrsearch.show.page import render, write_page
 from cxrsearch.show.panels.diseases import readable
 from cxrsearch.show.picture import data_uri
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.writing import PAGE, check_file
 
 from .cautions import SERIOUS

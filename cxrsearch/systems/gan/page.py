@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 
 from cxrsearch.errors import InputError
 from cxrsearch.show.notes import Fact, moment
-from cxrsearch.show.page import Panel, Section, render, write_page
+from cxrsearch.show.page import render, write_page
 from cxrsearch.show.picture import png_uri
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, STYLES, counted, faded, figure, text
 from search.reading import read_json
 

@@ -14,8 +14,9 @@ from cxrsearch.learn.saved.arrays import load_arrays
 from cxrsearch.model.pretrain_record import SAMPLES, read_record
 from cxrsearch.show.clock import duration
 from cxrsearch.show.notes import moment
-from cxrsearch.show.page import Panel, Section, render, write_page
+from cxrsearch.show.page import render, write_page
 from cxrsearch.show.picture import data_uri
+from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, counted, figure
 
 PAGE = "pretraining.html"

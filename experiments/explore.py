@@ -33,7 +33,7 @@ from cxrsearch.systems.eda.duplicates import (
     second_look,
     texture,
 )
-from cxrsearch.systems.eda.orientation import KINDS, against, orientations, set_problems
+from cxrsearch.systems.eda.orientation import ORIENTATIONS, against, orientations, set_problems
 from cxrsearch.systems.eda.quality import BLANK, blanks
 from cxrsearch.systems.eda.thumbnails import detail, thumbnails
 
@@ -158,7 +158,7 @@ def orientation(small: np.ndarray, names: tuple[str, ...]) -> None:
         print("\norientation: too few images")
         return
     print(f"\norientation: every one of the {len(small)} images turned or inverted on purpose")
-    for turn, kind in enumerate(KINDS[1:4], start=1):
+    for turn, kind in enumerate(ORIENTATIONS[1:4], start=1):
         kinds, _ = against(detail(np.rot90(small, turn, (1, 2)), 8.0), found.pattern)
         print(f"{kind:16} flagged {(kinds > 0).mean():.2%}, as such {(kinds == turn).mean():.2%}")
     kinds, _ = against(detail(255 - small, 8.0), found.pattern)
@@ -166,7 +166,7 @@ def orientation(small: np.ndarray, names: tuple[str, ...]) -> None:
     flagged = np.flatnonzero(found.kind)
     print(f"flagged in the set as it is: {len(flagged)} ({len(flagged) / len(small):.2%})")
     for row in flagged:
-        print(f"  {names[row]}: {KINDS[found.kind[row]]}, by {found.margin[row]:.2f}")
+        print(f"  {names[row]}: {ORIENTATIONS[found.kind[row]]}, by {found.margin[row]:.2f}")
     whole(small)
 
 

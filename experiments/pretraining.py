@@ -120,12 +120,12 @@ def main() -> None:
 
 def _data(args: Any) -> tuple[TrainData, np.ndarray]:
     """The data as the pre-training saw them, and the labelled rows of the training part."""
-    from cxrsearch.systems.pretrain.run import Plan
+    from cxrsearch.systems.pretrain.run import PretrainPlan
 
     settings = Settings(
         data=args.data, seed=args.split_seed, cache=args.cache, phantom_images=args.phantom_images
     )
-    pool = read_pool(settings.with_absolute_paths(), Plan(input_size=args.input_size))
+    pool = read_pool(settings.with_absolute_paths(), PretrainPlan(input_size=args.input_size))
     rows = pool.data.train
     return pool.data, rows[: len(rows) - pool.unlabelled]
 

@@ -15,7 +15,7 @@ from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.metrics import judge
 from cxrsearch.learn.objective import TrialConfig, load_trial_data
 from cxrsearch.learn.saved.arrays import save_arrays
-from cxrsearch.systems.gan.arm import IMAGES
+from cxrsearch.systems.gan.arm import GENERATED_FILE
 from search.objective import Outcome, Step, Steps, Task, TrialError
 from search.seeds import derive
 from search.space import SearchSpace
@@ -72,7 +72,7 @@ class CellObjective:
             task.folder / SCORES, val=scores.val, test=scores.test, test_names=names,
             val_names=data.names[data.val],
         )  # fmt: skip
-        for large in ("*.safetensors", IMAGES):
+        for large in ("*.safetensors", GENERATED_FILE):
             for left in task.folder.rglob(large):
                 left.unlink()
         value, details, notes = judge(

@@ -56,10 +56,10 @@ def augment(
     patient. But the validation and test parts hold copies too, so scores there are not those of
     untouched X-rays. Goes on where it was cut off.
     """
-    from cxrsearch.systems.augment.command import SHEET, Wanted
+    from cxrsearch.systems.augment.command import SHEET, CopiesWanted
     from cxrsearch.systems.augment.command import augment as write
 
-    found = write(Wanted(data, out, copies, ranges, seed, labels))
+    found = write(CopiesWanted(data, out, copies, ranges, seed, labels))
     for note in found.notes:
         click.echo(f"note: {note}")
     fresh = f"{found.fresh:,} of them new" if found.fresh else "all were there already"

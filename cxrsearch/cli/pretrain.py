@@ -122,9 +122,9 @@ def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
     from cxrsearch.study.settings import Settings
     from cxrsearch.systems.pretrain.command import run
     from cxrsearch.systems.pretrain.page import pretraining_page, pretraining_text
-    from cxrsearch.systems.pretrain.run import Plan
+    from cxrsearch.systems.pretrain.run import PretrainPlan
 
-    plan = Plan(method, **{name: given.pop(name) for name in _GENES})
+    plan = PretrainPlan(method, **{name: given.pop(name) for name in _GENES})
     with goes_on(AGAIN):
         for step in run(Settings(**given), plan, out, unlabelled, click.echo):
             done, loss = f"epoch {step.epoch}/{step.epochs}", f"loss {step.loss:.5f}"

@@ -38,20 +38,20 @@ from search.files import write_json, write_text
 from search.space.values import limit_problem
 
 from . import copies as made
-from .copying import Copying, Task
+from .copying import Copying, CopyTask
 from .page import extremes_html
-from .settings import SETTINGS, check_folder, copy_settings
+from .settings import COPIES_FILE, check_folder, copy_settings
 from .sheet import sample_sheet
 from .tables import label_table, parameter_table
 
 SHEET, PARAMETERS = "extremes.html", "augmentation.csv"
 MOST_COPIES = 1000
-SLACK = 64 << 20
+SPARE_DISK = 64 << 20
 """Bytes of the disk that copies leave free."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CopiesWanted:
     """What is asked for.
 
     Args:
@@ -113,7 +113,7 @@ class Written:
     notes: tuple[str, ...]
 
 
-def augment(wanted: Wanted, view: DecodingView | None = None) -> Written:
+def augment(wanted: CopiesWanted, view: DecodingView | None = None) -> Written:
     """Write the copies that are not there yet, and the tables.
 
     Safe to kill at any moment: the next call with the same settings goes on. A file that is
@@ -138,7 +138,7 @@ def augment(wanted: Wanted, view: DecodingView | None = None) -> Written:
     with alone(wanted.out):
         check_folder(wanted.out, settings)  # again: another run may have begun since
         if todo:
-            write_json(wanted.out / SETTINGS, settings)
+            write_json(wanted.out / COPIES_FILE, settings)
             _tidy(wanted.out)
         if not (wanted.out / SHEET).exists():
             write_text(wanted.out / SHEET, _sheet(wanted, dataset))
@@ -155,19 +155,21 @@ def augment(wanted: Wanted, view: DecodingView | None = None) -> Written:
     return Written(len(kept), len(kept) * wanted.copies, fresh, tuple(notes))
 
 
-def _tasks(wanted: Wanted, dataset: Dataset) -> list[Task]:
+def _tasks(wanted: CopiesWanted, dataset: Dataset) -> list[CopyTask]:
     """One for each labelled image, in the data set's order."""
     source = dataset.source
     assert isinstance(source, FolderSource)
     files = [source.files[name] for name in dataset.names]
     names = copy_names(files, wanted.copies)
     return [
-        Task(row, name, source.path(name), tuple(copies))
+        CopyTask(row, name, source.path(name), tuple(copies))
         for row, (name, copies) in enumerate(zip(dataset.names, names, strict=True))
     ]
 
 
-def _announce(copying: Copying, todo: list[Task], wanted: Wanted, view: DecodingView) -> None:
+def _announce(
+    copying: Copying, todo: list[CopyTask], wanted: CopiesWanted, view: DecodingView
+) -> None:
     """Say what the copies will take, and refuse where the disk has no room for them.
 
     Raises:
@@ -178,7 +180,7 @@ def _announce(copying: Copying, todo: list[Task], wanted: Wanted, view: Decoding
         return
     there = next(p for p in (wanted.out, *wanted.out.absolute().parents) if p.exists())
     free = shutil.disk_usage(there).free
-    if free < estimate.size + SLACK:
+    if free < estimate.size + SPARE_DISK:
         raise InputError(
             f"{wanted.out}: {estimate.files:,} copies need about {estimate.size / 1e9:.2f} GB, and "
             f"{free / 1e9:.2f} GB are free; make room, give fewer --copies, or name a folder on "
@@ -194,18 +196,20 @@ def _tidy(out: Path) -> None:
             leftover.unlink()
 
 
-def _sheet(wanted: Wanted, dataset: Dataset) -> str:
+def _sheet(wanted: CopiesWanted, dataset: Dataset) -> str:
     return extremes_html(
         str(wanted.data), made.warnings(wanted.recipe), sample_sheet(dataset, wanted.recipe)
     )
 
 
-def _write_tables(wanted: Wanted, dataset: Dataset, tasks: list[Task], kept: np.ndarray) -> None:
+def _write_tables(
+    wanted: CopiesWanted, dataset: Dataset, tasks: list[CopyTask], kept: np.ndarray
+) -> None:
     """Both tables, the labels last; one that says the same already stays as it is."""
     good = [tasks[row] for row in kept]
     names = table_names([path for task in good for path in task.copies])
 
-    def draw(task: Task) -> Parameters:
+    def draw(task: CopyTask) -> Parameters:
         return made.draw_parameters(wanted.recipe, wanted.copies, wanted.seed, task.name)
 
     for path, text in (

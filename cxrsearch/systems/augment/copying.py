@@ -22,18 +22,18 @@ from search.files import write_bytes
 
 from .copies import draw_parameters, make_copies
 
-LEVEL = 4
+ZLIB_LEVEL = 4
 """Of zlib: files as small as at its default 6, in a third of the time."""
 
-SAMPLE = 3
+TIMED_COPIES = 3
 """Images that are made once without being written, to tell time and size."""
 
-BLOCK = 4096
+DISK_BLOCK = 4096
 """Bytes that a disk gives at once."""
 
 
 @dataclass(frozen=True)
-class Task:
+class CopyTask:
     """One image and the files of its copies.
 
     Args:
@@ -50,7 +50,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CopyEstimate:
     """What copies are about to take: files, bytes on the disk, seconds, threads."""
 
     files: int
@@ -86,14 +86,14 @@ class Copying:
         self.written = 0
         self.notes: dict[str, int] = {}
 
-    def is_done(self, task: Task) -> bool:
+    def is_done(self, task: CopyTask) -> bool:
         """Whether all copies of an image are there."""
         return all((self.out / copy).exists() for copy in task.copies)
 
-    def estimate(self, todo: Sequence[Task]) -> Estimate | None:
+    def estimate(self, todo: Sequence[CopyTask]) -> CopyEstimate | None:
         """By a few images spread over ``todo``; None where none of them can be read."""
         sizes, seconds = [], 0.0
-        for task in todo[:: max(1, len(todo) // SAMPLE)][:SAMPLE]:
+        for task in todo[:: max(1, len(todo) // TIMED_COPIES)][:TIMED_COPIES]:
             start = time.monotonic()
             try:
                 sizes += [len(data) for data in self._encoded(task, range(len(task.copies)))]
@@ -103,12 +103,12 @@ class Copying:
         if not sizes:
             return None
         files = sum(not (self.out / copy).exists() for task in todo for copy in task.copies)
-        each = sum(sizes) / len(sizes) + BLOCK
-        return Estimate(files, int(files * each), files * seconds / len(sizes) / self.threads,
+        each = sum(sizes) / len(sizes) + DISK_BLOCK
+        return CopyEstimate(files, int(files * each), files * seconds / len(sizes) / self.threads,
                         self.threads)  # fmt: skip
 
     def run(
-        self, todo: Sequence[Task], total: int, on_progress: Callable[[int, int], None]
+        self, todo: Sequence[CopyTask], total: int, on_progress: Callable[[int, int], None]
     ) -> dict[str, str]:
         """Make the copies of ``todo``.
 
@@ -137,7 +137,7 @@ class Copying:
             torch.set_num_threads(before)
         return bad
 
-    def _image(self, task: Task) -> tuple[int, str]:
+    def _image(self, task: CopyTask) -> tuple[int, str]:
         """Write what is missing of one image: how many files; the reason where it can't be read."""
         missing = [i for i, copy in enumerate(task.copies) if not (self.out / copy).exists()]
         try:
@@ -150,7 +150,7 @@ class Copying:
             write_bytes(self.out / task.copies[index], data)
         return len(missing), ""
 
-    def _encoded(self, task: Task, wanted: Sequence[int]) -> list[bytes]:
+    def _encoded(self, task: CopyTask, wanted: Sequence[int]) -> list[bytes]:
         """Some copies of one image as PNG. All are made, so that each is made in one way."""
         picture = read_grey(task.file)
         parameters = draw_parameters(self.recipe, len(task.copies), self.seed, task.name)
@@ -160,5 +160,5 @@ class Copying:
 
 def _png(picture: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=LEVEL)
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=ZLIB_LEVEL)
     return buffer.getvalue()

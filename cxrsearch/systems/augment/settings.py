@@ -15,8 +15,8 @@ from cxrsearch.errors import InputError
 from cxrsearch.version import __version__
 from search.reading import read_json
 
-SETTINGS = "copies.json"
-FORMAT, VERSION = "cxrsearch copies", 1
+COPIES_FILE = "copies.json"
+COPIES_FORMAT, COPIES_VERSION = "cxrsearch copies", 1
 
 
 def copy_settings(
@@ -27,8 +27,8 @@ def copy_settings(
     assert isinstance(source, FolderSource)
     sizes = [[name, _size(source.path(name))] for name in dataset.names]
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": COPIES_FORMAT,
+        "version": COPIES_VERSION,
         "source": {
             "folder": str(data.absolute()),
             "images": len(dataset.names),
@@ -60,15 +60,15 @@ def check_folder(out: Path, settings: Mapping[str, Any]) -> None:
     there = next(p for p in (out, *out.absolute().parents) if p.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{out}: {there} cannot be written to; name another folder")
-    if not (out / SETTINGS).exists():
+    if not (out / COPIES_FILE).exists():
         if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
-            raise InputError(f"{out}: not empty, and no {SETTINGS} in it; name a new folder")
+            raise InputError(f"{out}: not empty, and no {COPIES_FILE} in it; name a new folder")
         return
     try:
-        differences = _differences(read_json(out / SETTINGS, "the copies' settings"), settings)
+        differences = _differences(read_json(out / COPIES_FILE, "the copies' settings"), settings)
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{out / SETTINGS}: cannot be read ({error}); restore it, or name a new folder"
+            f"{out / COPIES_FILE}: cannot be read ({error}); restore it, or name a new folder"
         ) from error
     if differences:
         raise InputError([f"{out}: made with other settings; name a new folder", *differences])

@@ -15,7 +15,7 @@ from cxrsearch.learn.recipe import Recipe
 from .copies import Extreme, extremes, make_copies
 from .page import Shown, Tile
 
-SIDE = 280
+TILE_SIDE = 280
 """The longer side of a tile in pixels."""
 
 
@@ -51,5 +51,5 @@ def _tile(picture: np.ndarray, recipe: Recipe, end: Extreme) -> Tile:
 
 def _small(picture: np.ndarray) -> np.ndarray:
     image = Image.fromarray(picture)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((TILE_SIDE, TILE_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(image)

@@ -14,9 +14,9 @@ from cxrsearch.data.labels.table_text import csv_text, image_cell
 from cxrsearch.learn.augment import Parameters
 
 from .copies import described
-from .copying import Task
+from .copying import CopyTask
 
-HEAD = ("Image Index", "Finding Labels", "Patient ID")
+TABLE_COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 STEPS_HEAD = ("copy", "file", "image", "number")
 
 
@@ -40,11 +40,11 @@ def label_table(names: Sequence[str], dataset: Dataset, kept: np.ndarray, copies
             for name in names[position * copies : (position + 1) * copies]:
                 yield [image_cell(name), *rest]
 
-    return csv_text([*HEAD, *others], lines())
+    return csv_text([*TABLE_COLUMNS, *others], lines())
 
 
 def parameter_table(
-    names: Sequence[str], tasks: Sequence[Task], draw: Callable[[Task], Parameters]
+    names: Sequence[str], tasks: Sequence[CopyTask], draw: Callable[[CopyTask], Parameters]
 ) -> str:
     """What happened to each copy: a column a parameter.
 

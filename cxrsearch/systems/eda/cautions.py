@@ -11,20 +11,20 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import PARTS, Splits
 from cxrsearch.data.splits.listed import on_both_sides
 
-from .orientation import INVERTED, KINDS, set_problems
+from .orientation import INVERTED, ORIENTATIONS, set_problems
 from .people import OLDEST, People, of_two_sexes, shortcuts
 from .quality import BLANK, ImageChecks
 
 SERIOUS, MILD = "serious", "mild"
-FEW = 5
+FEW_PATIENTS = 5
 """A disease with fewer positive patients can hardly be in three parts."""
-SHARE = 0.05
+PATIENT_SHARE = 0.05
 """Of all images: a patient with more weighs a lot in every figure."""
 MANY = 10
 """Images that are many for a patient, however few there are in all."""
 TELLING = 0.7
 """AUROC of a column alone from which it is worth a caution."""
-ENOUGH = 30
+ENOUGH_POSITIVES = 30
 """Positives from which such an AUROC is more than chance."""
 
 
@@ -111,11 +111,16 @@ def _patients(rows: Rows) -> Iterator[Caution]:
             "Add a patient column. Else images of one patient come into training and test, and "
             "scores are too good.",
         )
-    heavy = names[counts > max(SHARE * len(rows.names), MANY)].tolist() if len(names) > 1 else []
+    heavy = (
+        names[counts > max(PATIENT_SHARE * len(rows.names), MANY)].tolist()
+        if len(names) > 1
+        else []
+    )
     if heavy:
         yield Caution(
             MILD,
-            f"{_count(len(heavy), 'patient')} with more than {SHARE:.0%} of the images each",
+            f"{_count(len(heavy), 'patient')} with more than {PATIENT_SHARE:.0%} of the images "
+            "each",
             "Look whether that is one person. Parts share no patient, so their sizes will be off.",
             tuple(heavy),
         )
@@ -132,11 +137,11 @@ def _few(rows: Rows) -> Iterator[Caution]:
             f"No positives at all: {', '.join(map(_readable, none))}",
             "These cannot be learnt; they have no AUROC and are left out of the mean.",
         )
-    few = [f"{_readable(d)} ({count})" for d, count in counted if 0 < count < FEW]
+    few = [f"{_readable(d)} ({count})" for d, count in counted if 0 < count < FEW_PATIENTS]
     if few:
         yield Caution(
             MILD,
-            f"Positives of fewer than {FEW} patients: {', '.join(few)}",
+            f"Positives of fewer than {FEW_PATIENTS} patients: {', '.join(few)}",
             "Too few for three parts: expect no AUROC, or one that says nothing. Add positives, "
             "or leave them out with --objective auroc:DISEASE,...",
         )
@@ -180,7 +185,7 @@ def _looks(rows: Rows, checks: ImageChecks) -> Iterator[Caution]:
         here = np.flatnonzero(checks.blank == place)
         if len(here):
             yield Caution(
-                SERIOUS if len(here) > SHARE * len(rows.names) else MILD,
+                SERIOUS if len(here) > PATIENT_SHARE * len(rows.names) else MILD,
                 f"{_count(len(here), 'image')} {kind}",
                 "They show nothing but have labels. Take them out, or mend the export.",
                 _names(rows, here),
@@ -201,7 +206,7 @@ def _looks(rows: Rows, checks: ImageChecks) -> Iterator[Caution]:
             "Export MONOCHROME1 as it is meant to be shown, or invert the files: pretrained "
             "weights and models of others expect bright bones.",
         )
-    for place, kind in enumerate(KINDS[1:], start=1):
+    for place, kind in enumerate(ORIENTATIONS[1:], start=1):
         here = np.flatnonzero(checks.orientation.kind == place)
         if len(here):
             here = here[np.argsort(-checks.orientation.margin[here], kind="stable")]
@@ -243,7 +248,9 @@ def _people(rows: Rows, people: People) -> Iterator[Caution]:
             tuple(two),
         )
     telling = [
-        s for s in shortcuts(people, rows.labels) if s.auroc >= TELLING and s.positives >= ENOUGH
+        s
+        for s in shortcuts(people, rows.labels)
+        if s.auroc >= TELLING and s.positives >= ENOUGH_POSITIVES
     ]
     if telling:
         listed = ", ".join(f"{_readable(s.disease)} by {s.column} ({s.auroc:.2f})" for s in telling)

@@ -18,13 +18,13 @@ from cxrsearch.errors import InputError
 from cxrsearch.study.settings import number_problems
 
 from .cautions import Caution, Rows, cautions
-from .label_counts import Labels, explore_labels
+from .label_counts import LabelCounts, explore_labels
 from .people import People, read_people
 from .quality import ImageChecks, check_images
 from .sheets import Images, Sheet, examples, flagged
-from .thumbnails import SIDE, thumbnails
+from .thumbnails import THUMBNAIL_SIDE, thumbnails
 
-FRAME = 224
+LARGEST_FRAME = 224
 """Side of the cache at most, where none is asked for."""
 
 
@@ -58,7 +58,7 @@ class Exploration:
 
     label: str
     rows: Rows
-    labels: Labels
+    labels: LabelCounts
     people: People
     balance: Balance | None
     checks: ImageChecks | None
@@ -100,7 +100,7 @@ def explore(
         val_share: see there.
         val_seed: see there.
         seed: see there; the examples shown follow from it too.
-        frame: side of the cached images; the source's own, `FRAME` at most, where None.
+        frame: side of the cached images; the source's own, `LARGEST_FRAME` at most, where None.
         cache: folder of all caches.
 
     Raises:
@@ -157,7 +157,7 @@ def _table(path: Path) -> _Read:
 
 def _folder(folder: Path, labels: Path | None, frame: int | None, root: Path | None) -> _Read:
     dataset = read_dataset(folder, labels)
-    side = frame or max(SIDE, min(dataset.source_side, FRAME))
+    side = frame or max(THUMBNAIL_SIDE, min(dataset.source_side, LARGEST_FRAME))
     cache = open_shown(dataset, side, root or default_cache_root())
     usable, notes = leave_out_bad(dataset, cache)
     rows = Rows(usable.names, usable.labels, usable.patients, usable.extra)

@@ -32,23 +32,23 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .thumbnails import BLOCK, FRAMES, SIDE, detail, thumbnails, typical, unit
+from .thumbnails import FRAMES, THUMBNAIL_BLOCK, THUMBNAIL_SIDE, detail, thumbnails, typical, unit
 
-WIDTH = 3.0
+COARSE_WIDTH = 3.0
 """Of the Gaussian that is taken off, in pixels of a thumbnail."""
 CLOSE = 0.85
 """Correlation of the thumbnails from which a second look is worth it."""
 ALIKE = 0.75
 """Correlation in 64 x 64 from which two pictures count as one; see above."""
-FINE, FINE_WIDTH = 64, 2.0
+FINE_SIDE, FINE_WIDTH = 64, 2.0
 """Side in the second look, and the width of what it looks at."""
 FAINT = 4.0
 """Grey levels of contrast below which there is nothing to even out."""
-FEWEST = 8
+MEDIAN_FROM = 8
 """Images that a median says something about; with fewer nothing is taken off."""
-LOWEST = 16
+COEFFICIENTS = 16
 """Cosine coefficients a direction."""
-KEYS = 16
+HASH_KEYS = 16
 """Keys of a hash, of 16 bits each."""
 
 
@@ -108,7 +108,7 @@ def second_look(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 def texture(images: np.ndarray) -> np.ndarray:
     """Fine detail of equal contrast everywhere: ``(n, 4096)``, rows of mean 0 and length 1."""
-    picture = thumbnails(images, to=FINE)
+    picture = thumbnails(images, to=FINE_SIDE)
     width = (0, FINE_WIDTH, FINE_WIDTH)
     sharp = picture - gaussian_filter(picture, width)
     sharp /= np.sqrt(gaussian_filter(sharp * sharp, width) + FAINT**2)
@@ -117,8 +117,8 @@ def texture(images: np.ndarray) -> np.ndarray:
 
 def features(small: np.ndarray) -> np.ndarray:
     """What each thumbnail has beyond the set's median: ``(n, 1024)``, rows of length 1."""
-    own = detail(small, WIDTH)
-    if len(own) >= FEWEST:
+    own = detail(small, COARSE_WIDTH)
+    if len(own) >= MEDIAN_FROM:
         own -= typical(own)
         unit(own)
     return own
@@ -126,17 +126,17 @@ def features(small: np.ndarray) -> np.ndarray:
 
 def hashes(own: np.ndarray) -> np.ndarray:
     """The keys of each image's hash, ``(n, 16)`` uint16, from its `features`."""
-    low = np.empty((len(own), LOWEST * LOWEST), np.float32)
-    for start in range(0, len(own), BLOCK):
-        block = own[start : start + BLOCK].reshape(-1, SIDE, SIDE)
-        waves = dctn(block, axes=(1, 2), norm="ortho")[:, : LOWEST + 1, :LOWEST]
+    low = np.empty((len(own), COEFFICIENTS * COEFFICIENTS), np.float32)
+    for start in range(0, len(own), THUMBNAIL_BLOCK):
+        block = own[start : start + THUMBNAIL_BLOCK].reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        waves = dctn(block, axes=(1, 2), norm="ortho")[:, : COEFFICIENTS + 1, :COEFFICIENTS]
         # Without the first: the mean, which is 0.
         low[start : start + len(block)] = waves.reshape(len(block), -1)[:, 1 : 1 + low.shape[1]]
-    bits = low > (typical(low) if len(low) >= FEWEST else 0)
+    bits = low > (typical(low) if len(low) >= MEDIAN_FROM else 0)
     # Shuffled: neighbouring coefficients go together, and a key of them would be no news.
     order = np.random.default_rng(0).permutation(bits.shape[1])
     packed = np.ascontiguousarray(np.packbits(bits[:, order], axis=1))
-    return packed.view(np.uint16).reshape(len(own), KEYS)
+    return packed.view(np.uint16).reshape(len(own), HASH_KEYS)
 
 
 def candidates(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -165,8 +165,11 @@ def candidates(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def _pieces(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The pairs, so many at a time that their features fit into memory."""
-    for start in range(0, len(first), 8 * BLOCK):
-        yield first[start : start + 8 * BLOCK], second[start : start + 8 * BLOCK]
+    for start in range(0, len(first), 8 * THUMBNAIL_BLOCK):
+        yield (
+            first[start : start + 8 * THUMBNAIL_BLOCK],
+            second[start : start + 8 * THUMBNAIL_BLOCK],
+        )
 
 
 def groups(pairs: Pairs, count: int) -> list[list[int]]:

@@ -14,15 +14,15 @@ from cxrsearch.show.panels.diseases import readable
 from cxrsearch.show.theme import BEST, QUIET, STYLES, TEST, counted, faded, figure, text
 
 from .label_counts import Prevalence, Spread, Together
-from .people import BAND, UNKNOWN, Group
+from .people import AGE_BAND, UNKNOWN_PERSON, Group
 
 BLUE = STYLES["complete"].colour
-PARTS = (("train", BLUE, "circle"), ("val", BEST, "square"), ("test", TEST, "diamond"))
+PART_MARKERS = (("train", BLUE, "circle"), ("val", BEST, "square"), ("test", TEST, "diamond"))
 SCALE = [[0.0, "#f3f7fb"], [0.5, "#7fb2dc"], [1.0, "#1c5a92"]]
 AROUND = [[0.0, "#1c5a92"], [0.5, "#f6f6f4"], [1.0, "#b3500a"]]
 """Blue: less often than by chance; orange: more often."""
 PALETTE = (BLUE, BEST, STYLES["running"].colour, TEST, QUIET)
-NAMES = [text(readable(name)) for name in DISEASES]
+DISEASE_TEXTS = [text(readable(name)) for name in DISEASES]
 MOST_BARS = 30
 """Values of a count that get a bar of their own; the rest share the last."""
 
@@ -67,8 +67,8 @@ def conditional_figure(found: Together) -> go.Figure:
     single = np.diag(found.counts)
     hover = [
         [
-            f"of {single[i]:,} images with {NAMES[i]},<br>{found.counts[i, j]:,} also have "
-            f"{NAMES[j]}" + (f" ({values[i, j]:.1f}%)" if np.isfinite(values[i, j]) else "")
+            f"of {single[i]:,} images with {DISEASE_TEXTS[i]},<br>{found.counts[i, j]:,} also have "
+            f"{DISEASE_TEXTS[j]}" + (f" ({values[i, j]:.1f}%)" if np.isfinite(values[i, j]) else "")
             for j in range(len(DISEASES))
         ]
         for i in range(len(DISEASES))
@@ -85,8 +85,8 @@ def counts_figure(found: Together) -> go.Figure:
         colour = np.where(found.counts > 0, np.log10(found.counts), np.nan)
     hover = [
         [
-            f"{NAMES[i]} and {NAMES[j]}: {found.counts[i, j]:,}" if i != j
-            else f"{NAMES[i]}: {found.counts[i, i]:,}"
+            f"{DISEASE_TEXTS[i]} and {DISEASE_TEXTS[j]}: {found.counts[i, j]:,}" if i != j
+            else f"{DISEASE_TEXTS[i]}: {found.counts[i, i]:,}"
             for j in range(len(DISEASES))
         ]
         for i in range(len(DISEASES))
@@ -106,7 +106,7 @@ def lift_figure(found: Together) -> go.Figure:
         for j in range(len(DISEASES)):
             lift, both = found.lift[i, j], found.counts[i, j]
             expected = both / lift if np.isfinite(lift) and lift > 0 else None
-            words = f"{NAMES[i]} and {NAMES[j]}: {both:,}"
+            words = f"{DISEASE_TEXTS[i]} and {DISEASE_TEXTS[j]}: {both:,}"
             row.append(words + (f", {expected:,.1f} by chance" if expected is not None else ""))
         hover.append(row)
     fig = _heatmap(colour, _cells(found.lift, "{:.1f}"), hover, AROUND, "")
@@ -134,8 +134,8 @@ def _heatmap(
     fig = figure(640, showlegend=False)
     fig.add_heatmap(
         z=values,
-        x=NAMES,
-        y=NAMES,
+        x=DISEASE_TEXTS,
+        y=DISEASE_TEXTS,
         text=cells,
         texttemplate="%{text}",
         textfont={"size": 11},
@@ -180,7 +180,7 @@ def age_figure(age: np.ndarray, sex: np.ndarray | None) -> go.Figure:
     """Images by age, a bar for two years, stacked by sex where that is known."""
     fig = figure(380, barmode="stack", bargap=0.05)
     edges = np.arange(0, 112, 2)
-    names = np.unique(sex[np.isfinite(age)]).tolist() if sex is not None else [UNKNOWN]
+    names = np.unique(sex[np.isfinite(age)]).tolist() if sex is not None else [UNKNOWN_PERSON]
     for place, name in enumerate(names):
         inside = np.isfinite(age) if sex is None else np.isfinite(age) & (sex == name)
         counts, _ = np.histogram(age[inside], edges)
@@ -209,7 +209,7 @@ def groups_figure(groups: Sequence[Group]) -> go.Figure:
         label = text(group.name or "unknown")
         fig.add_scatter(
             x=[100 * s for s in share],
-            y=[NAMES[i] for i in order],
+            y=[DISEASE_TEXTS[i] for i in order],
             mode="markers",
             name=f"{label} ({group.images:,} images of {group.patients:,} patients)",
             marker={"size": 10, "color": PALETTE[place], "symbol": place},
@@ -230,7 +230,7 @@ def bands_figure(bands: Sequence[Group]) -> go.Figure:
     fig.add_heatmap(
         z=values,
         x=names,
-        y=[NAMES[i] for i in order],
+        y=[DISEASE_TEXTS[i] for i in order],
         text=_cells(values, "{:.1f}"),
         texttemplate="%{text}",
         textfont={"size": 11},
@@ -244,7 +244,7 @@ def bands_figure(bands: Sequence[Group]) -> go.Figure:
         ygap=1,
         colorbar={"ticksuffix": "%", "thickness": 14, "outlinewidth": 0},
     )
-    fig.update_xaxes(title_text=f"age, groups of {BAND} years", type="category", showgrid=False)
+    fig.update_xaxes(title_text=f"age, groups of {AGE_BAND} years", type="category", showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig
 
@@ -259,7 +259,7 @@ def balance_figure(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
     """The share of each part's images that have a disease: equal where the split is balanced."""
     names = sorted((*DISEASES, NO_FINDING), key=lambda name: counts["train"][name])
     fig = figure(110 + 30 * len(names))
-    for part, colour, symbol in PARTS:
+    for part, colour, symbol in PART_MARKERS:
         images = counts[part][IMAGES]
         if not images:
             continue

@@ -66,7 +66,7 @@ class Combination(NamedTuple):
     images: int
 
 
-class Labels(NamedTuple):
+class LabelCounts(NamedTuple):
     """Everything that follows from labels and patients.
 
     Args:
@@ -90,7 +90,7 @@ class Labels(NamedTuple):
     findings: Spread
 
 
-def explore_labels(labels: np.ndarray, patients: np.ndarray, most: int = 15) -> Labels:
+def explore_labels(labels: np.ndarray, patients: np.ndarray, most: int = 15) -> LabelCounts:
     """Count everything.
 
     Args:
@@ -102,7 +102,7 @@ def explore_labels(labels: np.ndarray, patients: np.ndarray, most: int = 15) -> 
     unique, owner = np.unique(np.asarray(patients).astype(str), return_inverse=True)
     has = np.zeros((len(unique), len(DISEASES)), bool)
     np.logical_or.at(has, owner, marks)
-    return Labels(
+    return LabelCounts(
         images=len(marks),
         patients=len(unique),
         prevalences=_prevalences(marks, owner, has),

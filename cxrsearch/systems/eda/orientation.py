@@ -1,7 +1,8 @@
 """Images that are turned or inverted, told by what the rest of the set looks like.
 
 The set's own median picture is the pattern. An image is compared with it as it is, turned by 90,
-180 and 270 degrees, and inverted; where one of these fits better by `MARGIN`, it is named.
+180 and 270 degrees, and inverted; where one of these fits better by `ORIENTATION_MARGIN`, it is
+named.
 ``python -m experiments.explore --images DIR`` measures that. Of NIH's 1,916 images at hand, each
 turned or inverted on purpose, 99.2% to 99.5% of the turned and 99.8% of the inverted are flagged.
 Of the set as it is six are (0.3%): by eye two are inverted (one of them is taken for a turned one)
@@ -19,23 +20,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .thumbnails import SIDE, detail, typical, unit
+from .thumbnails import THUMBNAIL_SIDE, detail, typical, unit
 
-FEWEST = 30
+PATTERN_FROM = 30
 """Images that make a pattern."""
-WIDTH = 8.0
+PATTERN_WIDTH = 8.0
 """Of the Gaussian that is taken off, in pixels of a thumbnail."""
-MARGIN = 0.1
+ORIENTATION_MARGIN = 0.1
 """How much better another view has to correlate with the pattern."""
 UPRIGHT = "upright"
 TURNED = ("turned by 90°", "turned by 180°", "turned by 270°")
 """Counter-clockwise."""
 INVERTED = "inverted"
-KINDS = (UPRIGHT, *TURNED, INVERTED)
+ORIENTATIONS = (UPRIGHT, *TURNED, INVERTED)
 
 
 class Orientation(NamedTuple):
-    """Of each image: which of `KINDS` it looks like, ``(n,)``, and by how much, ``(n,)``.
+    """Of each image: which of `ORIENTATIONS` it looks like, ``(n,)``, and by how much, ``(n,)``.
 
     ``pattern`` is the set's median picture, ``(32, 32)``.
     """
@@ -52,10 +53,10 @@ def orientations(small: np.ndarray, usable: np.ndarray) -> Orientation | None:
         small: ``(n, 32, 32)`` thumbnails.
         usable: ``(n,)`` bool; the others count as upright.
     """
-    if usable.sum() < FEWEST:
+    if usable.sum() < PATTERN_FROM:
         return None
-    fine = detail(small, WIDTH)
-    pattern = typical(fine[usable]).reshape(SIDE, SIDE)
+    fine = detail(small, PATTERN_WIDTH)
+    pattern = typical(fine[usable]).reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     kind, margin = against(fine, pattern)
     kind[~usable] = 0
     return Orientation(kind, margin, pattern)
@@ -72,7 +73,7 @@ def against(fine: np.ndarray, pattern: np.ndarray) -> tuple[np.ndarray, np.ndarr
     others = np.column_stack([fits[:, 1:], -fits[:, 0]])
     best = others.argmax(axis=1)
     margin = others[np.arange(len(fine)), best] - fits[:, 0]
-    return np.where(margin > MARGIN, best + 1, 0), margin
+    return np.where(margin > ORIENTATION_MARGIN, best + 1, 0), margin
 
 
 def set_problems(pattern: np.ndarray) -> list[str]:

@@ -28,7 +28,7 @@ from .figures import (
     prevalence_figure,
     spread_figure,
 )
-from .people import UNKNOWN, Group, age_bands, groups_of
+from .people import UNKNOWN_PERSON, Group, age_bands, groups_of
 
 MOST_NAMES = 200
 """Names listed under a caution."""
@@ -206,7 +206,7 @@ def _people(found: Exploration) -> list[Panel]:
             )
         )
     for name, values in (("sex", people.sex), ("view", people.view)):
-        if values is not None and (values != UNKNOWN).any():
+        if values is not None and (values != UNKNOWN_PERSON).any():
             groups = groups_of(values, rows.labels, rows.patients)
             panels.append(Panel(f"by {name}", groups_figure(groups), caption=_sizes(groups, name)))
     sentence = "The table has no column of age, sex or view that could be read."

@@ -23,9 +23,9 @@ AGE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([YMWD]?)", re.IGNORECASE)
 """A number of years, or as DICOM and NIH's first release write it: 058Y, 003M, 021D."""
 YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F"}
-BAND = 10
+AGE_BAND = 10
 """Years of an age group."""
-UNKNOWN = ""
+UNKNOWN_PERSON = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,9 @@ def groups_of(values: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> l
         patients: ``(n,)``.
     """
     names, counts = np.unique(values, return_counts=True)
-    order = sorted(range(len(names)), key=lambda i: (names[i] == UNKNOWN, -counts[i], names[i]))
+    order = sorted(
+        range(len(names)), key=lambda i: (names[i] == UNKNOWN_PERSON, -counts[i], names[i])
+    )
     return [_group(str(names[i]), values == names[i], labels, patients) for i in order]
 
 
@@ -110,9 +112,11 @@ def age_bands(age: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> list
     """The images by age in tens of years, the youngest first; unknown ages are left out."""
     known = np.isfinite(age)
     tens = np.full(len(age), -1)
-    tens[known] = (age[known] // BAND).astype(int)
+    tens[known] = (age[known] // AGE_BAND).astype(int)
     return [
-        _group(f"{ten * BAND} to {ten * BAND + BAND - 1}", tens == ten, labels, patients)
+        _group(
+            f"{ten * AGE_BAND} to {ten * AGE_BAND + AGE_BAND - 1}", tens == ten, labels, patients
+        )
         for ten in sorted(set(tens[known].tolist()))
     ]
 
@@ -143,7 +147,7 @@ def shortcuts(people: People, labels: np.ndarray) -> list[Shortcut]:
 
 
 def _against_commonest(values: np.ndarray) -> np.ndarray:
-    known = values != UNKNOWN
+    known = values != UNKNOWN_PERSON
     names, counts = np.unique(values[known], return_counts=True)
     if not len(names):
         return np.full(len(values), np.nan)

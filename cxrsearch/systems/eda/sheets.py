@@ -13,18 +13,18 @@ from cxrsearch.data.splits import Splits
 from search.seeds import derive
 
 from .cautions import Rows
-from .orientation import KINDS
+from .orientation import ORIENTATIONS
 from .quality import BLANK, ImageChecks
 
 EXAMPLES = 8
 """Images shown of a disease."""
 FLAGGED = 24
 """Images shown of one kind of trouble, at most."""
-SHOWN = 128
+SHOWN_SIDE = 128
 """Side of a shown image in pixels."""
 
 
-class Picture(NamedTuple):
+class SheetPicture(NamedTuple):
     """An image to show: its name, a line about it, and ``(128, 128)`` uint8 grey levels."""
 
     name: str
@@ -36,7 +36,7 @@ class Sheet(NamedTuple):
     """Images under one heading; ``total`` counts those that it chose from."""
 
     title: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[SheetPicture, ...]
     total: int
 
 
@@ -82,7 +82,7 @@ def flagged(images: Images, checks: ImageChecks) -> tuple[Sheet, ...]:
         ]
         found.append((title, members))
     if (turned := checks.orientation) is not None:
-        for place, kind in enumerate(KINDS[1:], start=1):
+        for place, kind in enumerate(ORIENTATIONS[1:], start=1):
             rows = np.flatnonzero(turned.kind == place)
             rows = rows[np.argsort(-turned.margin[rows], kind="stable")]
             found.append((kind, [(r, f"by {turned.margin[r]:.2f}") for r in rows.tolist()]))
@@ -96,9 +96,9 @@ def flagged(images: Images, checks: ImageChecks) -> tuple[Sheet, ...]:
     )
 
 
-def _picture(images: Images, row: int, note: str) -> Picture:
+def _picture(images: Images, row: int, note: str) -> SheetPicture:
     pixels = np.asarray(images.cache.images[images.place[row]])
-    return Picture(images.rows.names[row], note, resize(pixels, SHOWN, SHOWN))
+    return SheetPicture(images.rows.names[row], note, resize(pixels, SHOWN_SIDE, SHOWN_SIDE))
 
 
 def _findings(images: Images, row: int) -> str:

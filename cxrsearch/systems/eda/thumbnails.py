@@ -7,20 +7,20 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-SIDE = 32
+THUMBNAIL_SIDE = 32
 """Pixels a side of a thumbnail."""
-BLOCK = 1024
+THUMBNAIL_BLOCK = 1024
 """Thumbnails that are worked on at once."""
 FRAMES = 128
 """Images of full size that are."""
-SAMPLE = 4096
+MEDIAN_SAMPLE = 4096
 """Images at most that a median over the set is taken of, evenly spread."""
 
 
 def thumbnails(
     images: np.ndarray,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    to: int = SIDE,
+    to: int = THUMBNAIL_SIDE,
 ) -> np.ndarray:
     """Shrink every image by averaging the area under each pixel.
 
@@ -65,9 +65,9 @@ def detail(small: np.ndarray, width: float) -> np.ndarray:
         ``(n, 1024)`` float32, each row of mean 0 and length 1 (all 0 for a flat picture). A
         turned thumbnail gives the turned detail, and an inverted one its negative.
     """
-    fine = np.empty((len(small), SIDE * SIDE), np.float32)
-    for start in range(0, len(small), BLOCK):
-        block = small[start : start + BLOCK]
+    fine = np.empty((len(small), THUMBNAIL_SIDE * THUMBNAIL_SIDE), np.float32)
+    for start in range(0, len(small), THUMBNAIL_BLOCK):
+        block = small[start : start + THUMBNAIL_BLOCK]
         sharp = block - gaussian_filter(block, (0, width, width))
         fine[start : start + len(block)] = sharp.reshape(len(block), -1)
     return unit(fine)
@@ -82,7 +82,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def typical(rows: np.ndarray) -> np.ndarray:
-    """The median of ``rows`` ``(n, k)``, over `SAMPLE` of them at most: ``(k,)``."""
-    step = -(-len(rows) // SAMPLE)
+    """The median of ``rows`` ``(n, k)``, over `MEDIAN_SAMPLE` of them at most: ``(k,)``."""
+    step = -(-len(rows) // MEDIAN_SAMPLE)
     median: np.ndarray = np.median(rows[::step], axis=0)
     return median

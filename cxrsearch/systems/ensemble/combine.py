@@ -14,9 +14,9 @@ from cxrsearch.learn.ensemble import Ensemble, Estimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.learn.metrics import by_disease
 
-from .pool import Pool
+from .pool import MemberPool
 
-COMPARED = ("uniform", "greedy", "stacking")
+COMPARED_METHODS = ("uniform", "greedy", "stacking")
 """Methods estimated beside the one that is asked for."""
 
 
@@ -32,7 +32,7 @@ class Combined:
         folds: that they were made with.
     """
 
-    pool: Pool
+    pool: MemberPool
     ensemble: Ensemble
     estimates: tuple[Estimate, ...]
     folds: int
@@ -87,7 +87,7 @@ def _plain(estimate: Estimate) -> dict[str, Any]:
 
 
 def combine(
-    pool: Pool,
+    pool: MemberPool,
     method: str = "auto",
     averaging: str = "probability",
     most: int | None = None,
@@ -106,7 +106,7 @@ def combine(
     Raises:
         InputError: where there are too few patients or no disease to judge by.
     """
-    names = [name for name in COMPARED if name != method]
+    names = [name for name in COMPARED_METHODS if name != method]
     options: dict[str, Any] = {"averaging": averaging, "most": most, "seed": seed}
     people = len(np.unique(pool.patients))
     if people < 2 * folds:

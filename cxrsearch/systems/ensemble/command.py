@@ -20,7 +20,7 @@ from .pool import KEPT, file_pool, study_pool
 SAVED = re.compile(rf'\{{\s*"format": "{FORMAT}"'.encode())
 """How a file of weights begins."""
 
-MOST = 10
+MOST_MEMBERS = 10
 """Members of a study's ensemble at most, unless told otherwise: each costs a prediction."""
 
 
@@ -63,7 +63,7 @@ def ensemble_of(
         check_file(out, "weights.json", SAVED) if from_file else check_out(out)
     pool = file_pool(source) if from_file else study_pool(source, members)
     if most is None and not from_file:
-        most = MOST
+        most = MOST_MEMBERS
     combined = combine(pool, method, averaging, most, folds, seed, on_progress)
     yield combined
     if out is None:

@@ -24,7 +24,7 @@ KEPT, ALL = "kept", "all"
 
 
 @dataclass(frozen=True)
-class Pool:
+class MemberPool:
     """What an ensemble may be made of.
 
     Args:
@@ -70,7 +70,7 @@ class Pool:
         return f"{what} on these same images: {high}; the test part knows nothing of it"
 
 
-def study_pool(study: Path, members: str = KEPT) -> Pool:
+def study_pool(study: Path, members: str = KEPT) -> MemberPool:
     """The validation predictions of a study's complete trials.
 
     Args:
@@ -105,7 +105,7 @@ def study_pool(study: Path, members: str = KEPT) -> Pool:
     ]
     if strange:
         raise InputError(strange)
-    return Pool(
+    return MemberPool(
         names=tuple(str(t.number) for t in chosen),
         scores=np.stack([logits_of(one["scores"]) for one in found]),
         labels=labels,
@@ -157,11 +157,11 @@ def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels[rows], patients[rows]
 
 
-def file_pool(path: Path) -> Pool:
+def file_pool(path: Path) -> MemberPool:
     """The predictions in an ``.npz`` file, as `read_predictions` takes it.
 
     Raises:
         InputError: naming all that does not fit.
     """
     saved = read_predictions(path)
-    return Pool(saved.names, saved.scores, saved.labels, saved.patients)
+    return MemberPool(saved.names, saved.scores, saved.labels, saved.patients)

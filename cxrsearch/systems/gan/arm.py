@@ -23,17 +23,17 @@ from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.learn.session import Session
 from cxrsearch.systems.pretrain.arm import fitted_from, flops, pool_of, portion, pretrained_on
 
-from .networks import LARGEST, LATENT, SMALLEST, Discriminator, Generator, resolutions
+from .networks import LARGEST_SIDE, LATENT, SMALLEST_SIDE, Discriminator, Generator, resolutions
 from .settings import GanSettings
-from .training import EVERY, TASK, WIDTH, GanTraining, latents_of
+from .training import CHANNELS, PENALTY_EVERY, TASK, GanTraining, latents_of
 
 GAN_SHARE = 1 / 4
 """Share of the budget that trains the GAN; drawing, pre-training and training have the rest."""
 
-FEW = 20_000
+FEWEST_SEEN = 20_000
 """Images that a GAN has to see before it adds much to the linear one it begins as."""
 
-IMAGES, PIXELS = "generated.npz", "pixels.u8"
+GENERATED_FILE, GENERATED_PIXELS = "generated.npz", "pixels.u8"
 _PART = 256  # images stretched at once
 
 
@@ -44,17 +44,23 @@ def generated(cell: Cell) -> Answer:
     train_cost, draw_cost = costs(side, cell.recipe)
     rows, epochs = portion(cell, pool, cell.images * GAN_SHARE / train_cost, "gan pool")
     cell.count(train_cost * epochs * len(rows) + draw_cost * len(pool))
-    if not (folder / IMAGES).is_file():
+    if not (folder / GENERATED_FILE).is_file():
         _draw(cell, side, rows, epochs, len(pool))
     seen = epochs * len(rows)
-    few = f"; its budget is too small to say what a GAN of {FEW:,} could do" if seen < FEW else ""
+    few = (
+        f"; its budget is too small to say what a GAN of {FEWEST_SEEN:,} could do"
+        if seen < FEWEST_SEEN
+        else ""
+    )
     cell.notes.append(
         f"gan: trained on {seen:,} images at {side} pixels ({epochs} epochs of {len(rows):,}), "
         f"then {len(pool):,} drawn{few}"
     )
-    joined = folder / PIXELS
+    joined = folder / GENERATED_PIXELS
     try:
-        data = with_generated(cell.data, pool, load_arrays(folder / IMAGES, ("images",)), joined)
+        data = with_generated(
+            cell.data, pool, load_arrays(folder / GENERATED_FILE, ("images",)), joined
+        )
         weights = pretrained_on(cell, "autoencoder", data, data.train)
         del data
     finally:
@@ -65,7 +71,7 @@ def generated(cell: Cell) -> Answer:
 def side_of(recipe: Recipe, frame: int) -> int:
     """The largest side that a GAN has, not above what the network sees or the cache holds."""
     most = min(*size_of(recipe.input_size), frame)
-    return max(side for side in resolutions(LARGEST) if side <= max(most, SMALLEST))
+    return max(side for side in resolutions(LARGEST_SIDE) if side <= max(most, SMALLEST_SIDE))
 
 
 def costs(side: int, recipe: Recipe) -> tuple[float, float]:
@@ -73,16 +79,16 @@ def costs(side: int, recipe: Recipe) -> tuple[float, float]:
 
     By the arithmetic of forward passes, G and D, where a training pass counts three. The
     discriminator's step: an image drawn (G) and two images trained on (6 D); its penalties, on
-    every `EVERY`-th step, differentiate twice (12 D). The generator's: trained on one (3 G),
-    through a discriminator that stays as it is (2 D), which also scores a real one (D).
+    every `PENALTY_EVERY`-th step, differentiate twice (12 D). The generator's: trained on one
+    (3 G), through a discriminator that stays as it is (2 D), which also scores a real one (D).
     """
     with torch.random.fork_rng(devices=[]):
-        g = flops(Generator(side, WIDTH), (LATENT,))
-        d = flops(Discriminator(side, WIDTH), (1, side, side))
+        g = flops(Generator(side, CHANNELS), (LATENT,))
+        d = flops(Discriminator(side, CHANNELS), (1, side, side))
         step = 3 * flops(
             build_model(replace(recipe, init="none")), (1, *size_of(recipe.input_size))
         )
-    return (4 * g + (9 + 12 / EVERY) * d) / step, g / step
+    return (4 * g + (9 + 12 / PENALTY_EVERY) * d) / step, g / step
 
 
 def _draw(cell: Cell, side: int, rows: np.ndarray, epochs: int, count: int) -> None:
@@ -110,7 +116,7 @@ def _draw(cell: Cell, side: int, rows: np.ndarray, epochs: int, count: int) -> N
             session.settle()
     finally:
         session.close()
-    save_arrays(folder / IMAGES, images=images)
+    save_arrays(folder / GENERATED_FILE, images=images)
     with suppress(OSError):
         (folder / CHECKPOINT).unlink()
 

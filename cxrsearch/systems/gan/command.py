@@ -34,7 +34,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.saved.keep import CHECKPOINT
-from cxrsearch.systems.pretrain.command import Pool, about_data, read_pool
+from cxrsearch.systems.pretrain.command import PretrainImages, about_data, read_pool
 from cxrsearch.version import __version__
 from cxrsearch.writing import HOLDER, LOCK, alone
 from search.cores import detect_cpus
@@ -42,20 +42,20 @@ from search.files import write_bytes, write_json
 from search.objective import TrialError
 from search.reading import read_json
 
-from .features import Features, load_features, train_features
+from .features import FeatureNetwork, load_features, train_features
 from .judge import Judge, to_dict
 from .run import JUDGED, GanRun, grid, load_generator, read_best
 from .settings import GanSettings, differences
 from .training import TASK, generate, latents_of
 
-CARD, VERDICT, REFERENCES, PAIRS = "gan.json", "judged.json", "references.json", "pairs.png"
+GAN_CARD, GAN_VERDICT, REFERENCES, PAIRS = "gan.json", "judged.json", "references.json", "pairs.png"
 GENERATED, FEATURES = "generated", "features"
-FORMAT = f"cxrsearch {TASK}"
+GAN_FORMAT = f"cxrsearch {TASK}"
 FINAL = 500
 """Images that the end is judged on; nothing was chosen by them."""
-SHOWN = 10
+PAIRS_SHOWN = 10
 """Generated images shown above their nearest training images."""
-AT_ONCE = 64
+WRITTEN_AT_ONCE = 64
 """Images written from one pass of the generator."""
 
 
@@ -110,7 +110,7 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
     """
     if out.is_file():
         raise InputError(f"--out {out}: that is a file; name a folder")
-    path = out / CARD
+    path = out / GAN_CARD
     if not path.exists():
         there = next(p for p in (out, *out.absolute().parents) if p.exists())
         if not os.access(there, os.W_OK | os.X_OK):
@@ -121,7 +121,7 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
         return None
     try:
         card = read_json(path, "the GAN's card")
-        stored, known = card["settings"], card["format"] == FORMAT
+        stored, known = card["settings"], card["format"] == GAN_FORMAT
         if not known and str(card["format"]).startswith("cxrsearch gan"):
             raise InputError(
                 f"{path}: a GAN of another version of cxrsearch, whose networks are others; name "
@@ -138,24 +138,24 @@ def read_card(out: Path, settings: GanSettings) -> dict[str, Any] | None:
     return dict(card)
 
 
-def _begin(out: Path, settings: GanSettings, pool: Pool, about: dict[str, Any]) -> None:
+def _begin(out: Path, settings: GanSettings, pool: PretrainImages, about: dict[str, Any]) -> None:
     """Write the split, then the card: with it the folder is a GAN's."""
     pool.splits.save(out / "splits.json")
     record = {
-        "format": FORMAT,
+        "format": GAN_FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": asdict(settings),
         "data": {**about, "images": len(pool.data.train), "notes": list(pool.notes)},
         "versions": {"cxrsearch": __version__, "torch": metadata.version("torch")},
     }
-    write_json(out / CARD, record)
+    write_json(out / GAN_CARD, record)
 
 
 def _train(
-    settings: GanSettings, data: TrainData, unlabelled: int, out: Path, given: Features | None
+    settings: GanSettings, data: TrainData, unlabelled: int, out: Path, given: FeatureNetwork | None
 ) -> Generator[str, None, None]:
     """Train to the end and judge it, where that is not done."""
-    if (out / VERDICT).exists():
+    if (out / GAN_VERDICT).exists():
         return
     labelled = replace(data, train=data.train[: len(data.train) - unlabelled])
     features = given or (yield from _trained(settings, labelled, out))
@@ -180,7 +180,7 @@ def _train(
 
 def _trained(
     settings: GanSettings, labelled: TrainData, out: Path
-) -> Generator[str, None, Features]:
+) -> Generator[str, None, FeatureNetwork]:
     """Features of a classifier of our own."""
     return (
         yield from train_features(
@@ -207,8 +207,8 @@ def _end(settings: GanSettings, out: Path, run: GanRun, judge: Judge) -> Generat
     """Judge fresh images of the best generator, and keep what was found."""
     images = generate(run.generator(), latents_of(FINAL, settings.seed, "end"), run.device)
     verdict = judge.verdict(images)
-    known = judge.training[verdict.copies.nearest[:SHOWN]]
-    pair = np.concatenate([grid(images, SHOWN, 1), grid(known, SHOWN, 1)])
+    known = judge.training[verdict.copies.nearest[:PAIRS_SHOWN]]
+    pair = np.concatenate([grid(images, PAIRS_SHOWN, 1), grid(known, PAIRS_SHOWN, 1)])
     write_bytes(out / PAIRS, png(pair))
     record = {
         "epoch": run.book["best_epoch"],
@@ -222,7 +222,7 @@ def _end(settings: GanSettings, out: Path, run: GanRun, judge: Judge) -> Generat
         },
         "notes": run.session.notes,
     }
-    write_json(out / VERDICT, record)
+    write_json(out / GAN_VERDICT, record)
     (out / CHECKPOINT).unlink(missing_ok=True)
     yield describe_verdict(record)
 
@@ -233,7 +233,7 @@ def _write_images(settings: GanSettings, out: Path, count: int) -> Generator[str
     left = missing_images(folder, settings.seed, count)
     if not left:
         return
-    card, verdict = (read_json(out / name) for name in (CARD, VERDICT))
+    card, verdict = (read_json(out / name) for name in (GAN_CARD, GAN_VERDICT))
     provenance = {
         "what": "chest X-rays generated by cxrsearch pretrain gan; they show no patient",
         "use": "unlabelled images for pre-training and self-training, under the same split only",
@@ -255,8 +255,8 @@ def _images(
     device = pick_device(settings.device)
     generator = load_generator(read_best(out), settings.recipe(), device)
     latents = latents_of(max(numbers), settings.seed, "images")
-    for start in range(0, len(numbers), AT_ONCE):
-        part = numbers[start : start + AT_ONCE]
+    for start in range(0, len(numbers), WRITTEN_AT_ONCE):
+        part = numbers[start : start + WRITTEN_AT_ONCE]
         yield from zip(
             part, generate(generator, latents[[n - 1 for n in part]], device), strict=True
         )

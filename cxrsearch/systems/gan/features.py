@@ -30,13 +30,13 @@ from search.seeds import derive
 
 EPOCHS = 4
 """Of the classifier that is trained for its features, where the user names no better one."""
-DONE = "features.json"
-AT_ONCE = 32
+FEATURES_DONE = "features.json"
+FEATURES_AT_ONCE = 32
 """Images that go through the network together."""
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureNetwork:
     """A classifier as a source of features.
 
     Args:
@@ -74,7 +74,7 @@ class Features:
         self.network.eval()
         handle = _last_layer(self.network).register_forward_pre_hook(keep)
         try:
-            for piece in even_slices(len(images), AT_ONCE):
+            for piece in even_slices(len(images), FEATURES_AT_ONCE):
                 rows = np.arange(piece.start, piece.stop)
                 batch = prepare(images, rows, self.recipe.crop, self.recipe.input_size)
                 grey = to_float(batch.to(self.device))
@@ -91,14 +91,14 @@ def _last_layer(network: nn.Module) -> nn.Module:
     return [module for module in network.modules() if isinstance(module, DropoutLinear)][-1]
 
 
-def load_features(folder: Path, device: str = "auto") -> Features:
+def load_features(folder: Path, device: str = "auto") -> FeatureNetwork:
     """The features of a model that ``cxrsearch train`` made.
 
     Raises:
         InputError: as `load_model`.
     """
     model = load_model(folder, device)
-    return Features(model.network, model.recipe, model.device, f"the model {folder}")
+    return FeatureNetwork(model.network, model.recipe, model.device, f"the model {folder}")
 
 
 def train_features(
@@ -110,7 +110,7 @@ def train_features(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "auto",
-) -> Generator[str, None, Features]:
+) -> Generator[str, None, FeatureNetwork]:
     """A DenseNet121 trained on the labelled training part for a few epochs, as any trial is.
 
     Args:
@@ -137,7 +137,7 @@ def train_features(
             threads=threads, precision=precision, resamples=100,
         )  # fmt: skip
         result = yield from _told(steps)
-        write_json(folder / DONE, {"auroc": result.value, "recipe": asdict(recipe)})
+        write_json(folder / FEATURES_DONE, {"auroc": result.value, "recipe": asdict(recipe)})
         for name in (CHECKPOINT, PREVIOUS):
             (folder / name).unlink(missing_ok=True)
     auroc = _auroc(folder)
@@ -147,13 +147,13 @@ def train_features(
         f"a {recipe.model} of our own, {recipe.epochs} epochs on the training part "
         f"(validation AUROC {auroc:.3f})"
     )
-    return Features(network.eval(), recipe, where, name)
+    return FeatureNetwork(network.eval(), recipe, where, name)
 
 
 def _auroc(folder: Path) -> float | None:
     """What the classifier in ``folder`` is worth; None where it is to be trained (again)."""
     try:
-        found = read_json(folder / DONE, "what the features' classifier is worth")
+        found = read_json(folder / FEATURES_DONE, "what the features' classifier is worth")
     except (FileNotFoundError, FileError):
         return None
     return number(found.get("auroc"), 0.0, 1.0) if isinstance(found, dict) else None

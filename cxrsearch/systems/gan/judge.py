@@ -10,11 +10,11 @@ import numpy as np
 from search.seeds import derive
 
 from .baselines import gaussian, mean_image, noise
-from .features import Features
+from .features import FeatureNetwork
 from .kid import Kid, kid
-from .memorised import Compared, Copies, check_copies, small
+from .memorised import ComparedImages, Copies, check_copies, small
 
-MOST = 2000
+MOST_REFERENCES = 2000
 """Training and held-out images that distances are measured from, at most: drawn once."""
 
 
@@ -43,7 +43,7 @@ class Judge:
 
     def __init__(
         self,
-        features: Features,
+        features: FeatureNetwork,
         training: np.ndarray,
         held_out: np.ndarray,
         seed: int,
@@ -87,9 +87,9 @@ class Judge:
         """All about (k, S, S) uint8 images that a generator made."""
         features = of_one_length(self.features.of(images))
         copies = check_copies(
-            Compared(small(images), features),
-            Compared(small(self.held_out), self._others),
-            Compared(small(self.training), self._known),
+            ComparedImages(small(images), features),
+            ComparedImages(small(self.held_out), self._others),
+            ComparedImages(small(self.training), self._known),
         )
         return Verdict(self._distance(features), copies)
 
@@ -112,8 +112,8 @@ def to_dict(found: Kid) -> dict[str, Any]:
 
 
 def _some(images: np.ndarray, seed: int) -> np.ndarray:
-    """At most `MOST` of them, in their order."""
-    if len(images) <= MOST:
+    """At most `MOST_REFERENCES` of them, in their order."""
+    if len(images) <= MOST_REFERENCES:
         return images
-    rows = np.random.default_rng(seed).choice(len(images), MOST, replace=False)
+    rows = np.random.default_rng(seed).choice(len(images), MOST_REFERENCES, replace=False)
     return images[np.sort(rows)]

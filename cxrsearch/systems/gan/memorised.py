@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-NEAREST = 0.01
+SUSPECT_SHARE = 0.01
 """Share of the held-out real images that a suspect must be nearer than."""
 SUSPECT = 0.05
 """Share of suspects from which on a generator is said to copy."""
-SIDE = 32
+COMPARED_SIDE = 32
 """Pixels are compared at this side: what is the same picture is the same there."""
 
 
-class Compared(NamedTuple):
+class ComparedImages(NamedTuple):
     """Images as they are compared.
 
     Args:
@@ -64,8 +64,8 @@ class Copies(NamedTuple):
 
 
 def small(images: np.ndarray) -> np.ndarray:
-    """(n, S, S) uint8 -> (n, s * s) means over blocks, s at most `SIDE`."""
-    block = max(1, images.shape[1] // SIDE)
+    """(n, S, S) uint8 -> (n, s * s) means over blocks, s at most `COMPARED_SIDE`."""
+    block = max(1, images.shape[1] // COMPARED_SIDE)
     side = images.shape[1] // block
     cut = images[:, : side * block, : side * block].reshape(-1, side, block, side, block)
     means: np.ndarray = cut.mean(axis=(2, 4), dtype=np.float32).reshape(len(images), -1)
@@ -91,7 +91,9 @@ def nearest(images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
     return distances, rows
 
 
-def check_copies(generated: Compared, held_out: Compared, training: Compared) -> Copies:
+def check_copies(
+    generated: ComparedImages, held_out: ComparedImages, training: ComparedImages
+) -> Copies:
     """Compare generated images and held-out real ones with the training images.
 
     Args:
@@ -105,7 +107,7 @@ def check_copies(generated: Compared, held_out: Compared, training: Compared) ->
     for mine, theirs, known in zip(generated, held_out, training, strict=True):
         ours, rows = nearest(mine, known)
         others, _ = nearest(theirs, known)
-        suspect &= ours < np.quantile(others, NEAREST)
+        suspect &= ours < np.quantile(others, SUSPECT_SHARE)
         both = [*np.quantile(ours, [0.05, 0.5]), *np.quantile(others, [0.05, 0.5])]
         points.append((float(both[0]), float(both[1]), float(both[2]), float(both[3])))
     share = float(suspect.mean())

@@ -29,7 +29,7 @@ from .baselines import principal_axes
 
 LATENT = 128
 """Numbers from which the generator makes an image: as many principal components."""
-SMALLEST, LARGEST = 32, 256
+SMALLEST_SIDE, LARGEST_SIDE = 32, 256
 """Sides of the images that the networks are made for, powers of two."""
 START = 4
 """Side of the generator's first features, and of the discriminator's last."""
@@ -118,7 +118,7 @@ class Generator(nn.Module):
     """(b, `LATENT`) standard normal numbers -> (b, 1, size, size) grey.
 
     Args:
-        size: side of the images, a power of two from `SMALLEST` to `LARGEST`.
+        size: side of the images, a power of two from `SMALLEST_SIDE` to `LARGEST_SIDE`.
         width: channels at 64 pixels.
 
     Attributes:

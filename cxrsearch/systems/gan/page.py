@@ -18,21 +18,21 @@ from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST, QUIET, STYLES, counted, faded, figure, text
 from search.reading import read_json
 
-SHOWN = 4
+LOOKS_SHOWN = 4
 """Looks whose samples are shown: the first, the last, the best and some between."""
-COLOURS = {
+SOURCE_COLOURS = {
     "noise": "#d1495b",
     "mean image": "#d99a2b",
     "gaussian": "#9a7fc4",
     "held-out": "#2a9d7f",
 }
-FLOOR = 1e-4
+DISTANCE_FLOOR = 1e-4
 """Share of the largest distance of generated images below which the axis shows no difference."""
 ROOM = 1000.0
 """Times that distance up to which the axis goes."""
 
 
-class Picture(NamedTuple):
+class PagePicture(NamedTuple):
     """A PNG file within the page: its data, what it shows, its width in pixels."""
 
     uri: str
@@ -143,13 +143,13 @@ def facts(view: GanView) -> list[Fact]:
     return found
 
 
-def samples(view: GanView) -> list[Picture]:
+def samples(view: GanView) -> list[PagePicture]:
     """The pictures of some looks, from the first to the last."""
     looks = view.looks
     if not looks:
         return []
     last = len(looks) - 1
-    places = sorted({round(i * last / (SHOWN - 1)) for i in range(SHOWN)})
+    places = sorted({round(i * last / (LOOKS_SHOWN - 1)) for i in range(LOOKS_SHOWN)})
     best = view.judged.get("epoch", min(looks, key=lambda each: float(each["kid"]))["epoch"])
     found = []
     for look in [looks[i] for i in places]:
@@ -161,14 +161,14 @@ def samples(view: GanView) -> list[Picture]:
     return found
 
 
-def _picture(path: Path, title: str, most: int) -> Picture:
+def _picture(path: Path, title: str, most: int) -> PagePicture:
     data = path.read_bytes()
     (width,) = struct.unpack_from(">I", data, 16)  # of the PNG's header
     uri = png_uri(data)
-    return Picture(uri, title, min(most, width))
+    return PagePicture(uri, title, min(most, width))
 
 
-def _pairs(view: GanView) -> Picture | None:
+def _pairs(view: GanView) -> PagePicture | None:
     path = view.folder / "pairs.png"
     if not view.judged or not path.is_file():
         return None
@@ -224,7 +224,7 @@ def distance_figure(view: GanView) -> go.Figure:
     """Distance by epoch, with a line for each baseline."""
     known = view.references.get("distances", {})
     top = max(max(look["kid"] for look in view.looks), 1e-8)
-    low, high = FLOOR * top, ROOM * top
+    low, high = DISTANCE_FLOOR * top, ROOM * top
     fig = figure(440)
     epochs = [look["epoch"] for look in view.looks]
     bounds = [[max(low, look["interval"][i]) for look in view.looks] for i in (0, 1)]
@@ -242,7 +242,7 @@ def distance_figure(view: GanView) -> go.Figure:
         fig.add_scatter(
             x=[0, max(*epochs, 1)], y=[min(high, max(low, each["kid"]))] * 2,
             name=f"{text(name)} {each['kid']:.3g}", mode="lines",
-            line={"color": COLOURS.get(name, QUIET), "width": 2, "dash": "dash"},
+            line={"color": SOURCE_COLOURS.get(name, QUIET), "width": 2, "dash": "dash"},
             text=[f"{text(name)}: {each['kid']:.4g}"] * 2,
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip

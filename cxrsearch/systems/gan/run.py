@@ -1,6 +1,6 @@
 """Training a GAN to its end, looked at on the way: distances, samples, the best generator.
 
-Epochs are looked at from the untrained networks on, `LOOKS` times at even distances. At each
+Epochs are looked at from the untrained networks on, `LOOK_COUNT` times at even distances. At each
 look the same latent vectors become images, whose distance from the training images is measured,
 and the averaged generator with the smallest distance is kept: late in a training a GAN may get
 worse. What is said of it at the end is measured on images that nothing was chosen by.
@@ -33,20 +33,20 @@ from search.objective import TrialError
 
 from .judge import Judge, to_dict
 from .networks import Generator as Network
-from .training import TASK, WIDTH, GanTraining, latents_of
+from .training import CHANNELS, TASK, GanTraining, latents_of
 
-LOOKS = 12
+LOOK_COUNT = 12
 """Looks after the one at the untrained networks."""
 JUDGED = 300
 """Images generated at a look."""
 GRID = 8
 """Rows and columns of the pictures of samples."""
-CURVE, SAMPLES = "curve.json", "samples"
+GAN_CURVE, GAN_SAMPLES = "curve.json", "samples"
 
 
 def look_epochs(epochs: int) -> list[int]:
-    """0, then at most `LOOKS` epochs at even distances, the last among them."""
-    looks = min(LOOKS, epochs)
+    """0, then at most `LOOK_COUNT` epochs at even distances, the last among them."""
+    looks = min(LOOK_COUNT, epochs)
     return [round(i * epochs / looks) for i in range(looks + 1)]
 
 
@@ -93,7 +93,7 @@ class GanRun:
         )
         self.book = self.session.book
         if not self.book:
-            for name in (CHECKPOINT, BEST, PREVIOUS, CURVE):
+            for name in (CHECKPOINT, BEST, PREVIOUS, GAN_CURVE):
                 (folder / name).unlink(missing_ok=True)
             self.book.update(curve=[], best_epoch=0, best_kid=math.inf)
         self._saved = len(self.book["curve"])
@@ -150,7 +150,7 @@ class GanRun:
             "seconds": round(time.perf_counter() - start, 3),
         }
         self.book["curve"].append(record)
-        write_json(self.folder / CURVE, self.book["curve"])
+        write_json(self.folder / GAN_CURVE, self.book["curve"])
 
     def _train(self) -> tuple[int, tuple[float, float] | None, np.ndarray | None]:
         """The number of the next epoch, its losses, and images at a look.
@@ -175,7 +175,7 @@ class GanRun:
             }
             self.best.keep(weights, number, found.value)
             self.book.update(best_epoch=number, best_kid=found.value)
-        write_bytes(self.folder / SAMPLES / f"{number:05d}.png", png(grid(images)))
+        write_bytes(self.folder / GAN_SAMPLES / f"{number:05d}.png", png(grid(images)))
         return to_dict(found)
 
     def generator(self) -> Network:
@@ -197,7 +197,7 @@ def read_best(folder: Path) -> Mapping[str, Tensor]:
 
 def load_generator(weights: Mapping[str, Tensor], recipe: Recipe, device: torch.device) -> Network:
     """A generator of ``recipe``'s size with ``weights``."""
-    network = Network(size_of(recipe.input_size)[0], WIDTH)
+    network = Network(size_of(recipe.input_size)[0], CHANNELS)
     network.load_state_dict(weights)
     # In training's layout, so that the same kernels round alike and make the same images.
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

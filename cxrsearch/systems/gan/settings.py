@@ -11,9 +11,9 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.settings import PHANTOM, Settings
-from cxrsearch.systems.pretrain.run import Plan
+from cxrsearch.systems.pretrain.run import PretrainPlan
 
-from .networks import LARGEST, SMALLEST, resolutions
+from .networks import LARGEST_SIDE, SMALLEST_SIDE, resolutions
 
 WARMUP = 0.02
 """Share of the steps in which the learning rate rises."""
@@ -84,9 +84,9 @@ class GanSettings:
         given = {name: getattr(self, name) for name in shared}
         return Settings(**given, frame=self.size, trials=1)
 
-    def plan(self) -> Plan:
+    def plan(self) -> PretrainPlan:
         """Which part of the images is wanted, and at which size: the whole, at ``size``."""
-        return Plan("gan", input_size=self.size)
+        return PretrainPlan("gan", input_size=self.size)
 
     def recipe(self) -> Recipe:
         """What the loop needs to know of it."""
@@ -109,7 +109,7 @@ class GanSettings:
                 check()
             except InputError as error:
                 problems += error.problems
-        sides = [str(side) for side in resolutions(LARGEST) if side >= SMALLEST]
+        sides = [str(side) for side in resolutions(LARGEST_SIDE) if side >= SMALLEST_SIDE]
         if str(self.size) not in sides:
             problems.append(f"--size {self.size}: one of {', '.join(sides)}")
         limits = {"epochs": (1, 100_000), "batch_size": (2, 4096), "lr": (1e-7, 1.0)}

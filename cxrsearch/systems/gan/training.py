@@ -12,7 +12,7 @@ over blocks and c the codes:
     discriminator   softplus(f(T(G(z))) - f(T(x))) + gamma / 2 (|grad f(T(x))|^2 + the same of T(G(z)))
     generator       softplus(f(T(x)) - f(T(G(z)))) + hold mean (m(G(c(x))) - m(x))^2
 
-Penalties are computed on every `EVERY`-th step only, that many times as strong (Karras et al.,
+Penalties are computed on every `PENALTY_EVERY`-th step only, that many times as strong (Karras et al.,
 CVPR 2020, "lazy regularisation"), and in float32. Images are judged and saved by the
 generator's averaged weights.
 """  # noqa: E501
@@ -43,7 +43,7 @@ TASK = "gan 2"
 """Names the training in what is stored of it. Another number where the networks change."""
 GAMMA = 0.02
 """Weight of the penalties, for grey in [0, 1]."""
-EVERY = 8
+PENALTY_EVERY = 8
 """Steps from one penalty to the next."""
 HOLD = 100.0
 """Weight of what holds images of known codes to the real ones."""
@@ -58,7 +58,7 @@ AXES_FROM = 10_000
 _PART = 256
 BETAS = (0.0, 0.99)
 """Adam's: without momentum, which keeps a game of two from circling."""
-WIDTH = 16
+CHANNELS = 16
 """Channels at 64 pixels."""
 
 
@@ -116,7 +116,7 @@ class GanTraining(Training):
     def build(self, weights_dir: Path | None) -> nn.Module:
         """Both networks: a random start, but for the generator's principal components."""
         side, _ = size_of(self.recipe.input_size)
-        pair = Pair(side, WIDTH)
+        pair = Pair(side, CHANNELS)
         pair.generator.learn_axes(self._small)
         return pair.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -154,8 +154,8 @@ class GanTraining(Training):
         changed = diff_augment(torch.cat([images, made]), draws)
         real, fake = self._scores(changed).chunk(2)
         loss = F.softplus(fake - real).mean()
-        due = self.schedule.last_epoch % EVERY == 0
-        return loss + EVERY * self._penalty(changed) if due else loss
+        due = self.schedule.last_epoch % PENALTY_EVERY == 0
+        return loss + PENALTY_EVERY * self._penalty(changed) if due else loss
 
     def _generator_loss(self, images: Tensor, targets: Tensor) -> Tensor:
         _, numbers, _, draws = _parted(targets)

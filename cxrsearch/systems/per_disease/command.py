@@ -43,15 +43,15 @@ from search.seeds import derive
 from search.store.record import StudyRecord, read_study
 
 from .arm import on_frozen, one_each, replaced_heads
-from .printing import Compared, head_text
+from .printing import SingleAndJoint, head_text
 
-RESAMPLES = 1000
+HEAD_RESAMPLES = 1000
 OWN, SHARED = "own", "shared"
 
 
 def per_disease(
     study: Path, out: Path, backbone: str = OWN, seed: int = 0, **moved: Any
-) -> Iterator[str | Compared]:
+) -> Iterator[str | SingleAndJoint]:
     """Train a model for each disease and write them as one folder that predicts.
 
     Cut off and called again with the same arguments, it goes on.
@@ -87,7 +87,7 @@ def per_disease(
         shutil.rmtree(job.cell.folder, ignore_errors=True)
 
 
-Found = tuple[Scores, dict[str, str], float]
+SingleScores = tuple[Scores, dict[str, str], float]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Job:
         cell = Cell(plan, config, data, np.zeros(0, np.int64), start, work)
         return cls(study, record, prepared, trial, cell)
 
-    def own(self, out: Path) -> Generator[str, None, Found]:
+    def own(self, out: Path) -> Generator[str, None, SingleScores]:
         """A network for each disease."""
         chosen = best_for(self.record.trials, self.trial, self.cell.data.columns)
         recipes = {c: Recipe.from_params(t.user_attrs["params"]) for c, t in chosen.items()}
@@ -127,7 +127,7 @@ class _Job:
         said = {DISEASES[c]: f"trial {t.number}" for c, t in chosen.items()}
         return scores, said, self.cell.spent
 
-    def shared(self, out: Path) -> Generator[str, None, Found]:
+    def shared(self, out: Path) -> Generator[str, None, SingleScores]:
         """A head for each disease, in the joint model's network."""
         folder = self.study / "trials" / str(self.trial.number)
         if not (folder / BEST).is_file():
@@ -172,7 +172,12 @@ class _Job:
         meta = meta_of(self.study, self.prepared, trial, self.record.counts()["complete"])
         data, columns = self.cell.data, [DISEASES.index(name) for name in diseases]
         value, details, _ = judge(
-            data.labels[data.val], val, data.patients[data.val], columns, RESAMPLES, self.cell.seed
+            data.labels[data.val],
+            val,
+            data.patients[data.val],
+            columns,
+            HEAD_RESAMPLES,
+            self.cell.seed,
         )
         own = {**meta.validation, "value": value, "interval": details["interval"]}
         return replace(meta, diseases=tuple(diseases), validation=own, training=training)
@@ -211,14 +216,14 @@ class _Job:
 
     def compared(
         self, backbone: str, scores: Scores, recipes: Mapping[str, str], spent: float
-    ) -> Compared:
+    ) -> SingleAndJoint:
         """Both on the validation part, paired over patients."""
         data = self.cell.data
         columns = list(data.columns)
         truth, patients = data.labels[data.val][:, columns], data.patients[data.val]
         both = [one[:, columns] for one in (self.joint_scores, scores.val)]
         values = [auroc(truth, one) for one in both]
-        drawn = [resampled(truth, one, patients, RESAMPLES, self.cell.seed) for one in both]
+        drawn = [resampled(truth, one, patients, HEAD_RESAMPLES, self.cell.seed) for one in both]
         gains = row_means(drawn[1] - drawn[0])
         low, high = np.nanquantile(gains, [0.025, 0.975])
         joint, single = mean_auroc(values[0]), mean_auroc(values[1])
@@ -231,7 +236,7 @@ class _Job:
         ]
         if left:
             notes.append(f"no single model, for want of positives: {', '.join(left)}")
-        return Compared(
+        return SingleAndJoint(
             self.trial.number, backbone, joint, single, single - joint, (float(low), float(high)),
             {
                 name: (float(values[0][k]), float(values[1][k]), recipes[name])
@@ -298,4 +303,4 @@ def _lines(
         steps.close()
 
 
-__all__ = ["OWN", "SHARED", "Compared", "best_for", "per_disease"]
+__all__ = ["OWN", "SHARED", "SingleAndJoint", "best_for", "per_disease"]

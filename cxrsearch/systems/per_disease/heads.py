@@ -24,14 +24,16 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 Floats = NDArray[np.float64]
 
 
-class Recipe(NamedTuple):
+class HeadRecipe(NamedTuple):
     """How a head is fitted: its penalty, and whether positives weigh as much as negatives."""
 
     penalty: float
     balanced: bool
 
 
-RECIPES = tuple(Recipe(penalty, balanced) for penalty in PENALTIES for balanced in (False, True))
+RECIPES = tuple(
+    HeadRecipe(penalty, balanced) for penalty in PENALTIES for balanced in (False, True)
+)
 
 
 class Head(NamedTuple):
@@ -46,7 +48,7 @@ class Head(NamedTuple):
 
     weights: Floats
     bias: float
-    recipe: Recipe | None
+    recipe: HeadRecipe | None
     value: float
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -73,7 +75,7 @@ def last_layer(network: nn.Module) -> nn.Linear:
     return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
-def fit_head(features: NDArray[np.float32], truth: NDArray[np.bool_], recipe: Recipe) -> Head:
+def fit_head(features: NDArray[np.float32], truth: NDArray[np.bool_], recipe: HeadRecipe) -> Head:
     """The head that minimises the mean cross-entropy plus half the penalty times its weights.
 
     Args:

@@ -12,7 +12,7 @@ from cxrsearch.study.printing import to_text
 
 
 @dataclass(frozen=True)
-class Compared:
+class SingleAndJoint:
     """Single models beside the joint one, both on the validation part.
 
     Args:
@@ -49,7 +49,7 @@ def head_text(recipe: Mapping[str, Any] | None) -> str:
     return f"penalty {recipe['penalty']:g}{', balanced' if recipe['balanced'] else ''}"
 
 
-def describe_compared(found: Compared) -> str:
+def describe_compared(found: SingleAndJoint) -> str:
     """What ``cxrsearch ensemble --per-disease`` prints."""
     table = Table(box=None)
     for column in ("", "joint", "single", "difference", "recipe"):

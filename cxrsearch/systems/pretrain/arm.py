@@ -20,13 +20,13 @@ from search.seeds import derive
 
 from .autoencoder import Autoencoder
 from .contrastive import ContrastiveTraining, Embedder
-from .run import Plan, pretrain
+from .run import PretrainPlan, pretrain
 
 PRETRAIN_SHARE = 1 / 3
 """Share of the budget that goes into pre-training."""
 
 
-BATCH = 64
+PRETRAIN_BATCH = 64
 """Images a step of a pre-training."""
 
 WHOLE: dict[str, Callable[[models.Network], nn.Module]] = {
@@ -82,9 +82,9 @@ def fitted_from(cell: Cell, weights: Path) -> Fit:
 def _pretrain(cell: Cell, method: str, data: TrainData, epochs: int) -> None:
     """Train, or go on with, a pre-training on the training part of ``data``."""
     recipe, config, rows = cell.recipe, cell.config, data.train
-    plan = Plan(
+    plan = PretrainPlan(
         method, recipe.model, recipe.init, recipe.input_size, recipe.crop, epochs,
-        batch_size=min(BATCH, len(rows)),
+        batch_size=min(PRETRAIN_BATCH, len(rows)),
     )  # fmt: skip
     for _ in pretrain(
         plan, data, seed=cell.seed_of("pretraining"),

@@ -30,17 +30,17 @@ from cxrsearch.writing import HOLDER, LOCK, alone, claim
 from search.cores import detect_cpus
 from search.errors import SearchError
 
-from .run import Plan, pretrain
+from .run import PretrainPlan, pretrain
 
-FEWEST = 16
+SMALLEST_BATCH = 16
 """Images of a batch at least, where the loss is about how they differ."""
 
-PLACES = ("data", "unlabelled_from")
+MOVABLE = ("data", "unlabelled_from")
 """Settings that may change: the same images may lie elsewhere now."""
 
 
 @dataclass(frozen=True)
-class Pool:
+class PretrainImages:
     """The images of a pre-training.
 
     Args:
@@ -64,7 +64,7 @@ class Pool:
 
 def run(
     settings: Settings,
-    plan: Plan,
+    plan: PretrainPlan,
     folder: Path,
     unlabelled: Path | None = None,
     on_note: Callable[[str], None] = lambda line: None,
@@ -93,7 +93,7 @@ def run(
     pool = read_pool(settings, plan, unlabelled)
     about = about_data(pool, settings, unlabelled)
     with alone(folder):
-        claim(folder, {**asdict(plan), **about, "seed": settings.seed}, SETTINGS, PLACES)
+        claim(folder, {**asdict(plan), **about, "seed": settings.seed}, SETTINGS, MOVABLE)
         count = len(pool.data.train)
         on_note(
             f"images: {count - pool.unlabelled:,} of the training part, {pool.unlabelled:,} "
@@ -117,13 +117,13 @@ def run(
     return folder
 
 
-def _images(pool: Pool) -> dict[str, list[str]]:
+def _images(pool: PretrainImages) -> dict[str, list[str]]:
     """What the record says of the images that were seen: names, and what stands for their files."""
     names = pool.data.names[pool.data.train].tolist()
     return {"image_names": names, "image_contents": [pool.contents.get(n, "") for n in names]}
 
 
-def check(settings: Settings, plan: Plan) -> None:
+def check(settings: Settings, plan: PretrainPlan) -> None:
     """Raise one `InputError` that names everything that cannot work."""
     problems = plan_problems(plan)
     for checked in (replace(settings, trials=1).check, lambda: pick_device(settings.device)):
@@ -139,7 +139,7 @@ def check(settings: Settings, plan: Plan) -> None:
         raise InputError(problems)
 
 
-def plan_problems(plan: Plan) -> list[str]:
+def plan_problems(plan: PretrainPlan) -> list[str]:
     """What is wrong with the values of ``plan``, by the limits of the genes."""
     limits, problems = gene_limits(), []
     for name, value in asdict(plan).items():
@@ -162,15 +162,17 @@ def plan_problems(plan: Plan) -> list[str]:
                 problems.append(f"{option}: must be at most {high}")
             elif above is not None and number <= above:
                 problems.append(f"{option}: must be above {above:g}")
-    if plan.method == "contrastive" and plan.batch_size < FEWEST:
+    if plan.method == "contrastive" and plan.batch_size < SMALLEST_BATCH:
         problems.append(
-            f"--batch-size {plan.batch_size}: must be at least {FEWEST}, as the loss is about how "
-            "the images of a batch differ"
+            f"--batch-size {plan.batch_size}: must be at least {SMALLEST_BATCH}, as the loss is "
+            "about how the images of a batch differ"
         )
     return problems
 
 
-def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) -> Pool:
+def read_pool(
+    settings: Settings, plan: PretrainPlan, unlabelled: Path | None = None
+) -> PretrainImages:
     """Read, decode and split what ``settings`` name; nobody of validation or test is trained on.
 
     Raises:
@@ -193,10 +195,10 @@ def read_pool(settings: Settings, plan: Plan, unlabelled: Path | None = None) ->
     data = replace(data, train=np.concatenate([data.train, more]))
     contents = found.cache.contents
     splits = splits.knowing(contents)
-    return Pool(data, splits, usable, len(more), frame, notes, contents)
+    return PretrainImages(data, splits, usable, len(more), frame, notes, contents)
 
 
-def about_data(pool: Pool, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:
+def about_data(pool: PretrainImages, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:
     """What the record says of the data."""
     names = [str(pool.data.names[row]) for row in pool.data.train]
     blank = np.zeros((len(names), 1), np.uint8)

@@ -28,35 +28,35 @@ from cxrsearch.learn.networks.models import Network
 from .autoencoder import maps_of
 from .method import Pretraining
 
-AGREE, SPREAD, APART = 25.0, 25.0, 1.0
+AGREE_WEIGHT, SPREAD_WEIGHT, APART_WEIGHT = 25.0, 25.0, 1.0
 """Weights of the three terms, as in the paper."""
 
-WIDTH = 512
+EMBEDDING_SIZE = 512
 """Dimensions of the embedding; the paper's 8192 are for a million images."""
 
-SMALL = 1e-4
+VARIANCE_EPSILON = 1e-4
 """Added to variances, as in the paper."""
 
 
 class Embedder(nn.Module):
-    """(b, 1, H, W) grey in [0, 1] -> (b, `WIDTH`) embeddings; only training needs them."""
+    """(b, 1, H, W) grey in [0, 1] -> (b, `EMBEDDING_SIZE`) embeddings; only training needs them."""
 
     def __init__(self, encoder: Network) -> None:
         super().__init__()
         self.encoder, self.notes = encoder, encoder.notes
         channels, _ = maps_of(encoder)
         self.expander = nn.Sequential(
-            nn.Linear(channels, WIDTH, bias=False),
-            nn.BatchNorm1d(WIDTH),
+            nn.Linear(channels, EMBEDDING_SIZE, bias=False),
+            nn.BatchNorm1d(EMBEDDING_SIZE),
             nn.ReLU(inplace=True),
-            nn.Linear(WIDTH, WIDTH, bias=False),
-            nn.BatchNorm1d(WIDTH),
+            nn.Linear(EMBEDDING_SIZE, EMBEDDING_SIZE, bias=False),
+            nn.BatchNorm1d(EMBEDDING_SIZE),
             nn.ReLU(inplace=True),
-            nn.Linear(WIDTH, WIDTH),
+            nn.Linear(EMBEDDING_SIZE, EMBEDDING_SIZE),
         )
 
     def forward(self, grey: Tensor) -> Tensor:
-        """(b, 1, H, W) -> (b, `WIDTH`)."""
+        """(b, 1, H, W) -> (b, `EMBEDDING_SIZE`)."""
         embedded: Tensor = self.expander(self.encoder.features(grey).mean(dim=(2, 3)))
         return embedded
 
@@ -66,11 +66,11 @@ def vicreg(one: Tensor, other: Tensor) -> Tensor:
     agree = F.mse_loss(one, other)
     spread = torch.stack([_spread(one), _spread(other)]).mean()
     apart = _apart(one) + _apart(other)
-    return AGREE * agree + SPREAD * spread + APART * apart
+    return AGREE_WEIGHT * agree + SPREAD_WEIGHT * spread + APART_WEIGHT * apart
 
 
 def _spread(embedded: Tensor) -> Tensor:
-    return F.relu(1 - (embedded.var(dim=0) + SMALL).sqrt()).mean()
+    return F.relu(1 - (embedded.var(dim=0) + VARIANCE_EPSILON).sqrt()).mean()
 
 
 def _apart(embedded: Tensor) -> Tensor:

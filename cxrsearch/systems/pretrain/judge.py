@@ -13,17 +13,17 @@ from cxrsearch.learn.data import Pixels, even_slices
 
 from .method import Pretraining
 
-SHOWN, NEAREST = 8, 4
+SHEET_IMAGES, SHEET_NEIGHBOURS = 8, 4
 """Images on the sheet, and neighbours of each."""
 
-COMPARED = 2000
+NEIGHBOURS_AMONG = 2000
 """Images at most of either side that neighbours are looked for among."""
 
-Found = tuple[dict[str, Any], dict[str, np.ndarray]]
+Judgement = tuple[dict[str, Any], dict[str, np.ndarray]]
 """Numbers for the record, and pictures (uint8) by name."""
 
 
-def judge_drawings(learner: Pretraining, held: Pixels) -> Found:
+def judge_drawings(learner: Pretraining, held: Pixels) -> Judgement:
     """How well an auto-encoder draws ``held``, beside what the mean image would come to.
 
     Returns:
@@ -54,7 +54,7 @@ def judge_drawings(learner: Pretraining, held: Pixels) -> Found:
     return numbers, {"originals": _pictures(held, shown), "drawings": drawn[shown].numpy()}
 
 
-def judge_embeddings(learner: Pretraining, held: Pixels) -> Found:
+def judge_embeddings(learner: Pretraining, held: Pixels) -> Judgement:
     """Whether embeddings have collapsed, and which training images are the nearest to ``held``.
 
     Returns:
@@ -62,7 +62,7 @@ def judge_embeddings(learner: Pretraining, held: Pixels) -> Found:
         dimensions, 0 where all are one, 1 where they fill all directions alike (Chen & He, CVPR
         2021, figure 2); ``rank``: how many directions they use, as the exponential of the
         entropy of the singular values (RankMe: Garrido et al., ICML 2023). Pictures:
-        ``originals`` (m, H, W) and ``nearest`` (m, `NEAREST`, H, W), with ``similarity``.
+        ``originals`` (m, H, W) and ``nearest`` (m, `SHEET_NEIGHBOURS`, H, W), with ``similarity``.
     """
     embedded = torch.cat(learner.outputs(held, learner.embed)).float()
     unit = F.normalize(embedded, dim=1)
@@ -76,11 +76,11 @@ def judge_embeddings(learner: Pretraining, held: Pixels) -> Found:
         "rank": float(torch.exp(-(shares * shares.log()).sum())),
     }
     few = Pixels(
-        learner.pixels.data, learner.pixels.rows[:COMPARED], learner.recipe, learner.device
+        learner.pixels.data, learner.pixels.rows[:NEIGHBOURS_AMONG], learner.recipe, learner.device
     )
     known = F.normalize(torch.cat(learner.outputs(few, learner.embed)).float(), dim=1)
     shown = _spread_over(len(held))
-    similar, nearest = (unit[shown] @ known.T).topk(min(NEAREST, len(few)), dim=1)
+    similar, nearest = (unit[shown] @ known.T).topk(min(SHEET_NEIGHBOURS, len(few)), dim=1)
     around = [_pictures(few, row) for row in nearest.cpu().numpy()]
     return numbers, {
         "originals": _pictures(held, shown),
@@ -101,8 +101,8 @@ def _mean_image(pixels: Pixels) -> Tensor:
 
 
 def _spread_over(count: int) -> np.ndarray:
-    """`SHOWN` positions evenly over ``count``, or all."""
-    return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).astype(np.int64))
+    """`SHEET_IMAGES` positions evenly over ``count``, or all."""
+    return np.unique(np.linspace(0, count - 1, min(SHEET_IMAGES, count)).astype(np.int64))
 
 
 def _pictures(pixels: Pixels, positions: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.training import How, Training
 from search.seeds import derive
 
-PREFIX = "encoder.net."
+ENCODER_PREFIX = "encoder.net."
 
 
 class Pretraining(Training):
@@ -78,9 +78,9 @@ class Pretraining(Training):
     def encoder_weights(self) -> dict[str, Tensor]:
         """The weights that count of the encoder, by the network's own names, without its head."""
         own = {
-            name.removeprefix(PREFIX): value
+            name.removeprefix(ENCODER_PREFIX): value
             for name, value in self.weights().items()
-            if name.startswith(PREFIX)
+            if name.startswith(ENCODER_PREFIX)
         }
         return {name: value for name, value in own.items() if not name.startswith(HEAD)}
 

@@ -19,12 +19,12 @@ from cxrsearch.show.picture import data_uri
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, counted, figure
 
-PAGE = "pretraining.html"
+PRETRAIN_PAGE = "pretraining.html"
 GAP, TILE = 4, 144
 """Pixels between pictures of the sheet, and the least side of one."""
 
 
-class Fact(NamedTuple):
+class PretrainFact(NamedTuple):
     """A figure of the headline."""
 
     label: str
@@ -38,7 +38,7 @@ def pretraining_page(folder: Path) -> Path:
     Raises:
         InputError: where there is none.
     """
-    return write_page(folder / PAGE, pretraining_html(folder, time.time()))
+    return write_page(folder / PRETRAIN_PAGE, pretraining_html(folder, time.time()))
 
 
 def pretraining_html(folder: Path, now: float) -> str:
@@ -46,7 +46,7 @@ def pretraining_html(folder: Path, now: float) -> str:
     record = read_record(folder)
     sheet_title, sheet_caption = _sheet_words(record)
     return render(
-        PAGE,
+        PRETRAIN_PAGE,
         folder=Path(__file__).parent,
         title=f"{record['method']} · {record['model']}",
         facts_list=facts(record),
@@ -67,25 +67,30 @@ def pretraining_text(folder: Path) -> str:
     )
 
 
-def facts(record: Mapping[str, Any]) -> list[Fact]:
+def facts(record: Mapping[str, Any]) -> list[PretrainFact]:
     """The figures that say how it went."""
     losses, held = record["losses"], record["held_out"]
     seen = f"{record['unlabelled']:,} of them unlabelled"
     found = [
-        Fact("Images", f"{record['images']:,}", seen),
-        Fact("Epochs", f"{len(losses)}", duration(sum(record["seconds"]))),
-        Fact("Loss", f"{losses[-1]:.4g}", f"{losses[0]:.4g} in the first epoch"),
+        PretrainFact("Images", f"{record['images']:,}", seen),
+        PretrainFact("Epochs", f"{len(losses)}", duration(sum(record["seconds"]))),
+        PretrainFact("Loss", f"{losses[-1]:.4g}", f"{losses[0]:.4g} in the first epoch"),
     ]
     if "error" in held:
         gone, of = held["explained"], f"{held['images']:,} images not trained on"
         if gone is None or gone <= 0:
-            return [*found, Fact("Explained", "nothing", f"the mean image is as near to {of}")]
+            return [
+                *found,
+                PretrainFact("Explained", "nothing", f"the mean image is as near to {of}"),
+            ]
         note = f"of the mean image's error is gone, on {of}"
-        return [*found, Fact("Explained", f"{gone:.1%}", note)]
+        return [*found, PretrainFact("Explained", f"{gone:.1%}", note)]
     return [
         *found,
-        Fact("Spread", f"{held['spread']:.2f}", "0: all embeddings are one; 1: in all directions"),
-        Fact("Rank", f"{held['rank']:.0f}", f"of {held['dimensions']} directions used"),
+        PretrainFact(
+            "Spread", f"{held['spread']:.2f}", "0: all embeddings are one; 1: in all directions"
+        ),
+        PretrainFact("Rank", f"{held['rank']:.0f}", f"of {held['dimensions']} directions used"),
     ]
 
 

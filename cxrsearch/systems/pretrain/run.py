@@ -40,7 +40,7 @@ from .method import Pretraining
 SETTLED = 50
 """Optimiser steps before which the running statistics of batch normalisation mean little."""
 
-METHODS: dict[str, type[Pretraining]] = {
+PRETRAIN_METHODS: dict[str, type[Pretraining]] = {
     "autoencoder": AutoencoderTraining,
     "contrastive": ContrastiveTraining,
 }
@@ -48,11 +48,11 @@ METHODS: dict[str, type[Pretraining]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class PretrainPlan:
     """A pre-training as asked for.
 
     Args:
-        method: a name out of `METHODS`.
+        method: a name out of `PRETRAIN_METHODS`.
         model, init, input_size, crop, epochs, batch_size, lr, weight_decay: as the genes.
     """
 
@@ -70,13 +70,13 @@ class Plan:
     def recipe(self) -> Recipe:
         """What the loop trains by."""
         genes = {name: value for name, value in asdict(self).items() if name != "method"}
-        genes |= METHODS[self.method].augmentation
+        genes |= PRETRAIN_METHODS[self.method].augmentation
         # VGG16's dense layers are its head: none of it is trained here.
         return Recipe(**genes, vgg_head="pooled", optimizer="adamw", schedule="onecycle")
 
 
 def pretrain(
-    plan: Plan,
+    plan: PretrainPlan,
     data: TrainData,
     *,
     seed: int,
@@ -110,7 +110,7 @@ def pretrain(
         InputError: where training cannot be done.
     """
     session = Session(
-        METHODS[plan.method],
+        PRETRAIN_METHODS[plan.method],
         plan.recipe,
         data,
         seed=seed,
@@ -131,7 +131,9 @@ def pretrain(
     return folder / WEIGHTS
 
 
-def _finish(plan: Plan, session: Session[Pretraining], folder: Path, about: dict[str, Any]) -> None:
+def _finish(
+    plan: PretrainPlan, session: Session[Pretraining], folder: Path, about: dict[str, Any]
+) -> None:
     """Write weights, pictures and record, in this order."""
     weights, (found, samples) = session.work(lambda: _outcome(plan, session))
     session.settle()
@@ -161,7 +163,7 @@ def _finish(plan: Plan, session: Session[Pretraining], folder: Path, about: dict
 
 
 def _outcome(
-    plan: Plan, session: Session[Pretraining]
+    plan: PretrainPlan, session: Session[Pretraining]
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """The encoder's weights, and what it makes of images that it was not trained on."""
     learner, data = session.learner, session.data

@@ -17,7 +17,7 @@ TEACHER_SHARE = 1 / 2
 PSEUDO_SHARE = 0.05
 """The report's: of the unlabelled images, those nearest to 0 and to 1."""
 
-PRECISION = 0.8
+WANTED_PRECISION = 0.8
 """What the calibrated thresholds are to reach; the hard labels of the report take none."""
 
 
@@ -46,5 +46,5 @@ def self_trained(cell: Cell) -> Answer:
 
 def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseudo:
     one = Teacher(0, teacher.recipe, seed, teacher.folder)
-    scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, PRECISION)
+    scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, WANTED_PRECISION)
     return Pseudo(names, scores, calibration, cell.data.split)

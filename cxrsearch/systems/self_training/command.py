@@ -41,7 +41,7 @@ from search.reading import read_json
 from search.seeds import derive
 
 from .job import Job, Options, plain, prepare_job, renew
-from .page import PAGE, REPORT, self_training_page
+from .page import SELF_TRAINING_PAGE, SELF_TRAINING_REPORT, self_training_page
 from .precision import judge_pseudo, paired_difference
 from .stages import HIDDEN, Lines, check, control_of, fitted, student_of, teach, validation_scores
 
@@ -84,9 +84,9 @@ def self_train(study: Path, out: Path, options: Options, **moved: Any) -> Lines:
 
 def _done(study: Path, out: Path, options: Options) -> dict[str, Any] | None:
     """The report of a self-training with the same options that has been written to ``out``."""
-    if not (out / REPORT).is_file():
+    if not (out / SELF_TRAINING_REPORT).is_file():
         return None
-    report = dict(read_json(out / REPORT, "the report"))
+    report = dict(read_json(out / SELF_TRAINING_REPORT, "the report"))
     same = (report.get("study"), report.get("options")) == (str(study.resolve()), plain(options))
     return report if same else None
 
@@ -253,8 +253,8 @@ def _selected_from(job: Job) -> int:
 
 def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
     """Write the model folder, and remove what led to it."""
-    write_json(job.work / REPORT, report)
-    self_training_page(report, job.work / PAGE)
+    write_json(job.work / SELF_TRAINING_REPORT, report)
+    self_training_page(report, job.work / SELF_TRAINING_PAGE)
     student, prepared, recipe = report["student"], job.prepared, _recipe(job)
     best = trial_model(job.work / "student" / BEST, recipe, prepared.cache.frame, "cpu")
     meta = ModelMeta(
@@ -281,6 +281,9 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         also_seen=also_seen(recipe, job.work / PSEUDO_FILE, job.found.cache.contents),
         precision=predicting(prepared.settings.precision),
     )
-    beside = [job.work / name for name in (PSEUDO_FILE, TABLE, REPORT, PAGE, HIDDEN)]
+    beside = [
+        job.work / name
+        for name in (PSEUDO_FILE, TABLE, SELF_TRAINING_REPORT, SELF_TRAINING_PAGE, HIDDEN)
+    ]
     save_model(out, best.network, recipe, meta, job.study / "splits.json", beside)
     shutil.rmtree(job.work, ignore_errors=True)

@@ -11,7 +11,7 @@ from cxrsearch.show.panels.diseases import readable
 from cxrsearch.show.theme import BEST, QUIET, STYLES, figure, text
 
 POSITIVE, NEGATIVE = "#d1495b", "#3a86c8"
-COLOURS = {"teacher": STYLES["complete"].colour, "student": BEST, "control": QUIET}
+ROLE_COLOURS = {"teacher": STYLES["complete"].colour, "student": BEST, "control": QUIET}
 
 
 def precision_figure(diseases: Sequence[Mapping[str, Any]], end: str) -> go.Figure:
@@ -115,10 +115,13 @@ def curves_figure(report: Mapping[str, Any]) -> go.Figure:
             x=[each * record["epoch"] for record in curve],
             y=[record["value"] for record in curve],
             name=who, mode="lines+markers",
-            line={"color": COLOURS[who], "width": 2.5, "dash": "dot" if who == "control" else None},
+            line={
+                "color": ROLE_COLOURS[who], "width": 2.5,
+                "dash": "dot" if who == "control" else None,
+            },
             marker={
                 "size": [11 if r["epoch"] == found["best_epoch"] else 5 for r in curve],
-                "color": COLOURS[who],
+                "color": ROLE_COLOURS[who],
             },
             text=[f"{who}, epoch {r['epoch']}: {r['value']:.4f}" for r in curve],
             hovertemplate="%{text}<extra></extra>",

@@ -21,9 +21,9 @@ from .figures import (
     shares_figure,
 )
 
-REPORT, PAGE = "self-training.json", "self-training.html"
+SELF_TRAINING_REPORT, SELF_TRAINING_PAGE = "self-training.json", "self-training.html"
 
-PRECISION = (
+PRECISION_CAPTION = (
     "Dot: share of the pseudo-labels that are right, with its 95% interval over patients (no "
     "narrower than the binomial one). Mark: what drawing images at random would give, which is the "
     "disease's prevalence for positives. A dot on its mark says that the teacher found nothing."
@@ -54,7 +54,7 @@ def self_training_html(report: Mapping[str, Any]) -> str:
 
 def self_training_text(folder: Path) -> str:
     """What a terminal shows of the self-training that wrote ``folder``."""
-    report = read_json(folder / REPORT, "the report")
+    report = read_json(folder / SELF_TRAINING_REPORT, "the report")
     share, checked = report["options"]["share"], report["check"]
     lines = [f"pseudo-labels of {checked['images']} images with hidden labels, {share:.0%} an end:"]
     for found in checked["ends"]:
@@ -139,7 +139,7 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
         found = labels["truth"]
         sections.insert(1, Section(
             "truth", "Truth", "The unlabelled images themselves",
-            [Panel(end + "s", precision_figure(found["diseases"], end), caption=PRECISION)
+            [Panel(end + "s", precision_figure(found["diseases"], end), caption=PRECISION_CAPTION)
              for end in ("positive", "negative")],
             f"A label table that nothing was trained on knows {found['images']} of them.",
         ))  # fmt: skip
@@ -148,7 +148,7 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
 
 def _precision_panels(checked: Mapping[str, Any], share: float) -> list[Panel]:
     panels = [
-        Panel(f"{end}s", precision_figure(checked["ends"], end), caption=PRECISION)
+        Panel(f"{end}s", precision_figure(checked["ends"], end), caption=PRECISION_CAPTION)
         for end in ("positive", "negative")
     ]
     for end in ("positive", "negative"):
@@ -157,7 +157,7 @@ def _precision_panels(checked: Mapping[str, Any], share: float) -> list[Panel]:
                 Panel(
                     f"{end}s beyond the threshold",
                     precision_figure(checked["calibrated"], end),
-                    caption=PRECISION,
+                    caption=PRECISION_CAPTION,
                 )
             )
         else:

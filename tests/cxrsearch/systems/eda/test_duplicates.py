@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cxrsearch.data.pixels.resize import resize
 from cxrsearch.phantom.dataset import phantom_dataset
 from cxrsearch.systems.eda.duplicates import (
-    KEYS,
+    HASH_KEYS,
     Pairs,
     candidates,
     features,
@@ -83,7 +83,7 @@ def test_very_small_sets(drawn: np.ndarray, count: int) -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
 def test_candidates_are_all_pairs_that_share_a_key(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
-    keys = rng.integers(0, 30, (count, KEYS)).astype(np.uint16)
+    keys = rng.integers(0, 30, (count, HASH_KEYS)).astype(np.uint16)
     keys[rng.integers(count)] = keys[0]
     found = {pair for one, other in candidates(keys) for pair in zip(one, other, strict=True)}
     assert all(first < second for first, second in found)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxrsearch.phantom.dataset import phantom_dataset
-from cxrsearch.systems.eda.orientation import FEWEST, KINDS, orientations, set_problems
+from cxrsearch.systems.eda.orientation import ORIENTATIONS, PATTERN_FROM, orientations, set_problems
 from cxrsearch.systems.eda.quality import BLANK, blanks, check_images
 from cxrsearch.systems.eda.thumbnails import detail, thumbnails
 
@@ -20,7 +20,7 @@ def small() -> np.ndarray:
 def kinds(small: np.ndarray) -> list[str]:
     found = orientations(small, np.ones(len(small), bool))
     assert found is not None
-    return [KINDS[kind] for kind in found.kind]
+    return [ORIENTATIONS[kind] for kind in found.kind]
 
 
 def test_turned_and_inverted_images_are_told_from_upright_ones(small: np.ndarray) -> None:
@@ -52,7 +52,7 @@ def test_a_whole_set_that_is_inverted_or_on_its_side_is_told(small: np.ndarray) 
 
 
 def test_a_few_images_make_no_pattern(small: np.ndarray) -> None:
-    assert orientations(small[: FEWEST - 1], np.ones(FEWEST - 1, bool)) is None
+    assert orientations(small[: PATTERN_FROM - 1], np.ones(PATTERN_FROM - 1, bool)) is None
     usable = np.zeros(60, bool)
     assert orientations(small, usable) is None
 

@@ -33,7 +33,7 @@ from cxrsearch.systems.gan import training as gan
 from cxrsearch.systems.gan.command import pretrain_gan
 from cxrsearch.systems.gan.features import load_features
 from cxrsearch.systems.gan.settings import GanSettings
-from cxrsearch.systems.pretrain.command import Pool, read_pool
+from cxrsearch.systems.pretrain.command import PretrainImages, read_pool
 from cxrsearch.writing import alone
 from search.reading import read_json
 
@@ -67,7 +67,7 @@ def _small() -> Any:
     patch = pytest.MonkeyPatch()
     patch.setitem(models.NETWORKS, "densenet121", _build)
     for module in (gan, gan_run):
-        patch.setattr(module, "WIDTH", 2)
+        patch.setattr(module, "CHANNELS", 2)
     for module in (gan_run, app):
         patch.setattr(module, "JUDGED", 8)
     patch.setattr(app, "FINAL", 12)
@@ -99,7 +99,7 @@ def finished(settings: GanSettings, tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
-def pool_of(settings: GanSettings) -> Pool:
+def pool_of(settings: GanSettings) -> PretrainImages:
     unlabelled = Path(settings.unlabelled) if settings.unlabelled else None
     return read_pool(settings.of_data(), settings.plan(), unlabelled)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from cxrsearch.systems.gan import features
-from cxrsearch.systems.gan.features import Features, train_features
+from cxrsearch.systems.gan.features import FeatureNetwork, train_features
 
 
-def run(steps: Generator[str, None, Features]) -> tuple[list[str], Features]:
+def run(steps: Generator[str, None, FeatureNetwork]) -> tuple[list[str], FeatureNetwork]:
     lines = []
     while True:
         try:

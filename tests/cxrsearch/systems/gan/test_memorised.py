@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxrsearch.systems.gan.memorised import Compared, check_copies, nearest, small
+from cxrsearch.systems.gan.memorised import ComparedImages, check_copies, nearest, small
 
 
 def images(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 32), np.uint8)
 
 
-def seen(pictures: np.ndarray) -> Compared:
+def seen(pictures: np.ndarray) -> ComparedImages:
     """Pixels, and random projections of them as features."""
     axes = np.random.default_rng(9).normal(size=(32 * 32, 12))
-    return Compared(small(pictures), pictures.reshape(len(pictures), -1) / 255 @ axes)
+    return ComparedImages(small(pictures), pictures.reshape(len(pictures), -1) / 255 @ axes)
 
 
 TRAINING, HELD_OUT = images(60, 0), images(40, 1)

@@ -19,7 +19,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.systems.gan import run as gan_run
 from cxrsearch.systems.gan import training as gan
 from cxrsearch.systems.gan.augment import BRIGHTNESS, CONTRAST, CUTOUT, DRAWS, SHIFT, diff_augment
-from cxrsearch.systems.gan.features import Features
+from cxrsearch.systems.gan.features import FeatureNetwork
 from cxrsearch.systems.gan.judge import Judge
 from cxrsearch.systems.gan.networks import LATENT, Discriminator, Generator
 from cxrsearch.systems.gan.run import GanRun, grid, look_epochs
@@ -34,8 +34,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gan, "WIDTH", 2)
-    monkeypatch.setattr(gan_run, "WIDTH", 2)
+    monkeypatch.setattr(gan, "CHANNELS", 2)
+    monkeypatch.setattr(gan_run, "CHANNELS", 2)
     monkeypatch.setattr(gan_run, "JUDGED", 8)
 
 
@@ -263,7 +263,7 @@ def test_the_penalty_is_the_squared_slope_of_real_and_generated_images(data: Any
 def judge_of(data: Any) -> Judge:
     torch.manual_seed(0)
     recipe = Recipe(input_size=32)
-    features = Features(build_model(recipe), recipe, CPU, "random")
+    features = FeatureNetwork(build_model(recipe), recipe, CPU, "random")
     return Judge(features, np.asarray(data.images[data.train]),
                  np.asarray(data.images[data.val]), seed=1)  # fmt: skip
 

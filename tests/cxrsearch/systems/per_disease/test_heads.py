@@ -19,7 +19,7 @@ from cxrsearch.model.folder import LoadedModel
 from cxrsearch.systems.per_disease.heads import (
     RECIPES,
     Head,
-    Recipe,
+    HeadRecipe,
     best_head,
     features_of,
     fit_head,
@@ -34,8 +34,8 @@ def sample(n: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return features.astype(np.float32), truth
 
 
-@pytest.mark.parametrize("recipe", [Recipe(0.01, False), Recipe(0.1, True)])
-def test_a_head_is_the_penalised_logistic_regression(recipe: Recipe) -> None:
+@pytest.mark.parametrize("recipe", [HeadRecipe(0.01, False), HeadRecipe(0.1, True)])
+def test_a_head_is_the_penalised_logistic_regression(recipe: HeadRecipe) -> None:
     features, truth = sample()
     scaled = StandardScaler().fit_transform(features.astype(float))
     weights = "balanced" if recipe.balanced else None

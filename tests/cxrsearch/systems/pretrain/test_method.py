@@ -21,7 +21,7 @@ from cxrsearch.systems.pretrain import autoencoder, contrastive
 from cxrsearch.systems.pretrain import run as pretrain_run
 from cxrsearch.systems.pretrain.autoencoder import Autoencoder, AutoencoderTraining
 from cxrsearch.systems.pretrain.contrastive import ContrastiveTraining, vicreg
-from cxrsearch.systems.pretrain.run import Plan, pretrain
+from cxrsearch.systems.pretrain.run import PretrainPlan, pretrain
 
 CPU = torch.device("cpu")
 
@@ -30,17 +30,19 @@ CPU = torch.device("cpu")
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder and an embedding of few channels, so that epochs take milliseconds."""
     monkeypatch.setattr(autoencoder, "WIDEST", 16)
-    monkeypatch.setattr(contrastive, "WIDTH", 32)
+    monkeypatch.setattr(contrastive, "EMBEDDING_SIZE", 32)
 
 
 ABOUT = {"split": "here", "trained_on": "these", "unlabelled": 0}
 
 
-def plan(method: str, **genes: Any) -> Plan:
-    return Plan(method, **{"input_size": 32, "epochs": 3, "batch_size": 16, "lr": 0.01, **genes})
+def plan(method: str, **genes: Any) -> PretrainPlan:
+    return PretrainPlan(
+        method, **{"input_size": 32, "epochs": 3, "batch_size": 16, "lr": 0.01, **genes}
+    )
 
 
-def run(made: Plan, data: TrainData, folder: Path, **options: Any) -> list[Any]:
+def run(made: PretrainPlan, data: TrainData, folder: Path, **options: Any) -> list[Any]:
     options = {"seed": 4, "threads": 1, "device": "cpu", "about": ABOUT, **options}
     return list(pretrain(made, data, folder=folder, **options))
 
@@ -90,7 +92,7 @@ def test_a_pretraining_cut_off_equals_an_uninterrupted_one(
 def test_a_checkpoint_of_another_method_or_of_other_images_is_not_gone_on_with(
     study: Any, tmp_path: Path
 ) -> None:
-    def cut(about: dict[str, Any], made: Plan) -> list[str]:
+    def cut(about: dict[str, Any], made: PretrainPlan) -> list[str]:
         running = pretrain(
             made, study.data, folder=tmp_path / "p", seed=4, threads=1, device="cpu", about=about
         )
@@ -114,7 +116,7 @@ def test_memory_that_runs_out_halves_the_images_at_once(
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().step(images, targets)
 
-    monkeypatch.setitem(pretrain_run.METHODS, "autoencoder", Hungry)
+    monkeypatch.setitem(pretrain_run.PRETRAIN_METHODS, "autoencoder", Hungry)
     run(plan("autoencoder"), study.data, tmp_path / "p")
     assert any("8 from then on" in note for note in read_record(tmp_path / "p")["notes"])
 
@@ -173,7 +175,7 @@ def test_views_differ_and_are_the_same_again_by_seed(study: Any) -> None:
     assert not torch.allclose(one, other, atol=0.02)
     again, _ = training.batch(pixels, index, torch.Generator().manual_seed(3))
     assert torch.equal(one, again)
-    assert training.model(one).shape == (4, contrastive.WIDTH)
+    assert training.model(one).shape == (4, contrastive.EMBEDDING_SIZE)
 
 
 @pytest.mark.usefixtures("tiny_model")

@@ -1,1 +1,33 @@
-"""The systems of the report beside the search itself, a folder each."""
+"""The systems of the report, a folder each: its parts, its page, its command and its arm.
+
+A new one is its folder and a line in `SYSTEMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+ARM = "arm"
+"""The module with ``ARMS``: what the ablation compares with its baseline, by name."""
+
+SYSTEMS: dict[str, tuple[str, ...]] = {
+    "eda": (),
+    "augment": (),
+    "pretrain": (ARM,),
+    "gan": (ARM,),
+    "self_training": (ARM,),
+    "per_disease": (ARM,),
+    "ensemble": (ARM,),
+}
+"""Every system by its folder, with the modules by which others know it.
+
+In this order the ablation shows and trains their arms."""
+
+
+def modules(kind: str) -> Iterator[Any]:
+    """The modules ``kind`` of the systems that have one, loaded now."""
+    for name, kinds in SYSTEMS.items():
+        if kind in kinds:
+            yield import_module(f"{__name__}.{name}.{kind}")

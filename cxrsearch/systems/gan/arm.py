@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Answer, Cell
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.compute.device import pick_device
@@ -160,3 +161,13 @@ def with_generated(
         shelf=None,  # it belongs to the cache, whose rows have other numbers
         held=OrderedDict(),
     )
+
+
+ARMS: dict[str, Arm] = {
+    "gan": Arm(
+        "+ GAN, auto-encoder",
+        "A quarter of the budget trains a GAN, which draws as many images as there are real ones; "
+        "a third of the rest trains the auto-encoder on both.",
+        generated,
+    ),
+}

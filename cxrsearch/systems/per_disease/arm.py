@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import SCORES, Answer, Cell, Fitted, Scores
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.isolate import isolated
@@ -133,3 +134,22 @@ def _empty(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     width = len(DISEASES)
     val = np.zeros((len(cell.data.val), width), np.float32)
     return val, np.zeros((len(cell.test), width), np.float32)
+
+
+def _singles(cell: Cell) -> Answer:
+    scores, _ = yield from one_each(cell)
+    return scores
+
+
+ARMS: dict[str, Arm] = {
+    "per-disease": Arm(
+        "a network per disease",
+        "One network for each disease, an equal share of the budget each.",
+        _singles,
+    ),
+    "per-disease-shared": Arm(
+        "a head per disease",
+        "The joint network, then for each disease a head of its own on the frozen features.",
+        shared_backbone,
+    ),
+}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Answer, Cell, Fit
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.networks import models
@@ -116,3 +117,17 @@ def flops(network: nn.Module, shape: tuple[int, ...]) -> int:
         network.eval()(torch.zeros(1, *shape))
     total: int = counter.get_total_flops()
     return total
+
+
+ARMS: dict[str, Arm] = {
+    "autoencoder": Arm(
+        "+ auto-encoder",
+        "A third of the budget trains the network to draw its input, labels unused.",
+        pretrained("autoencoder"),
+    ),
+    "contrastive": Arm(
+        "+ contrastive pre-training",
+        "A third of the budget brings two views of an image together (VICReg), labels unused.",
+        pretrained("contrastive"),
+    ),
+}

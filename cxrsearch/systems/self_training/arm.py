@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Answer, Cell, Fitted
+from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.learn.pseudo import Pseudo, load_pseudo, save_pseudo
 
 from .stages import Teacher, student_of, teach
@@ -48,3 +50,18 @@ def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseu
     one = Teacher(0, teacher.recipe, seed, teacher.folder)
     scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, WANTED_PRECISION)
     return Pseudo(names, scores, calibration, cell.data.split)
+
+
+def _no_images(plan: Plan) -> str | None:
+    return None if plan.unlabelled else "there are no images without a label"
+
+
+ARMS: dict[str, Arm] = {
+    "self-training": Arm(
+        "+ self-training",
+        "Half of the budget for a teacher; its surest 5% of the unlabelled images at each end "
+        "join a student's training.",
+        self_trained,
+        _no_images,
+    ),
+}

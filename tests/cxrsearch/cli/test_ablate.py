@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from cxrsearch.ablation import describe, objective
-from cxrsearch.ablation.arms import ARMS, Arm
+from cxrsearch.ablation.arms import ARMS
 from cxrsearch.ablation.design import judged_diseases
+from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Answer, Cell
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom

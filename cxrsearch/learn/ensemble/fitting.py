@@ -67,11 +67,8 @@ def fit(
         scores: (k, n, 14) logits of k models for n images.
         labels: (n, 14), 0 or 1.
         patients: (n,) whom each image shows.
-        method: one of `METHODS`: ``single``, the best member by mean AUROC; ``uniform``, equal
-            weights; ``greedy`` and ``greedy-each``, selection with replacement for the mean
-            AUROC or for each disease; ``genetic``, weights by the genetic algorithm;
-            ``logistic``, plain logistic stacking; ``stacking``, stacking held back by a prior;
-            or ``auto``: whichever of `CANDIDATES` does best on patients it was not fitted on.
+        method: one of `METHODS`, or ``auto``: whichever of `CANDIDATES` does best on patients it
+            was not fitted on.
         members: names of the models; ``0``, ``1`` and so on by default.
         averaging: ``probability``, ``logit`` or ``rank``: what is averaged. The two stackings
             take z-scores of logits in any case.
@@ -172,11 +169,13 @@ def _average(problem: Problem, weights: Array) -> Fit:
 
 
 def _uniform(problem: Problem) -> Fit:
+    """Equal weights."""
     k = len(problem.logits)
     return _average(problem, np.full(k, 1.0 / k))
 
 
 def _single(problem: Problem) -> Fit:
+    """The best member by mean AUROC."""
     values = _singles(problem)
     weights = np.zeros(len(values))
     weights[int(np.argmax(values))] = 1.0
@@ -190,12 +189,14 @@ def _by_disease(problem: Problem, columns: Array) -> Array:
 
 
 def _greedy(problem: Problem) -> Fit:
+    """Selection with replacement for the mean AUROC."""
     columns = problem.columns
     x = _by_disease(problem, columns)
     return _average(problem, greedy_weights(x, problem.truth[:, columns], problem.seed)[:, 0])
 
 
 def _greedy_each(problem: Problem) -> Fit:
+    """Selection with replacement for each disease."""
     k, _, d = problem.logits.shape
     weights = np.full((k, d), 1.0 / k)
     x = _by_disease(problem, problem.judged)
@@ -205,16 +206,19 @@ def _greedy_each(problem: Problem) -> Fit:
 
 
 def _genetic(problem: Problem) -> Fit:
+    """Weights by the genetic algorithm."""
     columns = problem.columns
     x = _by_disease(problem, columns)
     return _average(problem, genetic_weights(x, problem.truth[:, columns], problem.seed))
 
 
 def _logistic(problem: Problem) -> Fit:
+    """Plain logistic stacking."""
     return _stacked(problem, PLAIN, cross=False)
 
 
 def _stacking(problem: Problem) -> Fit:
+    """Stacking held back by a prior."""
     k = len(problem.logits)
     return _stacked(problem, tuple(k * strength for strength in STRENGTHS), cross=True)
 
@@ -234,12 +238,14 @@ def _stacked(problem: Problem, precisions: tuple[float, ...], cross: bool) -> Fi
 
 
 METHODS: dict[str, Method] = {
-    "single": _single,
-    "uniform": _uniform,
+    "stacking": _stacking,
     "greedy": _greedy,
     "greedy-each": _greedy_each,
     "genetic": _genetic,
+    "uniform": _uniform,
     "logistic": _logistic,
-    "stacking": _stacking,
+    "single": _single,
 }
-"""By name; see `fit`."""
+"""Every method by its name, in the order in which the command lists them.
+
+To add one, write a function of a `Problem` that returns a `Fit`, and enter it here."""

@@ -19,9 +19,7 @@ from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.model.pretrain_record import WEIGHTS
 from search.seeds import derive
 
-from .autoencoder import Autoencoder
-from .contrastive import ContrastiveTraining, Embedder
-from .run import PretrainPlan, pretrain
+from .run import PRETRAIN_METHODS, PretrainPlan, pretrain
 
 PRETRAIN_SHARE = 1 / 3
 """Share of the budget that goes into pre-training."""
@@ -29,12 +27,6 @@ PRETRAIN_SHARE = 1 / 3
 
 PRETRAIN_BATCH = 64
 """Images a step of a pre-training."""
-
-WHOLE: dict[str, Callable[[models.Network], nn.Module]] = {
-    "autoencoder": Autoencoder,
-    "contrastive": Embedder,
-}
-"""What is trained around the network, by the method's name."""
 
 
 def pretrained(method: str) -> Callable[[Cell], Answer]:
@@ -104,10 +96,9 @@ def passes(method: str, recipe: Recipe) -> float:
     """
     with torch.random.fork_rng(devices=[]):
         network = models.build_model(replace(recipe, init="none"))
-        whole = WHOLE[method](network)
-    views = ContrastiveTraining.passes if method == "contrastive" else 1
+        whole = PRETRAIN_METHODS[method].around(network)
     shape = (1, *size_of(recipe.input_size))
-    return views * flops(whole, shape) / flops(network, shape)
+    return PRETRAIN_METHODS[method].passes * flops(whole, shape) / flops(network, shape)
 
 
 def flops(network: nn.Module, shape: tuple[int, ...]) -> int:

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrsearch.learn.compute.compiled import Network as Called
+from cxrsearch.learn.data import Pixels
 from cxrsearch.learn.networks.models import Network
+from cxrsearch.learn.saved.arrays import load_arrays
 
+from .judge import Judgement, judge_drawings
 from .method import Pretraining
 
 WIDEST, NARROWEST = 256, 16
@@ -93,7 +98,15 @@ class AutoencoderTraining(Pretraining):
         "zoom": 0.05,
     }
 
-    def around(self, encoder: Network) -> nn.Module:
+    meaning = "Mean squared error of a grey level in [0, 1]."
+    sheet_title = "Images and their drawings"
+    sheet_caption = (
+        "Above: images of the validation part, as the network sees them. Below: what the decoder "
+        "draws. The network was not trained on them."
+    )
+
+    @staticmethod
+    def around(encoder: Network) -> nn.Module:
         """See `Pretraining.around`."""
         return Autoencoder(encoder)
 
@@ -109,3 +122,21 @@ class AutoencoderTraining(Pretraining):
         with self.precision():
             drawn = network(images)
         return F.mse_loss(drawn.float(), targets)
+
+    def judge(self, held: Pixels) -> Judgement:
+        """See `judge_drawings`."""
+        return judge_drawings(self, held)
+
+    @staticmethod
+    def facts(held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """How much of the mean image's error is gone."""
+        gone, of = held["explained"], f"{held['images']:,} images not trained on"
+        if gone is None or gone <= 0:
+            return [("Explained", "nothing", f"the mean image is as near to {of}")]
+        return [("Explained", f"{gone:.1%}", f"of the mean image's error is gone, on {of}")]
+
+    @staticmethod
+    def sheet(samples: Path) -> list[list[np.ndarray]]:
+        """Images above, drawings below."""
+        found = load_arrays(samples, ("originals", "drawings"))
+        return [list(found["originals"]), list(found["drawings"])]

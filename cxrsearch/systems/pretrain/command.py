@@ -30,10 +30,7 @@ from cxrsearch.writing import HOLDER, LOCK, alone, claim
 from search.cores import detect_cpus
 from search.errors import SearchError
 
-from .run import PretrainPlan, pretrain
-
-SMALLEST_BATCH = 16
-"""Images of a batch at least, where the loss is about how they differ."""
+from .run import PRETRAIN_METHODS, PretrainPlan, pretrain
 
 MOVABLE = ("data", "unlabelled_from")
 """Settings that may change: the same images may lie elsewhere now."""
@@ -162,10 +159,11 @@ def plan_problems(plan: PretrainPlan) -> list[str]:
                 problems.append(f"{option}: must be at most {high}")
             elif above is not None and number <= above:
                 problems.append(f"{option}: must be above {above:g}")
-    if plan.method == "contrastive" and plan.batch_size < SMALLEST_BATCH:
+    fewest = PRETRAIN_METHODS[plan.method].fewest
+    if plan.batch_size < fewest:
         problems.append(
-            f"--batch-size {plan.batch_size}: must be at least {SMALLEST_BATCH}, as the loss is "
-            "about how the images of a batch differ"
+            f"--batch-size {plan.batch_size}: must be at least {fewest}, as the loss is about how "
+            "the images of a batch differ"
         )
     return problems
 

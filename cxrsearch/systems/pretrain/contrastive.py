@@ -16,16 +16,21 @@ collapse.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrsearch.learn.compute.compiled import Network as Called
+from cxrsearch.learn.data import Pixels
 from cxrsearch.learn.networks.models import Network
+from cxrsearch.learn.saved.arrays import load_arrays
 
 from .autoencoder import maps_of
+from .judge import Judgement, judge_embeddings
 from .method import Pretraining
 
 AGREE_WEIGHT, SPREAD_WEIGHT, APART_WEIGHT = 25.0, 25.0, 1.0
@@ -91,7 +96,16 @@ class ContrastiveTraining(Pretraining):
         "brightness": 0.3, "contrast": 0.4,
     }  # fmt: skip
 
-    def around(self, encoder: Network) -> nn.Module:
+    fewest = 16  # the loss is about how the images of a batch differ
+    meaning = "VICReg's loss of two views: agreement, spread and redundancy."
+    sheet_title = "Nearest neighbours"
+    sheet_caption = (
+        "Left: an image of the validation part. Beside it the training images whose embeddings are "
+        "the nearest to it (cosine), the nearest first."
+    )
+
+    @staticmethod
+    def around(encoder: Network) -> nn.Module:
         """See `Pretraining.around`."""
         return Embedder(encoder)
 
@@ -107,3 +121,23 @@ class ContrastiveTraining(Pretraining):
             both = network(torch.cat([images, targets]))
         one, other = both.float().chunk(2)
         return vicreg(one, other)
+
+    def judge(self, held: Pixels) -> Judgement:
+        """See `judge_embeddings`."""
+        return judge_embeddings(self, held)
+
+    @staticmethod
+    def facts(held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Whether the embeddings have collapsed."""
+        note = "0: all embeddings are one; 1: in all directions"
+        directions = f"of {held['dimensions']} directions used"
+        return [
+            ("Spread", f"{held['spread']:.2f}", note), ("Rank", f"{held['rank']:.0f}", directions)
+        ]  # fmt: skip
+
+    @staticmethod
+    def sheet(samples: Path) -> list[list[np.ndarray]]:
+        """An image a row, and the nearest to it."""
+        found = load_arrays(samples, ("originals", "nearest"))
+        rows = zip(found["originals"], found["nearest"], strict=True)
+        return [[image, *nearest] for image, nearest in rows]

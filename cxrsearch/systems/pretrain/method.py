@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.models import Network
 from cxrsearch.learn.networks.weights import HEAD
@@ -40,6 +40,16 @@ class Pretraining(Training):
     augmentation: ClassVar[Mapping[str, Any]]
     """Genes of the recipe that this method wants."""
 
+    fewest: ClassVar[int] = 1
+    """Images of a batch at least."""
+
+    meaning: ClassVar[str]
+    """What the loss is, in a sentence for the page."""
+
+    sheet_title: ClassVar[str]
+    sheet_caption: ClassVar[str]
+    """Of the pictures that `judge` gives."""
+
     def __init__(
         self,
         recipe: Recipe,
@@ -52,9 +62,24 @@ class Pretraining(Training):
         self._count = len(data.train)
         super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
 
+    @staticmethod
     @abstractmethod
-    def around(self, encoder: Network) -> nn.Module:
+    def around(encoder: Network) -> nn.Module:
         """The model that is trained; it holds ``encoder`` as its attribute of that name."""
+
+    @abstractmethod
+    def judge(self, held: Pixels) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Numbers for the record, and pictures (uint8) by name, of images not trained on."""
+
+    @staticmethod
+    @abstractmethod
+    def facts(held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Label, value and note of what the numbers of `judge` come to."""
+
+    @staticmethod
+    @abstractmethod
+    def sheet(samples: Path) -> list[list[np.ndarray]]:
+        """The rows of the sheet, from the file with the pictures of `judge`."""
 
     def build(self, weights_dir: Path | None) -> nn.Module:
         """The recipe's network, its head left as it is, inside the method's model."""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from cxrsearch.learn.saved.arrays import load_arrays
 from cxrsearch.model.pretrain_record import SAMPLES, read_record
 from cxrsearch.show.clock import duration
 from cxrsearch.show.notes import moment
@@ -18,6 +17,8 @@ from cxrsearch.show.page import render, write_page
 from cxrsearch.show.picture import data_uri
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, counted, figure
+
+from .run import PRETRAIN_METHODS
 
 PRETRAIN_PAGE = "pretraining.html"
 GAP, TILE = 4, 144
@@ -44,7 +45,7 @@ def pretraining_page(folder: Path) -> Path:
 def pretraining_html(folder: Path, now: float) -> str:
     """The page's text. ``now``: seconds since 1970."""
     record = read_record(folder)
-    sheet_title, sheet_caption = _sheet_words(record)
+    method = PRETRAIN_METHODS[record["method"]]
     return render(
         PRETRAIN_PAGE,
         folder=Path(__file__).parent,
@@ -52,8 +53,8 @@ def pretraining_html(folder: Path, now: float) -> str:
         facts_list=facts(record),
         sections=[Section("loss", "Loss", "Training loss", [_loss_panel(record)])],
         sheet=data_uri(sheet(folder, record["method"])),
-        sheet_title=sheet_title,
-        sheet_caption=sheet_caption,
+        sheet_title=method.sheet_title,
+        sheet_caption=method.sheet_caption,
         notes=record["notes"],
         written=moment(now),
     )
@@ -76,30 +77,15 @@ def facts(record: Mapping[str, Any]) -> list[PretrainFact]:
         PretrainFact("Epochs", f"{len(losses)}", duration(sum(record["seconds"]))),
         PretrainFact("Loss", f"{losses[-1]:.4g}", f"{losses[0]:.4g} in the first epoch"),
     ]
-    if "error" in held:
-        gone, of = held["explained"], f"{held['images']:,} images not trained on"
-        if gone is None or gone <= 0:
-            return [
-                *found,
-                PretrainFact("Explained", "nothing", f"the mean image is as near to {of}"),
-            ]
-        note = f"of the mean image's error is gone, on {of}"
-        return [*found, PretrainFact("Explained", f"{gone:.1%}", note)]
     return [
         *found,
-        PretrainFact(
-            "Spread", f"{held['spread']:.2f}", "0: all embeddings are one; 1: in all directions"
-        ),
-        PretrainFact("Rank", f"{held['rank']:.0f}", f"of {held['dimensions']} directions used"),
+        *(PretrainFact(*fact) for fact in PRETRAIN_METHODS[record["method"]].facts(held)),
     ]
 
 
 def _loss_panel(record: Mapping[str, Any]) -> Panel:
-    meaning = {
-        "autoencoder": "Mean squared error of a grey level in [0, 1].",
-        "contrastive": "VICReg's loss of two views: agreement, spread and redundancy.",
-    }
-    return Panel("", loss_figure(record["losses"]), caption=meaning.get(record["method"], ""))
+    figure = loss_figure(record["losses"])
+    return Panel("", figure, caption=PRETRAIN_METHODS[record["method"]].meaning)
 
 
 def loss_figure(losses: list[float]) -> go.Figure:
@@ -118,27 +104,9 @@ def loss_figure(losses: list[float]) -> go.Figure:
     return fig
 
 
-def _sheet_words(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Title and caption of the pictures."""
-    if record["method"] == "autoencoder":
-        return "Images and their drawings", (
-            "Above: images of the validation part, as the network sees them. Below: what the "
-            "decoder draws. The network was not trained on them."
-        )
-    return "Nearest neighbours", (
-        "Left: an image of the validation part. Beside it the training images whose embeddings "
-        "are the nearest to it (cosine), the nearest first."
-    )
-
-
 def sheet(folder: Path, method: str) -> np.ndarray:
     """The pictures of a pre-training side by side, (height, width) uint8."""
-    if method == "autoencoder":
-        found = load_arrays(folder / SAMPLES, ("originals", "drawings"))
-        return tiled([list(found["originals"]), list(found["drawings"])])
-    found = load_arrays(folder / SAMPLES, ("originals", "nearest"))
-    rows = zip(found["originals"], found["nearest"], strict=True)
-    return tiled([[image, *nearest] for image, nearest in rows])
+    return tiled(PRETRAIN_METHODS[method].sheet(folder / SAMPLES))
 
 
 def tiled(rows: list[list[np.ndarray]]) -> np.ndarray:

@@ -34,7 +34,6 @@ from search.files import write_json
 
 from .autoencoder import AutoencoderTraining
 from .contrastive import ContrastiveTraining
-from .judge import judge_drawings, judge_embeddings
 from .method import Pretraining
 
 SETTLED = 50
@@ -168,5 +167,4 @@ def _outcome(
     """The encoder's weights, and what it makes of images that it was not trained on."""
     learner, data = session.learner, session.data
     held = Pixels(data, data.val, learner.recipe, session.device)
-    judge = judge_drawings if plan.method == "autoencoder" else judge_embeddings
-    return learner.encoder_weights(), judge(learner, held)
+    return learner.encoder_weights(), learner.judge(held)

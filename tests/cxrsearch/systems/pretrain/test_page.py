@@ -58,7 +58,7 @@ def test_views_are_told_by_spread_rank_and_neighbours(tmp_path: Path) -> None:
 
 def test_the_figures_are_those_of_the_record() -> None:
     assert [fact.value for fact in facts(RECORD)] == ["1,234", "2", "0.1", "75.0%"]
-    assert facts({**RECORD, "held_out": VIEWS})[-1].value == "42"
+    assert facts({**RECORD, "method": "contrastive", "held_out": VIEWS})[-1].value == "42"
     worse = {**RECORD["held_out"], "explained": -166.2}
     assert facts({**RECORD, "held_out": worse})[-1].value == "nothing"
     figure = loss_figure(RECORD["losses"])

@@ -63,9 +63,9 @@ def resume(
     Raises:
         InputError: where the data are not those that it was made with.
     """
-    settings, prepared = load_study(folder, on_note, ablation=True, **changes)
+    prepared = load_study(folder, on_note, ablation=True, **changes)
     ready = Ready.again(prepared, read_study_yaml(folder)[ABLATION])
-    study = Study.open(folder, settings.storage)
+    study = Study.open(folder, prepared.settings.storage)
     try:
         counts = study.counts()
         if sum(counts[state] for state in ENDED) < (study.get("target_trials") or 0):

@@ -68,17 +68,7 @@ def ga(study: str | None, dry_run: bool, **given: Any) -> None:
         "cxrsearch optuna --trials 50 --sampler gp --space full",
     )
 )
-@options.search_options(
-    [
-        click.option("--trials", type=int, help="Trials in all. [default: 50]"),
-        click.option(
-            "--sampler",
-            default="tpe",
-            show_default=True,
-            help="tpe, gp, cmaes, nsga2, qmc, random, genetic, or auto: what suits the search.",
-        ),
-    ]
-)
+@options.search_options(options.optuna_options)
 def optuna(study: str | None, dry_run: bool, **given: Any) -> None:
     """Search with one of Optuna's samplers."""
     if given["trials"] is None and not given["time_budget"]:

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from cxrsearch.errors import quoted
+from cxrsearch.study.settings import Settings
 
 from . import options
-from .options import FOLDER, UNLABELLED, WEIGHTS, example, seed_option
+from .options import FOLDER, UNLABELLED, example, in_groups, option_of, seed_option
 
 DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
 RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
@@ -31,15 +32,13 @@ _DESIGN = [
     click.option("--search-trials", type=int, default=8, show_default=True,
                  help="Trials of an arm that searches."),
     UNLABELLED,
-    click.option("--space", metavar="NAME|FILE", help="Its first known-good point, with nothing "
-                 "added, is the baseline, and its genes are what is searched. Default: quick, or "
-                 "report where there is a GPU and real data."),
+    option_of(Settings, "space", help="Its first known-good point, with nothing added, is the "
+              "baseline, and its genes are what is searched. Default: quick, or report where there "
+              "is a GPU and real data."),
     seed_option("the split, which stays, and of the repeats"),
-    WEIGHTS,
-    click.option("--time-budget", metavar="TIME",
-                 help="Stop after so long; the same command goes on."),
-    click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "
-                 "default: SQLite in the study folder."),
+    *in_groups(Settings, "weights"),
+    option_of(Settings, "time_budget", help="Stop after so long; the same command goes on."),
+    option_of(Settings, "storage"),
     click.option("--dry-run", is_flag=True,
                  help="Check everything, show arms and compute, time one step; run nothing."),
 ]  # fmt: skip
@@ -100,12 +99,11 @@ def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
     from cxrsearch.ablation.describe import describe_ablation, describe_time
     from cxrsearch.ablation.design import Design, prepare_ablation
     from cxrsearch.ablation.study import start
-    from cxrsearch.study.settings import Settings
 
     arms = given["arms"]
     names = None if arms is None else tuple(n.strip() for n in arms.split(",") if n.strip())
     design = Design(**{name: given[name] for name in DESIGN} | {"arms": names})
-    settings = Settings(**{name: v for name, v in given.items() if name not in DESIGN}, trials=1)
+    settings = Settings(**{name: v for name, v in given.items() if name not in DESIGN})
     ready = prepare_ablation(settings, design, study, click.echo)
     click.echo(describe_ablation(ready))
     if dry_run:

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from cxrsearch.data.request import DataRequest
 from cxrsearch.errors import quoted
 from cxrsearch.learn.recipe import AUGMENTATION, group_of
 
-from .options import AGAIN, FOLDER, Command, example, goes_on, options, seed_option
+from .options import AGAIN, FOLDER, Command, example, goes_on, option_of, options, seed_option
 
 
 def _range(gene: str, limits: Mapping[str, Any]) -> Callable[[Command], Command]:
@@ -39,7 +40,8 @@ _RANGES = [_range(gene, limits) for gene, limits in group_of(AUGMENTATION).items
 @click.argument("data", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option("--copies", type=int, default=10, show_default=True, help="Of each labelled image.")
-@click.option("--labels", type=FOLDER, help="Label table, where it lies elsewhere.")
+@option_of(DataRequest, "labels", metavar=None, type=FOLDER,
+           help="Label table, where it lies elsewhere.")  # fmt: skip
 @seed_option("what happens to a copy")
 @options(_RANGES)
 @goes_on(AGAIN)
@@ -59,7 +61,9 @@ def augment(
     from cxrsearch.systems.augment.command import SHEET, CopiesWanted
     from cxrsearch.systems.augment.command import augment as write
 
-    found = write(CopiesWanted(data, out, copies, ranges, seed, labels))
+    table = None if labels is None else str(labels)
+    asked = DataRequest(data=str(data), labels=table, seed=seed)
+    found = write(CopiesWanted(asked, out, copies, ranges))
     for note in found.notes:
         click.echo(f"note: {note}")
     fresh = f"{found.fresh:,} of them new" if found.fresh else "all were there already"

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from .options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, goes_on, options
+from cxrsearch.data.request import DataRequest
+
+from .options import FOLDER, example, goes_on, in_groups, option_of, options
 
 
 @click.command(
@@ -19,14 +21,19 @@ from .options import CACHE, FOLDER, LABELS, SEED, SPLIT, example, goes_on, optio
 )
 @click.argument("source", type=FOLDER, metavar="DIR|LABEL_TABLE")
 @click.option("--out", type=FOLDER, required=True, help="HTML file to write.")
-@options([LABELS, *SPLIT, SEED])
-@click.option(
-    "--frame",
-    type=int,
-    help="Side of the cached images; default: the source's own, 224 at most. A search's own shares "
-    "its cache.",
+@options(
+    [
+        option_of(DataRequest, "labels"),
+        *in_groups(DataRequest, "split", "seed"),
+        option_of(
+            DataRequest,
+            "frame",
+            help="Side of the cached images; default: the source's own, 224 at most. A search's "
+            "own shares its cache.",
+        ),
+        option_of(DataRequest, "cache"),
+    ]
 )
-@options([CACHE])
 @goes_on("nothing is written yet; the same command uses the images that are decoded")
 def eda(source: Path, out: Path, **given: Any) -> None:
     """Look at a data set: labels, patients, images and split, as one offline HTML page.
@@ -38,9 +45,7 @@ def eda(source: Path, out: Path, **given: Any) -> None:
     from cxrsearch.systems.eda.page import check_out, explore_page
 
     check_out(out)
-    for place in ("labels", "test_list", "cache"):
-        given[place] = given[place] and Path(given[place])
-    found = explore(source, **given)
+    found = explore(DataRequest(data=str(source), **given))
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     for caution in found.cautions:

@@ -7,28 +7,18 @@ from typing import Any
 
 import click
 
-from .options import DEVICE, FOLDER, SEED, UNLABELLED, data_options, example, goes_on, options
+from cxrsearch.systems.gan.settings import GanSettings
+
+from .options import FOLDER, data_options, example, goes_on, in_groups, options
 
 _GAN = [
     click.option("--out", type=FOLDER, required=True,
                  help="Folder of the GAN. The same command goes on with one that was stopped."),
-    UNLABELLED,
+    *in_groups(GanSettings, "unlabelled"),
     click.option("--images", type=click.IntRange(0, 1_000_000), default=0, show_default=True,
                  help="Images to write into OUT/generated at the end; more with the same command "
                  "later on."),
-    click.option("--size", type=int, default=64, show_default=True,
-                 help="Side of the images in pixels: 32, 64, 128 or 256."),
-    click.option("--epochs", type=int, default=12, show_default=True,
-                 help="Times that each image is seen."),
-    click.option("--batch-size", type=int, default=16, show_default=True,
-                 help="Images a step (split by memory)."),
-    click.option("--lr", type=float, default=4e-3, show_default=True,
-                 help="Learning rate of the generator; the discriminator has twice as much."),
-    click.option("--features", metavar="MODEL_DIR",
-                 help="Model whose features distances are between, as `cxrsearch train` makes "
-                 "one; default: a small DenseNet121, trained first on the labelled training part."),
-    SEED,
-    *DEVICE,
+    *in_groups(GanSettings, "gan", "seed", "device"),
 ]  # fmt: skip
 
 
@@ -42,7 +32,7 @@ _GAN = [
 )
 @options(_GAN)
 @data_options
-def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
+def gan(out: Path, images: int, **given: Any) -> None:
     """Train a generator of X-rays, and write images that can join the unlabelled ones.
 
     On the labelled training part and all unlabelled images but those of validation and test
@@ -51,9 +41,8 @@ def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
     """
     from cxrsearch.systems.gan.command import pretrain_gan
     from cxrsearch.systems.gan.page import gan_page
-    from cxrsearch.systems.gan.settings import GanSettings
 
-    settings = GanSettings(**given, unlabelled=None if unlabelled is None else str(unlabelled))
+    settings = GanSettings(**given)
     with goes_on("the same command goes on from the last checkpoint"):
         for line in pretrain_gan(settings, out, images):
             click.echo(line)

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from cxrsearch.study.settings import PRECISIONS
+from cxrsearch.data.request import DataRequest
+from cxrsearch.study.settings import Training
 
-from .options import FOLDER, example
+from .options import FOLDER, example, option_of
 
 _TTA = click.option(
     "--tta",
@@ -22,11 +23,9 @@ _TTA = click.option(
     "corners and the centre and their mirror images.",
 )
 
-_PRECISION = click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    default="auto",
-    show_default=True,
+_PRECISION = option_of(
+    Training,
+    "precision",
     help="Of the computing; auto: float32, the same on every machine, unless the model was trained "
     "with --precision bf16.",
 )
@@ -34,8 +33,14 @@ _PRECISION = click.option(
 
 @click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
 @click.argument("model", type=FOLDER)
-@click.option("--data", help="Data to judge on. [default: those it was trained on]")
-@click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere.")
+@option_of(
+    DataRequest,
+    "data",
+    default=None,
+    metavar=None,
+    help="Data to judge on. [default: those it was trained on]",
+)
+@option_of(DataRequest, "labels", help="Label table, where it lies elsewhere.")
 @click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
 @_TTA
 @_PRECISION

@@ -1,17 +1,25 @@
-"""What commands share: examples, arguments, and the options of ``ga`` and ``optuna`` by group."""
+"""What commands share: examples, arguments, and options made from the fields of records.
+
+A field made by `cxrsearch.fields.option` is an option of every command that takes its group. What
+one command says otherwise (another default, other words) is said here, beside the group.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from cxrsearch.study.settings import AUTO, HALVINGS, PRECISIONS, RUNNERS, SCHEMES, Settings
+from cxrsearch.data.request import DataRequest
+from cxrsearch.fields import Record, flag, options_of
+from cxrsearch.study.settings import AUTO, Settings, Training
 
 Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 FOLDER = click.Path(path_type=Path)
@@ -36,159 +44,139 @@ def goes_on(way: str | Callable[[], str]) -> Iterator[None]:
 AGAIN = "the same command goes on where it was"
 
 
-def amount(value: str) -> float | str:
+def amount(value: object) -> float | str:
     """The number that ``value`` spells, or ``auto``."""
     try:
-        return AUTO if value == AUTO else float(value)
+        return AUTO if value == AUTO else float(str(value))
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a number nor {AUTO}") from None
 
 
-CACHE = click.option("--cache", metavar="DIR", help="Folder of the decoded cache; default: "
-                     "$CXRSEARCH_CACHE or the user's cache folder.")  # fmt: skip
+def side(value: object) -> int | str:
+    """A side as a number, HEIGHTxWIDTH as it is."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() else text
 
-LABELS = click.option("--labels", metavar="FILE", help="Label table (NIH's format or one-hot), "
-                      "where it lies elsewhere.")  # fmt: skip
 
-_PLACES = [
-    click.option("--data", metavar="DIR", default="phantom", show_default=True,
-                 help="Folder of chest X-rays with a label table, or: phantom."),
-    LABELS,
-    CACHE,
-]  # fmt: skip
+_TYPES: dict[Any, Any] = {float | str: amount, int | str: side}
+"""How the command line reads a field of a type that click does not know by itself."""
 
-SPLIT = [
-    click.option("--test-list", metavar="FILE", help="NIH's test_list.txt: the test part."),
-    click.option("--test-share", type=float, default=0.2, show_default=True,
-                 help="Share of the patients kept for the test part."),
-    click.option("--val-share", type=float, default=0.2, show_default=True,
-                 help="Share of the other patients used for validation."),
-    click.option("--val-seed", type=int, default=2000, show_default=True,
-                 help="Images at most that each epoch is scored on: one fixed subset."),
-]  # fmt: skip
-"""How patients are split: the same options give the same parts in every command."""
 
-_PARTS = [
-    *SPLIT,
-    click.option("--phantom-images", type=int, default=600, show_default=True,
-                 help="Labelled phantom images."),
-    click.option("--phantom-difficulty", type=float, default=0.5, show_default=True,
-                 help="0 (plain) to 1 (hard)."),
-]  # fmt: skip
+def option_of(record: type[Record], name: str, **other: Any) -> Decorator:
+    """The option of a field: type, default, help and choices are the field's.
 
-_FRAME = [
-    click.option("--frame", type=int, help="Side of the cached images; default: what the space "
-                 "needs."),
-]  # fmt: skip
+    Args:
+        record: the dataclass that has the field.
+        name: of the field.
+        other: what this command says otherwise, as `click.option` takes it.
+    """
+    about = options_of(record)[name]
+    spelled, given = flag(name, about), record.__dataclass_fields__[name]
+    hint = get_type_hints(record)[name]
+    if isinstance(hint, UnionType) and NoneType in (kinds := get_args(hint)):
+        hint = next(kind for kind in kinds if kind is not NoneType)
+    how: dict[str, Any] = {"help": about.help, "metavar": about.metavar}
+    if get_origin(hint) is list:
+        how |= {"multiple": True}
+    else:
+        how |= {"type": _TYPES.get(hint, hint), "default": given.default}
+    if hint is bool:
+        spelled = f"{spelled}/--no-{spelled[2:]}"
+    elif about.listed and about.known:
+        how["type"] = click.Choice(about.known)
+    how |= other
+    shown = how.get("default") is not None
+    return click.option(spelled, name, **{"show_default": shown, **how})
+
+
+def in_groups(record: type[Record], *groups: str) -> list[Decorator]:
+    """The options of all fields of some groups, one group after the other."""
+    return [option_of(record, name) for name in options_of(record, *groups)]
+
+
+def again_of(record: type[Record], *names: str, **helps: str) -> list[Decorator]:
+    """The options of fields that stay as they were unless they are given.
+
+    Args:
+        record: the dataclass that has the fields.
+        names: of the fields.
+        helps: other words than "As before unless given." by name.
+    """
+    return [
+        option_of(record, name, default=None, help=helps.get(name, "As before unless given."))
+        for name in names
+    ]
+
 
 UNLABELLED = click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images "
                            "without a label. [default: those of the data that the label table "
                            "does not name]")  # fmt: skip
 
 
-def seed_option(of: str, kind: type[int] | click.IntRange = int) -> Callable[[Command], Command]:
+def seed_option(of: str, kind: type[int] | click.IntRange = int) -> Decorator:
     """The option ``--seed``; ``of`` says of what. A command whose code checks it needs no kind."""
-    return click.option("--seed", type=kind, metavar="N", default=0, show_default=True,
-                        help=f"Seed of {of}.")  # fmt: skip
+    return option_of(DataRequest, "seed", type=kind, help=f"Seed of {of}.")
 
 
-SEED = seed_option("everything, the split's too")
+STUDY_FOLDER = click.option(
+    "--study", metavar="DIR", help="Study folder. [default: results/NAME-TIME]"
+)
+DRY_RUN = click.option(
+    "--dry-run", is_flag=True,
+    help="Check everything, time one step, print hours and disk; run nothing.",
+)  # fmt: skip
 
-WEIGHTS = click.option("--weights-dir", metavar="DIR", help="Folder with pretrained weights under "
-                        "torchvision's file names.")  # fmt: skip
-
-DEVICE = [
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-                 help="Of the training; auto: as the study's trials, or bf16 where the "
-                 "hardware multiplies it by itself."),
-]  # fmt: skip
+_DATA = in_groups(Settings, "source", "split", "phantom")
+_RUN = in_groups(Settings, "frame", "runner", "cores", "run", "device")
 
 _SEARCH = [
-    click.option("--space", metavar="NAME|FILE",
-                 help="Search space; `cxrsearch spaces` lists them. Default: quick, or report "
-                 "where there is a GPU and real data."),
-    click.option("--study", metavar="DIR", help="Study folder. [default: results/NAME-TIME]"),
-    click.option("--from", "from_studies", metavar="STUDY", multiple=True,
-                 help="Earlier study, on other data or another space, whose best trials are among "
-                 "the first that are tried here. May be repeated."),
-    click.option("--pseudo", metavar="DIR", help="What `cxrsearch self-train` wrote: images "
-                 "without a label, for the gene pseudo of the space."),
-    SEED,
-    click.option("--objective", default="auroc", show_default=True,
-                 help="auroc, or auroc:Mass,Nodule for the mean over some diseases; with "
-                 ",seconds (of training) or ,parameters (of the model) several at once."),
-    click.option("--time-budget", metavar="TIME", help="Wall-clock limit: 8h, 90m, 1h30m."),
-    click.option("--early-stopping/--no-early-stopping", default=True, show_default=True,
-                 help="Stop weak trials by successive halving."),
-    click.option("--reuse/--no-reuse", default=True, show_default=True,
-                 help="Answer a trial whose recipe was trained before in the study by what that "
-                 "came to; without, train it again with another seed."),
-    click.option("--halving", type=click.Choice(HALVINGS), default="promote", show_default=True,
-                 help="Weak trials pause, and go on if they turn out to be among the best "
-                 "(promote), or end (stop)."),
-    WEIGHTS,
-    click.option("--keep-checkpoints", default="best:5", show_default=True,
-                 metavar="best:N|all|none", help="Which trials keep their weights."),
-    click.option("--storage", metavar="URL", help="History as an SQLAlchemy URL (PostgreSQL); "
-                 "default: SQLite in the study folder."),
-    click.option("--dry-run", is_flag=True,
-                 help="Check everything, time one step, print hours and disk; run nothing."),
+    *_DATA,
+    *in_groups(Settings, "frame", "space"),
+    STUDY_FOLDER,
+    *in_groups(Settings, "start", "seed", "goal", "weights", "kept"),
+    DRY_RUN,
+    *in_groups(Settings, "runner", "cores", "run", "device"),
+]
+
+_AUTO_AGAIN = "As before unless given; auto measures."
+_RESUME = again_of(
+    Settings, "runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
+    "storage", cpus_per_trial=_AUTO_AGAIN, gpus_per_trial=_AUTO_AGAIN,
+    time_budget="Wall-clock limit from now on.",
+    storage="The history's URL, where it has a password.",
+)  # fmt: skip
+
+_MOVED = again_of(
+    DataRequest, "data", "labels", "cache",
+    data="Where the same data lie now, if they moved.",
+    labels="Where their label table lies now.",
+)  # fmt: skip
+
+_ALONE = [
+    option_of(Training, "cpus_per_trial", help="CPU cores, or auto: all there are."),
+    *in_groups(Training, "device"),
+]
+
+_RECIPE = [
+    *again_of(
+        DataRequest, "data", "labels", "cache",
+        data="Folder of chest X-rays with a label table. [default: those of the STUDY; phantom "
+        "with --recipe]",
+        labels="Label table, where it lies elsewhere.",
+        cache="Folder of the decoded cache.",
+    ),
+    *in_groups(Training, "split", "phantom", "frame", "seed", "weights"),
+    *_ALONE,
 ]  # fmt: skip
 
-_RUN = [
-    click.option("--runner", type=click.Choice(RUNNERS), default="ray", show_default=True,
-                 help="Ray Tune, or one trial after another."),
-    click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO, show_default=True,
-                 help="CPU cores a trial, or auto: what a short measurement finds best. With it "
-                 "the serial runner takes all of them."),
-    click.option("--gpus-per-trial", type=amount, metavar="N|auto", default=AUTO, show_default=True,
-                 help="GPUs a trial, or auto: the same for a GPU where there is one. A fraction "
-                 "lets trials share one."),
-    click.option("--concurrent", type=int, help="Trials at once at most. Default: as many as fit."),
-    click.option("--address", metavar="HOST:PORT", help="An existing Ray cluster."),
-    *DEVICE,
-]  # fmt: skip
-
-_RESUME = [
-    click.option("--runner", type=click.Choice(RUNNERS), help="As before unless given."),
-    click.option("--cpus-per-trial", type=amount, metavar="N|auto",
-                 help="As before unless given; auto measures."),
-    click.option("--gpus-per-trial", type=amount, metavar="N|auto",
-                 help="As before unless given; auto measures."),
-    click.option("--concurrent", type=int, help="As before unless given."),
-    click.option("--address", metavar="HOST:PORT", help="As before unless given."),
-    click.option("--time-budget", metavar="TIME", help="Wall-clock limit from now on."),
-    click.option("--storage", metavar="URL", help="The history's URL, where it has a password."),
-]  # fmt: skip
-
-_MOVED = [
-    click.option("--data", metavar="DIR", help="Where the same data lie now, if they moved."),
-    click.option("--labels", metavar="FILE", help="Where their label table lies now."),
-    click.option("--cache", metavar="DIR", help="As before unless given."),
-]  # fmt: skip
-
-CORES = click.option("--cpus-per-trial", type=amount, metavar="N|auto", default=AUTO,
-                      show_default=True, help="CPU cores, or auto: all there are.")  # fmt: skip
-
-_MOVED_OR_NEW = [
-    click.option("--data", metavar="DIR", help="Folder of chest X-rays with a label table. "
-                 "[default: those of the STUDY; phantom with --recipe]"),
-    click.option("--labels", metavar="FILE", help="Label table, where it lies elsewhere."),
-    click.option("--cache", metavar="DIR", help="Folder of the decoded cache."),
-]  # fmt: skip
-
-genetic_options = [
-    click.option("--generations", type=int, help="Generations in all. [default: 5]"),
-    click.option("--population", type=int, default=10, show_default=True,
-                 help="Trials a generation."),
-    click.option("--trials", type=int, help="Trials in all, instead of --generations."),
-    click.option("--scheme", type=click.Choice(SCHEMES), default="steady", show_default=True,
-                 help="steady: no barrier; generational: textbook (mu + lambda)."),
-]  # fmt: skip
+genetic_options = in_groups(Settings, "genetic")
+optuna_options = [
+    option_of(Settings, "trials", help="Trials in all. [default: 50]"),
+    option_of(Settings, "sampler", default="tpe"),
+]
 
 
-def options(*groups: list[Any]) -> Callable[[Command], Command]:
+def options(*groups: list[Any]) -> Decorator:
     """A decorator that adds the options of ``groups``, in order, to a command."""
 
     def decorate(command: Command) -> Command:
@@ -200,39 +188,28 @@ def options(*groups: list[Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-def search_options(first: list[Any]) -> Callable[[Command], Command]:
+def search_options(first: list[Any]) -> Decorator:
     """The options of a search command: its own ``first``, then data, search and runner."""
-    return options(first, _PLACES, _PARTS, _FRAME, _SEARCH, _RUN)
+    return options(first, _SEARCH)
 
 
-def data_options(command: Command) -> Command:
-    """Which data, and how they are split."""
-    return options(_PLACES, _PARTS)(command)
+data_options = options(_DATA)
+"""Which data, and how they are split."""
 
+run_options = options(_RUN)
+"""How trials are run, and on images of what size they are cached."""
 
-def run_options(command: Command) -> Command:
-    """How trials are run, and on images of what size they are cached."""
-    return options(_FRAME, _RUN)(command)
+resume_options = options(_RESUME, _MOVED)
+"""What may change when a study goes on."""
 
+recipe_options = options(_RECIPE)
+"""Data, split and device of a recipe that is trained without a search."""
 
-def resume_options(command: Command) -> Command:
-    """What may change when a study goes on."""
-    return options(_RESUME, _MOVED)(command)
+alone_options = options(_ALONE)
+"""What of the machine trainings use that run one after another."""
 
-
-def recipe_options(command: Command) -> Command:
-    """Data, split and device of a recipe that is trained without a search."""
-    return options(_MOVED_OR_NEW, _PARTS, _FRAME, [SEED, WEIGHTS, CORES], DEVICE)(command)
-
-
-def alone_options(command: Command) -> Command:
-    """What of the machine trainings use that run one after another."""
-    return options([CORES], DEVICE)(command)
-
-
-def moved_options(command: Command) -> Command:
-    """Where a study's data lie, if they moved."""
-    return options(_MOVED)(command)
+moved_options = options(_MOVED)
+"""Where a study's data lie, if they moved."""
 
 
 def settings_from(given: dict[str, Any], **fixed: Any) -> Settings:

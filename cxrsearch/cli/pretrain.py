@@ -9,26 +9,22 @@ import click
 
 from cxrsearch.errors import quoted
 from cxrsearch.learn.networks.architectures import NETWORKS
+from cxrsearch.study.settings import Training
 
 from .gan import gan
 from .options import (
     AGAIN,
-    DEVICE,
     FOLDER,
     UNLABELLED,
-    WEIGHTS,
     data_options,
     example,
     goes_on,
+    in_groups,
+    option_of,
     options,
     seed_option,
+    side,
 )
-
-
-def _size(value: str) -> int | str:
-    """A side as a number, HEIGHTxWIDTH as it is."""
-    return int(value) if value.isascii() and value.isdigit() else value
-
 
 _PLAN = [
     click.option("--out", type=FOLDER, required=True,
@@ -38,9 +34,9 @@ _PLAN = [
                  help=f"Network: {' or '.join(NETWORKS)}."),
     click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
                  help="Weights to start from."),
-    click.option("--input-size", type=_size, default="224", show_default=True, metavar="SIDE|HxW",
+    click.option("--input-size", type=side, default="224", show_default=True, metavar="SIDE|HxW",
                  help="What the network sees, in pixels."),
-    click.option("--crop", type=_size, default="1024", show_default=True, metavar="SIDE|HxW",
+    click.option("--crop", type=side, default="1024", show_default=True, metavar="SIDE|HxW",
                  help="Central window kept, in units of a 1024 frame."),
     click.option("--epochs", type=int, default=50, show_default=True,
                  help="Times that each image is seen."),
@@ -50,11 +46,11 @@ _PLAN = [
                  help="Peak learning rate (AdamW, one cycle)."),
     click.option("--weight-decay", type=float, default=1e-2, show_default=True,
                  help="Weight decay."),
-    click.option("--frame", type=int, help="Side of the cached images; default: what --input-size "
-                 "and --crop need."),
-    WEIGHTS,
+    option_of(Training, "frame", help="Side of the cached images; default: what --input-size and "
+              "--crop need."),
+    *in_groups(Training, "weights"),
     seed_option("everything, the split's too: give the search the same"),
-    *DEVICE,
+    *in_groups(Training, "device"),
 ]  # fmt: skip
 
 _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "weight_decay")
@@ -119,14 +115,13 @@ def contrastive(**given: Any) -> None:
 
 
 def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
-    from cxrsearch.study.settings import Settings
     from cxrsearch.systems.pretrain.command import run
     from cxrsearch.systems.pretrain.page import pretraining_page, pretraining_text
     from cxrsearch.systems.pretrain.run import PretrainPlan
 
     plan = PretrainPlan(method, **{name: given.pop(name) for name in _GENES})
     with goes_on(AGAIN):
-        for step in run(Settings(**given), plan, out, unlabelled, click.echo):
+        for step in run(Training(**given), plan, out, unlabelled, click.echo):
             done, loss = f"epoch {step.epoch}/{step.epochs}", f"loss {step.loss:.5f}"
             click.echo(f"{done}: {loss}, {step.seconds:.1f} s")
     click.echo(pretraining_text(out))

@@ -96,12 +96,12 @@ def _train_recipe(out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.study.named_recipes import find_recipe
     from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
     from cxrsearch.study.printing import describe_epoch, describe_ready, describe_trained
-    from cxrsearch.study.settings import Settings
+    from cxrsearch.study.settings import Training
 
     named = find_recipe(options["recipe"], options["genes"])
     skip = ("recipe", "genes", "trial")
     given = {k: v for k, v in options.items() if k not in skip and v is not None}
-    ready = prepare_recipe(named, Settings(**given), out)
+    ready = prepare_recipe(named, Training(**given), out)
     click.echo(describe_ready(ready))
     steps = train_recipe(ready)
     try:

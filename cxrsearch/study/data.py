@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from cxrsearch.data.decoding import leave_out_bad, open_shown
 from cxrsearch.data.pixels.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
-from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
+from cxrsearch.data.request import PHANTOM, DataRequest
+from cxrsearch.data.splits import (
+    Splits,
+    check_leakage,
+    disease_counts,
+    judgeable,
+    make_splits,
+)
 from cxrsearch.errors import InputError
 
-from .settings import PHANTOM, Settings
 from .unlabelled import open_pseudo
 
 
@@ -25,6 +33,7 @@ class Parts(NamedTuple):
         splits: train, validation, test.
         counts: positives by part and disease.
         notes: what the user should know.
+        undefined: diseases that have no AUROC on the validation part.
     """
 
     dataset: Dataset
@@ -32,81 +41,134 @@ class Parts(NamedTuple):
     splits: Splits
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...]
+    undefined: tuple[str, ...] = ()
 
 
-def load_data(settings: Settings) -> Dataset:
-    """The labelled images that ``settings.data`` names."""
-    if settings.data == PHANTOM:
+def load_data(request: DataRequest) -> Dataset:
+    """The labelled images that ``request`` names."""
+    if request.data == PHANTOM:
         from cxrsearch.phantom.dataset import phantom_dataset
 
         return phantom_dataset(
-            images=settings.phantom_images,
-            seed=settings.seed,
-            difficulty=settings.phantom_difficulty,
+            images=request.phantom_images,
+            seed=request.seed,
+            difficulty=request.phantom_difficulty,
         )
-    labels = Path(settings.labels) if settings.labels else None
-    return read_dataset(Path(settings.data), labels)
+    return read_dataset(Path(request.data), request.label_table)
 
 
-def cache_root(settings: Settings) -> Path:
+def cache_root(request: DataRequest) -> Path:
     """Folder of the decoded caches."""
-    return Path(settings.cache) if settings.cache else default_cache_root()
+    return Path(request.cache) if request.cache else default_cache_root()
 
 
 def make_parts(
-    settings: Settings, dataset: Dataset, frame: int, listed: Sequence[str] | None
+    request: DataRequest,
+    dataset: Dataset,
+    frame: int,
+    listed: Sequence[str] | None,
+    pseudo: str | None = None,
 ) -> Parts:
     """Decode the images of ``dataset`` and split those that can be read.
 
     Args:
-        settings: say how to split, and which frame and cache to use.
+        request: how to split, and which frame and cache to use.
         dataset: the labelled images.
-        frame: side of the cached images, where the settings name none.
+        frame: side of the cached images, where the request names none.
         listed: names of the test part, where they are given.
+        pseudo: folder of pseudo-labels, whose images join the cache.
 
     Raises:
         InputError: where nothing can be read, split or judged.
     """
-    cache = open_shown(dataset, settings.frame or frame, cache_root(settings))
+    cache = open_shown(dataset, request.frame or frame, cache_root(request))
     usable, bad_notes = leave_out_bad(dataset, cache)
-    splits = split(settings, usable, listed).knowing(cache.contents)
-    cache = with_pseudo(settings, usable, splits, cache)
+    splits = split(request, usable.names, usable.labels, usable.patients, listed).knowing(
+        cache.contents
+    )
     counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
     warnings, undefined = judgeable(counts)
-    if set(settings.diseases) <= set(undefined):
-        raise InputError(
-            f"--objective {settings.objective}: none of its diseases can be judged on the "
-            f"{counts['val']['images']} validation images; choose others, or give more data"
-        )
+    cache = with_pseudo(request, pseudo, usable, splits, cache)
     notes = (*dataset.notes, *bad_notes, *splits.notes, *warnings)
-    return Parts(usable, cache, splits, counts, notes)
+    return Parts(usable, cache, splits, counts, notes, tuple(undefined))
 
 
-def split(settings: Settings, dataset: Dataset, listed: Sequence[str] | None) -> Splits:
-    """The parts of a search with ``settings`` on the readable images ``dataset``."""
+def restore_parts(
+    request: DataRequest, record: Mapping[str, Any], folder: Path, pseudo: str | None = None
+) -> Parts:
+    """The parts of a study that has been made, which must be what they were then.
+
+    Args:
+        request: where the data lie now.
+        record: what study.yaml says.
+        folder: the study's.
+        pseudo: folder of pseudo-labels, whose images join the cache.
+
+    Raises:
+        InputError: where images, labels or splits are others.
+    """
+    dataset = load_data(request)
+    cache = open_shown(dataset, record["data"]["frame"], cache_root(request))
+    usable, notes = leave_out_bad(dataset, cache)
+    if usable.fingerprint != record["data"]["fingerprint"]:
+        raise InputError(
+            f"{request.data}: images or labels are not those that {folder} was made with "
+            f"({len(usable.names)} images, then {record['data']['images']}); restore them, or "
+            "start a new study"
+        )
+    splits = Splits.load(folder / "splits.json")
+    if splits.fingerprint != record["splits"]["fingerprint"]:
+        raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
+    splits.check_contents(cache.contents, request.data, folder)
+    check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
+    cache = with_pseudo(request, pseudo, usable, splits, cache)
+    return Parts(usable, cache, splits, record["splits"]["counts"], tuple(notes))
+
+
+def split(
+    request: DataRequest,
+    names: Sequence[str],
+    labels: np.ndarray,
+    patients: np.ndarray,
+    listed: Sequence[str] | None,
+) -> Splits:
+    """The parts that ``request`` asks for.
+
+    Args:
+        request: shares, validation subset and seed.
+        names: (n) the readable images.
+        labels: (n, k) theirs.
+        patients: (n) theirs.
+        listed: names of the test part, where they are given.
+
+    Raises:
+        InputError: where they cannot be split.
+    """
     return make_splits(
-        dataset.names,
-        dataset.labels,
-        dataset.patients,
-        seed=settings.seed,
-        test_share=settings.test_share,
-        val_share=settings.val_share,
+        names,
+        labels,
+        patients,
+        seed=request.seed,
+        test_share=request.test_share,
+        val_share=request.val_share,
         test_list=listed,
-        val_seed=settings.val_seed,
+        val_seed=request.val_seed,
     )
 
 
-def with_pseudo(settings: Settings, usable: Dataset, splits: Splits, cache: Cache) -> Cache:
-    """``cache``, or one that also has the images of the pseudo-labels that are asked for.
+def with_pseudo(
+    request: DataRequest, pseudo: str | None, usable: Dataset, splits: Splits, cache: Cache
+) -> Cache:
+    """``cache``, or one that also has the images of the pseudo-labels in ``pseudo``.
 
     Raises:
         InputError: where those are of another split, or their images are gone.
     """
-    if settings.pseudo is None:
+    if pseudo is None:
         return cache
-    return open_pseudo(settings.pseudo, usable, splits, cache.frame, cache_root(settings))
+    return open_pseudo(pseudo, usable, splits, cache.frame, cache_root(request))
 
 
-def listed_names(settings: Settings) -> list[str] | None:
-    """The names in the test list of ``settings``; None without one."""
-    return list(read_test_list(Path(settings.test_list))) if settings.test_list else None
+def listed_names(request: DataRequest) -> list[str] | None:
+    """The names in the test list of ``request``; None without one."""
+    return list(read_test_list(Path(request.test_list))) if request.test_list else None

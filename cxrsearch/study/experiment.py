@@ -72,9 +72,16 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
     config = _study_config(prepared, folder)
     attrs = {"target_trials": settings.target_trials, TARGET_SECONDS: settings.seconds}
     with new_study(prepared, folder, prepared.space, config, attrs) as study:
-        objective = TrialObjective(trial_config(folder, prepared))
-        run(study, settings, objective, progress, settings.seconds)
+        _run(study, prepared, settings.seconds, progress)
     return folder
+
+
+def _run(
+    study: Study, prepared: Prepared, seconds: float | None, progress: Progress | None = None
+) -> None:
+    """`run` with the objective of a search: the training of a recipe."""
+    objective = TrialObjective(trial_config(study.folder, prepared))
+    run(study, prepared.settings, objective, progress, seconds=seconds)
 
 
 def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
@@ -198,7 +205,8 @@ def resume(
     """
     path = Path(folder)
     longer = changes.get("time_budget")
-    settings, prepared = load_study(path, on_note, **changes)
+    prepared = load_study(path, on_note, **changes)
+    settings = prepared.settings
     record = read_study(path, settings.storage)
     seconds = record.attrs.get(TARGET_SECONDS, settings.seconds)
     if not more and (done := _nothing_left(record, None if longer else seconds)):
@@ -209,7 +217,7 @@ def resume(
         if more or longer:
             seconds = _ask_for(study, more, longer)
         write_labels(prepared, path)  # the same again, lest a damaged file fails every trial
-        run(study, settings, TrialObjective(trial_config(path, prepared)), seconds=seconds)
+        _run(study, prepared, seconds)
     finally:
         study.close()
     return path

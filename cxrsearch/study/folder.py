@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data.decoding import leave_out_bad, open_shown
-from cxrsearch.data.splits import Splits, check_leakage
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.device import multiplies_bf16, pick_device
 from cxrsearch.learn.objective import TrialConfig
@@ -25,12 +23,12 @@ from search.space import SearchSpace
 from search.store.places import HISTORY, URL_FILE
 from search.store.record import StudyRecord, read_study
 
-from .cost.sharing import OnNote, settle
+from .cost.sharing import OnNote
 from .cost.stopwatches import SHARE
-from .data import cache_root, load_data, with_pseudo
-from .prepare import Prepared, resolve_hardware, resolve_precision, trials_at_once
+from .data import restore_parts
+from .prepare import Prepared, assemble, resolve_hardware, trials_at_once
 from .projection import disk_need
-from .settings import PRECISIONS, Settings, number_problems
+from .settings import PRECISIONS, Settings, Training
 from .unlabelled import pseudo_path
 
 
@@ -195,7 +193,7 @@ def load_study(
     *,
     ablation: bool = False,
     **changes: Any,
-) -> tuple[Settings, Prepared]:
+) -> Prepared:
     """A study's settings and data, as they were when it was made.
 
     How many trials run side by side stays as it was chosen then, unless ``changes`` say
@@ -220,31 +218,11 @@ def load_study(
     if not ablation:
         _check_history(folder, record, stored, read_study(folder, settings.storage))
     settings = resolve_hardware(settings.with_absolute_paths())
-    dataset = load_data(settings)
-    cache = open_shown(dataset, record["data"]["frame"], cache_root(settings))
-    usable, notes = leave_out_bad(dataset, cache)
-    if usable.fingerprint != record["data"]["fingerprint"]:
-        raise InputError(
-            f"{settings.data}: images or labels are not those that {folder} was made with "
-            f"({len(usable.names)} images, then {record['data']['images']}); restore them, or "
-            "start a new study"
-        )
-    splits = Splits.load(folder / "splits.json")
-    if splits.fingerprint != record["splits"]["fingerprint"]:
-        raise InputError(f"{folder / 'splits.json'}: not the splits of this study; restore them")
-    splits.check_contents(cache.contents, settings.data, folder)
-    cache = with_pseudo(settings, usable, splits, cache)
-    check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
-    space = _space(folder, record)
-    counts = record["splits"]["counts"]
-    settings, sharing = settle(settings, space, (len(splits.train), len(splits.val_seed)), on_note)
-    precision = _precision(folder, record, settings)
-    _say_emulated(settings, precision, on_note)
-    prepared = Prepared(
-        settings, usable, space, cache, splits, counts, tuple(notes), sharing=sharing,
-        precision=precision,
-    )  # fmt: skip
-    return settings, prepared
+    parts = restore_parts(settings, record, folder, settings.pseudo)
+    precision = _noted_precision(folder, record, settings)
+    prepared = assemble(settings, _space(folder, record), parts, on_note, precision)
+    _say_emulated(prepared, on_note)
+    return prepared
 
 
 def load_alone(
@@ -270,7 +248,7 @@ def load_alone(
     """
     device = read_study_yaml(folder)["settings"].get("device", AUTO) if device == AUTO else device
     cores = float(detect_cpus())
-    problems = number_problems({"cpus_per_trial": cpus_per_trial})
+    problems = Training(cpus_per_trial=cpus_per_trial).problems()
     if not problems and cpus_per_trial != AUTO and float(cpus_per_trial) > cores:
         problems.append(f"--cpus-per-trial {cpus_per_trial:g}: there are {cores:g} cores here")
     try:
@@ -287,11 +265,11 @@ def load_alone(
         device=device,
         precision=None if precision == AUTO else precision,
         **moved,
-    )[1]
+    )
 
 
-def _precision(folder: Path, record: dict[str, Any], settings: Settings) -> str:
-    """The precision that a study's trials have had so far; as here where there are none."""
+def _noted_precision(folder: Path, record: dict[str, Any], settings: Settings) -> str | None:
+    """The precision that a study's trials have had so far; None where there are none."""
     if settings.precision != AUTO:
         return settings.precision
     if (noted := record.get("precision")) in PRECISIONS:
@@ -299,11 +277,12 @@ def _precision(folder: Path, record: dict[str, Any], settings: Settings) -> str:
     # Of an earlier version, which asked each machine anew.
     trials = read_study(folder, settings.storage).trials
     had = {t.user_attrs["precision"] for t in trials if "precision" in t.user_attrs}
-    return had.pop() if len(had) == 1 else resolve_precision(settings)
+    return had.pop() if len(had) == 1 else None
 
 
-def _say_emulated(settings: Settings, precision: str, on_note: OnNote) -> None:
+def _say_emulated(prepared: Prepared, on_note: OnNote) -> None:
     """Say so where this machine is slow at the study's precision."""
+    settings, precision = prepared.settings, prepared.precision
     device = pick_device("auto" if settings.gpus else "cpu")
     if precision == "bf16" and not settings.address and not multiplies_bf16(device):
         on_note(f"the study's trainings are in bf16, which {device} emulates here: that is slow")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import make_data
 from cxrsearch.learn.networks.models import weights_problem
@@ -30,9 +31,9 @@ from search.objective import TrialError
 from .data import Parts, listed_names, load_data, make_parts
 from .named_recipes import Named
 from .origins import also_seen, origin_notes
-from .prepare import attempt, check_disk, resolve_hardware
+from .prepare import attempt, check_disk, machine_problems
 from .projection import COPIES_RUNNING, weight_bytes
-from .settings import AUTO, Settings
+from .settings import AUTO, Training
 from .space import frame_of
 
 READING = (
@@ -46,13 +47,13 @@ class Ready(NamedTuple):
 
     Args:
         named: the recipe.
-        settings: with what depends on the machine filled in.
+        settings: of data, split and device.
         parts: its data.
         out: the model folder to write.
     """
 
     named: Named
-    settings: Settings
+    settings: Training
     parts: Parts
     out: Path
 
@@ -75,26 +76,26 @@ class Epoch(NamedTuple):
     seconds: float
 
 
-def prepare_recipe(named: Named, settings: Settings, out: Path) -> Ready:
+def prepare_recipe(named: Named, settings: Training, out: Path) -> Ready:
     """Check everything and read the data before any minute is spent on training.
 
     Args:
         named: the recipe.
-        settings: of data, split and device; what else they say is not looked at.
+        settings: data, split and device.
         out: the model folder to write.
 
     Raises:
         InputError: naming every problem found.
     """
     problems: list[str] = []
-    settings = replace(settings, trials=1, runner="serial").with_absolute_paths()
+    settings = settings.with_absolute_paths()
     attempt(lambda: check_out(out), problems)
     attempt(settings.check, problems)
-    hardware = attempt(lambda: resolve_hardware(settings), problems)
+    problems += machine_problems(settings)
     problems += _weights_problems(named.recipe, settings)
     listed = attempt(lambda: listed_names(settings), problems)
     dataset = attempt(lambda: load_data(settings), problems)
-    if problems or hardware is None or dataset is None:
+    if problems or dataset is None:
         raise InputError(problems)
     recipe = named.recipe
     frame = frame_of([recipe.input_size], [recipe.crop], dataset.source_side)
@@ -103,10 +104,10 @@ def prepare_recipe(named: Named, settings: Settings, out: Path) -> Ready:
     parts = parts._replace(notes=(*origins, *parts.notes))
     need = (COPIES_RUNNING + 1) * weight_bytes(recipe)
     check_disk(out, need, "free some, or name an --out on another disk")
-    return Ready(named, hardware, parts, out)
+    return Ready(named, settings, parts, out)
 
 
-def _weights_problems(recipe: Recipe, settings: Settings) -> list[str]:
+def _weights_problems(recipe: Recipe, settings: Training) -> list[str]:
     """Why the starting weights cannot be had, with how to do without."""
     folder = Path(settings.weights_dir) if settings.weights_dir else None
     problem = weights_problem(recipe, folder)
@@ -145,10 +146,10 @@ def _trained(ready: Ready, work: Path) -> Generator[Epoch, None, Result]:
     labels = (np.array(parts.dataset.names), parts.dataset.labels, parts.dataset.patients)
     steps = train(
         named.recipe,
-        make_data(parts.cache, labels, parts.splits, settings.diseases),
+        make_data(parts.cache, labels, parts.splits, DISEASES),
         seed=settings.seed,
         folder=work,
-        device="auto" if settings.gpus else "cpu",
+        device=settings.device,
         threads=detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus),
         weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
         precision=settings.precision,
@@ -185,7 +186,7 @@ def _meta(ready: Ready, result: Result) -> ModelMeta:
         data_fingerprint=parts.dataset.fingerprint,
         split_fingerprint=parts.splits.fingerprint,
         source_side=parts.dataset.source_side,
-        diseases=settings.diseases,
+        diseases=DISEASES,
         validation={
             "value": result.value,
             "interval": attrs["interval"],

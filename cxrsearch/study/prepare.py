@@ -24,10 +24,10 @@ from search.samplers.automatic import AUTO, Choice, choose
 from search.space import SearchSpace
 
 from .cost.sharing import OnNote, Sharing, settle
-from .data import listed_names, load_data, make_parts
+from .data import Parts, listed_names, load_data, make_parts
 from .origins import origin_notes
 from .settings import AUTO as MEASURE
-from .settings import PHANTOM, Settings
+from .settings import PHANTOM, Settings, Training
 from .space import frame_for, gene_values, idle_genes, load_space
 from .unlabelled import pseudo_problems
 from .warm_start import prior_notes, prior_of, read_earlier
@@ -108,21 +108,47 @@ def prepare(
     if problems or hardware is None or found is None or dataset is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
-    parts = make_parts(settings, dataset, frame_for(space, dataset.source_side), listed)
-    images = len(parts.splits.train), len(parts.splits.val_seed)
-    # Last, for it takes longest, and only of a search that can start.
-    settings, sharing = settle(settings, space, images, on_note)
-    notes = [*([sharing.note] if sharing else []), *notes]
+    frame = frame_for(space, dataset.source_side)
+    parts = make_parts(settings, dataset, frame, listed, settings.pseudo)
+    if set(settings.diseases) <= set(parts.undefined):
+        raise InputError(
+            f"--objective {settings.objective}: none of its diseases can be judged on the "
+            f"{parts.counts['val']['images']} validation images; choose others, or give more data"
+        )
+    made = assemble(settings, space, parts, on_note)
+    settings = made.settings
+    notes = [*([made.sharing.note] if made.sharing else []), *notes]
     if choice := resolve_sampler(settings, space):
         settings = replace(settings, sampler=choice.sampler)
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
-    usable, cache, splits, counts, said = parts
     inits = gene_values(space, "init", Recipe.init)
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
-    notes += [*origin_notes(map(str, inits), splits.fingerprint), *said]
+    notes += [*origin_notes(map(str, inits), made.splits.fingerprint), *made.notes]
+    return replace(made, settings=settings, notes=tuple(notes), prior=prior, choice=choice)
+
+
+def assemble(
+    settings: Settings,
+    space: SearchSpace,
+    parts: Parts,
+    on_note: OnNote = lambda line: None,
+    precision: str | None = None,
+) -> Prepared:
+    """Space and data, new or restored, as a search on this machine.
+
+    Args:
+        settings: as `resolve_hardware` leaves them.
+        space: what is searched.
+        parts: the data.
+        on_note: told of the measurement of how many trials to run side by side, which comes
+            last, for it takes longest.
+        precision: of the study's trials so far; None: what this machine is good at.
+    """
+    images = len(parts.splits.train), len(parts.splits.val_seed)
+    settings, sharing = settle(settings, space, images, on_note)
     return Prepared(
-        settings, usable, space, cache, splits, counts, tuple(notes), prior, choice, sharing,
-        resolve_precision(settings),
+        settings, parts.dataset, space, parts.cache, parts.splits, parts.counts, parts.notes,
+        sharing=sharing, precision=precision or resolve_precision(settings),
     )  # fmt: skip
 
 
@@ -151,9 +177,7 @@ def resolve_hardware(settings: Settings) -> Settings:
         InputError: where more GPUs or cores are asked for than are there (unless a cluster is
             named).
     """
-    import torch
-
-    gpus = torch.cuda.device_count() if settings.device != "cpu" else 0
+    gpus = gpus_for(settings)
     asked = None if settings.gpus_per_trial == MEASURE else settings.gpus
     problems = []
     if asked and settings.device == "cpu":
@@ -167,14 +191,8 @@ def resolve_hardware(settings: Settings) -> Settings:
         )
     elif asked and gpus and asked > gpus and not settings.address:
         problems.append(f"--gpus-per-trial {asked:g}: {gpus} are visible here; ask for fewer")
-    cores = detect_cpus()
-    if settings.cpus_per_trial != MEASURE and settings.cpus > cores and not settings.address:
-        problems.append(
-            f"--cpus-per-trial {settings.cpus:g}: this machine has {cores} cores to give; ask for "
-            "fewer, leave it out (auto), or name a cluster with --address"
-        )
-    if settings.device.startswith("cuda") and not gpus and not settings.address:
-        problems.append(f"--device {settings.device}: no GPU is visible here; use --device auto")
+    if not settings.address:
+        problems += machine_problems(settings)
     if problems:
         raise InputError(problems)
     default_space = "report" if gpus and settings.data != PHANTOM else "quick"
@@ -185,6 +203,26 @@ def resolve_hardware(settings: Settings) -> Settings:
         gpus_per_trial=found if asked is None else asked,
         space=settings.space or default_space,
     )
+
+
+def gpus_for(asked: Training) -> int:
+    """How many GPUs of this machine may be used."""
+    import torch
+
+    return torch.cuda.device_count() if asked.device != "cpu" else 0
+
+
+def machine_problems(asked: Training) -> list[str]:
+    """What ``asked`` wants of this machine that it does not have: cores, a GPU."""
+    problems, cores = [], detect_cpus()
+    if asked.cpus_per_trial != MEASURE and asked.cpus > cores:
+        problems.append(
+            f"--cpus-per-trial {asked.cpus:g}: this machine has {cores} cores to give; ask for "
+            "fewer, leave it out (auto), or name a cluster with --address"
+        )
+    if asked.device.startswith("cuda") and not gpus_for(asked):
+        problems.append(f"--device {asked.device}: no GPU is visible here; use --device auto")
+    return problems
 
 
 def resolve_precision(settings: Settings) -> str:

@@ -1,41 +1,87 @@
-"""What a user asked for: one flat record, checked as a whole and stored in study.yaml."""
+"""What a user asked for: flat records, checked as a whole and stored in study.yaml."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+from cxrsearch.data.request import PHANTOM, DataRequest
 from cxrsearch.errors import InputError
+from cxrsearch.fields import Record, option
 from cxrsearch.learn.saved.keep import parse_keep
 from cxrsearch.objectives import Objectives, parse_objective
 from search.budget import parse_duration
-from search.errors import SearchError, did_you_mean
+from search.errors import SearchError
 
-PHANTOM = "phantom"
-RUNNERS = ("ray", "serial")
-HALVINGS = ("promote", "stop")
-SCHEMES = ("steady", "generational")
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "float32", "bf16")
+__all__ = ["AUTO", "PHANTOM", "DataRequest", "Device", "Settings", "Training"]
+
 AUTO = "auto"
 """In the place of a number: found by a measurement before the search begins."""
+PRECISIONS = (AUTO, "float32", "bf16")
+
+
+def _samplers() -> tuple[str, ...]:
+    """The names of ``--sampler``; what they stand for is slow to load."""
+    from search.samplers import SAMPLERS
+    from search.samplers.automatic import AUTO
+
+    return (*SAMPLERS, AUTO)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """A search as asked for. Every field is an option of ``cxrsearch ga`` or ``optuna``.
+class Device(Record):
+    """Where a training computes, and in what.
 
     Args:
-        data: a folder of chest X-rays, or ``phantom``.
-        labels: label table, where it does not lie in ``data``.
-        test_list: NIH's ``test_list.txt``; without it ``test_share`` of the patients.
-        test_share: share of the patients kept for the test part.
-        val_share: share of the other patients used for validation.
-        val_seed: images at most in the fixed validation subset that epochs are scored on.
-        phantom_images: labelled phantom images to draw.
-        phantom_difficulty: 0 (plain) to 1 (hard).
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
+    """
+
+    device: str = option(
+        AUTO, "auto, cpu or cuda.", group="device", choices=(AUTO, "cpu", "cuda"), listed=False
+    )
+    precision: str = option(
+        AUTO,
+        "Of the training; auto: as the study's trials, or bf16 where the hardware multiplies it "
+        "by itself.",
+        group="device", choices=PRECISIONS,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training(Device, DataRequest):
+    """A training as asked for, but for its recipe: on which data, and on what of the machine.
+
+    Args:
+        weights_dir: folder with pretrained weights under torchvision's file names.
+        cpus_per_trial: CPU cores a trial, or ``auto``: a share of all that a short measurement
+            finds best (`cxrsearch.study.cost.sharing`), and all of a single training's.
+    """
+
+    weights_dir: str | None = option(
+        None, "Folder with pretrained weights under torchvision's file names.",
+        group="weights", metavar="DIR", path=True,
+    )  # fmt: skip
+    cpus_per_trial: float | str = option(
+        AUTO,
+        "CPU cores a trial, or auto: what a short measurement finds best. With it the serial "
+        "runner takes all of them.",
+        group="cores", metavar="N|auto", low=0.01, high=4096, word=AUTO,
+    )  # fmt: skip
+
+    @property
+    def cpus(self) -> float:
+        """CPU cores a trial; 1 while that is still to be found."""
+        return 1.0 if self.cpus_per_trial == AUTO else float(self.cpus_per_trial)
+
+
+@dataclass(frozen=True)
+class Settings(Training):
+    """A search as asked for. Every field is an option of ``cxrsearch ga`` or ``optuna``.
+
+    What a search shares with other commands lies in `DataRequest` and `Training`.
+
+    Args:
         space: name of a shipped space or path of a YAML file; None: by the hardware.
         sampler: name out of ``search.samplers.SAMPLERS``, or ``auto``: one that suits budget,
             genes and workers (`search.samplers.automatic`).
@@ -43,7 +89,6 @@ class Settings:
         scheme: ``steady`` or ``generational`` (with its barrier).
         from_studies: folders of earlier studies that the search starts from.
         pseudo: folder that `cxrsearch self-train` wrote: what the gene ``pseudo`` works with.
-        seed: everything random derives from it.
         trials: trials in all; None: ``generations`` times ``population``.
         generations: generations in all.
         time_budget: wall-clock limit such as ``8h`` or ``90m``.
@@ -55,55 +100,93 @@ class Settings:
         reuse: whether a trial whose recipe has been trained before in the study ends at once with
             what that came to, or is trained again with a seed of its own.
         runner: ``ray`` or ``serial``.
-        cpus_per_trial: CPU cores a trial, or ``auto``: a share of all that a short measurement
-            finds best (`cxrsearch.study.cost.sharing`).
         gpus_per_trial: GPUs a trial, fractions allowed, or ``auto``: the same for a GPU where
             there is one.
         concurrent: trials at once at most; None: as many as fit.
         address: an existing Ray cluster.
         storage: SQLAlchemy URL of the history; None: SQLite in the study folder.
-        frame: side of the cached images in pixels; None: what the space needs.
-        cache: folder of the decoded cache.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
-        weights_dir: folder with pretrained weights under torchvision's file names.
         keep_checkpoints: ``best:N``, ``all`` or ``none``.
     """
 
-    data: str = PHANTOM
-    labels: str | None = None
-    test_list: str | None = None
-    test_share: float = 0.2
-    val_share: float = 0.2
-    val_seed: int = 2000
-    phantom_images: int = 600
-    phantom_difficulty: float = 0.5
-    space: str | None = None
-    sampler: str = "genetic"
-    population: int = 10
-    scheme: str = "steady"
-    from_studies: list[str] = field(default_factory=list)
-    pseudo: str | None = None
-    seed: int = 0
-    trials: int | None = None
-    generations: int | None = None
-    time_budget: str | None = None
-    objective: str = "auroc"
-    early_stopping: bool = True
-    halving: str = "promote"
-    reuse: bool = True
-    runner: str = "ray"
-    cpus_per_trial: float | str = AUTO
-    gpus_per_trial: float | str = AUTO
-    concurrent: int | None = None
-    address: str | None = None
-    storage: str | None = None
-    frame: int | None = None
-    cache: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    weights_dir: str | None = None
-    keep_checkpoints: str = "best:5"
+    generations: int | None = option(
+        None, "Generations in all. [default: 5]", group="genetic", low=1, high=1_000_000
+    )
+    population: int = option(10, "Trials a generation.", group="genetic", low=2, high=10_000)
+    trials: int | None = option(
+        None, "Trials in all, instead of --generations.", group="genetic", low=1, high=1_000_000
+    )
+    scheme: str = option(
+        "steady", "steady: no barrier; generational: textbook (mu + lambda).", group="genetic",
+        choices=("steady", "generational"),
+    )  # fmt: skip
+    sampler: str = option(
+        "genetic",
+        "tpe, gp, cmaes, nsga2, qmc, random, genetic, or auto: what suits the search.",
+        group="sampler", choices=_samplers, listed=False,
+    )  # fmt: skip
+    space: str | None = option(
+        None,
+        "Search space; `cxrsearch spaces` lists them. Default: quick, or report where there is a "
+        "GPU and real data.",
+        group="space", metavar="NAME|FILE",
+    )  # fmt: skip
+    from_studies: list[str] = option(
+        list,
+        "Earlier study, on other data or another space, whose best trials are among the first "
+        "that are tried here. May be repeated.",
+        group="start", metavar="STUDY", path=True, name="from",
+    )  # fmt: skip
+    pseudo: str | None = option(
+        None,
+        "What `cxrsearch self-train` wrote: images without a label, for the gene pseudo of the "
+        "space.",
+        group="start", metavar="DIR", path=True,
+    )  # fmt: skip
+    objective: str = option(
+        "auroc",
+        "auroc, or auroc:Mass,Nodule for the mean over some diseases; with ,seconds (of training) "
+        "or ,parameters (of the model) several at once.",
+        group="goal",
+    )  # fmt: skip
+    time_budget: str | None = option(
+        None, "Wall-clock limit: 8h, 90m, 1h30m.", group="goal", metavar="TIME"
+    )
+    early_stopping: bool = option(
+        True, "Stop weak trials by successive halving.", group="goal"
+    )  # fmt: skip
+    reuse: bool = option(
+        True,
+        "Answer a trial whose recipe was trained before in the study by what that came to; "
+        "without, train it again with another seed.",
+        group="goal",
+    )  # fmt: skip
+    halving: str = option(
+        "promote",
+        "Weak trials pause, and go on if they turn out to be among the best (promote), or end "
+        "(stop).",
+        group="goal", choices=("promote", "stop"),
+    )  # fmt: skip
+    keep_checkpoints: str = option(
+        "best:5", "Which trials keep their weights.", group="kept", metavar="best:N|all|none"
+    )
+    storage: str | None = option(
+        None,
+        "History as an SQLAlchemy URL (PostgreSQL); default: SQLite in the study folder.",
+        group="kept", metavar="URL",
+    )  # fmt: skip
+    runner: str = option(
+        "ray", "Ray Tune, or one trial after another.", group="runner", choices=("ray", "serial")
+    )
+    gpus_per_trial: float | str = option(
+        AUTO,
+        "GPUs a trial, or auto: the same for a GPU where there is one. A fraction lets trials "
+        "share one.",
+        group="run", metavar="N|auto", low=0.0, high=64, word=AUTO,
+    )  # fmt: skip
+    concurrent: int | None = option(
+        None, "Trials at once at most. Default: as many as fit.", group="run", low=1, high=100_000
+    )
+    address: str | None = option(None, "An existing Ray cluster.", group="run", metavar="HOST:PORT")
 
     @property
     def target_trials(self) -> int | None:
@@ -111,11 +194,6 @@ class Settings:
         if self.trials is not None:
             return self.trials
         return None if self.generations is None else self.generations * self.population
-
-    @property
-    def cpus(self) -> float:
-        """CPU cores a trial; 1 while that is still to be found."""
-        return 1.0 if self.cpus_per_trial == AUTO else float(self.cpus_per_trial)
 
     @property
     def gpus(self) -> float:
@@ -142,44 +220,11 @@ class Settings:
 
         The storage's URL is not among them: the study remembers it, without its password.
         """
-        return {**asdict(self), "storage": None}
+        return {**super().to_dict(), "storage": None}
 
-    def with_absolute_paths(self) -> Settings:
-        """The same with its paths absolute, so that the study can be resumed from anywhere."""
-        paths: dict[str, Any] = {
-            name: str(Path(value).expanduser().resolve())
-            for name in ("data", "labels", "test_list", "cache", "weights_dir", "pseudo")
-            if (value := getattr(self, name)) and value != PHANTOM
-        }
-        earlier = [str(Path(folder).expanduser().resolve()) for folder in self.from_studies]
-        return replace(self, **paths, from_studies=earlier)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """The inverse of `to_dict`; unknown keys of a newer version are an error.
-
-        Raises:
-            InputError: where a key is unknown, or a value of another kind than it should be.
-        """
-        kinds = {f.name: str(f.type) for f in fields(cls)}
-        unknown = sorted(str(key) for key in values if key not in kinds)
-        if unknown:
-            raise InputError(f"study.yaml: unknown settings {', '.join(unknown)}; newer version?")
-        problems = [
-            f"study.yaml: {key} is {value!r}, not {kinds[key]}; restore it from a copy"
-            for key, value in values.items()
-            if type(value).__name__ not in _names_of(kinds[key])
-        ]
-        if problems:
-            raise InputError(problems)
-        return cls(**values)
-
-    def check(self) -> None:
-        """Raise one `InputError` that names everything that cannot work."""
-        numbers = number_problems({name: getattr(self, name) for name in LIMITS})
-        problems = [*numbers, *_choice_problems(self), *_objective_problems(self)]
-        if self.labels and self.data == PHANTOM:
-            problems.append(f"--labels {self.labels}: name the folder of its images with --data")
+    def problems(self) -> list[str]:
+        """See `Record.problems`."""
+        problems = [*super().problems(), *_objective_problems(self)]
         if self.target_trials is None and self.time_budget is None:
             problems.append("no budget: give --generations, --trials or --time-budget")
         if self.time_budget is not None:
@@ -191,67 +236,7 @@ class Settings:
             parse_keep(self.keep_checkpoints)
         except InputError as error:
             problems += error.problems
-        if problems:
-            raise InputError(problems)
-
-
-def _names_of(kind: str) -> list[str]:
-    """The names of the types that a value of a field's ``kind`` may have."""
-    names = [part.partition("[")[0] for part in kind.replace("None", "NoneType").split(" | ")]
-    return [*names, "int"] if "float" in names else names
-
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "test_share": (0.01, 0.9),
-    "val_share": (0.01, 0.9),
-    "val_seed": (1, float("inf")),
-    "phantom_images": (50, 50_000),
-    "phantom_difficulty": (0.0, 1.0),
-    "population": (2, 10_000),
-    "trials": (1, 1_000_000),
-    "generations": (1, 1_000_000),
-    "cpus_per_trial": (0.01, 4096),
-    "gpus_per_trial": (0.0, 64),
-    "concurrent": (1, 100_000),
-    "frame": (32, 2048),
-    "seed": (0, 2**31 - 1),
-}
-"""The smallest and the largest value of settings that are numbers, in every command."""
-
-
-def number_problems(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with ``values`` by name, as far as `LIMITS` knows them; None passes."""
-    problems = []
-    for name, (low, high) in LIMITS.items():
-        value = values.get(name)
-        if value == AUTO and name in ("cpus_per_trial", "gpus_per_trial"):
-            continue
-        if isinstance(value, str):
-            problems.append(f"--{name.replace('_', '-')} {value}: must be a number or {AUTO}")
-        elif value is not None and not low <= value <= high:
-            bound = f"at least {low:,}" if high == float("inf") else f"from {low:,} to {high:,}"
-            problems.append(f"--{name.replace('_', '-')} {value}: must be {bound}")
-    return problems
-
-
-def _choice_problems(settings: Settings) -> list[str]:
-    from search.samplers import SAMPLERS
-    from search.samplers.automatic import AUTO
-
-    choices: dict[str, tuple[str, ...]] = {
-        "sampler": (*SAMPLERS, AUTO),
-        "runner": RUNNERS,
-        "halving": HALVINGS,
-        "scheme": SCHEMES,
-        "device": DEVICES,
-        "precision": PRECISIONS,
-    }
-    return [
-        f"--{name} {getattr(settings, name)}: one of {', '.join(allowed)}"
-        f"{did_you_mean(getattr(settings, name), allowed)}"
-        for name, allowed in choices.items()
-        if getattr(settings, name) not in allowed
-    ]
+        return problems
 
 
 def _objective_problems(settings: Settings) -> list[str]:

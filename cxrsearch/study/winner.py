@@ -37,7 +37,7 @@ from .data import cache_root, load_data
 from .folder import load_alone, read_study_yaml, trial_config
 from .origins import also_seen
 from .prepare import Prepared
-from .settings import AUTO, PHANTOM, Settings
+from .settings import AUTO, PHANTOM, DataRequest, Settings
 from .unlabelled import pseudo_path
 
 
@@ -187,9 +187,9 @@ def evaluate_model_folder(
     """
     loaded = load_predictor(model, tta=tta, precision=precision)
     study = _study_of(loaded, study)
-    settings = _data_settings(loaded, study, data, labels)
-    dataset = load_data(settings)
-    cache = open_shown(dataset, loaded.frame, cache_root(settings))
+    request = _data_request(loaded, study, data, labels)
+    dataset = load_data(request)
+    cache = open_shown(dataset, loaded.frame, cache_root(request))
     result = {**evaluate_model(loaded, dataset, cache), "tta": tta}
     if study is None and result["part"] == "test":
         why = "its study is not here" if loaded.card["study"].get("path") else "it has no study"
@@ -212,13 +212,15 @@ def _study_of(model: Predictor, given: Path | None) -> Path | None:
     return None
 
 
-def _data_settings(
+def _data_request(
     model: Predictor, study: Path | None, data: str | None, labels: str | None
-) -> Settings:
+) -> DataRequest:
     """Where to read data from: as asked, or as study or model had them."""
-    from_study = Settings.from_dict(read_study_yaml(study)["settings"]) if study else None
+    from_study: DataRequest | None = None
+    if study:
+        from_study = Settings.from_dict(read_study_yaml(study)["settings"])
     if from_study is None and (reading := model.card["data"].get("reading")):
-        from_study = _settings_in(model.folder / CARD, reading)
+        from_study = _request_in(model.folder / CARD, reading)
     if data is None:
         if from_study is None:
             raise InputError(
@@ -230,20 +232,20 @@ def _data_settings(
         data = from_study.data
     if data == PHANTOM and from_study is not None and from_study.data == PHANTOM:
         return from_study
-    asked = Settings(data=data, labels=labels).with_absolute_paths()
+    asked = DataRequest(data=data, labels=labels).with_absolute_paths()
     if from_study is not None and labels is None and asked.data == from_study.data:
         return from_study
     return asked
 
 
-def _settings_in(card: Path, reading: Any) -> Settings:
-    """The settings that a model's card keeps.
+def _request_in(card: Path, reading: Any) -> DataRequest:
+    """The request that a model's card keeps.
 
     Raises:
         InputError: where they are none.
     """
     try:
-        return Settings.from_dict(reading)
+        return DataRequest.from_dict(reading)
     except (InputError, TypeError, AttributeError) as error:
         raise InputError(f"{card}: data.reading is damaged; restore it from a copy") from error
 

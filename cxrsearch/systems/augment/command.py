@@ -28,10 +28,10 @@ from cxrsearch.data.decoding import DecodingView
 from cxrsearch.data.labels.tables import NIH_TABLE
 from cxrsearch.data.notes import reasons, summary
 from cxrsearch.data.read import FolderSource, read_dataset
+from cxrsearch.data.request import DataRequest
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import Parameters
 from cxrsearch.learn.recipe import Recipe, gene_limits
-from cxrsearch.study.settings import number_problems
 from cxrsearch.writing import alone
 from search.cores import detect_cpus
 from search.files import write_json, write_text
@@ -55,20 +55,26 @@ class CopiesWanted:
     """What is asked for.
 
     Args:
-        data: folder of chest X-rays with a label table.
+        request: the labelled X-rays, and the seed that every copy's parameters derive from.
         out: folder of the copies.
         copies: of each labelled image.
         ranges: by gene, as `cxrsearch.systems.augment.copies.REPORT_RANGES`.
-        seed: every copy's parameters derive from it.
-        labels: label table, where it does not lie in ``data``.
     """
 
-    data: Path
+    request: DataRequest
     out: Path
     copies: int = 10
     ranges: Mapping[str, Any] = field(default_factory=lambda: dict(made.REPORT_RANGES))
-    seed: int = 0
-    labels: Path | None = None
+
+    @property
+    def data(self) -> Path:
+        """Folder of the X-rays."""
+        return Path(self.request.data)
+
+    @property
+    def seed(self) -> int:
+        """Every copy's parameters derive from it."""
+        return self.request.seed
 
     @property
     def recipe(self) -> Recipe:
@@ -80,7 +86,7 @@ class CopiesWanted:
         limits, problems = gene_limits(), []
         if not 1 <= self.copies <= MOST_COPIES:
             problems.append(f"--copies {self.copies}: must be from 1 to {MOST_COPIES:,}")
-        problems += number_problems({"seed": self.seed})
+        problems += self.request.problems()
         for gene, value in self.ranges.items():
             if problem := limit_problem(value, limits[gene]):
                 problems.append(f"--{gene.replace('_', '-')}: {problem}")
@@ -127,7 +133,7 @@ def augment(wanted: CopiesWanted, view: DecodingView | None = None) -> Written:
         InputError: before anything is written, where something cannot work.
     """
     wanted.check()
-    dataset = read_dataset(wanted.data, wanted.labels)
+    dataset = read_dataset(wanted.data, wanted.request.label_table)
     tasks = _tasks(wanted, dataset)
     settings = copy_settings(wanted.data, dataset, wanted.copies, wanted.seed, wanted.ranges)
     check_folder(wanted.out, settings)

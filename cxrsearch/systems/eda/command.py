@@ -11,11 +11,11 @@ import numpy as np
 
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
 from cxrsearch.data.labels.tables import read_table
-from cxrsearch.data.pixels.cache import default_cache_root
-from cxrsearch.data.read import read_dataset, read_test_list
-from cxrsearch.data.splits import Splits, disease_counts, judgeable, make_splits
+from cxrsearch.data.read import read_dataset
+from cxrsearch.data.request import DataRequest
+from cxrsearch.data.splits import Splits, disease_counts, judgeable
 from cxrsearch.errors import InputError
-from cxrsearch.study.settings import number_problems
+from cxrsearch.study.data import cache_root, listed_names, split
 
 from .cautions import Caution, Rows, cautions
 from .label_counts import LabelCounts, explore_labels
@@ -78,49 +78,27 @@ class _Read(NamedTuple):
     images: Images | None = None
 
 
-def explore(
-    source: Path,
-    *,
-    labels: Path | None = None,
-    test_list: Path | None = None,
-    test_share: float = 0.2,
-    val_share: float = 0.2,
-    val_seed: int | None = None,
-    seed: int = 0,
-    frame: int | None = None,
-    cache: Path | None = None,
-) -> Exploration:
+def explore(request: DataRequest) -> Exploration:
     """Read and count everything; with images, look at every one of them.
 
     Args:
-        source: a folder of X-rays, or a label table alone (``.csv``, ``.csv.gz``).
-        labels: the folder's label table, where it lies elsewhere.
-        test_list: NIH's list of the test part.
-        test_share: as `make_splits` takes it, as are ``val_share``, ``val_seed`` and ``seed``.
-        val_share: see there.
-        val_seed: see there.
-        seed: see there; the examples shown follow from it too.
-        frame: side of the cached images; the source's own, `LARGEST_FRAME` at most, where None.
-        cache: folder of all caches.
+        request: its ``data`` is a folder of X-rays, or a label table alone (``.csv``,
+            ``.csv.gz``). Where it names no frame that is the source's own side, `LARGEST_FRAME` at most.
+            The examples shown follow from its seed, as the split does.
 
     Raises:
         InputError: where source, table, list or numbers cannot be used. What only a search would
             refuse, such as too few patients, becomes a caution.
     """
-    problems = number_problems(
-        {
-            "test_share": test_share, "val_share": val_share, "val_seed": val_seed, "seed": seed,
-            "frame": frame,
-        }
-    )  # fmt: skip
-    if source.is_file() and labels is not None:
-        problems.append(f"{source} is a label table already: leave out --labels {labels}")
+    source, problems = Path(request.data), request.problems()
+    if source.is_file() and request.labels is not None:
+        problems.append(f"{source} is a label table already: leave out --labels {request.labels}")
     if problems:
         raise InputError(problems)
-    listed = None if test_list is None else read_test_list(test_list)
-    read = _table(source) if source.is_file() else _folder(source, labels, frame, cache)
+    listed = listed_names(request)
+    read = _table(source) if source.is_file() else _folder(request)
     rows = read.rows
-    balance, refused = _balance(rows, seed, test_share, val_share, val_seed, listed)
+    balance, refused = _balance(rows, request, listed)
     people = read_people(rows.extra)
     images = read.images
     checks = None if images is None else _check(images)
@@ -137,15 +115,17 @@ def explore(
                 rows, people, splits, checks, images.cache.bad if images else {}, refused, listed
             )
         ),
-        examples=() if images is None else examples(images, splits, seed),
+        examples=() if images is None else examples(images, splits, request.seed),
         flagged=flagged(images, checks) if images and checks else (),
         notes=read.notes + (splits.notes if splits else ()),
         unlabelled=read.unlabelled,
         frame=None if images is None else images.cache.frame,
         options={
-            "seed": seed,
-            "test share": test_share if listed is None else f"the {len(listed):,} listed images",
-            "validation share": val_share,
+            "seed": request.seed,
+            "test share": request.test_share
+            if listed is None
+            else f"the {len(listed):,} listed images",
+            "validation share": request.val_share,
         },
     )
 
@@ -155,10 +135,10 @@ def _table(path: Path) -> _Read:
     return _Read(Rows(table.images, table.labels, table.patients, table.extra), table.notes)
 
 
-def _folder(folder: Path, labels: Path | None, frame: int | None, root: Path | None) -> _Read:
-    dataset = read_dataset(folder, labels)
-    side = frame or max(THUMBNAIL_SIDE, min(dataset.source_side, LARGEST_FRAME))
-    cache = open_shown(dataset, side, root or default_cache_root())
+def _folder(request: DataRequest) -> _Read:
+    dataset = read_dataset(Path(request.data), request.label_table)
+    side = request.frame or max(THUMBNAIL_SIDE, min(dataset.source_side, LARGEST_FRAME))
+    cache = open_shown(dataset, side, cache_root(request))
     usable, notes = leave_out_bad(dataset, cache)
     rows = Rows(usable.names, usable.labels, usable.patients, usable.extra)
     return _Read(
@@ -170,25 +150,11 @@ def _folder(folder: Path, labels: Path | None, frame: int | None, root: Path | N
 
 
 def _balance(
-    rows: Rows,
-    seed: int,
-    test_share: float,
-    val_share: float,
-    val_seed: int | None,
-    listed: Sequence[str] | None,
+    rows: Rows, request: DataRequest, listed: Sequence[str] | None
 ) -> tuple[Balance | None, list[str]]:
     """The split, or why there is none."""
     try:
-        splits = make_splits(
-            rows.names,
-            rows.labels,
-            rows.patients,
-            seed=seed,
-            test_share=test_share,
-            val_share=val_share,
-            test_list=listed,
-            val_seed=val_seed,
-        )
+        splits = split(request, rows.names, rows.labels, rows.patients, listed)
     except InputError as error:
         return None, list(error.problems)
     counts = disease_counts(splits, rows.names, rows.labels, rows.patients)

@@ -1,19 +1,21 @@
-"""What a user asked of a GAN: one flat record, checked as a whole and stored in gan.json."""
+"""What a user asked of a GAN: one flat record, checked as a whole and stored in gan.json.
+
+Imports no torch: the command line reads its fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.fields import option
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.study.settings import PHANTOM, Settings
-from cxrsearch.systems.pretrain.run import PretrainPlan
+from cxrsearch.study.settings import DataRequest, Device
 
-from .networks import LARGEST_SIDE, SMALLEST_SIDE, resolutions
+if TYPE_CHECKING:
+    from cxrsearch.systems.pretrain.run import PretrainPlan
 
 WARMUP = 0.02
 """Share of the steps in which the learning rate rises."""
@@ -24,68 +26,54 @@ MAY_CHANGE = ("data", "labels", "unlabelled", "test_list", "cache", "device")
 
 
 @dataclass(frozen=True)
-class GanSettings:
+class GanSettings(Device, DataRequest):
     """A GAN as asked for. Every field is an option of ``cxrsearch pretrain gan``.
 
+    What it shares with other commands lies in `DataRequest` and `Device`.
+
     Args:
-        data: a folder of chest X-rays, or ``phantom``.
-        labels: label table, where it does not lie in ``data``.
         unlabelled: folder of further images; None: what lies in ``data`` and is not in the table.
-        test_list: NIH's ``test_list.txt``; without it ``test_share`` of the patients.
-        test_share: share of the patients kept for the test part.
-        val_share: share of the other patients used for validation.
-        val_seed: images at most in the fixed validation subset; part of what a split is.
-        phantom_images: labelled phantom images to draw.
-        phantom_difficulty: 0 (plain) to 1 (hard).
-        seed: everything random derives from it.
         size: side of the images in pixels.
         epochs: times that every image is seen.
         batch_size: images a step.
         lr: learning rate of the generator; the discriminator has twice as much.
         features: model folder whose features distances are between; None: one trained first.
-        cache: folder of the decoded cache.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``float32``, ``bf16``, or ``auto``.
     """
 
-    data: str = "phantom"
-    labels: str | None = None
-    unlabelled: str | None = None
-    test_list: str | None = None
-    test_share: float = 0.2
-    val_share: float = 0.2
-    val_seed: int = 2000
-    phantom_images: int = 600
-    phantom_difficulty: float = 0.5
-    seed: int = 0
-    size: int = 64
-    epochs: int = 12
-    batch_size: int = 16
-    lr: float = 4e-3
-    features: str | None = None
-    cache: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
+    unlabelled: str | None = option(
+        None,
+        "Folder of images without a label. [default: those of the data that the label table does "
+        "not name]",
+        group="unlabelled", metavar="DIR", path=True,
+    )  # fmt: skip
+    size: int = option(
+        64, "Side of the images in pixels: 32, 64, 128 or 256.", group="gan"
+    )  # fmt: skip
+    epochs: int = option(
+        12, "Times that each image is seen.", group="gan", low=1, high=100_000
+    )  # fmt: skip
+    batch_size: int = option(
+        16, "Images a step (split by memory).", group="gan", low=2, high=4096
+    )  # fmt: skip
+    lr: float = option(
+        4e-3, "Learning rate of the generator; the discriminator has twice as much.",
+        group="gan", low=1e-7, high=1,
+    )  # fmt: skip
+    features: str | None = option(
+        None,
+        "Model whose features distances are between, as `cxrsearch train` makes one; default: a "
+        "small DenseNet121, trained first on the labelled training part.",
+        group="gan", metavar="MODEL_DIR", path=True,
+    )  # fmt: skip
 
-    def with_absolute_paths(self) -> GanSettings:
-        """The same with its paths absolute, so that it can be gone on with from anywhere."""
-        names = ("data", "labels", "unlabelled", "test_list", "features", "cache")
-        given = {name: getattr(self, name) for name in names}
-        paths: dict[str, Any] = {
-            name: str(Path(value).expanduser().resolve())
-            for name, value in given.items()
-            if value and value != PHANTOM
-        }
-        return replace(self, **paths)
-
-    def of_data(self) -> Settings:
-        """What a search with the same data and split has among its settings."""
-        shared = {f.name for f in fields(Settings)} & {f.name for f in fields(self)}
-        given = {name: getattr(self, name) for name in shared}
-        return Settings(**given, frame=self.size, trials=1)
+    def of_data(self) -> DataRequest:
+        """Its data and split, cached at the size that the networks are made for."""
+        return replace(self, frame=self.size)
 
     def plan(self) -> PretrainPlan:
         """Which part of the images is wanted, and at which size: the whole, at ``size``."""
+        from cxrsearch.systems.pretrain.run import PretrainPlan
+
         return PretrainPlan("gan", input_size=self.size)
 
     def recipe(self) -> Recipe:
@@ -101,25 +89,23 @@ class GanSettings:
             ema=AVERAGE,
         )
 
-    def check(self) -> None:
-        """Raise one `InputError` that names everything that cannot work."""
-        problems: list[str] = []
-        for check in (self.of_data().check, lambda: pick_device(self.device)):
-            try:
-                check()
-            except InputError as error:
-                problems += error.problems
-        sides = [str(side) for side in resolutions(LARGEST_SIDE) if side >= SMALLEST_SIDE]
-        if str(self.size) not in sides:
-            problems.append(f"--size {self.size}: one of {', '.join(sides)}")
-        limits = {"epochs": (1, 100_000), "batch_size": (2, 4096), "lr": (1e-7, 1.0)}
-        problems += [
-            f"--{name.replace('_', '-')} {getattr(self, name)}: must be from {low:g} to {high:,g}"
-            for name, (low, high) in limits.items()
-            if not low <= getattr(self, name) <= high
-        ]
-        if problems:
-            raise InputError(problems)
+    def problems(self) -> list[str]:
+        """See `Record.problems`."""
+        from cxrsearch.learn.compute.device import pick_device
+
+        from .networks import LARGEST_SIDE, SMALLEST_SIDE, resolutions
+
+        problems = super().problems()
+        try:
+            pick_device(self.device)
+        except InputError as error:
+            problems += error.problems
+        sides = [side for side in resolutions(LARGEST_SIDE) if side >= SMALLEST_SIDE]
+        if self.size not in sides:
+            problems.append(f"--size {self.size}: one of {', '.join(map(str, sides))}")
+        if self.frame not in (None, self.size):
+            problems.append(f"--frame {self.frame}: a GAN's images are as large as --size")
+        return problems
 
 
 def differences(stored: Mapping[str, Any], settings: GanSettings) -> list[str]:

@@ -23,7 +23,7 @@ from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.study.data import cache_root, listed_names, load_data, split
 from cxrsearch.study.origins import origin_notes
-from cxrsearch.study.settings import Settings
+from cxrsearch.study.settings import DataRequest, Training
 from cxrsearch.study.space import frame_of
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.writing import HOLDER, LOCK, alone, claim
@@ -60,7 +60,7 @@ class PretrainImages:
 
 
 def run(
-    settings: Settings,
+    settings: Training,
     plan: PretrainPlan,
     folder: Path,
     unlabelled: Path | None = None,
@@ -120,10 +120,10 @@ def _images(pool: PretrainImages) -> dict[str, list[str]]:
     return {"image_names": names, "image_contents": [pool.contents.get(n, "") for n in names]}
 
 
-def check(settings: Settings, plan: PretrainPlan) -> None:
+def check(settings: Training, plan: PretrainPlan) -> None:
     """Raise one `InputError` that names everything that cannot work."""
     problems = plan_problems(plan)
-    for checked in (replace(settings, trials=1).check, lambda: pick_device(settings.device)):
+    for checked in (settings.check, lambda: pick_device(settings.device)):
         try:
             checked()
         except SearchError as error:
@@ -169,21 +169,21 @@ def plan_problems(plan: PretrainPlan) -> list[str]:
 
 
 def read_pool(
-    settings: Settings, plan: PretrainPlan, unlabelled: Path | None = None
+    request: DataRequest, plan: PretrainPlan, unlabelled: Path | None = None
 ) -> PretrainImages:
-    """Read, decode and split what ``settings`` name; nobody of validation or test is trained on.
+    """Read, decode and split what ``request`` names; nobody of validation or test is trained on.
 
     Raises:
         InputError: where data cannot be used.
     """
-    listed = listed_names(settings)
-    dataset = load_data(settings)
+    listed = listed_names(request)
+    dataset = load_data(request)
     if unlabelled is not None:
         dataset = with_unlabelled(dataset, unlabelled)
-    frame = settings.frame or frame_of([plan.input_size], [plan.crop], dataset.source_side)
-    root = cache_root(settings)
+    frame = request.frame or frame_of([plan.input_size], [plan.crop], dataset.source_side)
+    root = cache_root(request)
     usable, bad = leave_out_bad(dataset, open_shown(dataset, frame, root))
-    splits = split(settings, usable, listed)
+    splits = split(request, usable.names, usable.labels, usable.patients, listed)
     found = find_unlabelled(usable, splits, frame, root, needed=False)
     labels = (np.array(usable.names), usable.labels, usable.patients)
     data = make_data(found.cache, labels, splits)
@@ -196,12 +196,14 @@ def read_pool(
     return PretrainImages(data, splits, usable, len(more), frame, notes, contents)
 
 
-def about_data(pool: PretrainImages, settings: Settings, unlabelled: Path | None) -> dict[str, Any]:
+def about_data(
+    pool: PretrainImages, request: DataRequest, unlabelled: Path | None
+) -> dict[str, Any]:
     """What the record says of the data."""
     names = [str(pool.data.names[row]) for row in pool.data.train]
     blank = np.zeros((len(names), 1), np.uint8)
     return {
-        "data": settings.data,
+        "data": request.data,
         "unlabelled_from": None if unlabelled is None else str(unlabelled.resolve()),
         "data_fingerprint": pool.dataset.fingerprint,
         "trained_on": fingerprint(names, blank, np.array(names)),

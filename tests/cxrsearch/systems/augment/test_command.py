@@ -7,12 +7,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cxrsearch.data.read import read_dataset
+from cxrsearch.data.request import DataRequest
 from cxrsearch.data.splits import make_splits
 from cxrsearch.errors import InputError
 from cxrsearch.systems.augment import command as augmenting
@@ -42,6 +44,10 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+def wanted(source: Path, out: Path, seed: int = 0, **more: Any) -> CopiesWanted:
+    return CopiesWanted(DataRequest(data=str(source), seed=seed), out, **more)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -52,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_copies_have_labels_patient_and_size_of_their_image(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found = augment(CopiesWanted(source, out, copies=4))
+    found = augment(wanted(source, out, copies=4))
     assert (found.images, found.copies, found.fresh) == (3, 12, 12)
     data = read_dataset(out)
     assert len(data.names) == 12
@@ -69,7 +75,7 @@ def test_copies_have_labels_patient_and_size_of_their_image(source: Path, tmp_pa
 
 def test_what_happened_to_each_copy_is_recorded(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    augment(CopiesWanted(source, out, copies=2, ranges={"horizontal_flip": True}, seed=3))
+    augment(wanted(source, out, copies=2, ranges={"horizontal_flip": True}, seed=3))
     rows = list(csv.DictReader((out / "augmentation.csv").open()))
     assert {row["flip_columns"] for row in rows} == {"0", "1"}
     for row in rows:
@@ -84,7 +90,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    augment(CopiesWanted(source, whole, copies=3))
+    augment(wanted(source, whole, copies=3))
     real, written = copying.write_bytes, []
 
     def die_at_the_fifth(path: Path, data: bytes) -> None:
@@ -96,13 +102,13 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     monkeypatch.setattr(augmenting, "detect_cpus", lambda: 1)
     monkeypatch.setattr(copying, "write_bytes", die_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
-        augment(CopiesWanted(source, cut, copies=3))
+        augment(wanted(source, cut, copies=3))
     monkeypatch.undo()
     assert not (cut / "Data_Entry_2017.csv").exists()
     torn = cut / "images" / ".x.png.abc.tmp"
     torn.write_bytes(b"half")
     times = {path: path.stat().st_mtime_ns for path in written}
-    found = augment(CopiesWanted(source, cut, copies=3))
+    found = augment(wanted(source, cut, copies=3))
     assert found.fresh == 5
     assert {path: path.stat().st_mtime_ns for path in written} == times
     assert contents(cut) == contents(whole)
@@ -110,49 +116,45 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
 
 def test_a_second_call_writes_nothing(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    augment(CopiesWanted(source, out, copies=2))
+    augment(wanted(source, out, copies=2))
     times = {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*")}
-    assert augment(CopiesWanted(source, out, copies=2)).fresh == 0
+    assert augment(wanted(source, out, copies=2)).fresh == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("[!.]*")} == times
 
 
 def test_two_runs_do_not_write_to_one_folder(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with alone(out), pytest.raises(InputError, match="another process is at work there"):
-        augment(CopiesWanted(source, out, copies=1))
+        augment(wanted(source, out, copies=1))
 
 
 def test_other_settings_or_data_are_refused_with_what_differs(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    augment(CopiesWanted(source, out, copies=2))
+    augment(wanted(source, out, copies=2))
     before = contents(out)
     others = {"rotation": 5.0, "horizontal_flip": True}
     with pytest.raises(InputError) as refused:
-        augment(
-            CopiesWanted(
-                source, out, copies=3, ranges={**CopiesWanted(source, out).ranges, **others}
-            )
-        )
+        augment(wanted(source, out, copies=3, ranges={**wanted(source, out).ranges, **others}))
     assert [part for part in ("copies is 2", "rotation is 10.0 there, not 5.0")
             if part not in str(refused.value)] == []  # fmt: skip
     assert "horizontal_flip" not in str(refused.value)
     table = source / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace("Hernia", "Mass"))
     with pytest.raises(InputError, match="labels or patients of the 3"):
-        augment(CopiesWanted(source, out, copies=2))
+        augment(wanted(source, out, copies=2))
     assert contents(out) == before
 
 
 def test_what_cannot_work_is_said_at_once_before_anything_is_written(source: Path) -> None:
     inside = source / "copies"
     with pytest.raises(InputError) as refused:
-        augment(CopiesWanted(source, inside, copies=0, ranges={"rotation": 400.0, "zoom": -1.0}))
+        augment(wanted(source, inside, copies=0, ranges={"rotation": 400.0, "zoom": -1.0}))
     text = str(refused.value)
     assert [part for part in ("--copies 0", "--rotation", "--zoom", "beside it")
             if part not in text] == []  # fmt: skip
     assert not inside.exists()
     with pytest.raises(InputError, match="every range is 0"):
-        augment(CopiesWanted(source, source.parent / "out", ranges={"rotation": 0.0}))
+        augment(wanted(source, source.parent / "out", ranges={"rotation": 0.0}))
 
 
 def test_a_folder_of_something_else_is_left_alone(source: Path, tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_folder_of_something_else_is_left_alone(source: Path, tmp_path: Path) 
     out.mkdir()
     (out / "chapter.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
-        augment(CopiesWanted(source, out))
+        augment(wanted(source, out))
     assert contents(out) == {"chapter.txt": b"mine"}
 
 
@@ -170,7 +172,7 @@ def test_a_disk_without_room_is_said_first(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(augmenting.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(InputError, match="copies need about"):
-        augment(CopiesWanted(source, tmp_path / "out"))
+        augment(wanted(source, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -178,13 +180,13 @@ def test_how_images_were_read_is_said_once(source: Path, tmp_path: Path) -> None
     for file in sorted(source.rglob("*.png"))[:2]:
         deep = np.asarray(Image.open(file)).astype(float) * 4095 / 255
         Image.fromarray(deep.astype(np.uint16)).save(file)
-    written = augment(CopiesWanted(source, tmp_path / "out", copies=1))
+    written = augment(wanted(source, tmp_path / "out", copies=1))
     assert sum("hold values of fewer bits" in note for note in written.notes) == 1
 
 
 def test_an_unreadable_image_is_left_out_and_named(source: Path, tmp_path: Path) -> None:
     (source / "images" / "00000002_000.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    found = augment(CopiesWanted(source, tmp_path / "out", copies=2))
+    found = augment(wanted(source, tmp_path / "out", copies=2))
     assert (found.images, found.copies) == (2, 4)
     assert any("00000002_000.png" in note for note in found.notes)
     assert len(read_dataset(tmp_path / "out").names) == 4
@@ -193,11 +195,11 @@ def test_an_unreadable_image_is_left_out_and_named(source: Path, tmp_path: Path)
 def test_sixteen_bit_files_give_the_copies_of_their_eight_bit_ones(
     source: Path, tmp_path: Path
 ) -> None:
-    augment(CopiesWanted(source, tmp_path / "eight", copies=1))
+    augment(wanted(source, tmp_path / "eight", copies=1))
     for path in (source / "images").iterdir():
         pixels = np.asarray(Image.open(path)).astype(np.uint16) * 257
         Image.fromarray(pixels).save(path)
-    augment(CopiesWanted(source, tmp_path / "sixteen", copies=1))
+    augment(wanted(source, tmp_path / "sixteen", copies=1))
     for path in (tmp_path / "eight" / "images").iterdir():
         assert path.read_bytes() == (tmp_path / "sixteen" / "images" / path.name).read_bytes()
 
@@ -206,7 +208,7 @@ def test_the_page_shows_every_range_and_warns_of_the_heart(source: Path, tmp_pat
     table = source / "Data_Entry_2017.csv"
     (source / "images" / "<b>.png").write_bytes((source / "images" / ROWS[0][0]).read_bytes())
     table.write_text(table.read_text().replace("00000001_000.png", "<b>.png"))
-    augment(CopiesWanted(source, tmp_path / "out", copies=1))
+    augment(wanted(source, tmp_path / "out", copies=1))
     page = (tmp_path / "out" / "extremes.html").read_text()
     for part in ("rotation", "-10°", "10°", "5%", "flipped", "all together", "situs inversus"):
         assert part in page
@@ -216,7 +218,7 @@ def test_the_page_shows_every_range_and_warns_of_the_heart(source: Path, tmp_pat
 
 
 def test_copies_of_an_image_share_its_part(source: Path, tmp_path: Path) -> None:
-    augment(CopiesWanted(source, tmp_path / "out", copies=3))
+    augment(wanted(source, tmp_path / "out", copies=3))
     data = read_dataset(tmp_path / "out")
     splits = make_splits(
         data.names, data.labels, data.patients, seed=0, test_share=0.0, val_share=0.5

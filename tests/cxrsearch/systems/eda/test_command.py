@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.request import DataRequest
 from cxrsearch.errors import InputError
 from cxrsearch.show import page
 from cxrsearch.study.prepare import prepare
@@ -50,7 +52,7 @@ def text(found: Exploration, level: str | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def seen(xrays: Path) -> Exploration:
-    return explore(xrays)
+    return look(xrays)
 
 
 @pytest.fixture
@@ -59,6 +61,10 @@ def spoilt(xrays: Path, tmp_path: Path) -> tuple[Path, list[dict[str, str]]]:
     folder = tmp_path / "data"
     shutil.copytree(xrays, folder)
     return folder, read(folder / TABLE)
+
+
+def look(source: Path, **asked: Any) -> Exploration:
+    return explore(DataRequest(data=str(source), **asked))
 
 
 def nearly_black() -> np.ndarray:
@@ -99,7 +105,7 @@ def test_the_split_is_the_one_that_a_search_makes(
     assert seen.balance is not None
     assert seen.balance.splits == prepared.splits
     assert seen.balance.counts == prepared.counts
-    other = explore(xrays, seed=1)
+    other = look(xrays, seed=1)
     assert other.balance is not None
     assert other.balance.splits.fingerprint != prepared.splits.fingerprint
 
@@ -130,7 +136,7 @@ def test_a_table_alone_is_enough_also_gzipped(
     packed = tmp_path / "labels.csv.gz"
     packed.write_bytes(gzip.compress((xrays / TABLE).read_bytes()))
     for path in (xrays / TABLE, packed):
-        found = explore(path)
+        found = look(path)
         assert found.labels.prevalences == seen.labels.prevalences
         assert found.checks is None
         assert found.balance is not None
@@ -151,7 +157,7 @@ def test_spoilt_images_are_found(spoilt: tuple[Path, list[dict[str, str]]]) -> N
     rows[4]["Patient ID"], rows[5]["Patient ID"] = "7001", "7002"
     rows[4]["Finding Labels"], rows[5]["Finding Labels"] = "Mass", "Hernia"
     write(folder / TABLE, rows)
-    found = explore(folder)
+    found = look(folder)
     said = text(found)
     assert re.search(rf"1 image nearly black.*{black.name}", said)
     assert re.search(rf"1 image that looks turned by 180°.*{turned.name}", said)
@@ -165,7 +171,7 @@ def test_spoilt_images_are_found(spoilt: tuple[Path, list[dict[str, str]]]) -> N
     }  # fmt: skip
     rows[5]["Patient ID"] = "7001"
     write(folder / TABLE, rows)
-    again = text(explore(folder))
+    again = text(look(folder))
     assert "1 picture more than once within a patient: 1 copy to spare" in again
     assert "several patients" not in again
     assert len(found.rows.names) == len(found.rows.extra["Patient Age"]) == 79
@@ -179,7 +185,7 @@ def test_a_test_list_that_tears_a_patient_apart_is_a_caution(
     write(folder / TABLE, rows)
     listed = tmp_path / "test_list.txt"
     listed.write_text("\n".join(row["Image Index"] for row in rows[1:4]))
-    found = explore(folder / TABLE, test_list=listed)
+    found = look(folder / TABLE, test_list=str(listed))
     assert found.balance is None
     serious = text(found, SERIOUS)
     assert "patient" in serious.partition("across parts")[0]
@@ -197,7 +203,7 @@ def test_what_the_table_gives_away(spoilt: tuple[Path, list[dict[str, str]]]) ->
     rows[0]["Patient Age"], rows[8]["Patient Age"] = "411", "155Y"
     rows[0]["Patient Gender"], rows[1]["Patient Gender"] = "M", "F"
     rows[4]["Finding Labels"] = "Hernia"
-    said = text(explore(write(folder / "labels.csv", rows)))
+    said = text(look(write(folder / "labels.csv", rows)))
     assert "2 images with an age that cannot be (below 0 or above 110)" in said
     assert f"{rows[0]['Image Index']}: 411" in said
     assert "listed as both M and F" in said
@@ -211,7 +217,7 @@ def test_a_table_without_patients_is_serious(tmp_path: Path) -> None:
         {"image": f"scan{n}.png", **{d: str(int(n % 14 == i)) for i, d in enumerate(DISEASES)}}
         for n in range(60)
     ]
-    found = explore(write(tmp_path / "table.csv", rows))
+    found = look(write(tmp_path / "table.csv", rows))
     assert "The table has no patients" in text(found, SERIOUS)
     assert (found.people.age, found.people.sex, found.people.view) == (None, None, None)
     assert "no column of age, sex or view" in explore_html(found, 1.7e9)
@@ -224,14 +230,14 @@ def test_too_few_patients_for_a_search_are_a_caution_and_no_error(
     folder, rows = spoilt
     for place, row in enumerate(rows):
         row["Patient ID"] = str(place % patients)
-    found = explore(write(folder / "labels.csv", rows))
+    found = look(write(folder / "labels.csv", rows))
     assert "No search would start" in text(found, SERIOUS)
     assert explore_html(found, 1.7e9)
 
 
 def test_wrong_options_are_named_all_at_once(xrays: Path) -> None:
     with pytest.raises(InputError) as error:
-        explore(xrays / TABLE, labels=xrays / TABLE, test_share=7, frame=8, seed=-5)
+        look(xrays / TABLE, labels=str(xrays / TABLE), test_share=7, frame=8, seed=-5)
     said = "\n".join(error.value.problems)
     assert len(error.value.problems) == 4
     for part in ("--test-share 7", "--labels", "--frame 8", "--seed -5"):
@@ -251,7 +257,7 @@ def test_the_page_asks_for_nothing_and_escapes_what_it_shows(
         rows[place]["Patient ID"] = evil
         shutil.copyfile(file_of(folder, rows[2]), file_of(folder, rows[place]))
     write(folder / TABLE, rows)
-    found = explore(folder)
+    found = look(folder)
     html = explore_html(found, 1.7e9)
     assert evil.lower() not in html.lower()
     sources = re.findall(r'src="([^"]*)"', html)

@@ -47,7 +47,7 @@ def quick_study(
 
 def scores_of(model: Path, study: Path) -> tuple[np.ndarray, np.ndarray]:
     """What the model in ``model`` says of the study's validation images; the joint model's."""
-    data = load_trial_data(trial_config(study, load_study(study)[1]))
+    data = load_trial_data(trial_config(study, load_study(study)))
     number = chosen_trial(read_study(study)).number
     joint = load_arrays(study / "trials" / str(number) / PREDICTIONS, ("scores",))["scores"]
     return load_predictor(model, "cpu").predict(data.images, data.val), joint
@@ -95,7 +95,7 @@ def test_heads_on_a_shared_backbone_come_out_as_one_model(
     assert "a head each, one backbone" in text
     ours, joint = scores_of(out, quick_study)
     kept = load_model(out).card["training"]["heads"]
-    data = load_trial_data(trial_config(quick_study, load_study(quick_study)[1]))
+    data = load_trial_data(trial_config(quick_study, load_study(quick_study)))
     columns = list(data.columns)
     value = mean_auroc(auroc(data.labels[data.val][:, columns], ours[:, columns]))
     assert load_model(out).card["validation"]["value"] == pytest.approx(value, abs=1e-4)

@@ -15,8 +15,8 @@ from PIL import Image
 from cxrsearch.cli.pretrain import pretrain as group
 from cxrsearch.data.pixels.cache import default_cache_root
 from cxrsearch.data.read import read_dataset
+from cxrsearch.data.request import DataRequest
 from cxrsearch.data.unlabelled import with_unlabelled
-from cxrsearch.study.settings import Settings
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.systems.pretrain.command import read_pool
 from cxrsearch.systems.pretrain.run import PretrainPlan
@@ -137,7 +137,7 @@ def test_nobody_of_validation_or_test_is_trained_on(xrays: Path, tmp_path: Path)
     by_patient = {
         patient: name for name, patient in zip(dataset.names, dataset.patients, strict=True)
     }
-    settings = Settings(data=str(data), trials=1)
+    settings = DataRequest(data=str(data))
     plan = PretrainPlan(input_size=32)
     before = read_pool(settings, plan)
     part_of = {
@@ -170,7 +170,7 @@ def test_unlabelled_images_may_lie_elsewhere_and_be_smaller(xrays: Path, tmp_pat
 
     for number in range(3):
         draw(f"scan{number}.png")
-    pool = read_pool(Settings(data=str(xrays), trials=1), PretrainPlan(input_size=32), more)
+    pool = read_pool(DataRequest(data=str(xrays)), PretrainPlan(input_size=32), more)
     assert pool.unlabelled == 3
     assert any("20 pixels a side" in note for note in pool.notes)
     joined = with_unlabelled(read_dataset(xrays), more)  # as a self-training reads them
@@ -179,7 +179,7 @@ def test_unlabelled_images_may_lie_elsewhere_and_be_smaller(xrays: Path, tmp_pat
     assert pool.data.shelf is not None
     assert pool.data.shelf.folder.parent == found.cache.path
     draw(read_dataset(xrays).names[0])
-    again = read_pool(Settings(data=str(xrays), trials=1), PretrainPlan(input_size=32), more)
+    again = read_pool(DataRequest(data=str(xrays)), PretrainPlan(input_size=32), more)
     assert again.unlabelled == 4
     assert any("1 images below" in note and "are other files" in note for note in again.notes)
     assert any("is not known" in note for note in pool.notes)

@@ -197,8 +197,8 @@ def test_a_finished_stage_is_not_repeated_after_a_kill(study: Path, tmp_path: Pa
 def _as_once(path: Path, study: Path) -> None:
     """Give what tells a job from others the form that it had before."""
     now = read_json(path)
-    settings, prepared = load_study(study)
-    frame, root = prepared.cache.frame, cache_root(settings)
+    prepared = load_study(study)
+    frame, root = prepared.cache.frame, cache_root(prepared.settings)
     found = find_unlabelled(prepared.dataset, prepared.splits, frame, root)
     own = {"study", "trials", "split", "images"}
     path.write_text(json.dumps({
@@ -306,7 +306,7 @@ def test_that_nobody_knows_whom_the_images_show_is_said(
     more.mkdir()
     for number, file in enumerate(sorted((images / "unlabelled").iterdir())[:3]):
         shutil.copy(file, more / f"scan{number}.png")
-    prepared = load_study(study)[1]
+    prepared = load_study(study)
     joined = with_unlabelled(prepared.dataset, more)
     found = find_unlabelled(joined, prepared.splits, 40, tmp_path / "cache")
     assert any("whom the unlabelled images show is not known" in note for note in found.notes)

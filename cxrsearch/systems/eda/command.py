@@ -83,8 +83,8 @@ def explore(request: DataRequest) -> Exploration:
 
     Args:
         request: its ``data`` is a folder of X-rays, or a label table alone (``.csv``,
-            ``.csv.gz``). Where it names no frame that is the source's own side, `LARGEST_FRAME` at most.
-            The examples shown follow from its seed, as the split does.
+            ``.csv.gz``). Where it names no frame, that is the source's own side, at most
+            `LARGEST_FRAME`. The examples shown follow from its seed, as the split does.
 
     Raises:
         InputError: where source, table, list or numbers cannot be used. What only a search would

@@ -9,12 +9,12 @@ import click
 
 from cxrsearch.systems.gan.settings import GanSettings
 
-from .options import FOLDER, data_options, example, goes_on, in_groups, options
+from .options import FOLDER, UNLABELLED, data_options, example, goes_on, in_groups, options
 
 _GAN = [
     click.option("--out", type=FOLDER, required=True,
                  help="Folder of the GAN. The same command goes on with one that was stopped."),
-    *in_groups(GanSettings, "unlabelled"),
+    UNLABELLED,
     click.option("--images", type=click.IntRange(0, 1_000_000), default=0, show_default=True,
                  help="Images to write into OUT/generated at the end; more with the same command "
                  "later on."),
@@ -32,7 +32,7 @@ _GAN = [
 )
 @options(_GAN)
 @data_options
-def gan(out: Path, images: int, **given: Any) -> None:
+def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
     """Train a generator of X-rays, and write images that can join the unlabelled ones.
 
     On the labelled training part and all unlabelled images but those of validation and test
@@ -42,7 +42,7 @@ def gan(out: Path, images: int, **given: Any) -> None:
     from cxrsearch.systems.gan.command import pretrain_gan
     from cxrsearch.systems.gan.page import gan_page
 
-    settings = GanSettings(**given)
+    settings = GanSettings(**given, unlabelled=None if unlabelled is None else str(unlabelled))
     with goes_on("the same command goes on from the last checkpoint"):
         for line in pretrain_gan(settings, out, images):
             click.echo(line)

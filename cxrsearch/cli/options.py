@@ -17,6 +17,7 @@ import click
 from cxrsearch.data.request import DataRequest
 from cxrsearch.fields import Record, flag, options_of
 from cxrsearch.study.settings import AUTO, Settings, Training
+from cxrsearch.systems.gan.settings import GanSettings
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -108,9 +109,7 @@ def again_of(record: type[Record], *names: str, **helps: str) -> list[Decorator]
     ]
 
 
-UNLABELLED = click.option("--unlabelled", type=FOLDER, metavar="DIR", help="Folder of images "
-                           "without a label. [default: those of the data that the label table "
-                           "does not name]")  # fmt: skip
+UNLABELLED = option_of(GanSettings, "unlabelled", type=FOLDER)
 
 
 def seed_option(of: str, kind: type[int] | click.IntRange = int) -> Decorator:

@@ -16,8 +16,7 @@ import click
 
 from cxrsearch.data.request import DataRequest
 from cxrsearch.fields import Record, flag, options_of
-from cxrsearch.study.settings import AUTO, Settings, Training
-from cxrsearch.systems.gan.settings import GanSettings
+from cxrsearch.study.settings import AUTO, Settings, Training, Unlabelled
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -109,7 +108,7 @@ def again_of(record: type[Record], *names: str, **helps: str) -> list[Decorator]
     ]
 
 
-UNLABELLED = option_of(GanSettings, "unlabelled", type=FOLDER)
+UNLABELLED = option_of(Unlabelled, "unlabelled", type=FOLDER)
 
 
 def seed_option(of: str, kind: type[int] | click.IntRange = int) -> Decorator:

@@ -13,7 +13,7 @@ from cxrsearch.objectives import Objectives, parse_objective
 from search.budget import parse_duration
 from search.errors import SearchError
 
-__all__ = ["AUTO", "PHANTOM", "DataRequest", "Device", "Settings", "Training"]
+__all__ = ["AUTO", "PHANTOM", "DataRequest", "Device", "Settings", "Training", "Unlabelled"]
 
 AUTO = "auto"
 """In the place of a number: found by a measurement before the search begins."""
@@ -45,6 +45,22 @@ class Device(Record):
         "Of the training; auto: as the study's trials, or bf16 where the hardware multiplies it "
         "by itself.",
         group="device", choices=PRECISIONS,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unlabelled(Record):
+    """Images beside the labelled ones.
+
+    Args:
+        unlabelled: folder of further images; None: what lies in ``data`` and is not in the table.
+    """
+
+    unlabelled: str | None = option(
+        None,
+        "Folder of images without a label. [default: those of the data that the label table does "
+        "not name]",
+        group="unlabelled", metavar="DIR", path=True,
     )  # fmt: skip
 
 

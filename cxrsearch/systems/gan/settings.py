@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cxrsearch.errors import InputError
 from cxrsearch.fields import option
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.study.settings import DataRequest, Device
+from cxrsearch.study.settings import DataRequest, Device, Unlabelled
 
 if TYPE_CHECKING:
     from cxrsearch.systems.pretrain.run import PretrainPlan
@@ -26,13 +26,12 @@ MAY_CHANGE = ("data", "labels", "unlabelled", "test_list", "cache", "device")
 
 
 @dataclass(frozen=True)
-class GanSettings(Device, DataRequest):
+class GanSettings(Device, Unlabelled, DataRequest):
     """A GAN as asked for. Every field is an option of ``cxrsearch pretrain gan``.
 
-    What it shares with other commands lies in `DataRequest` and `Device`.
+    What it shares with other commands lies in `DataRequest`, `Unlabelled` and `Device`.
 
     Args:
-        unlabelled: folder of further images; None: what lies in ``data`` and is not in the table.
         size: side of the images in pixels.
         epochs: times that every image is seen.
         batch_size: images a step.
@@ -40,12 +39,6 @@ class GanSettings(Device, DataRequest):
         features: model folder whose features distances are between; None: one trained first.
     """
 
-    unlabelled: str | None = option(
-        None,
-        "Folder of images without a label. [default: those of the data that the label table does "
-        "not name]",
-        group="unlabelled", metavar="DIR", path=True,
-    )  # fmt: skip
     size: int = option(
         64, "Side of the images in pixels: 32, 64, 128 or 256.", group="gan"
     )  # fmt: skip

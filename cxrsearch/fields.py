@@ -10,7 +10,7 @@ A record of what a user asks for is a frozen dataclass on top of `Record`::
 
 Its check follows from that (`Record.problems`), as do its way into a file and back
 (`Record.to_dict`, `Record.from_dict`) and the option ``--share`` of every command that takes it
-(`cxrsearch.cli.options`). So a new setting is one field, and the place where it acts.
+(`cxrsearch.study.options`). So a new setting is one field, and the place where it acts.
 """
 
 from __future__ import annotations

@@ -11,23 +11,14 @@ from typing import Any
 import click
 
 from cxrsearch.errors import quoted
+from cxrsearch.study import options
+from cxrsearch.study.options import FOLDER, STUDY, example
+from cxrsearch.systems import COMMAND, modules
 from cxrsearch.version import __version__
 from search.errors import SearchError
 from search.stopping import Stopped, raise_stopped, stopping
 
-from . import (
-    ablate,
-    augment,
-    eda,
-    ensemble,
-    model,
-    options,
-    pretrain,
-    self_train,
-    spaces_and_phantom,
-    train,
-)
-from .options import FOLDER, STUDY, example
+from . import ablate, model, spaces_and_phantom, train
 
 
 @click.group(
@@ -198,17 +189,26 @@ def export(study: Path, out: Path | None) -> None:
 for command in (
     spaces_and_phantom.spaces,
     spaces_and_phantom.phantom,
-    eda.eda,
-    augment.augment,
     train.train,
     model.evaluate,
     model.predict,
-    ensemble.ensemble,
-    pretrain.pretrain,
-    self_train.self_train,
     ablate.ablate,
 ):
     cli.add_command(command)
+
+
+def _add_systems() -> None:
+    """Every system's commands; one that is named ``group command`` joins that group."""
+    found = {words: made for module in modules(COMMAND) for words, made in module.COMMANDS.items()}
+    for words in sorted(found, key=lambda words: words.count(" ")):
+        *above, name = words.split()
+        group: Any = cli
+        for part in above:
+            group = group.commands[part]
+        group.add_command(found[words], name)
+
+
+_add_systems()
 
 
 def main() -> None:

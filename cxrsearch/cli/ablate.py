@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from cxrsearch.errors import quoted
+from cxrsearch.study import options
+from cxrsearch.study.options import FOLDER, UNLABELLED, example, in_groups, option_of, seed_option
 from cxrsearch.study.settings import Settings
-
-from . import options
-from .options import FOLDER, UNLABELLED, example, in_groups, option_of, seed_option
 
 DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
 RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",

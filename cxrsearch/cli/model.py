@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from cxrsearch.data.request import DataRequest
+from cxrsearch.study.options import FOLDER, example, option_of
 from cxrsearch.study.settings import Training
-
-from .options import FOLDER, example, option_of
 
 _TTA = click.option(
     "--tta",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import FOLDER, example, seed_option
+from cxrsearch.study.options import FOLDER, example, seed_option
 
 
 @click.command(epilog=example("cxrsearch spaces", "cxrsearch spaces report"))

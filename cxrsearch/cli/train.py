@@ -9,8 +9,7 @@ import click
 from click.core import ParameterSource
 
 from cxrsearch.errors import InputError, quoted
-
-from .options import AGAIN, FOLDER, example, goes_on, recipe_options
+from cxrsearch.study.options import AGAIN, FOLDER, example, goes_on, recipe_options
 
 _BOTH = ("study", "out", "data", "labels", "cache", "cpus_per_trial", "device", "precision")
 """What a study's winner and a single recipe both take."""

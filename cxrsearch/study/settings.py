@@ -137,8 +137,8 @@ class Settings(Training):
     )  # fmt: skip
     sampler: str = option(
         "genetic",
-        "tpe, gp, cmaes, nsga2, qmc, random, genetic, or auto: what suits the search.",
-        group="sampler", choices=_samplers, listed=False,
+        "What chooses the next recipe; auto: what suits the search.",
+        group="sampler", choices=_samplers,
     )  # fmt: skip
     space: str | None = option(
         None,

@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+COMMAND = "cli"
+"""The module with ``COMMANDS``: by the words that are typed, such as ``pretrain gan``."""
+
 ARM = "arm"
 """The module with ``ARMS``: what the ablation compares with its baseline, by name."""
 
 SYSTEMS: dict[str, tuple[str, ...]] = {
-    "eda": (),
-    "augment": (),
-    "pretrain": (ARM,),
-    "gan": (ARM,),
-    "self_training": (ARM,),
+    "eda": (COMMAND,),
+    "augment": (COMMAND,),
+    "pretrain": (COMMAND, ARM),
+    "gan": (COMMAND, ARM),
+    "self_training": (COMMAND, ARM),
     "per_disease": (ARM,),
-    "ensemble": (ARM,),
+    "ensemble": (COMMAND, ARM),
 }
 """Every system by its folder, with the modules by which others know it.
 

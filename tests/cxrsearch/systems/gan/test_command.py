@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cxrsearch.cli.gan import gan as command
 from cxrsearch.data.generated import check_generated
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
@@ -30,6 +29,7 @@ from cxrsearch.model.folder import ModelMeta, load_model, save_model
 from cxrsearch.systems.gan import command as app
 from cxrsearch.systems.gan import run as gan_run
 from cxrsearch.systems.gan import training as gan
+from cxrsearch.systems.gan.cli import gan as command
 from cxrsearch.systems.gan.command import pretrain_gan
 from cxrsearch.systems.gan.features import load_features
 from cxrsearch.systems.gan.settings import GanSettings

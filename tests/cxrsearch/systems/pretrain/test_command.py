@@ -12,12 +12,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from cxrsearch.cli.pretrain import pretrain as group
 from cxrsearch.data.pixels.cache import default_cache_root
 from cxrsearch.data.read import read_dataset
 from cxrsearch.data.request import DataRequest
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.study.unlabelled import find_unlabelled
+from cxrsearch.systems.pretrain.cli import pretrain as group
 from cxrsearch.systems.pretrain.command import read_pool
 from cxrsearch.systems.pretrain.run import PretrainPlan
 from cxrsearch.writing import alone

@@ -11,8 +11,16 @@ import click
 from cxrsearch.data.request import DataRequest
 from cxrsearch.errors import quoted
 from cxrsearch.learn.recipe import AUGMENTATION, group_of
-
-from .options import AGAIN, FOLDER, Command, example, goes_on, option_of, options, seed_option
+from cxrsearch.study.options import (
+    AGAIN,
+    FOLDER,
+    Command,
+    example,
+    goes_on,
+    option_of,
+    options,
+    seed_option,
+)
 
 
 def _range(gene: str, limits: Mapping[str, Any]) -> Callable[[Command], Command]:
@@ -58,8 +66,8 @@ def augment(
     patient. But the validation and test parts hold copies too, so scores there are not those of
     untouched X-rays. Goes on where it was cut off.
     """
-    from cxrsearch.systems.augment.command import SHEET, CopiesWanted
-    from cxrsearch.systems.augment.command import augment as write
+    from .command import SHEET, CopiesWanted
+    from .command import augment as write
 
     table = None if labels is None else str(labels)
     asked = DataRequest(data=str(data), labels=table, seed=seed)
@@ -70,3 +78,6 @@ def augment(
     click.echo(f"{out}: {found.copies:,} copies of {found.images:,} images, {fresh}")
     click.echo(f"look at the extremes of each range: {out / SHEET}")
     click.echo(f"next: cxrsearch ga --data {quoted(out)}")
+
+
+COMMANDS = {"augment": augment}

@@ -9,10 +9,7 @@ import click
 
 from cxrsearch.errors import quoted
 from cxrsearch.learn.networks.architectures import NETWORKS
-from cxrsearch.study.settings import Training
-
-from .gan import gan
-from .options import (
+from cxrsearch.study.options import (
     AGAIN,
     FOLDER,
     UNLABELLED,
@@ -25,6 +22,7 @@ from .options import (
     seed_option,
     side,
 )
+from cxrsearch.study.settings import Training
 
 _PLAN = [
     click.option("--out", type=FOLDER, required=True,
@@ -115,9 +113,9 @@ def contrastive(**given: Any) -> None:
 
 
 def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
-    from cxrsearch.systems.pretrain.command import run
-    from cxrsearch.systems.pretrain.page import pretraining_page, pretraining_text
-    from cxrsearch.systems.pretrain.run import PretrainPlan
+    from .command import run
+    from .page import pretraining_page, pretraining_text
+    from .run import PretrainPlan
 
     plan = PretrainPlan(method, **{name: given.pop(name) for name in _GENES})
     with goes_on(AGAIN):
@@ -129,4 +127,4 @@ def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
     click.echo(f"in a space: init: {{choices: [none, {quoted(out / 'weights.safetensors')}]}}")
 
 
-pretrain.add_command(gan)
+COMMANDS = {"pretrain": pretrain}

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch.data.request import DataRequest
-
-from .options import FOLDER, example, goes_on, in_groups, option_of, options
+from cxrsearch.study.options import FOLDER, example, goes_on, in_groups, option_of, options
 
 
 @click.command(
@@ -41,8 +40,8 @@ def eda(source: Path, out: Path, **given: Any) -> None:
     Takes a folder of X-rays, or a label table alone. Says what to mend before a search:
     duplicates, patients across parts, blank, turned or inverted images, too few positives.
     """
-    from cxrsearch.systems.eda.command import explore
-    from cxrsearch.systems.eda.page import check_out, explore_page
+    from .command import explore
+    from .page import check_out, explore_page
 
     check_out(out)
     found = explore(DataRequest(data=str(source), **given))
@@ -51,3 +50,6 @@ def eda(source: Path, out: Path, **given: Any) -> None:
     for caution in found.cautions:
         click.echo(f"{caution.level}: {caution.what}. {caution.todo}", err=True)
     click.echo(explore_page(found, out))
+
+
+COMMANDS = {"eda": eda}

@@ -10,9 +10,8 @@ import click
 
 from cxrsearch.errors import quoted
 from cxrsearch.learn.recipe import PSEUDO
-
-from . import options as cli_options
-from .options import FOLDER, STUDY, UNLABELLED, example
+from cxrsearch.study import options as cli_options
+from cxrsearch.study.options import FOLDER, STUDY, UNLABELLED, example
 
 
 @click.command(
@@ -58,9 +57,9 @@ def self_train(study: Path, out: Path, **given: Any) -> None:
     First a check: labels of some patients are hidden, the recipe is trained without them, and the
     pseudo-labels of these are held against the truth. Killed, it goes on when called again.
     """
-    from cxrsearch.systems.self_training.command import Options
-    from cxrsearch.systems.self_training.command import self_train as run
-    from cxrsearch.systems.self_training.page import self_training_text
+    from .command import Options
+    from .command import self_train as run
+    from .page import self_training_text
 
     names = {field.name for field in fields(Options)}
     options = Options(**{name: given.pop(name) for name in names})
@@ -69,3 +68,6 @@ def self_train(study: Path, out: Path, **given: Any) -> None:
     click.echo(self_training_text(out))
     click.echo(f"model: {out}   (look at {out / 'self-training.html'})")
     click.echo(f"next: cxrsearch evaluate {quoted(out)}")
+
+
+COMMANDS = {"self-train": self_train}

@@ -7,9 +7,17 @@ from typing import Any
 
 import click
 
-from cxrsearch.systems.gan.settings import GanSettings
+from cxrsearch.study.options import (
+    FOLDER,
+    UNLABELLED,
+    data_options,
+    example,
+    goes_on,
+    in_groups,
+    options,
+)
 
-from .options import FOLDER, UNLABELLED, data_options, example, goes_on, in_groups, options
+from .settings import GanSettings
 
 _GAN = [
     click.option("--out", type=FOLDER, required=True,
@@ -39,11 +47,14 @@ def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
     patients. Its page (OUT/gan.html) shows samples, their distance from the training images
     beside that of noise, of the mean image and of real images, and whether they are copies.
     """
-    from cxrsearch.systems.gan.command import pretrain_gan
-    from cxrsearch.systems.gan.page import gan_page
+    from .command import pretrain_gan
+    from .page import gan_page
 
     settings = GanSettings(**given, unlabelled=None if unlabelled is None else str(unlabelled))
     with goes_on("the same command goes on from the last checkpoint"):
         for line in pretrain_gan(settings, out, images):
             click.echo(line)
     click.echo(f"page: {gan_page(out)}")
+
+
+COMMANDS = {"pretrain gan": gan}

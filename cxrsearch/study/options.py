@@ -6,7 +6,7 @@ one command says otherwise (another default, other words) is said here, beside t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import NoneType, UnionType
@@ -58,6 +58,30 @@ def side(value: object) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
+class LateChoice(click.Choice[str]):
+    """Names out of a registry that loads slowly: looked up when one is given, or for the help.
+
+    Args:
+        names: gives them.
+    """
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names, self.case_sensitive = names, True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names."""
+        return tuple(self.names())
+
+
+class LateNames(LateChoice):
+    """The same for a field whose record refuses a wrong name, together with all other problems."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is."""
+        return str(value)
+
+
 _TYPES: dict[Any, Any] = {float | str: amount, int | str: side}
 """How the command line reads a field of a type that click does not know by itself."""
 
@@ -82,6 +106,8 @@ def option_of(record: type[Record], name: str, **other: Any) -> Decorator:
         how |= {"type": _TYPES.get(hint, hint), "default": given.default}
     if hint is bool:
         spelled = f"{spelled}/--no-{spelled[2:]}"
+    elif callable(about.choices):
+        how["type"] = LateNames(about.choices)
     elif about.listed and about.known:
         how["type"] = click.Choice(about.known)
     how |= other

@@ -9,10 +9,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from . import options
-from .options import FOLDER, example, seed_option
+from cxrsearch.study import options
+from cxrsearch.study.options import FOLDER, LateChoice, example, seed_option
 
-METHODS = ("auto", "stacking", "greedy", "greedy-each", "genetic", "uniform", "logistic", "single")
+
+def _methods() -> tuple[str, ...]:
+    from cxrsearch.learn.ensemble.fitting import AUTO, METHODS
+
+    return (AUTO, *METHODS)
+
 
 COMBINING = {"--method", "--averaging", "--members", "--most", "--retrain", "--folds"}
 """Options that say how models are put together."""
@@ -36,7 +41,7 @@ ALONE = {"--cpus-per-trial", "--device", "--precision"}
 @click.argument("source", type=FOLDER)
 @click.option("--out", type=FOLDER, help="Ensemble folder to write (for a file: JSON with the "
               "weights). Without it, only print.")  # fmt: skip
-@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
+@click.option("--method", type=LateChoice(_methods), default="auto", show_default=True,
               help="How the weights are found; auto: stacking, greedy or uniform, whichever does "
               "best on patients it was not fitted on.")  # fmt: skip
 @click.option("--averaging", type=click.Choice(("probability", "logit", "rank")),
@@ -77,8 +82,8 @@ def ensemble(
     if per_disease:
         _per_disease(source, out, backbone, as_json, given)
         return
-    from cxrsearch.systems.ensemble.command import ensemble_of
-    from cxrsearch.systems.ensemble.printing import describe_ensemble
+    from .command import ensemble_of
+    from .printing import describe_ensemble
 
     def told(name: str) -> None:
         click.echo(f"estimated: {name}", err=True)
@@ -132,3 +137,6 @@ def _per_disease(
         else:
             found = step.to_dict()
             click.echo(json.dumps(found, indent=2) if as_json else describe_compared(step))
+
+
+COMMANDS = {"ensemble": ensemble}

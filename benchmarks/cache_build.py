@@ -201,7 +201,14 @@ def checks(count: int, side: int) -> None:
     import torch
 
     from cxrsearch.data.pixels.cache_check import damaged_rows
-    from cxrsearch.data.pixels.cache_plan import CONTENTS, DONE, PIXELS, SUMS, Plan, row_sum
+    from cxrsearch.data.pixels.cache_plan import (
+        CACHE_DONE,
+        CACHE_PIXELS,
+        CONTENTS,
+        SUMS,
+        CachePlan,
+        row_sum,
+    )
     from cxrsearch.learn.networks.models import build_model
     from cxrsearch.learn.recipe import Recipe
 
@@ -209,10 +216,10 @@ def checks(count: int, side: int) -> None:
     images = rng.integers(0, 256, (count, side * side), np.uint8)
     names = [f"{row:08d}.png" for row in range(count)]
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan(Path(folder), side, names, names)
+        plan = CachePlan(Path(folder), side, names, names)
         sums = [row_sum(plan, row, images[row].tobytes(), bytes(8), 1) for row in range(count)]
-        for name, data in ((PIXELS, images.tobytes()), (CONTENTS, bytes(8 * count)),
-                           (DONE, b"\x01" * count), (SUMS, b"".join(sums))):  # fmt: skip
+        for name, data in ((CACHE_PIXELS, images.tobytes()), (CONTENTS, bytes(8 * count)),
+                           (CACHE_DONE, b"\x01" * count), (SUMS, b"".join(sums))):  # fmt: skip
             (plan.folder / name).write_bytes(data)
         start = time.perf_counter()
         assert not damaged_rows(plan, 1)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cxrsearch.learn.ensemble import Estimate, nested, read_predictions
+from cxrsearch.learn.ensemble import NestedEstimate, nested, read_predictions
 
 METHODS: tuple[str | tuple[str, str], ...] = (
     ("uniform", "probability"), ("uniform", "logit"), ("uniform", "rank"),
@@ -30,7 +30,7 @@ METHODS: tuple[str | tuple[str, str], ...] = (
 )  # fmt: skip
 
 
-def table(found: Sequence[Estimate]) -> str:
+def table(found: Sequence[NestedEstimate]) -> str:
     """The estimates as lines of text."""
     lines = [f"{'':26}{'nested':>8}  {'gain (95% interval)':<31}{'naive':>8}{'gap':>8}"]
     for one in found:

@@ -26,7 +26,7 @@ PAGE = re.compile(
 )
 """How our pages begin: unlike others they may load nothing."""
 
-LOOKED_AT = 1 << 16
+START_BYTES = 1 << 16
 """Bytes at the beginning of a file that it is known by."""
 
 
@@ -56,7 +56,7 @@ def check_own(out: Path, *own: re.Pattern[bytes]) -> None:
     if not out.is_file():
         return
     with out.open("rb") as file:
-        start = file.read(LOOKED_AT)
+        start = file.read(START_BYTES)
     if start and not any(pattern.match(start) for pattern in own):
         raise InputError(
             f"--out {out}: holds something else, which would be lost; name another file"
@@ -69,7 +69,7 @@ LOCK, HOLDER = ".lock", ".lock.json"
 JOB = "job.json"
 """What a job says of itself in the folder in which it goes on."""
 
-SHOWN = 200
+VALUE_SHOWN = 200
 """Characters of a value in a message: some hold a name of each image."""
 
 
@@ -140,4 +140,4 @@ def claim(
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= VALUE_SHOWN else f"{text[:VALUE_SHOWN]}..."

@@ -30,7 +30,7 @@ LEAST = 3
 """No fewer failures in a row are taken for the machine's. Of what is the machine's by its kind
 (`search.objective.MACHINE`) so many are enough."""
 
-PRIOR = (1, 4)
+PLACE_PRIOR = (1, 4)
 """How many trials that failed alike, and others, each place is given to begin with. Without any
 experience it takes 10 in a row, since chance would do that once in a thousand times."""
 
@@ -130,7 +130,7 @@ class Breaker:
         The share of those that fail is unknown; it has a beta distribution (Laplace's rule of
         succession).
         """
-        bad, good = again + PRIOR[0], others + PRIOR[1]
+        bad, good = again + PLACE_PRIOR[0], others + PLACE_PRIOR[1]
         return math.prod((bad + k) / (bad + good + k) for k in range(length))
 
     @property

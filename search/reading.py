@@ -27,7 +27,7 @@ DIGEST = "digest"
 CONTENT = "content"
 """Beside `DIGEST`, what a JSON file holds that is no object."""
 
-MOST_BYTES = 64_000_000
+MOST_FILE_BYTES = 64_000_000
 """No larger file is read, unless its reader says so."""
 
 MOST_YAML = 8_000_000
@@ -85,7 +85,7 @@ def whole(value: object, low: float = -math.inf, high: float = math.inf) -> int 
 # Files
 
 
-def read_bytes(path: Path, most: int = MOST_BYTES, what: str = "") -> bytes:
+def read_bytes(path: Path, most: int = MOST_FILE_BYTES, what: str = "") -> bytes:
     """All bytes of an ordinary file.
 
     Args:
@@ -125,7 +125,7 @@ def _decoded(data: bytes) -> str:
         raise _ProblemError(f"it is no text in UTF-8 (byte {error.start})") from None
 
 
-def read_text(path: Path, what: str = "", most: int = MOST_BYTES) -> str:
+def read_text(path: Path, what: str = "", most: int = MOST_FILE_BYTES) -> str:
     """The text of ``path``, in UTF-8. See `read_bytes`.
 
     Raises:
@@ -147,7 +147,7 @@ def digest_of(value: Any) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def read_json(path: Path, what: str = "", most: int = MOST_BYTES) -> Any:
+def read_json(path: Path, what: str = "", most: int = MOST_FILE_BYTES) -> Any:
     """What the JSON file ``path`` says, without its digest.
 
     Args:

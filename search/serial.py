@@ -19,7 +19,7 @@ from .trials.exhausted import Exhaustion
 from .trials.repeats import Repeats
 
 WORKER = "serial"
-HERE = "here"
+THIS_PLACE = "here"
 """The one place where trials run."""
 
 
@@ -143,7 +143,7 @@ class Serial:
                 self._tell(Event("step", number, task, step=step, worker=WORKER))
                 if new:
                     fresh = False
-                    self._let_go(self._breaker.alive(HERE, number))
+                    self._let_go(self._breaker.alive(THIS_PLACE, number))
                 if not goes_on:
                     steps.close()
                     with study.batch():
@@ -162,7 +162,7 @@ class Serial:
             steps.close()
         self._tell(Event(end, number, task, trial=study.trials()[number], worker=WORKER))
         if study.trials()[number].state == TrialState.COMPLETE:
-            self._let_go(self._breaker.alive(HERE, number))
+            self._let_go(self._breaker.alive(THIS_PLACE, number))
 
     def _ended(self, task: Task, outcome: Outcome, fresh: bool) -> bool:
         """Tell how a trial ended, or hold it; whether it is held."""
@@ -170,7 +170,7 @@ class Serial:
             self._study.tell(task.number, outcome)
             return False
         self._study.hold(task.number)
-        self._dismissed = self._breaker.failed(HERE, Suspect(task, outcome, WORKER))
+        self._dismissed = self._breaker.failed(THIS_PLACE, Suspect(task, outcome, WORKER))
         return True
 
     def _check(self) -> None:
@@ -180,7 +180,7 @@ class Serial:
             StudyError: with the error.
         """
         self._let_go(self._dismissed)
-        self._stop_where(self._breaker.out_of_order(HERE))
+        self._stop_where(self._breaker.out_of_order(THIS_PLACE))
 
     @staticmethod
     def _stop_where(why: str | None) -> None:
@@ -193,7 +193,7 @@ class Serial:
                 self._queue.append(task)
 
     def _judge_rest(self) -> None:
-        self._stop_where(self._breaker.out_of_order(HERE, closing=True))
+        self._stop_where(self._breaker.out_of_order(THIS_PLACE, closing=True))
         judged, again, why = self._breaker.rest()
         self._let_go(judged)
         self._queue.extend(self._study.again(suspect.task.number) for suspect in again)

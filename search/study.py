@@ -32,10 +32,10 @@ from .store.storage import DriverStorage
 from .study_config import (
     ENGINE_ATTRS,
     IDENTITY,
-    MARK,
     RESERVED,
     SEED,
     SPACE,
+    STUDY_CONFIG,
     StudyConfig,
     read_settings,
 )
@@ -136,7 +136,7 @@ class Study:
             place = places.find_place(folder, storage)
             place = replace(place, name=config.name, identity=identity)
             attrs = {
-                MARK: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed,
+                STUDY_CONFIG: config.to_dict(), SPACE: space.to_dict(), SEED: config.seed,
                 IDENTITY: identity,
             }  # fmt: skip
             try:

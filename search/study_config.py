@@ -11,14 +11,14 @@ from .prior import Prior
 from .space import SearchSpace
 from .trials.halving import Halving
 
-MARK = "engine"
+STUDY_CONFIG = "engine"
 """The study attribute with the configuration; by it one of our studies is known."""
 SPACE = "space"
 SEED = "seed"
 IDENTITY = "identity"
 """What no other study has; a folder remembers it of a study in a database, see
 `search.store.places`."""
-RESERVED = frozenset({MARK, SPACE, SEED, IDENTITY})
+RESERVED = frozenset({STUDY_CONFIG, SPACE, SEED, IDENTITY})
 """Study attributes that only the making of a study writes."""
 
 ENGINE_ATTRS = frozenset(
@@ -141,7 +141,7 @@ def read_settings(
             "this one"
         )
     try:
-        config = StudyConfig.from_dict(attrs[MARK])
+        config = StudyConfig.from_dict(attrs[STUDY_CONFIG])
         return config, SearchSpace.from_dict(attrs[SPACE], where)
     except KeyError as error:
         raise StudyError(f"{where}: the study has no {error.args[0]!r} attribute") from None

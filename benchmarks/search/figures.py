@@ -10,15 +10,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from cxrsearch.show.comparison import COLOURS, DASHES
+from cxrsearch.show.comparison import DASHES, STUDY_COLOURS
 from cxrsearch.show.page import render
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, figure, text
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, figure, text
 
 from . import tables
 from .compare import OURS
 
-PEERS = tuple(colour for colour in COLOURS if colour != BEST)
+PEERS = tuple(colour for colour in STUDY_COLOURS if colour != BEST_COLOUR)
 
 
 def course(found: Mapping[str, Any], group: str, what: str) -> go.Figure:
@@ -49,7 +49,7 @@ def course(found: Mapping[str, Any], group: str, what: str) -> go.Figure:
             name=text(name),
             mode="lines+markers",
             line={
-                "color": BEST if name == OURS else PEERS[k % len(PEERS)],
+                "color": BEST_COLOUR if name == OURS else PEERS[k % len(PEERS)],
                 "width": 3.5 if name == OURS else 1.6,
                 "dash": DASHES[k // len(PEERS) % len(DASHES)] if name != OURS else "solid",
             },
@@ -80,7 +80,7 @@ def forest(rows: Mapping[str, Any]) -> go.Figure:
             "thickness": 1.5,
         },
         mode="markers",
-        marker={"size": 9, "color": BEST},
+        marker={"size": 9, "color": BEST_COLOUR},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
     fig.add_vline(x=1, line={"color": QUIET, "width": 1, "dash": "dot"})

@@ -26,7 +26,7 @@ from .arms import ARMS, BASELINE
 
 MOST_SEEDS, MOST_TRIALS = 100, 1000
 
-FEWEST = 5
+FEWEST_OF_A_CLASS = 5
 """Positive (and negative) images of a disease that make its AUROC worth a share of the mean."""
 
 
@@ -221,7 +221,12 @@ def judged_diseases(
     Raises:
         InputError: where there is none.
     """
-    parts = {"train": 1, "val": FEWEST, "val_seed": FEWEST, "test": FEWEST}
+    parts = {
+        "train": 1,
+        "val": FEWEST_OF_A_CLASS,
+        "val_seed": FEWEST_OF_A_CLASS,
+        "test": FEWEST_OF_A_CLASS,
+    }
     found = tuple(
         name
         for name in DISEASES
@@ -233,7 +238,7 @@ def judged_diseases(
     )
     if not found:
         raise InputError(
-            f"no disease has {FEWEST} positive images in the validation and in the test part, and "
-            "one to train on; give more data, or larger --val-share and --test-share"
+            f"no disease has {FEWEST_OF_A_CLASS} positive images in the validation and in the test "
+            "part, and one to train on; give more data, or larger --val-share and --test-share"
         )
     return found

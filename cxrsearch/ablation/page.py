@@ -20,10 +20,10 @@ from search.errors import SearchError
 from search.reading import FileError, read_json
 
 from . import words
-from .words import Arm, arms_of
+from .words import ArmVerdict, arms_of
 
 FILE = "verdict.json"
-COLOURS = {
+VERDICT_COLOURS = {
     "helped": STYLES["running"].colour, "hurt": STYLES["failed"].colour, "unclear": QUIET,
 }  # fmt: skip
 SAID = {
@@ -93,7 +93,7 @@ def verdict_html(verdict: Mapping[str, Any], name: str, now: float) -> str:
         equal=words.equal(verdict),
         limits=words.limits(verdict),
         sections=_sections(arms),
-        columns=COLUMNS,
+        columns=VERDICT_COLUMNS,
         table=[_cells(arm) for arm in arms],
         facts=facts(verdict),
         notes=sorted({note for arm in arms for note in arm.notes}),
@@ -101,11 +101,11 @@ def verdict_html(verdict: Mapping[str, Any], name: str, now: float) -> str:
     )
 
 
-COLUMNS = ("arm", "verdict", "difference", "test", "validation (selected)",
+VERDICT_COLUMNS = ("arm", "verdict", "difference", "test", "validation (selected)",
            "image-steps", "time a cell", "cells")  # fmt: skip
 
 
-def _cells(arm: Arm) -> tuple[str, list[str], str]:
+def _cells(arm: ArmVerdict) -> tuple[str, list[str], str]:
     """Title, cells and hint of an arm's line in the table."""
     base = arm.answer in ("baseline", "failed")
     cells = [
@@ -136,7 +136,7 @@ def facts(verdict: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _sections(arms: Sequence[Arm]) -> list[Section]:
+def _sections(arms: Sequence[ArmVerdict]) -> list[Section]:
     judged = [arm for arm in arms if arm.difference is not None]
     others = [arm for arm in judged if arm.answer != "baseline"]
     if not others:
@@ -159,7 +159,7 @@ def _sections(arms: Sequence[Arm]) -> list[Section]:
     ]  # fmt: skip
 
 
-def _bold(arms: Sequence[Arm]) -> str:
+def _bold(arms: Sequence[ArmVerdict]) -> str:
     """What bold print in the table of diseases says."""
     bold = (
         "Bold: the cell's own 95% interval lies beside 0. With so many cells one in twenty does so "
@@ -174,13 +174,13 @@ def _bold(arms: Sequence[Arm]) -> str:
     return f"{bold} Never bold, as it {why}: {names}."
 
 
-def forest_figure(arms: Sequence[Arm]) -> go.Figure:
+def forest_figure(arms: Sequence[ArmVerdict]) -> go.Figure:
     """A dot and two intervals for each arm, the largest difference on top."""
     shown = [arm for arm in arms if arm.difference is not None][::-1]
     fig = figure(110 + 38 * len(shown), showlegend=False)
     for row, arm in enumerate(shown):
         assert arm.difference is not None
-        colour = COLOURS.get(arm.answer, QUIET)
+        colour = VERDICT_COLOURS.get(arm.answer, QUIET)
         for ends, width in ((arm.joint, 1.4), (arm.own, 5)):
             if ends is not None:
                 fig.add_scatter(
@@ -205,7 +205,7 @@ def forest_figure(arms: Sequence[Arm]) -> go.Figure:
     return fig
 
 
-def seeds_figure(arms: Sequence[Arm]) -> go.Figure:
+def seeds_figure(arms: Sequence[ArmVerdict]) -> go.Figure:
     """A dot for each training of each arm."""
     shown = list(arms)[::-1]
     fig = figure(110 + 30 * len(shown), showlegend=False)
@@ -214,7 +214,8 @@ def seeds_figure(arms: Sequence[Arm]) -> go.Figure:
         fig.add_scatter(
             x=list(arm.by_seed), y=[row] * len(arm.by_seed), mode="markers",
             marker={"size": 8, "opacity": 0.75,
-                    "color": STYLES["complete"].colour if base else COLOURS.get(arm.answer, QUIET)},
+                    "color": STYLES["complete"].colour if base
+                    else VERDICT_COLOURS.get(arm.answer, QUIET)},
             text=[f"{text(arm.title)}: {value:.3f}" for value in arm.by_seed],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
@@ -225,7 +226,7 @@ def seeds_figure(arms: Sequence[Arm]) -> go.Figure:
     return fig
 
 
-def diseases_figure(arms: Sequence[Arm]) -> go.Figure:
+def diseases_figure(arms: Sequence[ArmVerdict]) -> go.Figure:
     """Arms by diseases: the differences as a table of colours."""
     shown = list(arms)[::-1]
     names = sorted({name for arm in shown for name in arm.diseases})
@@ -239,7 +240,11 @@ def diseases_figure(arms: Sequence[Arm]) -> go.Figure:
         z=values,
         zmin=-largest,
         zmax=largest,
-        colorscale=[[0, COLOURS["hurt"]], [0.5, "rgba(138,151,168,0.08)"], [1, COLOURS["helped"]]],
+        colorscale=[
+            [0, VERDICT_COLOURS["hurt"]],
+            [0.5, "rgba(138,151,168,0.08)"],
+            [1, VERDICT_COLOURS["helped"]],
+        ],
         text=[
             [_cell(c, arm.comparable) for c in row] for arm, row in zip(shown, cells, strict=True)
         ],
@@ -258,10 +263,10 @@ def diseases_figure(arms: Sequence[Arm]) -> go.Figure:
     return fig
 
 
-Cell = tuple[float, float, tuple[float, float] | None]
+TestedCell = tuple[float, float, tuple[float, float] | None]
 
 
-def _cell(cell: Cell | None, comparable: bool) -> str:
+def _cell(cell: TestedCell | None, comparable: bool) -> str:
     """The difference, bold where it is shown; never where the arm isn't ``comparable``."""
     if cell is None:
         return ""
@@ -271,7 +276,7 @@ def _cell(cell: Cell | None, comparable: bool) -> str:
     return f"<b>{value}</b>" if comparable and beside else value
 
 
-def _hover(arm: Arm, name: str, cell: Cell | None) -> str:
+def _hover(arm: ArmVerdict, name: str, cell: TestedCell | None) -> str:
     if cell is None:
         return ""
     value, difference, ends = cell
@@ -282,7 +287,7 @@ def _hover(arm: Arm, name: str, cell: Cell | None) -> str:
     )
 
 
-def _name_rows(fig: go.Figure, arms: Sequence[Arm]) -> None:
+def _name_rows(fig: go.Figure, arms: Sequence[ArmVerdict]) -> None:
     fig.update_layout(margin={"l": 20, "r": 20, "t": 20, "b": 46})
     fig.update_yaxes(
         tickvals=list(range(len(arms))),

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.equal_compute.cell import SCORES
-from cxrsearch.equal_compute.judging import LEVEL, RESAMPLES, Judged, judge_arms
+from cxrsearch.equal_compute.judging import COVERAGE, VERDICT_RESAMPLES, Judged, judge_arms
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.arrays import load_arrays, load_labels
@@ -73,8 +73,8 @@ def write_verdict(record: StudyRecord, plan: Plan, about: Mapping[str, Any]) -> 
                    "train_images": plan.train_images},
         "test": {"images": len(found.labels), "patients": len(np.unique(found.patients)),
                  "positives": {d: int(found.labels[:, i].sum()) for i, d in enumerate(DISEASES)}},
-        "level": LEVEL,
-        "resamples": RESAMPLES,
+        "level": COVERAGE,
+        "resamples": VERDICT_RESAMPLES,
     }  # fmt: skip
     _count_looks(record.folder, verdict)
     verdict["looks"] = len(read_looks(record.folder))

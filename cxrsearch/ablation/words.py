@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from cxrsearch.show.panels.diseases import readable
 from cxrsearch.show.rows import Interval, mapping, number, pair, whole
 
-FEW = 10
+FEW_POSITIVES = 10
 """Positives of a disease in the test part below which its intervals are not to be trusted."""
 
 
-class Arm(NamedTuple):
+class ArmVerdict(NamedTuple):
     """One arm of a verdict. Values are None where none of its cells ended well.
 
     ``answer`` is ``baseline``, ``helped``, ``hurt``, ``unclear`` or ``failed``. ``own`` is the
@@ -42,7 +42,7 @@ class Arm(NamedTuple):
     comparable: bool = False
 
 
-def arms_of(verdict: Mapping[str, Any]) -> list[Arm]:
+def arms_of(verdict: Mapping[str, Any]) -> list[ArmVerdict]:
     """The arms of verdict.json, the baseline first, then the largest difference first."""
     found = [_arm(mapping(entry)) for entry in verdict.get("arms") or ()]
     return sorted(
@@ -50,14 +50,14 @@ def arms_of(verdict: Mapping[str, Any]) -> list[Arm]:
     )
 
 
-def _arm(entry: Mapping[str, Any]) -> Arm:
+def _arm(entry: Mapping[str, Any]) -> ArmVerdict:
     test, difference = mapping(entry.get("test")), mapping(entry.get("difference"))
     diseases: dict[str, tuple[float, float, Interval | None]] = {}
     for name, item in mapping(entry.get("diseases")).items():
         value, by = number(item.get("auroc")), number(item.get("difference"))
         if value is not None and by is not None:
             diseases[name] = (value, by, pair(item.get("interval")))
-    return Arm(
+    return ArmVerdict(
         name=str(entry.get("name")),
         title=str(entry.get("title") or entry.get("name")),
         sentence=str(entry.get("sentence") or ""),
@@ -93,7 +93,7 @@ def signed(value: float) -> str:
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
-def shown(arm: Arm, joint: bool = True) -> str:
+def shown(arm: ArmVerdict, joint: bool = True) -> str:
     """``+0.021 (+0.008 to +0.034)``."""
     ends = arm.joint if joint else arm.own
     if arm.difference is None or ends is None:
@@ -101,7 +101,7 @@ def shown(arm: Arm, joint: bool = True) -> str:
     return f"{signed(arm.difference)} ({signed(ends[0])} to {signed(ends[1])})"
 
 
-def reach(arms: Sequence[Arm]) -> float | None:
+def reach(arms: Sequence[ArmVerdict]) -> float | None:
     """Half the width of the median joint interval: smaller differences cannot be seen."""
     halves = [(a.joint[1] - a.joint[0]) / 2 for a in arms if a.joint and a.answer != "baseline"]
     return median(halves) if halves else None
@@ -135,7 +135,7 @@ def conclusion(verdict: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _listed(arms: Sequence[Arm]) -> str:
+def _listed(arms: Sequence[ArmVerdict]) -> str:
     return "; ".join(f"{arm.title} {shown(arm)}" for arm in arms)
 
 
@@ -171,12 +171,17 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
         "The largest of many differences flatters: the best arm is selected among all.",
     ]
     positives = mapping(mapping(verdict.get("test")).get("positives"))
-    few = [f"{readable(str(name))} ({count})" for name in verdict.get("diseases") or ()
-           if (count := whole(positives.get(name))) is not None and count < FEW]  # fmt: skip
+    counts = {name: whole(positives.get(name)) for name in verdict.get("diseases") or ()}
+    few = [
+        f"{readable(str(name))} ({count})"
+        for name, count in counts.items()
+        if count is not None and count < FEW_POSITIVES
+    ]
     if few:
         found.append(
-            f"Fewer than {FEW} positives in the test part: {', '.join(few)}. A resample holds none "
-            "or the same few of them, so what these add to a mean is less sure than its interval."
+            f"Fewer than {FEW_POSITIVES} positives in the test part: {', '.join(few)}. "
+            "A resample holds none or the same few of them, so what these add to a mean is less "
+            "sure than its interval."
         )
     if missing := verdict.get("diseases_left_out"):
         names = ", ".join(readable(str(name)) for name in missing)

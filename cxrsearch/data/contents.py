@@ -12,7 +12,7 @@ from .dataset import CONTENT_BYTES, file_content
 from .errors import ImageError
 from .formats import opened
 
-PIECE = 4096
+SAMPLED_BYTES = 4096
 """Bytes from the middle of a file by which most files of one size are told apart."""
 
 
@@ -78,8 +78,8 @@ def _piece(path: Path) -> bytes:
     try:
         with opened(path) as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, (size - PIECE) // 2))
-            return hashlib.sha256(file.read(PIECE)).digest()[:CONTENT_BYTES]
+            file.seek(max(0, (size - SAMPLED_BYTES) // 2))
+            return hashlib.sha256(file.read(SAMPLED_BYTES)).digest()[:CONTENT_BYTES]
     except (OSError, ImageError):
         return b""
 

@@ -11,9 +11,9 @@ from types import MappingProxyType
 
 from .files import by_stem, fitting, plain_path, stem
 
-MARK = "_aug"
+COPY_MARK = "_aug"
 NOTHING: Mapping[str, str] = MappingProxyType({})
-_MARKED = re.compile(rf"(.+){MARK}\d{{2,4}}")
+_MARKED = re.compile(rf"(.+){COPY_MARK}\d{{2,4}}")
 
 
 def copy_names(files: Sequence[str], copies: int) -> list[list[str]]:
@@ -32,7 +32,7 @@ def copy_names(files: Sequence[str], copies: int) -> list[list[str]]:
     found = []
     for file in files:
         base = stem(file) if bare[stem(file)] == 1 else file
-        found.append([f"{base}{MARK}{number:0{width}}.png" for number in range(1, copies + 1)])
+        found.append([f"{base}{COPY_MARK}{number:0{width}}.png" for number in range(1, copies + 1)])
     return found
 
 

@@ -1,4 +1,4 @@
-"""What every other part knows of the data: a `Dataset`, and a `Source` of pixels."""
+"""What every other part knows of the data: a `Dataset`, and a `PixelSource` of pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .errors import ImageError
 from .formats import opened
 
 
-class Source(Protocol):
+class PixelSource(Protocol):
     """Where the pixels of a data set come from. Picklable."""
 
     def decode(self, name: str, size: int) -> np.ndarray:
@@ -34,7 +34,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class OfFiles(Protocol):
-    """A `Source` that knows the file behind an image."""
+    """A `PixelSource` that knows the file behind an image."""
 
     def path(self, name: str) -> Path | None:
         """The file behind a name; None of an image that is drawn."""
@@ -61,7 +61,7 @@ class Dataset:
     labels: np.ndarray
     patients: np.ndarray
     unlabelled: tuple[str, ...]
-    source: Source
+    source: PixelSource
     notes: tuple[str, ...] = ()
     label: str = ""
     extra: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -78,7 +78,7 @@ def names_digest(names: Sequence[str]) -> str:
     return f"{len(names)}, {hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()[:16]}"
 
 
-def file_of(source: Source, name: str) -> Path | None:
+def file_of(source: PixelSource, name: str) -> Path | None:
     """The file behind a name, where there is one."""
     return source.path(name) if isinstance(source, OfFiles) else None
 
@@ -87,7 +87,7 @@ CONTENT_BYTES = 8
 """Of a digest of an image's content."""
 
 
-def content_of(source: Source, name: str) -> bytes:
+def content_of(source: PixelSource, name: str) -> bytes:
     """`CONTENT_BYTES` that stand for an image, whatever it is called and wherever it lies.
 
     They are of its file's bytes; of an image that is drawn they are of its name and stamp, which

@@ -25,7 +25,7 @@ from cxrsearch.errors import InputError
 from .dataset import Dataset
 from .notes import reasons
 from .pixels.cache import Cache, open_cache
-from .pixels.cache_decode import Estimate
+from .pixels.cache_decode import DecodingEstimate
 
 
 def open_shown(
@@ -120,7 +120,7 @@ class DecodingView:
             gone = clock(time.monotonic() - self._started)
             self.say(f"{self.did.format(f'{self._done - self._first:,}')} in {gone}")
 
-    def estimate(self, estimate: Estimate) -> None:
+    def estimate(self, estimate: DecodingEstimate) -> None:
         """Say what the build will take."""
         self.say(describe_estimate(estimate))
 
@@ -150,7 +150,7 @@ class DecodingView:
         self._spoke = time.monotonic()
 
 
-def describe_estimate(estimate: Estimate) -> str:
+def describe_estimate(estimate: DecodingEstimate) -> str:
     """``images to decode: ...``: how many, how long, and the room that they take."""
     of = f" of {estimate.total:,}" if estimate.left < estimate.total else ""
     return (

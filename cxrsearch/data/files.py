@@ -13,11 +13,11 @@ from typing import NamedTuple
 from cxrsearch.errors import InputError
 
 from .errors import ImageError
-from .formats import DICOM, HEAD, SUFFIXES, UNREAD, opened, told_by
+from .formats import DICOM, HEAD_BYTES, SUFFIXES, UNREAD, opened, told_by
 
 SHOWN = 10
 """At most this many problems of one kind are spelled out."""
-FEW = 5
+NAMES_AS_EXAMPLES = 5
 """So many names are examples."""
 IMAGE = "image"
 SYSTEM = ("dicomdir", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "lockfile", "version")
@@ -145,7 +145,7 @@ def _other(entry: os.DirEntry[str]) -> str | None:
         if not entry.is_file():
             return None
         with opened(Path(entry.path)) as file:
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
     except (OSError, ImageError):
         return ""
     found = told_by(head)
@@ -158,8 +158,10 @@ def _other(entry: os.DirEntry[str]) -> str | None:
 
 def _some(names: Sequence[str]) -> str:
     """The first few of ``names``, for people."""
-    more = len(names) - FEW
-    return ", ".join(sorted(names)[:FEW]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - NAMES_AS_EXAMPLES
+    return ", ".join(sorted(names)[:NAMES_AS_EXAMPLES]) + (
+        f" and {more:,} more" if more > 0 else ""
+    )
 
 
 def stem(name: str) -> str:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from .errors import ImageError
 
-HEAD = 132
+HEAD_BYTES = 132
 """So many bytes tell what a file is."""
-MOST_BYTES = 512 << 20
+MOST_IMAGE_BYTES = 512 << 20
 """A longer file is no single X-ray: uncompressed ones take up to 200 MB."""
 
 
@@ -30,7 +30,7 @@ class Format:
     Args:
         name: for people.
         suffixes: of its files, in lower case.
-        start: matches the first `HEAD` bytes of its files.
+        start: matches the first `HEAD_BYTES` bytes of its files.
     """
 
     name: str
@@ -53,7 +53,7 @@ GIF = _format("GIF", ".gif", rb"GIF8[79]a")
 FORMATS = (PNG, DICOM, JPEG, TIFF, BMP, WEBP, GIF)
 """All that are read; of two files of one name the earlier format is taken."""
 SUFFIXES = tuple(suffix for one in FORMATS for suffix in one.suffixes)
-NAMES = f"{', '.join(one.name for one in FORMATS[:-1])} or {FORMATS[-1].name}"
+FORMAT_NAMES = f"{', '.join(one.name for one in FORMATS[:-1])} or {FORMATS[-1].name}"
 """For messages."""
 UNREAD = (
     ".jp2",
@@ -114,12 +114,12 @@ def format_of(path: Path) -> Format:
         ImageError: where it cannot be read, is empty, or is none of `FORMATS`.
     """
     with opened(path) as file:
-        head = _read(file, HEAD)
+        head = _read(file, HEAD_BYTES)
     if not head:
         raise ImageError("the file is empty")
     found = told_by(head, path.name)
     if found is None:
-        raise ImageError(f"not a {NAMES} file")
+        raise ImageError(f"not a {FORMAT_NAMES} file")
     return found
 
 
@@ -128,7 +128,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     """A regular file, open for reading. Nothing is waited for: a pipe is refused.
 
     Raises:
-        ImageError: where it cannot be read, is something else, or longer than `MOST_BYTES`.
+        ImageError: where it cannot be read, is something else, or longer than `MOST_IMAGE_BYTES`.
     """
     try:
         # Asked first: to open a device may do something. Opened without waiting: it may change.
@@ -147,7 +147,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 def content(path: Path) -> bytes:
     """All of a regular file. Raises `ImageError`, as `opened`."""
     with opened(path) as file:
-        return _read(file, MOST_BYTES)
+        return _read(file, MOST_IMAGE_BYTES)
 
 
 def _read(file: BufferedReader, most: int) -> bytes:
@@ -170,7 +170,7 @@ def _check_regular(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise ImageError(f"cannot be read ({kind}, not a file)")
-    if status.st_size > MOST_BYTES:
+    if status.st_size > MOST_IMAGE_BYTES:
         raise ImageError(
-            f"{status.st_size:,} bytes are more than the {MOST_BYTES:,} allowed for an image"
+            f"{status.st_size:,} bytes are more than the {MOST_IMAGE_BYTES:,} allowed for an image"
         )

@@ -13,16 +13,23 @@ import numpy as np
 from cxrsearch.errors import InputError
 
 from .contents import without_copies
-from .dataset import Dataset, Source, fingerprint
+from .dataset import Dataset, PixelSource, fingerprint
 from .errors import ImageError
 from .files import find_images, match_images, remote_problem
 from .formats import SUFFIXES
 from .labels.csv_rows import read_lines
-from .labels.tables import Table, find_table, read_table
+from .labels.tables import LabelTable, find_table, read_table
 from .pixels.dicom import dicom_decoders, dicom_problem, is_dicom
 from .pixels.images import image_size, read_image
 
-__all__ = ["Dataset", "FolderSource", "Source", "fingerprint", "read_dataset", "read_test_list"]
+__all__ = [
+    "Dataset",
+    "FolderSource",
+    "PixelSource",
+    "fingerprint",
+    "read_dataset",
+    "read_test_list",
+]
 
 SIDE_SAMPLE = 25
 """How many images are looked at to tell the source's typical side."""
@@ -174,7 +181,7 @@ def _check_dicom(folder: Path, files: Sequence[str]) -> None:
         raise InputError(f"{folder}: {len(dicom):,} DICOM files, such as {dicom[0]!r}: {problem}")
 
 
-def _missing(table: Table, names: Sequence[str]) -> list[str]:
+def _missing(table: LabelTable, names: Sequence[str]) -> list[str]:
     """One note on labelled names that have no file."""
     missing = sorted(set(table.images) - set(names))
     if not missing:

@@ -14,7 +14,7 @@ from cxrsearch.errors import InputError
 
 from .contents import without_copies
 from .copy_names import original, same_images
-from .dataset import Dataset, Source, file_of
+from .dataset import Dataset, PixelSource, file_of
 from .errors import ImageError
 from .files import find_images
 from .labels.tables import NIH_NAME
@@ -27,8 +27,8 @@ from .read import SIDE_SAMPLE, FolderSource, folder_problem, none_below
 class JoinedSource:
     """Two sources: names that begin with ``prefix`` are the second's, without it."""
 
-    first: Source
-    second: Source
+    first: PixelSource
+    second: PixelSource
     prefix: str
 
     def decode(self, name: str, size: int) -> np.ndarray:
@@ -46,7 +46,7 @@ class JoinedSource:
         source, own = self.whose(name)
         return file_of(source, own)
 
-    def whose(self, name: str) -> tuple[Source, str]:
+    def whose(self, name: str) -> tuple[PixelSource, str]:
         """The source that has the image, and what it calls it."""
         if name.startswith(self.prefix):
             return self.second, name.removeprefix(self.prefix)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from cxrsearch.learn.metrics import auroc, mean_auroc, resampled
 
-LEVEL = 0.95
-RESAMPLES = 2000
+COVERAGE = 0.95
+VERDICT_RESAMPLES = 2000
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -60,7 +60,7 @@ def judge_arms(
     scores: Mapping[str, Mapping[int, NDArray[np.float32]]],
     columns: Sequence[int],
     baseline: str,
-    resamples: int = RESAMPLES,
+    resamples: int = VERDICT_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Judged]:
     """Judge every arm on the same test images.
@@ -141,7 +141,7 @@ def _differences(
 
 
 def _critical(means: Sequence[Floats]) -> float:
-    """How many standard errors the largest deviation of any arm stays within, at `LEVEL`."""
+    """How many standard errors the largest deviation of any arm stays within, at `COVERAGE`."""
     deviations = []
     for values in means:
         error = np.nanstd(values)
@@ -149,7 +149,7 @@ def _critical(means: Sequence[Floats]) -> float:
             deviations.append(np.abs(values - np.nanmean(values)) / error)
     if not deviations:
         return 0.0
-    return float(np.nanquantile(np.nanmax(deviations, axis=0), LEVEL))
+    return float(np.nanquantile(np.nanmax(deviations, axis=0), COVERAGE))
 
 
 def _judged(
@@ -198,5 +198,5 @@ def _ends(values: Floats) -> Interval:
     known = values[~np.isnan(values)]
     if not known.size:
         return (float("nan"), float("nan"))
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return float(low), float(high)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.9
+CONFIDENCE = 0.9
 """Confidence, one-sided, with which a threshold's precision is at least the wanted one."""
 
-TRIED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+LET_THROUGH = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Shares of the images that thresholds are tried to let through."""
 
 _EDGE = 1e-6  # scores are kept this far from 0 and 1, so that they have a logit
@@ -46,7 +46,10 @@ class Calibration(NamedTuple):
 
 
 def calibrate(
-    truth: NDArray[np.generic], scores: NDArray[np.floating], wanted: float, level: float = LEVEL
+    truth: NDArray[np.generic],
+    scores: NDArray[np.floating],
+    wanted: float,
+    level: float = CONFIDENCE,
 ) -> Calibration:
     """Fit each disease's `platt` scaling and `threshold` at both ends.
 
@@ -99,11 +102,12 @@ def threshold(
     truth: NDArray[np.bool_],
     scores: NDArray[np.floating],
     wanted: float,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
 ) -> float:
     """The lowest score from which on positives are right at least ``wanted`` of the time.
 
-    Tried are the scores that let the highest of `TRIED` through, and those equal to them. How often
+    Tried are the scores that let the highest of `LET_THROUGH` through, and those equal to them. How
+    often
     what is let through is right has a lower bound (Clopper & Pearson, Biometrika 1934, one-sided),
     taken at a confidence at which all of the bounds hold together with ``level`` (Bonferroni):
     with every score tried at ``level`` itself, the best looking one flatters. Images are taken as
@@ -120,15 +124,15 @@ def threshold(
     """
     order = np.argsort(-scores, kind="stable")
     values, right = scores[order], np.cumsum(truth[order].astype(np.int64))
-    edges = values[[max(1, round(share * len(values))) - 1 for share in TRIED]]
+    edges = values[[max(1, round(share * len(values))) - 1 for share in LET_THROUGH]]
     taken = np.searchsorted(-values, -edges, "right")  # equal scores are taken together
-    bounds = lower_bound(right[taken - 1], taken, 1 - (1 - level) / len(TRIED))
+    bounds = lower_bound(right[taken - 1], taken, 1 - (1 - level) / len(LET_THROUGH))
     holds = bounds >= wanted
     return float(edges[np.flatnonzero(holds)[-1]]) if holds.any() else float("nan")
 
 
 def lower_bound(
-    right: NDArray[np.integer], taken: NDArray[np.integer], level: float = LEVEL
+    right: NDArray[np.integer], taken: NDArray[np.integer], level: float = CONFIDENCE
 ) -> Floats:
     """One-sided lower bound of a share, ``right`` of ``taken``, at confidence ``level``."""
     from scipy.special import betaincinv

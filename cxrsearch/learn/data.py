@@ -42,7 +42,7 @@ _PART = 1 << 26  # bytes that go to a device at once
 SHELF = "prepared"
 """The folder of prepared pixels within a cache's."""
 
-PARTS = ("train", "val", "val_seed")
+TRAINED_PARTS = ("train", "val", "val_seed")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _parts(splits: Splits, row_of: dict[str, int], usable: np.ndarray) -> dict[s
     """The usable rows of each part, in the split's order."""
     parts: dict[str, np.ndarray] = {}
     problems: list[str] = []
-    for part in PARTS:
+    for part in TRAINED_PARTS:
         wanted: tuple[str, ...] = getattr(splits, part)
         unknown = [name for name in wanted if name not in row_of]
         if unknown:

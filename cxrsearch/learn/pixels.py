@@ -44,7 +44,7 @@ from search.files import replace_file
 from .augment import prepare, window
 from .recipe import size_of
 
-FORMAT = 1
+PIXELS_FORMAT = 1
 """Raised whenever the same rows, crop and input size would give other pixels than before."""
 
 SHELF_BYTES = 1 << 30
@@ -56,7 +56,7 @@ SHELF_FILES = 200
 SPARE_BYTES = 1 << 30
 """Bytes of the disk that a shelf leaves to everybody else, beside what is asked to be left."""
 
-SUM_BYTES = 4
+FILE_SUM_BYTES = 4
 """Bytes of a file's checksum, at its end."""
 
 WAIT_SECONDS = 600.0
@@ -161,7 +161,7 @@ class Shelf:
 
 def _key(frame: int, rows: np.ndarray, crop: int | str, input_size: int | str) -> str:
     """The name of a file: rows, window and size, and whoever did the resizing."""
-    what = (FORMAT, torch.__version__, frame, window(frame, crop), size_of(input_size))
+    what = (PIXELS_FORMAT, torch.__version__, frame, window(frame, crop), size_of(input_size))
     text = repr(what).encode() + np.ascontiguousarray(rows, np.int64).tobytes()
     return hashlib.sha256(text).hexdigest()[:16]
 
@@ -170,12 +170,12 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor | None:
     """The file as a tensor, noting its use; None where it is not there, or not whole."""
     size = int(np.prod(shape))
     try:
-        if path.stat().st_size != size + SUM_BYTES:
+        if path.stat().st_size != size + FILE_SUM_BYTES:
             return None
         held = np.memmap(path, np.uint8, "r")
     except (FileNotFoundError, ValueError):
         return None
-    if zlib.crc32(held[:size].data).to_bytes(SUM_BYTES, "little") != held[size:].tobytes():
+    if zlib.crc32(held[:size].data).to_bytes(FILE_SUM_BYTES, "little") != held[size:].tobytes():
         return None
     with suppress(OSError):  # somebody else's file, or a disk for reading only
         os.utime(path)
@@ -193,13 +193,13 @@ def _write(
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            _reserve(file.fileno(), len(rows) * height * width + SUM_BYTES)
+            _reserve(file.fileno(), len(rows) * height * width + FILE_SUM_BYTES)
             total = 0
             for start in range(0, len(rows), step):
                 part = prepare(images, rows[start : start + step], crop, input_size)
                 total = zlib.crc32(part.numpy().data, total)
                 file.write(part.numpy().data)
-            file.write(total.to_bytes(SUM_BYTES, "little"))
+            file.write(total.to_bytes(FILE_SUM_BYTES, "little"))
         temporary.chmod(0o644)
         replace_file(temporary, path)
     except BaseException:
@@ -241,6 +241,6 @@ def _stat(file: Path) -> tuple[float, int]:
     """Time of the last use and bytes of pixels of a file; zeros where it has gone."""
     try:
         found = file.stat()
-        return found.st_mtime, max(0, found.st_size - SUM_BYTES)
+        return found.st_mtime, max(0, found.st_size - FILE_SUM_BYTES)
     except OSError:
         return 0.0, 0

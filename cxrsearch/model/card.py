@@ -17,8 +17,8 @@ from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
 
-FORMAT, VERSION = "cxrsearch model", 1
-PRECISIONS = ("float32", "bf16")
+MODEL_FORMAT, MODEL_VERSION = "cxrsearch model", 1
+MODEL_PRECISIONS = ("float32", "bf16")
 LARGEST = 8192
 """Side of the largest pictures that a model takes."""
 INTENDED_USE = "research use only, not for clinical decisions"
@@ -81,8 +81,8 @@ def make_card(
         files: the `digests` of the files that it belongs to.
     """
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": MODEL_FORMAT,
+        "version": MODEL_VERSION,
         "intended_use": INTENDED_USE,
         "diseases": list(DISEASES),
         "pixels": {
@@ -174,12 +174,12 @@ def read_card(path: Path) -> dict[str, Any]:
     """
     missing = f"no such file; {path.parent} is no model folder"
     card = read_object(path, "the model's card", missing)
-    if card.get("format") != FORMAT:
+    if card.get("format") != MODEL_FORMAT:
         raise InputError(f"{path}: not a model made by `cxrsearch train`")
-    if card.get("version") != VERSION:
+    if card.get("version") != MODEL_VERSION:
         raise InputError(
-            f"{path}: format version {card.get('version')!r}, but this program reads {VERSION}; "
-            "use the version of cxrsearch that wrote it"
+            f"{path}: format version {card.get('version')!r}, but this program reads "
+            f"{MODEL_VERSION}; use the version of cxrsearch that wrote it"
         )
     problems = [f"{path}: {key} is missing or wrong; restore it from a copy"
                 for key, kind in (("pixels", dict), ("recipe", dict), ("data", dict),
@@ -205,8 +205,8 @@ def _wrong(card: Mapping[str, Any]) -> list[str]:
         problems.append(f"pixels.source_side {side!r} is no size; {restore}")
     if "also_seen" in card and not _is_seen(card["also_seen"]):
         problems.append(f"also_seen holds no lists of names; {restore}")
-    if card.get("precision") not in (None, *PRECISIONS):
-        which = " nor ".join(PRECISIONS)
+    if card.get("precision") not in (None, *MODEL_PRECISIONS):
+        which = " nor ".join(MODEL_PRECISIONS)
         problems.append(f"precision is {card['precision']!r}, neither {which}; {restore}")
     if card.get("diseases") != list(DISEASES):
         problems.append("its diseases are not the 14 of NIH in NIH's order")

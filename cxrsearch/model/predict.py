@@ -31,7 +31,7 @@ from search.files import write_text
 
 from .ensemble_folder import Predictor, not_covered
 
-LONGEST = 2.0
+MOST_ELONGATED = 2.0
 """Longer side over shorter side at most: a chest X-ray is nearly square."""
 
 ENLARGED = 3.0
@@ -173,10 +173,10 @@ def misfit(path: Path, smallest: int) -> str | None:
         ImageError: where it cannot be read at all.
     """
     width, height = image_size(path)
-    if max(width, height) > LONGEST * min(width, height):
+    if max(width, height) > MOST_ELONGATED * min(width, height):
         return (
-            f"{width}x{height} is too elongated for a chest X-ray (at most {LONGEST:g} to 1); "
-            "cut it to the chest"
+            f"{width}x{height} is too elongated for a chest X-ray (at most {MOST_ELONGATED:g} "
+            "to 1); cut it to the chest"
         )
     if min(width, height) < smallest:
         return f"{width}x{height} is too small for this model (at least {smallest} pixels a side)"

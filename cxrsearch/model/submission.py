@@ -16,7 +16,7 @@ from search.errors import did_you_mean
 
 from .predict import Predictions, image_files, image_names, write_csv
 
-SHOWN = 10
+LISTED = 10
 """Problems of one kind that are listed; the rest is counted."""
 
 
@@ -175,5 +175,5 @@ def _disease_columns(
 
 
 def _some(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(texts[:SHOWN]) + more
+    more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
+    return ", ".join(texts[:LISTED]) + more

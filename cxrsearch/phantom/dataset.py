@@ -34,16 +34,16 @@ from .labels import MINIMUM_PREVALENCE, Array, draw_labels
 PHANTOM = "phantom"
 """What the user writes instead of a folder."""
 
-FEWEST, MOST = 50, 50_000
+FEWEST_IMAGES, MOST_IMAGES = 50, 50_000
 """Limits of the number of labelled images; unlabelled ones have the same upper limit."""
 
 _IMAGES_A_PATIENT = (0.72, 0.15, 0.06, 0.035, 0.02, 0.015)  # one to six, 1.5 on average
 _SAME_AGAIN = 0.5  # a follow-up keeps all findings of the image before
-_FIRST_UNLABELLED = MOST + 1  # patients from here on have no label
+_FIRST_UNLABELLED = MOST_IMAGES + 1  # patients from here on have no label
 _LABELS = 10  # stream of random numbers, beside those of phantom_draw
 _NAME = re.compile(r"(\d{8})_(\d{3})\.png")
 
-COLUMNS = (
+NIH_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
@@ -160,13 +160,13 @@ def phantom_dataset(
 
 def _check(images: int, unlabelled: int, seed: int, difficulty: float, enrichment: float) -> None:
     problems = []
-    if not FEWEST <= images <= MOST:
+    if not FEWEST_IMAGES <= images <= MOST_IMAGES:
         problems.append(
-            f"phantom: images is {images}; give {FEWEST} to {MOST:,}, so that every disease "
-            "can occur in each part"
+            f"phantom: images is {images}; give {FEWEST_IMAGES} to {MOST_IMAGES:,}, so that "
+            "every disease can occur in each part"
         )
-    if not 0 <= unlabelled <= MOST:
-        problems.append(f"phantom: unlabelled is {unlabelled}; give 0 to {MOST:,}")
+    if not 0 <= unlabelled <= MOST_IMAGES:
+        problems.append(f"phantom: unlabelled is {unlabelled}; give 0 to {MOST_IMAGES:,}")
     if seed < 0:
         problems.append(f"phantom: seed is {seed}; give 0 or more")
     # Written so that NaN fails too.
@@ -243,7 +243,7 @@ def write_phantom(
 def _table(dataset: Dataset, side: int) -> str:
     """NIH's label table of a phantom set drawn at ``side``."""
     text = io.StringIO()
-    text.write(COLUMNS + "\n")
+    text.write(NIH_HEADER + "\n")
     rows = csv.writer(text, lineterminator="\n")
     facts = [
         dataset.extra[name]

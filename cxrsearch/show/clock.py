@@ -17,7 +17,7 @@ PAUSE = 600.0
 """Seconds without any running trial that count as a pause."""
 
 
-class Clock:
+class SearchClock:
     """Maps seconds since 1970 to seconds of search.
 
     Args:

@@ -15,7 +15,7 @@ from .clock import duration
 from .panels.front import Field, Front, field, front, volumes
 from .rows import STATES, Row, count_states
 from .status import status_of
-from .view import View, read_view
+from .view import StudyView, read_view
 
 
 class Compared(NamedTuple):
@@ -60,7 +60,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     return compare_views([read_view(Path(folder), curves=False) for folder in folders])
 
 
-def compare_views(views: Sequence[View]) -> Comparison:
+def compare_views(views: Sequence[StudyView]) -> Comparison:
     """`compare` for studies that are already read."""
     names = unique_names(views)
     rows = [_compared(view, name) for view, name in zip(views, names, strict=True)]
@@ -72,12 +72,12 @@ def compare_views(views: Sequence[View]) -> Comparison:
     return Comparison(rows, _warnings(views, names))
 
 
-def fronts_of(views: Sequence[View]) -> list[Front]:
+def fronts_of(views: Sequence[StudyView]) -> list[Front]:
     """The Pareto front of each study."""
     return [front(view.rows, view.goals) for view in views]
 
 
-def shared_field(views: Sequence[View]) -> Field | None:
+def shared_field(views: Sequence[StudyView]) -> Field | None:
     """The field that all studies are measured in, where they have the same several objectives.
 
     The box between the worst and the best value of each objective over all their trials, so that
@@ -96,7 +96,7 @@ def volume(found: Front, shared: Field) -> float:
     return course[-1][1] if course else 0.0
 
 
-def unique_names(views: Sequence[View]) -> list[str]:
+def unique_names(views: Sequence[StudyView]) -> list[str]:
     """The studies' names; those that occur twice carry their folder."""
     plain = [view.name for view in views]
     return [
@@ -105,7 +105,7 @@ def unique_names(views: Sequence[View]) -> list[str]:
     ]
 
 
-def _compared(view: View, name: str) -> Compared:
+def _compared(view: StudyView, name: str) -> Compared:
     counts, best, record = count_states(view.rows), view.best, status_of(view)
     look = (view.looks_at(None if best is None else best.number) or (None,))[-1]
     return Compared(
@@ -131,7 +131,7 @@ def _compared(view: View, name: str) -> Compared:
     )
 
 
-def _warnings(views: Sequence[View], names: Sequence[str]) -> list[str]:
+def _warnings(views: Sequence[StudyView], names: Sequence[str]) -> list[str]:
     """What differs between the studies that ought to be equal for their values to compare."""
     found = []
     checks = (
@@ -159,7 +159,7 @@ def _warnings(views: Sequence[View], names: Sequence[str]) -> list[str]:
     return found
 
 
-def _data_fingerprint(view: View) -> str:
+def _data_fingerprint(view: StudyView) -> str:
     return str(view.record.attrs.get("data_fingerprint") or view.data.get("fingerprint") or "")
 
 

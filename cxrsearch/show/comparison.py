@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from .clock import Clock, unit_of
+from .clock import SearchClock, unit_of
 from .compare import (
     compare_views,
     fronts_of,
@@ -25,7 +25,7 @@ from .panels.front_figures import axis, staircase
 from .panels.history import Best, history
 from .section import Panel, Section
 from .theme import faded, figure, hover, text
-from .view import View, read_view
+from .view import StudyView, read_view
 
 
 def compare_page(folders: Sequence[Path], out: Path) -> Path:
@@ -41,7 +41,16 @@ def compare_page(folders: Sequence[Path], out: Path) -> Path:
     return write_page(out, comparison_html(views, time.time()))
 
 
-COLOURS = ("#3a86c8", "#d9730d", "#2a9d7f", "#9a7fc4", "#d1495b", "#b59b2c", "#5fa8b8", "#a5668b")
+STUDY_COLOURS = (
+    "#3a86c8",
+    "#d9730d",
+    "#2a9d7f",
+    "#9a7fc4",
+    "#d1495b",
+    "#b59b2c",
+    "#5fa8b8",
+    "#a5668b",
+)
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -52,12 +61,12 @@ class Race(NamedTuple):
     lines: list[tuple[str, list[Best]]]
 
 
-def race(views: Sequence[View], by: str, now: float) -> Race:
+def race(views: Sequence[StudyView], by: str, now: float) -> Race:
     """Best so far of ``views`` by ``trial`` or by ``time`` (in the longest study's unit)."""
     names = unique_names(views)
     if by == "trial":
         return Race("trial", [(n, history(v.rows).best) for n, v in zip(names, views, strict=True)])
-    totals = [Clock(view.rows, now).total for view in views]
+    totals = [SearchClock(view.rows, now).total for view in views]
     length, unit = unit_of(max(totals, default=0.0))
     found = []
     for name, view, total in zip(names, views, totals, strict=True):
@@ -73,7 +82,7 @@ def race_figure(numbers: Race) -> go.Figure:
     for index, (name, best) in enumerate(numbers.lines):
         if not best:
             continue
-        colour, dash = COLOURS[index % 8], DASHES[index // 8 % 4]
+        colour, dash = STUDY_COLOURS[index % 8], DASHES[index // 8 % 4]
         bars = [
             (0.0, 0.0) if p.interval is None or i < len(best) - 1
             else (p.interval[1] - p.value, p.value - p.interval[0])
@@ -98,7 +107,7 @@ def race_figure(numbers: Race) -> go.Figure:
     return fig
 
 
-def comparison_html(views: Sequence[View], now: float) -> str:
+def comparison_html(views: Sequence[StudyView], now: float) -> str:
     """The page's text. ``now``: seconds since 1970."""
     found = compare_views(views)
     races = {by: race(views, by, now) for by in ("trial", "time")}
@@ -116,7 +125,7 @@ def comparison_html(views: Sequence[View], now: float) -> str:
     )
 
 
-def _fronts(views: Sequence[View]) -> list[Section]:
+def _fronts(views: Sequence[StudyView]) -> list[Section]:
     """The studies' Pareto fronts in one figure, where they have the same several objectives."""
     shared = shared_field(views)
     if shared is None:
@@ -140,7 +149,7 @@ def fronts_figure(found: Sequence[tuple[str, Front]], across: str) -> go.Figure:
     fig = figure(460)
     first = next(iter(found[0][1].goals))
     for index, (name, numbers) in enumerate(found):
-        colour, dash = COLOURS[index % 8], DASHES[index // 8 % 4]
+        colour, dash = STUDY_COLOURS[index % 8], DASHES[index // 8 % 4]
         steps = staircase(numbers, across)
         line = {"shape": "hv", "color": colour, "width": 2, "dash": dash}
         fig.add_scatter(

@@ -22,9 +22,9 @@ from .panels import (
     workers,
 )
 from .section import Section
-from .view import View, read_view
+from .view import StudyView, read_view
 
-SECTIONS: tuple[Callable[[View, float], list[Section]], ...] = (
+SECTIONS: tuple[Callable[[StudyView, float], list[Section]], ...] = (
     history.sections,
     front_figures.sections,
     table.sections,
@@ -54,7 +54,7 @@ def dashboard(study_folder: Path, out: Path) -> Path:
     return write_page(out, dashboard_html(read_view(study_folder), time.time()))
 
 
-def dashboard_html(view: View, now: float, refresh: bool = False) -> str:
+def dashboard_html(view: StudyView, now: float, refresh: bool = False) -> str:
     """The page's text. ``now``: seconds since 1970; ``refresh``: reloads while running."""
     return render(
         "dashboard.html",

@@ -15,14 +15,14 @@ from search.files import write_text
 from .rows import Row
 from .view import read_view
 
-HEAD = (
+EXPORT_COLUMNS = (
     "number", "state", "reason", "value", "interval_low", "interval_high", "generation", "origin",
     "parents", "seed", "attempt", "best_epoch", "epochs_run", "images_seen", "seconds", "start",
     "end", "device", "split", "detail", "parameters",
 )  # fmt: skip
 
 
-OURS = re.compile(",".join(HEAD[:4]).encode())
+OURS = re.compile(",".join(EXPORT_COLUMNS[:4]).encode())
 """How such a table begins."""
 
 
@@ -50,7 +50,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     diseases = list(dict.fromkeys(name for r in rows for name in r.auroc))
     further = list(dict.fromkeys(name for r in rows for name in list(r.objectives)[1:]))
     heads = [
-        *HEAD,
+        *EXPORT_COLUMNS,
         *(f"objective_{name}" for name in further),
         *(f"param_{gene}" for gene in genes),
     ]

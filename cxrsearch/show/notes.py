@@ -11,12 +11,12 @@ import yaml
 
 from search.prior import Prior
 
-from .clock import Clock, duration
+from .clock import SearchClock, duration
 from .panels.front import front
 from .rows import Interval, Row, count_states, mapping
 from .section import Section
 from .theme import score, show
-from .view import Look, View
+from .view import Look, StudyView
 
 MOST_LISTED = 50
 MOST_TEXT = 60_000
@@ -42,7 +42,7 @@ class Fact(NamedTuple):
     note: str = ""
 
 
-def citations(view: View) -> tuple[str, ...]:
+def citations(view: StudyView) -> tuple[str, ...]:
     """Whom to cite for this study: NIH's data is left out where the images were drawn."""
     return CITATIONS[1:] if view.asked.get("data") == "phantom" else CITATIONS
 
@@ -54,10 +54,10 @@ def moment(seconds: float | None) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def headline(view: View, now: float) -> list[Fact]:
+def headline(view: StudyView, now: float) -> list[Fact]:
     """The figures on top of the page."""
     best, complete = view.best, sum(r.state == "complete" for r in view.rows)
-    clock = Clock(view.rows, now)
+    clock = SearchClock(view.rows, now)
     facts = [_best_fact(best, complete), _test_fact(view, best), *_front_fact(view, complete)]
     target = view.record.attrs.get("target_trials")
     total = len(view.rows)
@@ -96,7 +96,7 @@ def _best_fact(best: Row | None, complete: int) -> Fact:
     )
 
 
-def _front_fact(view: View, complete: int) -> list[Fact]:
+def _front_fact(view: StudyView, complete: int) -> list[Fact]:
     if len(view.goals) < 2:
         return []
     found = front(view.rows, view.goals).on
@@ -104,7 +104,7 @@ def _front_fact(view: View, complete: int) -> list[Fact]:
     return [Fact("On the Pareto front", str(len(found)) if found else "–", note)]
 
 
-def _test_fact(view: View, best: Row | None) -> Fact:
+def _test_fact(view: StudyView, best: Row | None) -> Fact:
     looks = view.looks_at(None if best is None else best.number)
     count = len(view.tested)
     counted = f"{count} look{'s' * (count != 1)} at the test part so far"
@@ -119,12 +119,12 @@ def _interval(bounds: Interval | None) -> str:
     return "" if bounds is None else f"95% interval {bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
-def _states(view: View) -> str:
+def _states(view: StudyView) -> str:
     counts = {name: n for name, n in count_states(view.rows).items() if n and name != "total"}
     return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none yet"
 
 
-def tagline(view: View) -> list[str]:
+def tagline(view: StudyView) -> list[str]:
     """Sampler, data, space, seed: a few words each, under the study's name."""
     config = view.record.config
     objective = view.asked.get("objective")
@@ -138,7 +138,7 @@ def tagline(view: View) -> list[str]:
     ]
 
 
-def provenance(view: View) -> list[tuple[str, str]]:
+def provenance(view: StudyView) -> list[tuple[str, str]]:
     """Labelled facts on where the figures come from."""
     config, data = view.record.config, view.data
     times = [r.start for r in view.rows if r.start is not None]
@@ -186,12 +186,12 @@ def _earlier(prior: Prior | None) -> str:
     return "; ".join(f"{s.name}, {s.trials} trials, fingerprint {s.fingerprint}" for s in studies)
 
 
-def _versions(view: View) -> str:
+def _versions(view: StudyView) -> str:
     versions = mapping(view.settings.get("versions"))
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def notes(view: View) -> list[str]:
+def notes(view: StudyView) -> list[str]:
     """What the search had to say: its own notes, unreadable files, the best trial's notes."""
     given = view.settings.get("notes")
     found = [str(note) for note in given] if isinstance(given, list) else []
@@ -200,7 +200,7 @@ def notes(view: View) -> list[str]:
     return [*dict.fromkeys([*found, *view.problems])]
 
 
-def left_out(view: View) -> list[str]:
+def left_out(view: StudyView) -> list[str]:
     """Images that could not be read, with the reason; at most `MOST_LISTED` of them."""
     images = mapping(view.data.get("left_out"))
     listed = [f"{name}: {reason}" for name, reason in list(images.items())[:MOST_LISTED]]
@@ -223,7 +223,7 @@ def looks_table(looks: tuple[Look, ...]) -> list[tuple[str, ...]]:
     ]
 
 
-def configuration(view: View) -> str:
+def configuration(view: StudyView) -> str:
     """study.yaml as text, for reference; the space alone where there is no study.yaml."""
     record = view.settings or {"space": view.record.space.to_dict()}
     # Through JSON, so that nothing but plain values reaches the dumper.
@@ -232,7 +232,7 @@ def configuration(view: View) -> str:
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "\n… (see study.yaml)\n"
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """Notes, looks at the test part, and where the figures come from."""
     values = {
         "notes": notes(view),

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 from cxrsearch.writing import PAGE, check_file
 from search.files import write_text
 
-HERE = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 CONFIG: Mapping[str, Any] = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -49,7 +49,7 @@ def _figure_json(figure: go.Figure) -> Markup:
 
 def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader([folder, HERE]),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -59,7 +59,7 @@ def _environment(folder: Path) -> Environment:
     return environment
 
 
-def render(template: str, folder: Path = HERE, **values: Any) -> str:
+def render(template: str, folder: Path = TEMPLATES, **values: Any) -> str:
     """The page of ``template``, with Plotly once where ``sections`` holds a figure.
 
     Templates are looked for in ``folder``, then among those that pages share.

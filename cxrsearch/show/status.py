@@ -19,10 +19,10 @@ from search.errors import SearchError
 from search.prior import index_of
 from search.store.places import HISTORY, URL_FILE
 
-from .clock import Clock, duration
+from .clock import SearchClock, duration
 from .panels.front import front, value_text
 from .rows import Row, count_states
-from .view import View, read_view
+from .view import StudyView, read_view
 
 MOST_PARAMS = 40
 MOST_FRONT = 30
@@ -50,7 +50,7 @@ def status(folder: str | Path) -> dict[str, Any]:
     return status_of(read_view(Path(folder), curves=False))
 
 
-def status_of(view: View, now: float | None = None) -> dict[str, Any]:
+def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
     """`status` of a study that is already read."""
     trials = count_states(view.rows)
     return {
@@ -61,7 +61,7 @@ def status_of(view: View, now: float | None = None) -> dict[str, Any]:
         "running": view.record.driver_alive,
         "trials": trials,
         "target_trials": view.record.attrs.get("target_trials"),
-        "elapsed": round(Clock(view.rows, now if now is not None else time.time()).worked, 3),
+        "elapsed": round(SearchClock(view.rows, now if now is not None else time.time()).worked, 3),
         "images_seen": sum(r.images_seen for r in view.rows),
         "looks": len(view.tested),
         "objectives": list(view.goals),
@@ -74,7 +74,7 @@ def status_of(view: View, now: float | None = None) -> dict[str, Any]:
     }
 
 
-def _earlier(view: View) -> list[dict[str, Any]]:
+def _earlier(view: StudyView) -> list[dict[str, Any]]:
     prior = view.record.config.prior
     if prior is None:
         return []
@@ -91,7 +91,7 @@ def _earlier(view: View) -> list[dict[str, Any]]:
     ]
 
 
-def _best(view: View, best: Row | None, complete: int) -> dict[str, Any]:
+def _best(view: StudyView, best: Row | None, complete: int) -> dict[str, Any]:
     if best is None:
         empty = dict.fromkeys(("number", "value", "interval", "params", "test"))
         return {**empty, "selected_from": complete}

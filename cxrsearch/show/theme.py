@@ -34,7 +34,7 @@ STYLES: Mapping[str, Style] = {
     "paused": Style("#b5a642", "triangle-down-open"),
     "interrupted": Style("#9a7fc4", "diamond-open"),
 }
-BEST = "#d9730d"
+BEST_COLOUR = "#d9730d"
 """Whatever belongs to the best trial."""
 QUIET = "#8a97a8"
 """Whatever is background to the subject."""

@@ -33,7 +33,7 @@ class Look(NamedTuple):
     part: str = "test"
 
 
-class Epoch(NamedTuple):
+class CurvePoint(NamedTuple):
     """One line of a trial's curve.json."""
 
     epoch: int
@@ -43,7 +43,7 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class StudyView:
     """Everything that is shown of one study.
 
     Args:
@@ -61,7 +61,7 @@ class View:
     settings: dict[str, Any] = field(default_factory=dict)
     splits: dict[str, Any] = field(default_factory=dict)
     looks: tuple[Look, ...] = ()
-    epochs: dict[int, tuple[Epoch, ...]] = field(default_factory=dict)
+    epochs: dict[int, tuple[CurvePoint, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @property
@@ -165,17 +165,19 @@ def _looks(value: object) -> tuple[Look, ...]:
     return tuple(looks)
 
 
-def _epochs(value: object) -> tuple[Epoch, ...]:
+def _epochs(value: object) -> tuple[CurvePoint, ...]:
     epochs = []
     for item in value if isinstance(value, list) else []:
         entry = mapping(item)
         if (step := whole(entry.get("epoch"))) is not None:
             loss, lr, score = (number(entry.get(key)) for key in ("loss", "lr", "value"))
-            epochs.append(Epoch(step, loss, lr, score))
+            epochs.append(CurvePoint(step, loss, lr, score))
     return tuple(sorted(epochs))
 
 
-def _curves(folder: Path, rows: Iterable[Row], problems: list[str]) -> dict[int, tuple[Epoch, ...]]:
+def _curves(
+    folder: Path, rows: Iterable[Row], problems: list[str]
+) -> dict[int, tuple[CurvePoint, ...]]:
     unread: list[str] = []
     curves = {}
     for item in rows:
@@ -187,7 +189,7 @@ def _curves(folder: Path, rows: Iterable[Row], problems: list[str]) -> dict[int,
     return curves
 
 
-def read_view(folder: Path, *, curves: bool = True) -> View:
+def read_view(folder: Path, *, curves: bool = True) -> StudyView:
     """Read the study in ``folder``; ``curves`` says whether the trials' files are wanted.
 
     Raises:
@@ -198,7 +200,7 @@ def read_view(folder: Path, *, curves: bool = True) -> View:
     rows = tuple(row(trial, record.driver_alive, goals) for trial in record.trials)
     rows = tuple(sorted(rows, key=lambda item: item.number))
     problems: list[str] = []
-    return View(
+    return StudyView(
         record=record,
         rows=rows,
         settings=mapping(_load(folder / "study.yaml", problems)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from cxrsearch.errors import InputError
 from search.errors import SearchError
 from search.prior import Prior
-from search.samplers.warm import Source, learn
+from search.samplers.warm import PriorSource, learn
 from search.space import SearchSpace
 from search.store.record import StudyRecord, read_study
 
@@ -52,7 +52,7 @@ def prior_of(records: Sequence[StudyRecord], space: SearchSpace) -> Prior | None
     names = [record.config.name for record in records]
     if len(set(names)) < len(names):
         names = [str(record.folder) for record in records]
-    sources = [Source(name, r.trials) for name, r in zip(names, records, strict=True)]
+    sources = [PriorSource(name, r.trials) for name, r in zip(names, records, strict=True)]
     prior = learn(sources, space.distributions())
     problems = [
         f"--from {record.folder}: none of its genes fits one of the space {space.name} "

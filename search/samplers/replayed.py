@@ -154,16 +154,16 @@ def _bare(trial: FrozenTrial) -> FrozenTrial:
     return bare
 
 
-STEPS = 10_000
+WHOLE_STEPS = 10_000
 """Steps of a whole trial in `_by_share`; Optuna wants whole ones."""
 
 
 def _by_share(trial: FrozenTrial, length: str) -> FrozenTrial:
-    """``trial`` as if it had been cut into `STEPS` steps."""
+    """``trial`` as if it had been cut into `WHOLE_STEPS` steps."""
     own = length_of(trial, length)
     if own is None:
         return trial
     seen = copy.copy(trial)
     reports = trial.intermediate_values.items()
-    seen.intermediate_values = {round(step / own * STEPS): value for step, value in reports}
+    seen.intermediate_values = {round(step / own * WHOLE_STEPS): value for step, value in reports}
     return seen

@@ -31,20 +31,20 @@ from search.trials.summary import fit, is_blameless, merit, params_of, visible
 
 PER_STUDY = 8
 """Points taken over from one study, at most."""
-TOP = 0.1
+TOP_SHARE = 0.1
 """Share of an earlier study's trials that its points come from; at least `PER_STUDY` of them."""
 EVERY = 2
 """One trial in so many may be a prior point; the others are the search's own."""
 ENOUGH = 12
 """Prior points tried in one search, at most."""
-PATIENCE = 2
+TRIED_BEFORE_JUDGED = 2
 """Prior points that are tried before they are judged."""
 GATE = 0.5
 """The share of the search's own trials that prior points must be better than, on average."""
 
 
 @dataclass(frozen=True)
-class Source:
+class PriorSource:
     """An earlier study.
 
     Args:
@@ -96,7 +96,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def learn(sources: Sequence[Source], space: Mapping[str, BaseDistribution]) -> Prior:
+def learn(sources: Sequence[PriorSource], space: Mapping[str, BaseDistribution]) -> Prior:
     """The prior points that ``sources`` have for a search of ``space``.
 
     Of each study the best trial, then those of its best tenth that lie farthest from the ones
@@ -112,14 +112,14 @@ def learn(sources: Sequence[Source], space: Mapping[str, BaseDistribution]) -> P
         ranked = _ranked(source, space)
         genes = sorted({name for _, params in ranked for name in params})
         studies.append(EarlierStudy(source.name, source.fingerprint, len(ranked), tuple(genes)))
-        top = ranked[: max(PER_STUDY, math.ceil(TOP * len(ranked)))] if genes else []
+        top = ranked[: max(PER_STUDY, math.ceil(TOP_SHARE * len(ranked)))] if genes else []
         for number, params in _spread([entry for entry in top if entry[1]], space):
             points.append(PriorPoint(index, number, params))
     return Prior(tuple(studies), tuple(points))
 
 
 def _ranked(
-    source: Source, space: Mapping[str, BaseDistribution]
+    source: PriorSource, space: Mapping[str, BaseDistribution]
 ) -> list[tuple[int, dict[str, Any]]]:
     """(number, what can be taken over) of the trials with a value, best first."""
     worths = [
@@ -174,7 +174,7 @@ def proposal(
     scores = [shares[index] for index in used if index in shares]
     if len(used) >= ENOUGH:
         return None
-    if len(scores) >= PATIENCE and sum(scores) / len(scores) < GATE:
+    if len(scores) >= TRIED_BEFORE_JUDGED and sum(scores) / len(scores) < GATE:
         return None
     return _next(prior, used, shares, [params_of(trial) for trial in known])
 

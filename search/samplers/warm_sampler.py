@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.genetic.history import union
 from search.prior import PRIOR, index_of
 
-from .warm import Source, learn, proposal, taken
+from .warm import PriorSource, learn, proposal, taken
 
 
 class WarmSampler(BaseSampler):
@@ -41,7 +41,7 @@ class WarmSampler(BaseSampler):
         space: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
         self.sampler = sampler
-        sources = [Source(s.study_name, s.get_trials(), s.directions[0]) for s in earlier]
+        sources = [PriorSource(s.study_name, s.get_trials(), s.directions[0]) for s in earlier]
         known = space or union([t for source in sources for t in source.trials], None)
         self.prior = learn(sources, known)
         if not self.prior.points:

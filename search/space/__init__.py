@@ -37,17 +37,17 @@ from search.reading import FileError, read_yaml
 
 from .conditions import Condition, Genes
 from .gene import Gene
-from .reading import Parts, Point, is_active, read_parts
+from .reading import Point, SpaceParts, is_active, read_parts
 from .unit import from_unit, to_unit
 from .values import same
 
 __all__ = ["Gene", "Point", "SearchSpace"]
 
 
-MOST_BYTES = 100_000
+MOST_SPACE_BYTES = 100_000
 """A space's file may have; the shipped ones have three thousand."""
 
-SHOWN = 50
+PROBLEMS_NAMED = 50
 """Problems of one space that are named at the most."""
 
 
@@ -62,7 +62,7 @@ class SearchSpace:
         points: known-good points, the first trials of a search.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: SpaceParts) -> None:
         self.name = parts.name
         self.description = parts.description
         self.genes: dict[str, Gene] = parts.genes
@@ -82,7 +82,7 @@ class SearchSpace:
             SpaceError: with all problems, one message each.
         """
         try:
-            data = read_yaml(path, "the search space", MOST_BYTES)
+            data = read_yaml(path, "the search space", MOST_SPACE_BYTES)
         except FileNotFoundError:
             raise SpaceError(f"{path}: there is no such file") from None
         except FileError as error:
@@ -99,10 +99,10 @@ class SearchSpace:
         """The space that ``data`` describes; ``source`` is named in messages. See `load`."""
         parts, problems = read_parts(data, source, known)
         if problems or parts is None:
-            more = len(problems) - SHOWN
+            more = len(problems) - PROBLEMS_NAMED
             raise SpaceError(
                 [
-                    *problems[:SHOWN],
+                    *problems[:PROBLEMS_NAMED],
                     *([f"{source}: and {more:,} more problems"] if more > 0 else []),
                 ]
             )

@@ -16,7 +16,7 @@ from optuna.distributions import (
 
 from .values import coerce, is_scalar, limit_problem, near, number, same, show, whole
 
-KEYS = ("type", "low", "high", "step", "log", "choices", "when")
+GENE_KEYS = ("type", "low", "high", "step", "log", "choices", "when")
 Limits = Mapping[str, Any]
 
 
@@ -81,7 +81,7 @@ def read_distribution(
         problems.add(name, f"is {show(entry)}; write {{low: ..., high: ...}} or {{choices: [...]}}")
         return None
     before = len(problems.found)
-    unknown_keys(problems, name, entry, KEYS)
+    unknown_keys(problems, name, entry, GENE_KEYS)
     ranged = [key for key in ("type", "low", "high", "step", "log") if key in entry]
     if "choices" in entry:
         if ranged:
@@ -168,12 +168,12 @@ def _number(
         return None
     found = number(entry[key])
     if found is None:
-        hint = f" up to {LARGEST}" if isinstance(entry[key], int) else ""
+        hint = f" up to {LARGEST_NUMBER}" if isinstance(entry[key], int) else ""
         problems.add(name, f"{key} is {show(entry[key])}; write a finite number{hint}")
     return found
 
 
-LARGEST = "2**53"
+LARGEST_NUMBER = "2**53"
 
 
 def _kind(

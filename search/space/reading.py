@@ -10,7 +10,7 @@ from typing import Any
 from .gene import Gene, Limits, Problems, read_distribution, unknown_keys
 from .values import coerce, is_scalar, limit_problem, near, place, same, show
 
-KEYS = ("name", "description", "genes", "fixed", "points")
+SPACE_KEYS = ("name", "description", "genes", "fixed", "points")
 LONGEST_NAME = 100
 
 
@@ -23,7 +23,7 @@ class Point:
 
 
 @dataclass
-class Parts:
+class SpaceParts:
     """All of a space. Genes stand parents first."""
 
     name: str
@@ -49,15 +49,15 @@ def is_active(
 
 def read_parts(
     data: Any, source: str, known: Mapping[str, Limits] | None
-) -> tuple[Parts | None, list[str]]:
+) -> tuple[SpaceParts | None, list[str]]:
     """The parts of a space and every problem there is with them."""
     problems = Problems(source)
     if not isinstance(data, Mapping):
         what = "is empty" if data is None else f"is {show(data)}, not a mapping"
         problems.add("", f"{what}; write at least genes: {{NAME: {{low: ..., high: ...}}}}")
         return None, problems.found
-    unknown_keys(problems, "", data, KEYS)
-    parts = Parts(_text(data, "name", PurePath(source).stem or "space", problems))
+    unknown_keys(problems, "", data, SPACE_KEYS)
+    parts = SpaceParts(_text(data, "name", PurePath(source).stem or "space", problems))
     parts.description = _text(data, "description", "", problems)
     parts.fixed = _read_fixed(data.get("fixed"), known, problems)
     entries = _entries(data, known, parts.fixed, problems)
@@ -242,7 +242,7 @@ def _circle(genes: Mapping[str, Gene]) -> list[str]:
         path.append(parent)
 
 
-def _read_points(given: Any, parts: Parts, problems: Problems) -> list[Point]:
+def _read_points(given: Any, parts: SpaceParts, problems: Problems) -> list[Point]:
     if given is None:
         return []
     if not isinstance(given, list | tuple):
@@ -270,7 +270,7 @@ def _read_points(given: Any, parts: Parts, problems: Problems) -> list[Point]:
 
 
 def _read_params(
-    where: str, given: Mapping[Any, Any], parts: Parts, problems: Problems
+    where: str, given: Mapping[Any, Any], parts: SpaceParts, problems: Problems
 ) -> dict[str, Any]:
     placed: dict[str, Any] = {}
     for name, value in given.items():

@@ -18,11 +18,11 @@ from search.errors import StudyError
 from search.files import write_json
 from search.reading import FileError, read_json
 
-LOCK = "driver.lock"
+DRIVER_LOCK = "driver.lock"
 DRIVER = "driver.json"
 CLOCK_STEP = 60.0
 """Seconds by which a set clock may move a process's start; ids are not reused so soon."""
-PATIENCE = 0.1
+LOCK_SECONDS = 0.1
 """Seconds to wait for a lock: readers may hold it for a moment, see `_is_held`."""
 
 _ours: set[tuple[int, int, int]] = set()
@@ -46,7 +46,7 @@ class FolderLock:
     def __init__(
         self,
         folder: Path,
-        lock: str = LOCK,
+        lock: str = DRIVER_LOCK,
         holder: str = DRIVER,
         doing: str = "running this study",
     ) -> None:
@@ -64,7 +64,7 @@ class FolderLock:
             StudyError: where another process is, or where the folder cannot be written.
         """
         try:
-            self._lock.acquire(timeout=PATIENCE, poll_interval=PATIENCE / 5)
+            self._lock.acquire(timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 5)
         except Timeout:
             raise StudyError(
                 f"{self._folder}: another process is {self._doing} ({_who(_read(self._holder))}"
@@ -197,11 +197,11 @@ def driver_alive(folder: Path) -> bool:
     """
     driver = read_driver(folder)
     if driver is None:
-        return (folder / DRIVER).exists() and _is_held(folder / LOCK)
+        return (folder / DRIVER).exists() and _is_held(folder / DRIVER_LOCK)
     if driver.get("host") != platform.node():
         return True
     if driver.get("namespace") not in (None, _namespace()):
-        return _is_held(folder / LOCK)
+        return _is_held(folder / DRIVER_LOCK)
     try:
         process = psutil.Process(int(driver["pid"]))
         same = abs(process.create_time() - float(driver["started"])) < CLOCK_STEP
@@ -211,7 +211,7 @@ def driver_alive(folder: Path) -> bool:
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
-        return _is_held(folder / LOCK)
+        return _is_held(folder / DRIVER_LOCK)
 
 
 def _is_held(path: Path) -> bool:
@@ -233,4 +233,4 @@ def _is_held(path: Path) -> bool:
 
 def is_driver(folder: Path) -> bool:
     """Whether this very process is the study's driver."""
-    return _identity(folder / LOCK) in _ours
+    return _identity(folder / DRIVER_LOCK) in _ours

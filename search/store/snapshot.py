@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import StudyError
 from search.reading import RESTORE, FileError, parse_json
-from search.study_config import MARK
+from search.study_config import STUDY_CONFIG
 
 from .seal import KEY, Hashes, Seal, StudySeal, fits, study_content, trial_content
 from .tables import check_layout
@@ -150,7 +150,7 @@ def _find(connection: sa.Connection, name: str | None, hint: str) -> tuple[int, 
     study, mark = models.StudyModel, models.StudyUserAttributeModel
     rows = connection.execute(
         sa.select(study.study_id, study.study_name, mark.key)
-        .join(mark, (mark.study_id == study.study_id) & (mark.key == MARK), isouter=True)
+        .join(mark, (mark.study_id == study.study_id) & (mark.key == STUDY_CONFIG), isouter=True)
         .order_by(study.study_id)
     ).all()
     ours = {row[1]: row[0] for row in rows if row[2] is not None}

@@ -29,11 +29,11 @@ from .private import loopback, read_mode
 OBJECT_STORE_BYTES = 256 * 2**20
 """Ray's shared memory here. Only the objective goes through it, and that is small."""
 
-PREFIX = "ray-"
-LOCK = "lock"
+FOLDER_PREFIX = "ray-"
+OWNER_LOCK = "lock"
 _OURS = re.compile(r"ray-(?:tune-)?[a-z0-9_]{8}")
 
-LONGEST = 40
+LONGEST_FOLDER = 40
 """Unix sockets lie 65 characters below Ray's folder, and their paths have no more than 107."""
 
 OLD = 3600.0
@@ -50,11 +50,11 @@ def own_folder() -> Iterator[Path]:
         OSError: where none can be made.
     """
     sweep()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if len(str(folder / "r")) >= LONGEST and Path("/tmp").is_dir():
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+    if len(str(folder / "r")) >= LONGEST_FOLDER and Path("/tmp").is_dir():
         folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
-    lock = FileLock(folder / LOCK, is_singleton=False)
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir="/tmp"))
+    lock = FileLock(folder / OWNER_LOCK, is_singleton=False)
     lock.acquire(timeout=0)
     try:
         yield folder
@@ -113,7 +113,7 @@ def sweep() -> None:
     """Remove this user's folders of processes that are gone; of others nothing is touched."""
     for place in {Path(tempfile.gettempdir()), Path("/tmp")}:
         with suppress(OSError):
-            for folder in place.glob(f"{PREFIX}*"):
+            for folder in place.glob(f"{FOLDER_PREFIX}*"):
                 if _OURS.fullmatch(folder.name) and _is_left_over(folder):
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -128,8 +128,8 @@ def _is_left_over(folder: Path) -> bool:
     try:
         if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
             return False
-        if (folder / LOCK).exists():
-            lock = FileLock(folder / LOCK, is_singleton=False)
+        if (folder / OWNER_LOCK).exists():
+            lock = FileLock(folder / OWNER_LOCK, is_singleton=False)
             lock.acquire(timeout=0)
             lock.release()
             return True

@@ -147,7 +147,7 @@ def test_folders_of_killed_processes_are_removed_and_no_others(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("ray-abcd1234", "ray-efgh5678", "ray-new_5678", "ray-mine", "other"):
         (tmp_path / name).mkdir()
-    (tmp_path / "ray-abcd1234" / own.LOCK).touch()
+    (tmp_path / "ray-abcd1234" / own.OWNER_LOCK).touch()
     long_ago = time.time() - 2 * own.OLD
     os.utime(tmp_path / "ray-efgh5678", (long_ago, long_ago))
     with own.own_folder() as folder:

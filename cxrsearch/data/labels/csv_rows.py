@@ -14,12 +14,12 @@ from cxrsearch.data.files import remote_problem, shorten
 from cxrsearch.data.formats import opened
 from cxrsearch.errors import InputError
 
-MOST_BYTES = 256 << 20
+MOST_TABLE_BYTES = 256 << 20
 """A table has no more, unpacked: that of PadChest, with 160,000 reports, has 100 million."""
 FREE_BYTES, MOST_TIMES = 4 << 20, 40
 """Beyond the first, no table unpacks to more than so many times its packed size."""
 MOST_COLUMNS = 10_000
-PACKED = {
+PACKED_TABLES = {
     b"PK\x03\x04": "a ZIP archive or an Excel file",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ\0": "packed with xz",
@@ -69,15 +69,15 @@ def _unpacked(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
         raise InputError(f"{path}: not a regular file; name a CSV file")
     packed = path.stat().st_size
-    if packed > MOST_BYTES:
-        raise InputError(f"{path}: {packed:,} bytes; a table has {MOST_BYTES:,} at most")
+    if packed > MOST_TABLE_BYTES:
+        raise InputError(f"{path}: {packed:,} bytes; a table has {MOST_TABLE_BYTES:,} at most")
     data = path.read_bytes()
-    for start, name in PACKED.items():
+    for start, name in PACKED_TABLES.items():
         if data.startswith(start):
             raise InputError(f"{path}: {name}; unpack it, and save it as CSV (or .csv.gz) in UTF-8")
     if not data.startswith(b"\x1f\x8b"):
         return data
-    most = min(MOST_BYTES, max(FREE_BYTES, MOST_TIMES * packed))
+    most = min(MOST_TABLE_BYTES, max(FREE_BYTES, MOST_TIMES * packed))
     with gzip.open(path) as file:
         data = file.read(most + 1)
     if len(data) > most:

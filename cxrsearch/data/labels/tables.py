@@ -20,9 +20,9 @@ from .csv_rows import read_rows
 
 NIH_TABLE = "Data_Entry_2017.csv"
 YES_NO = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-LONGEST = 512
+LONGEST_ID = 512
 """Characters of an image's name or a patient's, at most."""
-FEW = 80
+CELL_SHOWN = 80
 """Characters of a cell that are shown."""
 NIH_NAME = re.compile(r"(\d{8})_\d{3}")
 """NIH's file names: eight digits of the patient, three of the follow-up."""
@@ -33,7 +33,7 @@ _NO_FINDING = plain(NO_FINDING)
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class LabelTable:
     """A label table, row by row as in the file.
 
     Args:
@@ -86,7 +86,7 @@ def find_table(folder: Path) -> Path:
     )
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> LabelTable:
     """Read a label table.
 
     Raises:
@@ -111,7 +111,7 @@ def read_table(path: Path) -> Table:
         for column, name in enumerate(header)
         if column not in columns.used and name.strip()
     }
-    return Table(path, images, labels, patients, extra, notes)
+    return LabelTable(path, images, labels, patients, extra, notes)
 
 
 class _Problems:
@@ -141,13 +141,13 @@ def _looks_like_labels(path: Path) -> bool:
 
 def _short(cell: str) -> str:
     """What a cell says, for people."""
-    return repr(cell if len(cell) <= FEW else f"{cell[:FEW]}...")
+    return repr(cell if len(cell) <= CELL_SHOWN else f"{cell[:CELL_SHOWN]}...")
 
 
 def _too_long(what: str, text: str) -> str:
     return (
-        f"{what} of {len(text):,} characters ({text[:20]!r}...); {LONGEST} are read at most. Is a "
-        "quote missing?"
+        f"{what} of {len(text):,} characters ({text[:20]!r}...); {LONGEST_ID} are read at most. Is "
+        "a quote missing?"
     )
 
 
@@ -156,7 +156,7 @@ def _check_images(images: Sequence[str], problems: _Problems) -> None:
     for row, name in enumerate(images):
         if not name:
             problems.add("no image", row, "no image name")
-        elif len(name) > LONGEST:
+        elif len(name) > LONGEST_ID:
             problems.add("long", row, _too_long("image name", name))
         elif name in first:
             line = problems.lines[first[name]]
@@ -186,7 +186,7 @@ def _parse_labels(cell: str) -> tuple[list[int], str]:
         return [], f"no label; write {NO_FINDING!r} for an image without any of the 14"
     unknown = [part for part in parts if plain(part) not in _DISEASE | {_NO_FINDING: -1}]
     if unknown:
-        hint = did_you_mean(unknown[0][:FEW], (*DISEASES, NO_FINDING))
+        hint = did_you_mean(unknown[0][:CELL_SHOWN], (*DISEASES, NO_FINDING))
         return [], f"unknown disease {_short(unknown[0])}{hint}"
     marks = [_DISEASE[plain(part)] for part in parts if plain(part) != _NO_FINDING]
     if marks and len(marks) < len(parts):
@@ -225,7 +225,7 @@ def _patients(
         for row, value in enumerate(values):
             if not value or value.lower() in ("nan", "na", "none", "null"):
                 problems.add("patient", row, "no patient; an image of an unknown patient leaks")
-            elif len(value) > LONGEST:
+            elif len(value) > LONGEST_ID:
                 problems.add("long", row, _too_long("patient", value))
                 values[row] = ""
         return np.array(values), ()
@@ -234,7 +234,7 @@ def _patients(
         return np.array([str(int(match[1])) for match in numbers if match]), (
             "no patient column; patients are told from NIH's file names (00000001_000.png)",
         )
-    return np.array([name[:LONGEST] for name in images]), (
+    return np.array([name[:LONGEST_ID] for name in images]), (
         "no patient column: every image counts as a patient of its own. Where patients have "
         "several images, scores on validation and test will be too good",
     )

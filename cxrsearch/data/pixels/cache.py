@@ -49,10 +49,10 @@ from .cache_build import (
     read_contents,
 )
 from .cache_check import damaged_rows
-from .cache_decode import Estimate, Watch
-from .cache_plan import DONE, INDEX, PIXELS, STATE, Plan
+from .cache_decode import DecodingEstimate, Watch
+from .cache_plan import CACHE_DONE, CACHE_PIXELS, INDEX, STATE, CachePlan
 
-FORMAT = 2
+CACHE_FORMAT = 2
 """Raised whenever the same file would give other pixels than before."""
 
 
@@ -97,7 +97,7 @@ class Cache:
             names: of those that are asked about; all by default.
         """
         try:
-            marks = np.fromfile(self.path / DONE, np.uint8)[: len(self.names)] >> 1
+            marks = np.fromfile(self.path / CACHE_DONE, np.uint8)[: len(self.names)] >> 1
         except OSError:
             return []
         wanted = None if names is None else set(names)
@@ -129,7 +129,7 @@ def open_cache(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     names: Sequence[str] | None = None,
-    on_estimate: Callable[[Estimate], None] | None = None,
+    on_estimate: Callable[[DecodingEstimate], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Cache:
     """The decoded images of a data set, from disk or built now.
@@ -155,9 +155,9 @@ def open_cache(
     if not rows or frame < 1:
         raise InputError(f"{dataset.label}: no cache of {len(rows)} images of side {frame}")
     stamps = tuple(dataset.source.stamp(name) for name in rows)
-    key = hashlib.sha256(json.dumps([FORMAT, frame, rows, stamps]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([CACHE_FORMAT, frame, rows, stamps]).encode()).hexdigest()[:16]
     shelf = Path(root if root is not None else default_cache_root()).absolute()
-    plan = Plan(shelf / f"v{FORMAT}-{frame}px" / key, frame, rows, stamps)
+    plan = CachePlan(shelf / f"v{CACHE_FORMAT}-{frame}px" / key, frame, rows, stamps)
     watch = Watch(on_progress or _nothing, on_estimate or _nothing)
     threads = workers or _cpus()
     if _bad_of(plan) is None:
@@ -169,7 +169,7 @@ def open_cache(
     return load_cache(plan.folder)
 
 
-def _told(plan: Plan, damaged: Sequence[int]) -> str:
+def _told(plan: CachePlan, damaged: Sequence[int]) -> str:
     some = ", ".join(plan.names[row] for row in damaged[:3]) + ", ..." * (len(damaged) > 3)
     return (
         f"{plan.folder}: {len(damaged)} of {len(plan.names)} cached images were damaged since they "
@@ -192,9 +192,9 @@ def load_cache(path: Path) -> Cache:
         bad = read_json(path / STATE, "the image cache's state", MOST_INDEX)["bad"]
         names, frame = tuple(index["names"]), int(index["frame"])
         shape = (len(names), frame, frame)
-        if (path / PIXELS).stat().st_size != np.prod(shape, dtype=np.int64):
+        if (path / CACHE_PIXELS).stat().st_size != np.prod(shape, dtype=np.int64):
             raise ValueError(shape)
-        images = np.memmap(path / PIXELS, np.uint8, "r", shape=shape)
+        images = np.memmap(path / CACHE_PIXELS, np.uint8, "r", shape=shape)
     except OSError as error:
         raise InputError(f"{path}: the image cache is not there ({error.strerror})") from None
     except (FileError, ValueError, KeyError, TypeError):
@@ -205,7 +205,7 @@ def load_cache(path: Path) -> Cache:
 
 
 def _build_alone(
-    plan: Plan, dataset: Dataset, workers: int, watch: Watch, damaged: Sequence[int] = ()
+    plan: CachePlan, dataset: Dataset, workers: int, watch: Watch, damaged: Sequence[int] = ()
 ) -> None:
     """Build under a lock; where another process holds it, wait and show its progress.
 
@@ -231,7 +231,7 @@ def _build_alone(
         raise InputError(no_space(plan, error) or _not_writable(plan, error)) from error
 
 
-def _bad_of(plan: Plan) -> dict[str, str] | None:
+def _bad_of(plan: CachePlan) -> dict[str, str] | None:
     """What a complete cache could not read, with reasons; None where it is not complete.
 
     Looked at before any lock is taken: a finished cache may lie in a folder for reading only.
@@ -251,15 +251,15 @@ def _bad_of(plan: Plan) -> dict[str, str] | None:
     return bad if whole else None
 
 
-def _count_done(plan: Plan) -> int:
+def _count_done(plan: CachePlan) -> int:
     try:
-        marks = np.frombuffer((plan.folder / DONE).read_bytes(), np.uint8)
+        marks = np.frombuffer((plan.folder / CACHE_DONE).read_bytes(), np.uint8)
         return int((marks & 1).sum())
     except OSError:
         return 0
 
 
-def _not_writable(plan: Plan, error: OSError) -> str:
+def _not_writable(plan: CachePlan, error: OSError) -> str:
     return (
         f"{plan.folder}: the image cache cannot be written ({error.strerror}); name another "
         "folder with --cache DIR or the environment variable CXRSEARCH_CACHE"

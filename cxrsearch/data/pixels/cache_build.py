@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from cxrsearch.data.dataset import CONTENT_BYTES, Source
+from cxrsearch.data.dataset import CONTENT_BYTES, PixelSource
 from cxrsearch.errors import InputError
 from search.errors import SearchError
 from search.files import write_json
@@ -25,15 +25,15 @@ from search.reading import FileError, read_json
 
 from .cache_decode import Decoding, Watch
 from .cache_plan import (
+    CACHE_DONE,
+    CACHE_PIXELS,
     CONTENTS,
-    DONE,
     INDEX,
-    PIXELS,
+    ROW_SUM_BYTES,
     STATE,
-    SUM_BYTES,
     SUMS,
+    CachePlan,
     Opened,
-    Plan,
     batches,
     mark,
     opened,
@@ -43,14 +43,14 @@ from .cache_plan import (
     write,
 )
 
-SLACK = 16 << 20
+CACHE_SPARE = 16 << 20
 """Bytes that must stay free beside the pixels, for the index and for everybody else."""
 MOST_INDEX = 1 << 30
 """Bytes that the names and stamps of a cache may take."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def build(plan: Plan, source: Source, workers: int, watch: Watch) -> None:
+def build(plan: CachePlan, source: PixelSource, workers: int, watch: Watch) -> None:
     """Complete ``plan``'s folder. The caller holds its lock.
 
     Raises:
@@ -59,16 +59,16 @@ def build(plan: Plan, source: Source, workers: int, watch: Watch) -> None:
     """
     _check_space(plan)
     if not (plan.folder / INDEX).exists():
-        for name in (PIXELS, CONTENTS, SUMS, DONE):  # they belong to nobody
+        for name in (CACHE_PIXELS, CONTENTS, SUMS, CACHE_DONE):  # they belong to nobody
             (plan.folder / name).unlink(missing_ok=True)
     if not indexed(plan):
         write_json(plan.folder / INDEX, _index(plan))
     with ExitStack() as stack:
-        places = (plan.folder / name for name in (PIXELS, CONTENTS, SUMS, DONE))
+        places = (plan.folder / name for name in (CACHE_PIXELS, CONTENTS, SUMS, CACHE_DONE))
         files = Opened(*(stack.enter_context(opened(place)) for place in places))
         reserve(files.pixels, plan.size)
         os.ftruncate(files.contents, len(plan.names) * CONTENT_BYTES)
-        os.ftruncate(files.sums, len(plan.names) * SUM_BYTES)
+        os.ftruncate(files.sums, len(plan.names) * ROW_SUM_BYTES)
         os.ftruncate(files.done, len(plan.names))
         stale = _copy_known_rows(plan, files, watch)
         bad = Decoding(plan, source, files, watch).run(workers)
@@ -77,18 +77,18 @@ def build(plan: Plan, source: Source, workers: int, watch: Watch) -> None:
         _remove_unfinished(folder)
 
 
-def no_space(plan: Plan, error: OSError) -> str | None:
+def no_space(plan: CachePlan, error: OSError) -> str | None:
     """The message for a disk that filled up, or None where ``error`` is another one."""
     return _space_message(plan, _free(plan.folder)) if error.errno in FULL else None
 
 
-def _check_space(plan: Plan) -> None:
+def _check_space(plan: CachePlan) -> None:
     try:
-        reserved = (plan.folder / PIXELS).stat().st_blocks * 512
+        reserved = (plan.folder / CACHE_PIXELS).stat().st_blocks * 512
     except FileNotFoundError:
         reserved = 0
     free = _free(plan.folder)
-    if free < plan.size - reserved + SLACK:
+    if free < plan.size - reserved + CACHE_SPARE:
         raise InputError(_space_message(plan, free))
 
 
@@ -96,8 +96,8 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _space_message(plan: Plan, free: int) -> str:
-    need = plan.size + SLACK
+def _space_message(plan: CachePlan, free: int) -> str:
+    need = plan.size + CACHE_SPARE
     return (
         f"{plan.folder}: no disk space for the decoded images; {len(plan.names):,} of side "
         f"{plan.frame} need {need:,} bytes ({need / 1e9:.2f} GB), and {free:,} "
@@ -106,7 +106,7 @@ def _space_message(plan: Plan, free: int) -> str:
     )
 
 
-def indexed(plan: Plan) -> bool:
+def indexed(plan: CachePlan) -> bool:
     """Whether the folder's index is there, whole, and of these images."""
     try:
         return bool(read_json(plan.folder / INDEX, most=MOST_INDEX) == _index(plan))
@@ -114,24 +114,24 @@ def indexed(plan: Plan) -> bool:
         return False
 
 
-def _index(plan: Plan) -> dict[str, Any]:
+def _index(plan: CachePlan) -> dict[str, Any]:
     return {"frame": plan.frame, "names": list(plan.names), "stamps": list(plan.stamps)}
 
 
-def forget_rows(plan: Plan, rows: Sequence[int]) -> None:
+def forget_rows(plan: CachePlan, rows: Sequence[int]) -> None:
     """Make `build` decode ``rows`` again. The caller holds the lock.
 
     Raises:
         OSError: where nothing can be written.
     """
-    with opened(plan.folder / DONE) as done:
+    with opened(plan.folder / CACHE_DONE) as done:
         os.ftruncate(done, len(plan.names))
         for row in rows:
             write(done, b"\0", row)
         os.fsync(done)
 
 
-def _copy_known_rows(plan: Plan, files: Opened, watch: Watch) -> list[Path]:
+def _copy_known_rows(plan: CachePlan, files: Opened, watch: Watch) -> list[Path]:
     """Copy rows that another cache of this side has with the same name and stamp.
 
     Returns:
@@ -163,7 +163,7 @@ def _copy_known_rows(plan: Plan, files: Opened, watch: Watch) -> list[Path]:
 
 def _copy_from(
     folder: Path,
-    plan: Plan,
+    plan: CachePlan,
     wanted: dict[tuple[str, str], int],
     files: Opened,
     watch: Watch,
@@ -172,10 +172,10 @@ def _copy_from(
     index = read_json(folder / INDEX, most=MOST_INDEX)
     names: list[str] = index["names"]
     shape = (len(names), plan.row_bytes)
-    marks = np.fromfile(folder / DONE, np.uint8)
-    images = np.memmap(folder / PIXELS, np.uint8, "r", shape=shape)
+    marks = np.fromfile(folder / CACHE_DONE, np.uint8)
+    images = np.memmap(folder / CACHE_PIXELS, np.uint8, "r", shape=shape)
     contents = read_contents(folder, len(names))
-    sums = np.fromfile(folder / SUMS, np.uint8).reshape(len(names), SUM_BYTES)
+    sums = np.fromfile(folder / SUMS, np.uint8).reshape(len(names), ROW_SUM_BYTES)
     keys = zip(names, index["stamps"], marks & 1 == 1, strict=True)
     pairs = [
         (theirs, wanted.pop((name, stamp)))

@@ -13,10 +13,19 @@ import numpy as np
 
 from cxrsearch.data.dataset import CONTENT_BYTES
 
-from .cache_plan import BATCH, CONTENTS, DONE, PIXELS, SUM_BYTES, SUMS, Plan, row_sum
+from .cache_plan import (
+    CACHE_DONE,
+    CACHE_PIXELS,
+    CONTENTS,
+    ROW_SUM_BYTES,
+    ROWS_TOGETHER,
+    SUMS,
+    CachePlan,
+    row_sum,
+)
 
 
-def damaged_rows(plan: Plan, workers: int) -> list[int]:
+def damaged_rows(plan: CachePlan, workers: int) -> list[int]:
     """The rows of a complete cache whose checksum does not fit: all, where a file has no fit size.
 
     Args:
@@ -24,22 +33,25 @@ def damaged_rows(plan: Plan, workers: int) -> list[int]:
         workers: threads.
     """
     count = len(plan.names)
-    pixels = _rows(plan.folder / PIXELS, count, plan.row_bytes)
+    pixels = _rows(plan.folder / CACHE_PIXELS, count, plan.row_bytes)
     contents = _rows(plan.folder / CONTENTS, count, CONTENT_BYTES)
-    marks, sums = _rows(plan.folder / DONE, count, 1), _rows(plan.folder / SUMS, count, SUM_BYTES)
+    marks, sums = (
+        _rows(plan.folder / CACHE_DONE, count, 1),
+        _rows(plan.folder / SUMS, count, ROW_SUM_BYTES),
+    )
     if pixels is None or contents is None or marks is None or sums is None:
         return list(range(count))
 
     def wrong(start: int) -> list[int]:
         return [
             row
-            for row in range(start, min(start + BATCH, count))
+            for row in range(start, min(start + ROWS_TOGETHER, count))
             if sums[row].tobytes()
             != row_sum(plan, row, pixels[row].data, contents[row].tobytes(), int(marks[row, 0]))
         ]
 
     with ThreadPoolExecutor(workers, "check") as pool:  # checksums let go of Python's lock
-        return [row for part in pool.map(wrong, range(0, count, BATCH)) for row in part]
+        return [row for part in pool.map(wrong, range(0, count, ROWS_TOGETHER)) for row in part]
 
 
 def _rows(path: Path, count: int, width: int) -> np.ndarray | None:

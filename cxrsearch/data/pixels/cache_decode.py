@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from cxrsearch.data.dataset import Source, content_of
+from cxrsearch.data.dataset import PixelSource, content_of
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.notes import noted
 
-from .cache_plan import Opened, Plan, batches, mark, marked, undone
+from .cache_plan import CachePlan, Opened, batches, mark, marked, undone
 
 SAMPLE = 16
 """Images that are timed for the estimate, at least; four a thread where that is more."""
@@ -25,7 +25,7 @@ TELL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Estimate:
+class DecodingEstimate:
     """What a build is about to take.
 
     Args:
@@ -60,7 +60,7 @@ class Watch:
     """
 
     on_progress: Callable[[int, int], None]
-    on_estimate: Callable[[Estimate], None]
+    on_estimate: Callable[[DecodingEstimate], None]
 
 
 class Decoding:
@@ -73,7 +73,7 @@ class Decoding:
         watch: told how it stands.
     """
 
-    def __init__(self, plan: Plan, source: Source, files: Opened, watch: Watch) -> None:
+    def __init__(self, plan: CachePlan, source: PixelSource, files: Opened, watch: Watch) -> None:
         self.plan, self.source, self.files, self.watch = plan, source, files, watch
         self.bad: dict[str, str] = {}
         self.finished = 0
@@ -121,7 +121,7 @@ class Decoding:
         left = sorted({*rows}.difference(sample))
         plan = self.plan
         self.watch.on_estimate(
-            Estimate(
+            DecodingEstimate(
                 len(plan.names), len(rows), plan.frame, plan.size, plan.folder, workers,
                 len(timed), seconds * len(left),
             )
@@ -164,7 +164,7 @@ class Decoding:
         return found.number if reason is None else reason
 
 
-def decode(source: Source, name: str, frame: int) -> tuple[bytes, str | None]:
+def decode(source: PixelSource, name: str, frame: int) -> tuple[bytes, str | None]:
     """Pixels of one image, or black and the reason."""
     try:
         image = source.decode(name, frame)

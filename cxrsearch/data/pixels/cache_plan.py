@@ -16,17 +16,17 @@ import numpy as np
 from cxrsearch.data.dataset import CONTENT_BYTES
 
 T = TypeVar("T")
-INDEX, PIXELS, DONE, STATE = "index.json", "pixels.u8", "done.u8", "state.json"
+INDEX, CACHE_PIXELS, CACHE_DONE, STATE = "index.json", "pixels.u8", "done.u8", "state.json"
 CONTENTS, SUMS = "contents.u8", "sums.u8"
 """Files of a cache; see `cxrsearch.data.pixels.cache`."""
-SUM_BYTES = 4
+ROW_SUM_BYTES = 4
 """Bytes of a row's checksum."""
-BATCH = 256
+ROWS_TOGETHER = 256
 """Rows that are marked as done together; a kill costs two batches at most."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class CachePlan:
     """A cache that is to be: its folder, side, and the names and stamps of its rows."""
 
     folder: Path
@@ -87,7 +87,7 @@ class Opened(NamedTuple):
     sums: int
     done: int
 
-    def write(self, plan: Plan, row: int, pixels: bytes, content: bytes, made: int) -> None:
+    def write(self, plan: CachePlan, row: int, pixels: bytes, content: bytes, made: int) -> None:
         """Write one row: the grey levels, what stands for the image's content, their checksum.
 
         Args:
@@ -99,13 +99,15 @@ class Opened(NamedTuple):
         """
         write(self.pixels, pixels, row * plan.row_bytes)
         write(self.contents, content, row * CONTENT_BYTES)
-        write(self.sums, row_sum(plan, row, pixels, content, made), row * SUM_BYTES)
+        write(self.sums, row_sum(plan, row, pixels, content, made), row * ROW_SUM_BYTES)
 
 
-def row_sum(plan: Plan, row: int, pixels: bytes | memoryview, content: bytes, made: int) -> bytes:
+def row_sum(
+    plan: CachePlan, row: int, pixels: bytes | memoryview, content: bytes, made: int
+) -> bytes:
     """The CRC-32 of all that a row says, its name and stamp among it; see `Opened.write`."""
     head = f"{plan.names[row]}\0{plan.stamps[row]}\0{made}\0".encode("utf-8", "surrogatepass")
-    return zlib.crc32(pixels, zlib.crc32(head + content)).to_bytes(SUM_BYTES, "little")
+    return zlib.crc32(pixels, zlib.crc32(head + content)).to_bytes(ROW_SUM_BYTES, "little")
 
 
 def marked(notes: int) -> int:
@@ -134,6 +136,6 @@ def undone(done: int, count: int) -> list[int]:
 
 
 def batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """``rows`` in runs of `BATCH`."""
-    for start in range(0, len(rows), BATCH):
-        yield rows[start : start + BATCH]
+    """``rows`` in runs of `ROWS_TOGETHER`."""
+    for start in range(0, len(rows), ROWS_TOGETHER):
+        yield rows[start : start + ROWS_TOGETHER]

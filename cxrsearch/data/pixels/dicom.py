@@ -46,7 +46,7 @@ MOST_INFLATED = 128 << 20
 """Bytes that a deflated file may unpack to: four times the largest detector's."""
 MOST_UNPACKED = 64 << 20
 """Bytes that compressed pixels may unpack to; a decoder takes several times as many."""
-BAND = 1 << 20
+DICOM_BAND = 1 << 20
 """Pixels that are worked on at once where they are no small whole numbers."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601."""
@@ -344,7 +344,7 @@ def _mapped(values: np.ndarray, grey: Grey) -> np.ndarray:
             table = _eight_bits(grey(np.arange(low, high + 1, dtype=np.float64)))
             return np.asarray(table[values.astype(np.int32 if high < 1 << 31 else np.int64) - low])
     picture = np.empty(values.shape, np.uint8)
-    step = max(1, BAND // values.shape[1])
+    step = max(1, DICOM_BAND // values.shape[1])
     for start in range(0, len(values), step):
         band = values[start : start + step].astype(np.float64)
         picture[start : start + step] = _eight_bits(grey(band))
@@ -571,7 +571,7 @@ def _luma(data: Any, kind: str) -> np.ndarray:
         note_depth(held, bits)
         bits = held
     grey = np.empty(array.shape[:2], np.uint8)
-    step = max(1, BAND // array.shape[1])
+    step = max(1, DICOM_BAND // array.shape[1])
     for start in range(0, len(array), step):
         band = array[start : start + step].astype(np.float32)
         grey[start : start + step] = _eight_bits(band @ LUMA / (2**bits - 1) * 255)

@@ -60,7 +60,7 @@ __all__ = ["ImageError", "image_size", "read_grey", "read_image", "thumbnail"]
 MAX_PIXELS = 100_000_000
 """A grey image with more is refused before it is decoded, a coloured one with half as many (a
 chest X-ray has 4 to 20 million)."""
-BAND = 1 << 21
+PICTURE_BAND = 1 << 21
 """Pixels that are worked on at once where a picture of full size would take much memory."""
 SAME = 20
 """A picture is blank where so many neighbouring grey levels hold nearly all of it. Of real X-rays
@@ -334,7 +334,7 @@ def _scaled(values: np.ndarray, top: int) -> np.ndarray:
 def _spread(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """``values`` ``(h, w)`` from ``low`` to ``high`` as the nearest of 256 grey levels."""
     grey = np.empty(values.shape, np.uint8)
-    step = max(1, BAND // values.shape[1])
+    step = max(1, PICTURE_BAND // values.shape[1])
     for start in range(0, len(values), step):
         share = (values[start : start + step].astype(np.float64) - low) / max(high - low, 1e-30)
         grey[start : start + step] = np.rint(share * 255)
@@ -347,7 +347,7 @@ def _grey(image: Image.Image) -> np.ndarray:
         return np.asarray(image)
     width, height = image.size
     grey = np.empty((height, width), np.uint8)
-    step = max(1, BAND // width)
+    step = max(1, PICTURE_BAND // width)
     for top in range(0, height, step):
         band = image.crop((0, top, width, min(top + step, height)))
         grey[top : top + step] = np.asarray(_grey_band(band))

@@ -21,10 +21,10 @@ PLACES = 22
 """Binary places of a weight."""
 BLOCK = 8
 """Neighbouring outputs that share one product; their windows overlap for the most part."""
-PIECE = 1 << 10
+PIECE_PIXELS = 1 << 10
 """Pixels held as doubles at once, an output: a core's cache has room for them, and there are as
 many products for any size. In between them Python's lock is held, so they must be few."""
-MOST = 1 << 19
+MOST_DOUBLES = 1 << 19
 """Pixels held as doubles at once at the most: 4 MiB, twice a thread."""
 
 
@@ -93,7 +93,7 @@ def _filter_columns(picture: np.ndarray, plan: tuple[Block, ...], height: int) -
 
 def _lines(inputs: int, outputs: int) -> int:
     """How many lines of so many pixels are filtered at once."""
-    return max(1, min(PIECE * outputs, MOST) // max(inputs, outputs))
+    return max(1, min(PIECE_PIXELS * outputs, MOST_DOUBLES) // max(inputs, outputs))
 
 
 def _room(use: str, rows: int, columns: int) -> np.ndarray:

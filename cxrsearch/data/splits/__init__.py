@@ -17,15 +17,15 @@ from cxrsearch.errors import InputError
 from search.files import write_json
 from search.reading import read_json
 
-from .counts import PARTS, disease_counts, judgeable
+from .counts import ALL_PARTS, disease_counts, judgeable
 from .listed import listed_rows
 from .stratify import generator, per_patient, stratify
 
-__all__ = ["PARTS", "Splits", "check_leakage", "disease_counts", "judgeable", "make_splits"]
+__all__ = ["ALL_PARTS", "Splits", "check_leakage", "disease_counts", "judgeable", "make_splits"]
 
 VAL_SEED = 2000
 """Images at most in the fixed validation subset where nothing else is said."""
-FORMAT = 1
+SPLITS_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Splits:
             object.__setattr__(self, "fingerprint", self._digest())
 
     def _digest(self) -> str:
-        parts = [sorted(getattr(self, part)) for part in PARTS]
+        parts = [sorted(getattr(self, part)) for part in ALL_PARTS]
         return hashlib.sha256(json.dumps([parts, self.seed]).encode()).hexdigest()[:16]
 
     def counts(self, dataset: Dataset) -> dict[str, dict[str, int]]:
@@ -67,7 +67,7 @@ class Splits:
 
     def knowing(self, contents: Mapping[str, str]) -> Splits:
         """These parts, with what stands for the files of their images out of ``contents``."""
-        names = (name for part in PARTS[:3] for name in getattr(self, part))
+        names = (name for part in ALL_PARTS[:3] for name in getattr(self, part))
         return replace(self, contents={n: contents[n] for n in names if n in contents})
 
     def check_contents(self, contents: Mapping[str, str], data: str, maker: Path) -> None:
@@ -91,8 +91,8 @@ class Splits:
 
     def save(self, path: Path) -> None:
         """Write ``path`` (splits.json) atomically."""
-        parts = {part: list(getattr(self, part)) for part in PARTS}
-        head = {"format": FORMAT, "fingerprint": self.fingerprint, "seed": self.seed}
+        parts = {part: list(getattr(self, part)) for part in ALL_PARTS}
+        head = {"format": SPLITS_FORMAT, "fingerprint": self.fingerprint, "seed": self.seed}
         contents = {"contents": dict(self.contents)} if self.contents else {}
         write_json(path, {**head, "notes": list(self.notes), **parts, **contents})
 
@@ -105,7 +105,7 @@ class Splits:
         """
         try:
             stored = read_json(path, "the splits")
-            train, val, test, val_seed = (_names(stored[part]) for part in PARTS)
+            train, val, test, val_seed = (_names(stored[part]) for part in ALL_PARTS)
             notes = _names(stored.get("notes", []))
             seed, fingerprint = int(stored["seed"]), str(stored["fingerprint"])
             contents = dict(stored.get("contents", {}))
@@ -209,7 +209,7 @@ def check_leakage(splits: Splits, patients_by_name: Mapping[str, str]) -> None:
     where: dict[str, set[str]] = defaultdict(set)
     twice, unknown = [], []
     seen: dict[str, str] = {}
-    for part in PARTS[:3]:
+    for part in ALL_PARTS[:3]:
         for name in getattr(splits, part):
             if name in seen:
                 twice.append(f"image {name!r} is in two parts, {seen[name]} and {part}")

@@ -10,12 +10,12 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.errors import InputError
 
-PARTS = ("train", "val", "test", "val_seed")
+ALL_PARTS = ("train", "val", "test", "val_seed")
 IMAGES, PATIENTS = "images", "patients"
 Counts = Mapping[str, Mapping[str, int]]
 
 
-class Parts(Protocol):
+class NamesByPart(Protocol):
     """Names by part, as in `Splits`."""
 
     @property
@@ -29,7 +29,7 @@ class Parts(Protocol):
 
 
 def disease_counts(
-    splits: Parts,
+    splits: NamesByPart,
     names: Sequence[str],
     labels: np.ndarray,
     patients: np.ndarray | None = None,
@@ -49,7 +49,7 @@ def disease_counts(
     rows = {name: row for row, name in enumerate(names)}
     marks = np.asarray(labels)
     table = {}
-    for part in PARTS:
+    for part in ALL_PARTS:
         inside = [rows[name] for name in getattr(splits, part) if name in rows]
         counts = {IMAGES: len(inside)}
         if patients is not None:

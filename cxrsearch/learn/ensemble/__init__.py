@@ -16,14 +16,14 @@ weights.json`` does the same from the command line.
 """
 
 from .fitting import METHODS, fit
-from .nested import Estimate, nested
+from .nested import NestedEstimate, nested
 from .predictions import Saved, logits_of, read_predictions
 from .weights import Ensemble
 
 __all__ = [
     "METHODS",
     "Ensemble",
-    "Estimate",
+    "NestedEstimate",
     "Saved",
     "fit",
     "logits_of",

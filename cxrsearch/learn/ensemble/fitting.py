@@ -13,7 +13,7 @@ from cxrsearch.learn.metrics import auroc, mean_auroc
 from .folds import held_out
 from .genetic import genetic_weights
 from .greedy import greedy_weights
-from .scale import KINDS, Array, Scale
+from .scale import SCALES, Array, Scale
 from .stacking import PLAIN, STRENGTHS, Stack, stack
 from .weights import Ensemble
 
@@ -45,8 +45,8 @@ class Problem(NamedTuple):
     seed: int
 
 
-Fit = tuple[Scale, Array, Array, Array]
-Method = Callable[[Problem], Fit]
+FittedWeights = tuple[Scale, Array, Array, Array]
+Method = Callable[[Problem], FittedWeights]
 
 
 def fit(
@@ -85,8 +85,8 @@ def fit(
     scores, truth = check(scores, labels, patients)
     if method != AUTO and method not in METHODS:
         raise ValueError(f"method {method!r}: one of {AUTO}, {', '.join(METHODS)}")
-    if averaging not in KINDS[:3]:
-        raise ValueError(f"averaging {averaging!r}: one of {', '.join(KINDS[:3])}")
+    if averaging not in SCALES[:3]:
+        raise ValueError(f"averaging {averaging!r}: one of {', '.join(SCALES[:3])}")
     k, _, d = scores.shape
     names = tuple(map(str, range(k))) if members is None else tuple(members)
     if len(names) != k:
@@ -160,7 +160,7 @@ def check(scores: Array, labels: Array, patients: Array) -> tuple[Array, Array]:
     return scores, labels.astype(bool)
 
 
-def _average(problem: Problem, weights: Array) -> Fit:
+def _average(problem: Problem, weights: Array) -> FittedWeights:
     """(k,) or (k, d) ``weights`` on the problem's scale."""
     _, _, d = problem.logits.shape
     each = np.repeat(weights[:, None], d, axis=1) if weights.ndim == 1 else weights
@@ -168,13 +168,13 @@ def _average(problem: Problem, weights: Array) -> Fit:
     return scale, each, np.zeros((d, d)), np.zeros(d)
 
 
-def _uniform(problem: Problem) -> Fit:
+def _uniform(problem: Problem) -> FittedWeights:
     """Equal weights."""
     k = len(problem.logits)
     return _average(problem, np.full(k, 1.0 / k))
 
 
-def _single(problem: Problem) -> Fit:
+def _single(problem: Problem) -> FittedWeights:
     """The best member by mean AUROC."""
     values = _singles(problem)
     weights = np.zeros(len(values))
@@ -188,14 +188,14 @@ def _by_disease(problem: Problem, columns: Array) -> Array:
     return np.ascontiguousarray(x[:, :, columns].transpose(2, 0, 1))
 
 
-def _greedy(problem: Problem) -> Fit:
+def _greedy(problem: Problem) -> FittedWeights:
     """Selection with replacement for the mean AUROC."""
     columns = problem.columns
     x = _by_disease(problem, columns)
     return _average(problem, greedy_weights(x, problem.truth[:, columns], problem.seed)[:, 0])
 
 
-def _greedy_each(problem: Problem) -> Fit:
+def _greedy_each(problem: Problem) -> FittedWeights:
     """Selection with replacement for each disease."""
     k, _, d = problem.logits.shape
     weights = np.full((k, d), 1.0 / k)
@@ -205,25 +205,25 @@ def _greedy_each(problem: Problem) -> Fit:
     return _average(problem, weights)
 
 
-def _genetic(problem: Problem) -> Fit:
+def _genetic(problem: Problem) -> FittedWeights:
     """Weights by the genetic algorithm."""
     columns = problem.columns
     x = _by_disease(problem, columns)
     return _average(problem, genetic_weights(x, problem.truth[:, columns], problem.seed))
 
 
-def _logistic(problem: Problem) -> Fit:
+def _logistic(problem: Problem) -> FittedWeights:
     """Plain logistic stacking."""
     return _stacked(problem, PLAIN, cross=False)
 
 
-def _stacking(problem: Problem) -> Fit:
+def _stacking(problem: Problem) -> FittedWeights:
     """Stacking held back by a prior."""
     k = len(problem.logits)
     return _stacked(problem, tuple(k * strength for strength in STRENGTHS), cross=True)
 
 
-def _stacked(problem: Problem, precisions: tuple[float, ...], cross: bool) -> Fit:
+def _stacked(problem: Problem, precisions: tuple[float, ...], cross: bool) -> FittedWeights:
     """Stacking for the diseases with both classes; equal weights for the others."""
     k, _, d = problem.logits.shape
     judged = problem.judged
@@ -248,4 +248,4 @@ METHODS: dict[str, Method] = {
 }
 """Every method by its name, in the order in which the command lists them.
 
-To add one, write a function of a `Problem` that returns a `Fit`, and enter it here."""
+To add one, write a function of a `Problem` that returns a `FittedWeights`, and enter it here."""

@@ -12,10 +12,10 @@ from search.genetic.operators import Credit, Genome, Layout, Operators
 from .quick import quick_auroc
 from .scale import Array
 
-POPULATION = 20
+WEIGHT_POPULATION = 20
 """Parents, and children of each generation."""
 
-GENERATIONS = 30
+WEIGHT_GENERATIONS = 30
 
 CROSSOVER = 0.8
 """Of the children have two parents."""
@@ -47,15 +47,15 @@ def genetic_weights(x: Array, truth: Array, seed: int) -> Array:
     operators = Operators(layout, rng, tournament=3)
     singles = [float(v) for v in _values(np.eye(k), x, truth)]
     starts = [[1.0] * k, [1.0 if i == int(np.argmax(singles)) else 0.0 for i in range(k)]]
-    while len(starts) < POPULATION:
+    while len(starts) < WEIGHT_POPULATION:
         starts.append([rng.random() for _ in range(k)])
     population = _born(starts, layout, x, truth)
-    for generation in range(GENERATIONS):
-        strength = 0.3 * (1 - generation / GENERATIONS) + 0.03
-        children = [_child(operators, population, strength) for _ in range(POPULATION)]
+    for generation in range(WEIGHT_GENERATIONS):
+        strength = 0.3 * (1 - generation / WEIGHT_GENERATIONS) + 0.03
+        children = [_child(operators, population, strength) for _ in range(WEIGHT_POPULATION)]
         everyone = [*population, *_born(children, layout, x, truth)]
         everyone.sort(key=lambda one: one.fitness.values, reverse=True)
-        population = everyone[:POPULATION]
+        population = everyone[:WEIGHT_POPULATION]
     return np.asarray(_shares(np.array([population[0].numbers]))[0])
 
 

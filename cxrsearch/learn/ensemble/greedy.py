@@ -16,13 +16,13 @@ from .scale import Array
 BAGS = 8
 """Random subsets of the library that the selection is repeated on."""
 
-SHARE = 0.5
+LIBRARY_SHARE = 0.5
 """Of the library in each."""
 
-STEPS = 20
+MOST_TAKEN = 20
 """Members taken at most, counted with repetition."""
 
-PATIENCE = 4
+STEPS_WITHOUT_GAIN = 4
 """The selection ends after so many steps without a gain."""
 
 
@@ -43,7 +43,7 @@ def greedy_weights(x: Array, truth: Array, seed: int, by_disease: bool = False) 
     total = np.zeros((k, d))
     bags = BAGS if k > 2 else 1
     for _ in range(bags):
-        size = max(2, round(SHARE * k)) if bags > 1 else k
+        size = max(2, round(LIBRARY_SHARE * k)) if bags > 1 else k
         bag = np.sort(rng.choice(k, size, replace=False))
         if by_disease:
             for column in range(d):
@@ -59,7 +59,7 @@ def _select(x: Array, truth: Array) -> Array:
     d, k, n = x.shape
     running = np.zeros((d, n), np.float32)
     counts, best, best_value, waited = np.zeros(k), np.zeros(k), -1.0, 0
-    for _ in range(STEPS):
+    for _ in range(MOST_TAKEN):
         values = np.zeros(k)
         for column in range(d):
             values += quick_auroc(running[column] + x[column], truth[:, column])
@@ -70,6 +70,6 @@ def _select(x: Array, truth: Array) -> Array:
             best, best_value, waited = counts.copy(), float(values[taken]), 0
             continue
         waited += 1
-        if waited >= PATIENCE:
+        if waited >= STEPS_WITHOUT_GAIN:
             break
     return np.asarray(best / best.sum())

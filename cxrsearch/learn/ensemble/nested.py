@@ -24,11 +24,11 @@ from .folds import held_out
 from .scale import Array
 
 FOLDS = 5
-RESAMPLES = 1000
+NESTED_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class NestedEstimate:
     """One method's mean AUROC over the diseases asked for.
 
     Args:
@@ -68,9 +68,9 @@ def nested(
     most: int | None = None,
     folds: int = FOLDS,
     seed: int = 0,
-    resamples: int = RESAMPLES,
+    resamples: int = NESTED_RESAMPLES,
     on_progress: Callable[[str], None] | None = None,
-) -> list[Estimate]:
+) -> list[NestedEstimate]:
     """Estimate methods side by side, on the same folds and the same resamples.
 
     Args:
@@ -93,7 +93,7 @@ def nested(
     scores, truth = check(scores, labels, patients)
     patients = np.asarray(patients)
     wanted = np.arange(truth.shape[1]) if columns is None else np.asarray(columns)
-    found: list[Estimate] = []
+    found: list[NestedEstimate] = []
     single: Array = np.zeros(0)
     for entry in ["single", *methods]:
         method, kind = (entry, averaging) if isinstance(entry, str) else entry
@@ -115,7 +115,7 @@ def nested(
             averaging=kind, columns=columns, most=most, seed=seed,
         )  # fmt: skip
         found.append(
-            Estimate(
+            NestedEstimate(
                 method=method if isinstance(entry, str) else f"{method}, {kind}",
                 naive=mean_auroc(auroc(truth, whole.apply(scores))[wanted]),
                 nested=value,

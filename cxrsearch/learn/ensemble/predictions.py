@@ -13,7 +13,7 @@ from cxrsearch.learn.saved.arrays import read_arrays
 
 from .scale import LIMIT, Array
 
-MOST = 1e30
+LARGEST_LOGIT = 1e30
 """Logits beyond are damaged: float32 holds no more than 3e38."""
 
 
@@ -61,7 +61,7 @@ def read_predictions(path: Path | str) -> Saved:
             problems.append(
                 f"{path}: {name!r} is {array.dtype} {array.shape}, not logits {labels.shape}"
             )
-        elif not (np.abs(array.astype(np.float64)) <= MOST).all():
+        elif not (np.abs(array.astype(np.float64)) <= LARGEST_LOGIT).all():
             problems.append(f"{path}: {name!r} holds numbers that are not finite, or no logits")
     if problems:
         raise InputError(problems)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-KINDS = ("logit", "probability", "rank", "z")
+SCALES = ("logit", "probability", "rank", "z")
 
 LIMIT = 30.0
 """Logits are cut here: a network in half precision may give -102 for what -30 says as well."""
@@ -28,7 +28,7 @@ class Scale:
     """How logits become what is averaged.
 
     Args:
-        kind: one of `KINDS`.
+        kind: one of `SCALES`.
         table: for ``z``, mean and deviation (2, k, d); for ``rank``, quantiles (q, k, d);
             otherwise empty.
     """
@@ -43,8 +43,8 @@ class Scale:
         Raises:
             ValueError: for an unknown kind.
         """
-        if kind not in KINDS:
-            raise ValueError(f"scale {kind!r}: one of {', '.join(KINDS)}")
+        if kind not in SCALES:
+            raise ValueError(f"scale {kind!r}: one of {', '.join(SCALES)}")
         cut = np.clip(logits, -LIMIT, LIMIT).astype(np.float64)
         if kind == "z":
             spread = cut.std(axis=1)

@@ -24,7 +24,7 @@ STRENGTHS = (2.0, 6.0, 20.0)
 PLAIN = (1.0,)
 """What logistic regression is commonly run with (scikit-learn's C = 1), not a multiple."""
 
-STEPS = 30
+NEWTON_STEPS = 30
 """Newton steps at most; six or so are enough."""
 
 
@@ -97,7 +97,7 @@ def logistic(design: Array, truth: Array, precision: float, start: Array) -> Arr
         return float(np.logaddexp(0.0, -signs * (design @ w)).sum() + 0.5 * prior @ (w * w))
 
     w, value = start, loss(start)
-    for _ in range(STEPS):
+    for _ in range(NEWTON_STEPS):
         p = sigmoid(np.clip(design @ w, -500, 500))
         gradient = design.T @ (p - truth) + prior * w
         hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag(prior)

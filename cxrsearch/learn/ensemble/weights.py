@@ -13,10 +13,10 @@ from cxrsearch.errors import InputError
 from search.files import write_json
 from search.reading import FileError, read_json
 
-from .scale import KINDS, Array, Scale, sigmoid
+from .scale import SCALES, Array, Scale, sigmoid
 
-FORMAT, VERSION = "cxrsearch ensemble", 1
-MOST = 1e9
+ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "cxrsearch ensemble", 1
+LARGEST_WEIGHT = 1e9
 """Weights beyond are damaged: no score would be left of the others."""
 
 
@@ -93,8 +93,8 @@ class Ensemble:
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": ENSEMBLE_FORMAT,
+            "version": ENSEMBLE_VERSION,
             "diseases": list(DISEASES),
             "method": self.method,
             "members": list(self.members),
@@ -112,12 +112,12 @@ class Ensemble:
         Raises:
             InputError: for whatever is missing, of another format or shape.
         """
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
+        if not isinstance(value, dict) or value.get("format") != ENSEMBLE_FORMAT:
             raise InputError(f"{place}: not written by `cxrsearch ensemble`")
-        if value.get("version") != VERSION:
+        if value.get("version") != ENSEMBLE_VERSION:
             raise InputError(
                 f"{place}: format version {value.get('version')!r}, but this program reads "
-                f"{VERSION}; use the version of cxrsearch that wrote it"
+                f"{ENSEMBLE_VERSION}; use the version of cxrsearch that wrote it"
             )
         try:
             return _checked(value)
@@ -149,7 +149,7 @@ def _checked(value: dict[str, Any]) -> Ensemble:
     k, d = len(members), len(DISEASES)
     if not k or not all(isinstance(name, str) for name in members):
         raise ValueError("no names of members")
-    if value["diseases"] != list(DISEASES) or value["scale"] not in KINDS:
+    if value["diseases"] != list(DISEASES) or value["scale"] not in SCALES:
         raise ValueError("its diseases or its scale are unknown")
     arrays = {
         name: np.asarray(value[name], dtype=np.float64).reshape(shape)
@@ -160,7 +160,8 @@ def _checked(value: dict[str, Any]) -> Ensemble:
     wrong = [
         name
         for name, array in arrays.items()
-        if np.asarray(value[name]).dtype.kind not in "iuf" or not (np.abs(array) <= MOST).all()
+        if np.asarray(value[name]).dtype.kind not in "iuf"
+        or not (np.abs(array) <= LARGEST_WEIGHT).all()
     ]
     knots = len(arrays["table"])
     if value["scale"] == "z" and (knots != 2 or (arrays["table"][1] <= 0).any()):

@@ -15,7 +15,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from search.files import write_bytes
 
-PACKED, SLACK = 200, 32 << 20
+UNPACKS_TO, UNPACKS_MORE = 200, 32 << 20
 """An array may unpack to so many times its packed bytes, and so many bytes more."""
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -32,7 +32,7 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an ``.npz`` file, held against the checksums that it carries.
 
-    Nothing is unpickled, and nothing read that unpacks to more than `PACKED` times its size.
+    Nothing is unpickled, and nothing read that unpacks to more than `UNPACKS_TO` times its size.
 
     Raises:
         FileNotFoundError: where it is missing.
@@ -46,7 +46,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as packed:
             found = {}
             for part in packed.infolist():
-                if part.file_size > PACKED * part.compress_size + SLACK:
+                if part.file_size > UNPACKS_TO * part.compress_size + UNPACKS_MORE:
                     raise ValueError(f"{part.filename!r} unpacks to {part.file_size:,} bytes")
                 # Read to its end, and so held against its CRC, which np.load may stop short of.
                 content = io.BytesIO(packed.read(part))

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from search.files import replace_file
 from search.reading import DIGEST, digest_of
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 """Raised when a file of this version can no longer be read by an older program."""
 
 _HEADER = "cxrsearch"
@@ -94,7 +94,7 @@ def load(path: Path) -> Any:
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], info: Any = None) -> None:
     """Write named tensors and a JSON-able ``info`` to ``path`` atomically, as safetensors."""
     plain = {name: _plain(tensor) for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "crc32": _checksum(plain), "info": info}
+    header = {"format": CHECKPOINT_FORMAT, "crc32": _checksum(plain), "info": info}
     text = json.dumps({**header, DIGEST: digest_of(header)})
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
@@ -159,8 +159,8 @@ def _header(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
     damaged would else make one of them.
     """
     header = json.loads((metadata or {}).get(_HEADER, "null"))
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise CheckpointError(f"{path.name} is not of format {FORMAT}")
+    if not isinstance(header, dict) or header.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(f"{path.name} is not of format {CHECKPOINT_FORMAT}")
     given = header.pop(DIGEST, None)
     if set(header) != {"format", "crc32", "info"} or given not in (None, digest_of(header)):
         raise CheckpointError(f"{path.name} is damaged (its digest does not fit)")

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from cxrsearch.show.rows import Row, best_row
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import (
-    BEST,
+    BEST_COLOUR,
     QUIET,
     STYLES,
     counted,
@@ -22,7 +22,7 @@ from cxrsearch.show.theme import (
     show,
     text,
 )
-from cxrsearch.show.view import View
+from cxrsearch.show.view import StudyView
 from search.genetic import lineage
 from search.genetic.lineage import Ancestor, OperatorCount
 
@@ -132,8 +132,8 @@ def ancestry_figure(numbers: Ancestry) -> go.Figure:
         text=[_hover(step) for step in numbers.line],
         mode="lines+markers",
         name="main line",
-        line={"color": BEST, "width": 2.5},
-        marker={"size": 11, "color": BEST},
+        line={"color": BEST_COLOUR, "width": 2.5},
+        marker={"size": 11, "color": BEST_COLOUR},
         hovertemplate="%{text}<extra></extra>",
     )
     for step in numbers.line:
@@ -163,7 +163,7 @@ def _dots(
         )  # fmt: skip
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """From founder to winner."""
     found = ancestry(view.rows, view.record.trials)
     values = {"lineage": found, "change_text": change_text, "score": score}

@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 
 from cxrsearch.show.rows import Row, best_row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, STYLES, counted, figure, hover
-from cxrsearch.show.view import Epoch, View
+from cxrsearch.show.theme import BEST_COLOUR, STYLES, counted, figure, hover
+from cxrsearch.show.view import CurvePoint, StudyView
 
-MOST = 300
+MOST_CURVES = 300
 """Trials drawn at most; beyond it the best and the latest, half and half."""
 
 
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
     best: bool
 
 
-def chosen(rows: Sequence[Row], most: int = MOST) -> list[Row]:
+def chosen(rows: Sequence[Row], most: int = MOST_CURVES) -> list[Row]:
     """``rows`` where they are at most ``most``; else the best half and the latest half."""
     if len(rows) <= most:
         return list(rows)
@@ -45,7 +45,7 @@ def value_curves(rows: Sequence[Row]) -> list[Curve]:
     return sorted(curves, key=lambda curve: curve.best)
 
 
-def loss_curves(rows: Sequence[Row], epochs: Mapping[int, Iterable[Epoch]]) -> list[Curve]:
+def loss_curves(rows: Sequence[Row], epochs: Mapping[int, Iterable[CurvePoint]]) -> list[Curve]:
     """The training loss of every trial whose curve.json has one; the best trial last."""
     best = best_row(rows)
     number = None if best is None else best.number
@@ -66,7 +66,7 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
     for curve in curves:
         state = curve.row.state
         name = f"best (trial {curve.row.number})" if curve.best else state
-        colour = BEST if curve.best else STYLES[state].colour
+        colour = BEST_COLOUR if curve.best else STYLES[state].colour
         text = hover(curve.row)
         fig.add_scatter(
             x=curve.epochs,
@@ -94,16 +94,20 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
     return fig
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """Validation and training loss by epoch."""
     return [Section("curves", "Curves", "Learning curves", _panels(view))]
 
 
-def _panels(view: View) -> list[Panel]:
+def _panels(view: StudyView) -> list[Panel]:
     def panel(label: str, curves: list[Curve], title: str, sentence: str) -> Panel:
         if not curves:
             return Panel(label, sentence=sentence)
-        drawn = f" Drawn: the best and the latest, {MOST} at most." if len(curves) >= MOST else ""
+        drawn = (
+            f" Drawn: the best and the latest, {MOST_CURVES} at most."
+            if len(curves) >= MOST_CURVES
+            else ""
+        )
         return Panel(
             label, curves_figure(curves, title), caption=f"Pruned trials are dashed.{drawn}"
         )

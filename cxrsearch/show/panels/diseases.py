@@ -11,7 +11,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.show.rows import Interval, Row
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, TEST, figure, score, text
-from cxrsearch.show.view import Look, View
+from cxrsearch.show.view import Look, StudyView
 
 
 class Disease(NamedTuple):
@@ -133,7 +133,7 @@ def _add_scores(
     )
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """The best trial's scores, on the test part too where it was evaluated."""
     look = (view.looks_at(None if view.best is None else view.best.number) or (None,))[-1]
     found = diseases(view.best, look, view.counts.get("val"))

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.show.rows import Row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, figure, text
-from cxrsearch.show.view import View
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, figure, text
+from cxrsearch.show.view import StudyView
 
 from .diseases import readable
 
@@ -58,7 +58,7 @@ def exposures_figure(numbers: list[Exposure]) -> go.Figure:
     )  # fmt: skip
     points: list[tuple[str, str, str, list[float | None]]] = [
         ("in the training part", QUIET, "circle-open", [e.prevalence for e in numbers]),
-        ("drawn by the best trial", BEST, "circle", [e.drawn for e in numbers]),
+        ("drawn by the best trial", BEST_COLOUR, "circle", [e.drawn for e in numbers]),
     ]
     for name, colour, symbol, values in points:
         if any(values):
@@ -83,12 +83,12 @@ def exposures_figure(numbers: list[Exposure]) -> go.Figure:
     return fig
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """What the best trial was shown."""
     return [Section("exposure", "Exposure", "What the best trial was shown", [_panel(view)])]
 
 
-def _panel(view: View) -> Panel:
+def _panel(view: StudyView) -> Panel:
     found = exposures(view.best, view.counts.get("train"))
     if not found:
         return Panel("", sentence="No complete trial has recorded what it was shown.")

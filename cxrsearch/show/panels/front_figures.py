@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from cxrsearch.objectives import MEASURES, Measure
 from cxrsearch.show.rows import Row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, counted, faded, figure, hover
-from cxrsearch.show.view import View
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, counted, faded, figure, hover
+from cxrsearch.show.view import StudyView
 
 from .front import Front, field, front, label, volumes
 
@@ -28,7 +28,7 @@ def front_figure(numbers: Front, across: str) -> go.Figure:
     first = next(iter(numbers.goals))
     for rows, name, colour, size in (
         (numbers.off, "dominated", faded(QUIET, 0.6), 8),
-        (numbers.on, "Pareto front", BEST, 12),
+        (numbers.on, "Pareto front", BEST_COLOUR, 12),
     ):
         if rows:
             fig.add_scatter(
@@ -47,7 +47,7 @@ def front_figure(numbers: Front, across: str) -> go.Figure:
             y=[r.objectives[first] for r in steps],
             name="reached so far",
             mode="lines",
-            line={"shape": "hv", "width": 1.5, "dash": "dot", "color": BEST},
+            line={"shape": "hv", "width": 1.5, "dash": "dot", "color": BEST_COLOUR},
             hoverinfo="skip",
         )
     _name_ends(fig, numbers, first, across)
@@ -85,13 +85,13 @@ def volume_figure(numbers: Front) -> go.Figure:
     on = {r.number for r in numbers.on}
     xs, ys = [n for n, _ in course], [v for _, v in course]
     fig.add_scatter(
-        x=xs, y=ys, mode="lines", line={"shape": "hv", "color": BEST, "width": 2.5},
+        x=xs, y=ys, mode="lines", line={"shape": "hv", "color": BEST_COLOUR, "width": 2.5},
         hoverinfo="skip",
     )  # fmt: skip
     marks = [(n, v) for n, v in course if n in on]
     fig.add_scatter(
         x=[n for n, _ in marks], y=[v for _, v in marks], mode="markers",
-        marker={"color": BEST, "size": 9},
+        marker={"color": BEST_COLOUR, "size": 9},
         text=[f"trial {n}, on the front: {v:.3f}" for n, v in marks],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
@@ -100,7 +100,7 @@ def volume_figure(numbers: Front) -> go.Figure:
     return fig
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """The Pareto front, where there are several objectives."""
     if len(view.goals) < 2:
         return []

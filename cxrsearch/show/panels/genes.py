@@ -16,13 +16,13 @@ from optuna.trial import FrozenTrial
 
 from cxrsearch.show.rows import Row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, blend, faded, figure, hover, show, text
-from cxrsearch.show.view import View
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, blend, faded, figure, hover, show, text
+from cxrsearch.show.view import StudyView
 
 from .curves import chosen
 from .importance import importance, importance_panel
 
-MOST = 12
+GENES_A_PANEL = 12
 """Genes side by side; more come in further panels."""
 INACTIVE = -0.14
 """Height at which an inactive gene lies, below the axis' lower end at 0."""
@@ -152,11 +152,11 @@ def parallel_figure(numbers: Parallel) -> go.Figure:
             y=line.heights,
             mode="lines+markers",
             line={
-                "color": faded(blend(QUIET, BEST, good), 0.3 + 0.6 * good**2),
+                "color": faded(blend(QUIET, BEST_COLOUR, good), 0.3 + 0.6 * good**2),
                 "width": 1.2 + 1.8 * good**4,
                 "dash": dash,
             },
-            marker={"size": 4, "color": blend(QUIET, BEST, good)},
+            marker={"size": 4, "color": blend(QUIET, BEST_COLOUR, good)},
             text=[hover(line.row)] * len(positions),
             hovertemplate="%{text}<extra></extra>",
             showlegend=False,
@@ -191,14 +191,14 @@ def _draw_axis(fig: go.Figure, position: int, axis: Axis) -> None:
         )  # fmt: skip
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """How genes go with the score, and how much each matters."""
     numbers = importance(view.record.trials)
     genes = searched(view.record.trials)
     names = ordered(genes, numbers.shares)
     panels = []
-    for first in range(0, len(names), MOST):
-        part = names[first : first + MOST]
+    for first in range(0, len(names), GENES_A_PANEL):
+        part = names[first : first + GENES_A_PANEL]
         lines = parallel(view.rows, genes, part)
         if lines.lines:
             hidden = f" {lines.hidden} trials without a value are not drawn." * bool(lines.hidden)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from cxrsearch.show.clock import Clock, unit_of
+from cxrsearch.show.clock import SearchClock, unit_of
 from cxrsearch.show.rows import STATES, Interval, Row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, STYLES, counted, faded, figure, hover
-from cxrsearch.show.view import View
+from cxrsearch.show.theme import BEST_COLOUR, STYLES, counted, faded, figure, hover
+from cxrsearch.show.view import StudyView
 
 AXES = ("trial", "generation", "time")
 
@@ -32,7 +32,7 @@ class Best(NamedTuple):
     trial: int
 
 
-class History(NamedTuple):
+class BestSoFar(NamedTuple):
     """Numbers of one best-so-far figure. ``best`` ends with a repeat at the last ``x``."""
 
     by: str
@@ -41,7 +41,7 @@ class History(NamedTuple):
     best: list[Best]
 
 
-def history(rows: Sequence[Row], by: str = "trial", now: float | None = None) -> History:
+def history(rows: Sequence[Row], by: str = "trial", now: float | None = None) -> BestSoFar:
     """Best value so far over ``by`` (one of `AXES`).
 
     By generation the best counts from the generation's end, since its trials have no
@@ -54,7 +54,7 @@ def history(rows: Sequence[Row], by: str = "trial", now: float | None = None) ->
     else:
         dots, unit = _by_time(rows, now)
     dots.sort(key=lambda dot: (dot.x, dot.row.number))
-    return History(by, unit, dots, _best(dots, by))
+    return BestSoFar(by, unit, dots, _best(dots, by))
 
 
 def _by_generation(rows: Sequence[Row]) -> list[Dot]:
@@ -69,7 +69,7 @@ def _by_generation(rows: Sequence[Row]) -> list[Dot]:
 
 
 def _by_time(rows: Sequence[Row], now: float | None) -> tuple[list[Dot], str]:
-    clock = Clock(rows, now)
+    clock = SearchClock(rows, now)
     length, unit = unit_of(clock.total)
     dots = []
     for item in rows:
@@ -93,7 +93,7 @@ def _best(dots: Sequence[Dot], by: str) -> list[Best]:
     return found
 
 
-def history_figure(numbers: History) -> go.Figure:
+def history_figure(numbers: BestSoFar) -> go.Figure:
     """The figure of ``numbers``. Trials that never had a value lie on a line at the bottom."""
     fig = figure(420)
     valued = [dot.row.value for dot in numbers.dots if dot.row.value is not None]
@@ -144,7 +144,7 @@ def _add_best(fig: go.Figure, best: Sequence[Best]) -> None:
                 mode="lines",
                 line={"shape": "hv", "width": 0},
                 fill=fill,
-                fillcolor=faded(BEST, 0.14),
+                fillcolor=faded(BEST_COLOUR, 0.14),
                 name="95% interval of the best",
                 showlegend=bound == 1,
                 hoverinfo="skip",
@@ -154,18 +154,18 @@ def _add_best(fig: go.Figure, best: Sequence[Best]) -> None:
         y=[point.value for point in best],
         text=[f"best so far: trial {point.trial}, {point.value:.4f}" for point in best],
         mode="lines",
-        line={"shape": "hv", "color": BEST, "width": 2.5},
+        line={"shape": "hv", "color": BEST_COLOUR, "width": 2.5},
         name="best so far",
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """The best so far, by trial, generation and time."""
     return [Section("progress", "Progress", "Best so far", _panels(view, now))]
 
 
-def _panels(view: View, now: float) -> list[Panel]:
+def _panels(view: StudyView, now: float) -> list[Panel]:
     if not view.rows:
         return [Panel("", sentence="No trial has started yet.")]
     caption = (

@@ -17,9 +17,9 @@ from cxrsearch.show.section import Panel
 from cxrsearch.show.theme import STYLES, figure, text
 from search.trials.marks import same_as
 
-FEWEST = 12
+IMPORTANCE_FROM = 12
 """Complete trials below which nothing is said about importance."""
-TOP = 5
+TOP_TRIALS = 5
 """Trials that must be in the top part, as PED-ANOVA's authors advise."""
 
 
@@ -51,9 +51,9 @@ def importance(trials: Sequence[FrozenTrial]) -> Importance:
     ]
     genes = sorted({name for t in done for name in t.distributions})
     active = {name: sum(name in t.distributions for t in done) for name in genes}
-    if len(done) < FEWEST or not genes:
+    if len(done) < IMPORTANCE_FROM or not genes:
         return Importance({}, active, len(done), 0)
-    quantile = min(0.5, max(0.1, TOP / len(done)))
+    quantile = min(0.5, max(0.1, TOP_TRIALS / len(done)))
     shares = _evaluate(done, genes, quantile)
     total = sum(shares.values())
     if not total > 0 or not math.isfinite(total):
@@ -126,8 +126,12 @@ def importance_figure(numbers: Importance, most: int = 16) -> go.Figure:
 def importance_panel(numbers: Importance) -> Panel:
     """The figure with its caption, or why there is none."""
     if not numbers.shares:
-        few = numbers.trials < FEWEST
-        why = f"it takes at least {FEWEST}" if few else "no gene tells the best from the others"
+        few = numbers.trials < IMPORTANCE_FROM
+        why = (
+            f"it takes at least {IMPORTANCE_FROM}"
+            if few
+            else "no gene tells the best from the others"
+        )
         return Panel("", sentence=f"Nothing to say from {numbers.trials} complete trials: {why}.")
     weak = " So few trials give a hint, no more." if numbers.trials < 50 else ""
     return Panel(

@@ -12,18 +12,18 @@ from plotly.subplots import make_subplots
 
 from cxrsearch.show.rows import Row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, STYLES, figure, hover
-from cxrsearch.show.view import View
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, figure, hover
+from cxrsearch.show.view import StudyView
 from search.genetic.lineage import diversity
 
 from .genes import searched
 
-STATES = ("complete", "pruned", "paused")
-MOST = 100
+VALUED_STATES = ("complete", "pruned", "paused")
+MOST_MEASURED = 100
 """Trials whose distances are measured, at most: the cost grows with the square."""
 
 
-class Generation(NamedTuple):
+class GenerationSpread(NamedTuple):
     """One generation: its trials with a value, and how far apart they lie.
 
     ``diversity`` is the mean distance of two of its trials, ``kept`` that of the best
@@ -39,7 +39,9 @@ class Generation(NamedTuple):
     kept: float | None
 
 
-def generations(rows: Sequence[Row], trials: Sequence[FrozenTrial], size: int) -> list[Generation]:
+def generations(
+    rows: Sequence[Row], trials: Sequence[FrozenTrial], size: int
+) -> list[GenerationSpread]:
     """The generations with at least one trial that has a value, in order.
 
     ``rows`` and ``trials`` are of the same study, ``size`` is its population.
@@ -50,20 +52,22 @@ def generations(rows: Sequence[Row], trials: Sequence[FrozenTrial], size: int) -
         members.setdefault(item.generation, []).append(item)
     found, so_far = [], []
     for generation, group in sorted(members.items()):
-        valued = [r for r in group if r.value is not None and r.state in STATES]
+        valued = [r for r in group if r.value is not None and r.state in VALUED_STATES]
         so_far += [r for r in valued if r.state == "complete"]
         if not valued:
             continue
         kept = sorted(so_far, key=lambda r: -(r.value or 0.0))[:size]
         values = [r.value or 0.0 for r in valued]
         found.append(
-            Generation(
+            GenerationSpread(
                 generation,
                 valued,
                 median(values),
                 max((r.value or 0.0 for r in valued if r.state == "complete"), default=None),
                 *(
-                    diversity([by_number[r.number] for r in some[:MOST] if r.params], genes)
+                    diversity(
+                        [by_number[r.number] for r in some[:MOST_MEASURED] if r.params], genes
+                    )
                     for some in (group, kept)
                 ),
             )
@@ -71,11 +75,11 @@ def generations(rows: Sequence[Row], trials: Sequence[FrozenTrial], size: int) -
     return found
 
 
-def population_figure(numbers: Sequence[Generation]) -> go.Figure:
+def population_figure(numbers: Sequence[GenerationSpread]) -> go.Figure:
     """Values by generation above, diversity below."""
     fig = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08,
                         row_heights=[0.64, 0.36], figure=figure(560))  # fmt: skip
-    for state in STATES:
+    for state in VALUED_STATES:
         dots = [
             (g.number + 0.5 * ((i + 0.5) / len(g.rows) - 0.5), r)
             for g in numbers
@@ -94,7 +98,7 @@ def population_figure(numbers: Sequence[Generation]) -> go.Figure:
             )  # fmt: skip
     xs = [g.number for g in numbers]
     _line(fig, 1, xs, [g.median for g in numbers], "median", QUIET, "dash")
-    _line(fig, 1, xs, [g.best for g in numbers], "best of the generation", BEST, "solid")
+    _line(fig, 1, xs, [g.best for g in numbers], "best of the generation", BEST_COLOUR, "solid")
     _line(fig, 2, xs, [g.diversity for g in numbers], "diversity: its trials", QUIET, "dash")
     kept = STYLES["running"].colour
     _line(fig, 2, xs, [g.kept for g in numbers], "diversity: the best so far", kept, "solid")
@@ -122,12 +126,12 @@ def _line(
     )  # fmt: skip
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """How a population settles."""
     return [Section("population", "Population", "Population by generation", [_panel(view)])]
 
 
-def _panel(view: View) -> Panel:
+def _panel(view: StudyView) -> Panel:
     found = generations(view.rows, view.record.trials, view.record.config.population)
     if not found:
         return Panel("", sentence="No trial has a value yet.")

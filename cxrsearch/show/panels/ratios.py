@@ -11,15 +11,15 @@ import plotly.graph_objects as go
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.show.rows import Row, number
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, STYLES, faded, figure, score, show, text
-from cxrsearch.show.view import View
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, faded, figure, score, show, text
+from cxrsearch.show.view import StudyView
 
 from .diseases import readable
 
-PREFIX = "ratio_"
-MOST = 8
+RATIO_GENE = "ratio_"
+MOST_DOTS = 8
 """Trials drawn at the most: more dots in a line cannot be told apart."""
-NAMES = (*DISEASES, NO_FINDING)
+RATIO_LABELS = (*DISEASES, NO_FINDING)
 
 
 class Drawn(NamedTuple):
@@ -49,21 +49,21 @@ def ratios(rows: Sequence[Row], counts: Mapping[str, int] | None = None) -> Rati
 
     ``counts`` are the training part's images by disease, and ``images`` in all.
     """
-    if not any(gene.startswith(PREFIX) for r in rows for gene in (*r.params, *r.settings)):
+    if not any(gene.startswith(RATIO_GENE) for r in rows for gene in (*r.params, *r.settings)):
         return None
     complete = sorted(
         (r for r in rows if r.worth), key=lambda r: (*(-w for w in r.worth), r.number)
     )
     counts = counts or {}
     total = counts.get("images") or 0
-    prevalence = {name: counts[name] / total for name in NAMES if total and name in counts}
-    names = sorted(NAMES, key=lambda name: prevalence.get(name, 0.0))
-    trials = [(r, [_drawn(r, name) for name in names]) for r in complete[:MOST]]
+    prevalence = {name: counts[name] / total for name in RATIO_LABELS if total and name in counts}
+    names = sorted(RATIO_LABELS, key=lambda name: prevalence.get(name, 0.0))
+    trials = [(r, [_drawn(r, name) for name in names]) for r in complete[:MOST_DOTS]]
     return Ratios(names, trials, prevalence, len(complete))
 
 
 def _drawn(row: Row, name: str) -> Drawn:
-    given = gene(row, PREFIX + name.replace(" ", "_"))
+    given = gene(row, RATIO_GENE + name.replace(" ", "_"))
     return Drawn(name, 1.0 if given is None else given, row.exposure.get(name), row.auroc.get(name))
 
 
@@ -145,7 +145,7 @@ def _add_trial(
             showlegend=axis == "x" and place < 2,
             marker={
                 "size": 11 if best else 7,
-                "color": BEST if best else faded(STYLES["complete"].colour, 0.55),
+                "color": BEST_COLOUR if best else faded(STYLES["complete"].colour, 0.55),
             },
             text=[
                 f"trial {row.number} ({score(row.value)}), {text(readable(d.name))}<br>{what} "
@@ -156,7 +156,7 @@ def _add_trial(
         )
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """Draw ratios and what they led to, where there are some."""
     found = ratios(view.rows, view.counts.get("train"))
     if found is None:

@@ -9,12 +9,12 @@ from cxrsearch.show.clock import duration
 from cxrsearch.show.rows import Row, best_row
 from cxrsearch.show.section import Section
 from cxrsearch.show.theme import show
-from cxrsearch.show.view import View
+from cxrsearch.show.view import StudyView
 
 from .front import value_text
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """What is shown, and what is sorted by (a number, or text)."""
 
     text: str
@@ -27,10 +27,10 @@ class Entry(NamedTuple):
 
     row: Row
     best: bool
-    cells: list[Cell]
+    cells: list[TableCell]
 
 
-class Table(NamedTuple):
+class TrialTable(NamedTuple):
     """Columns (name, whether of numbers), lines, and the settings that never change."""
 
     columns: list[tuple[str, bool]]
@@ -38,12 +38,12 @@ class Table(NamedTuple):
     fixed: dict[str, Any]
 
 
-HEAD = ("trial", "state", "AUROC", "95% interval")
+FIRST_COLUMNS = ("trial", "state", "AUROC", "95% interval")
 RUN = ("epochs run", "time", "generation")
 TAIL = ("origin", "reason")
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row]) -> TrialTable:
     """Every trial, by number. Genes with one value throughout are left to ``fixed``."""
     names = list(dict.fromkeys(name for r in rows for name in r.params))
     numeric = {name for name in names if all(_is_number(r.params.get(name, 0)) for r in rows)}
@@ -60,11 +60,11 @@ def table(rows: Sequence[Row]) -> Table:
         for r in rows
     ]
     columns = [
-        *((name, name != "state") for name in (*HEAD, *costs, *RUN)),
+        *((name, name != "state") for name in (*FIRST_COLUMNS, *costs, *RUN)),
         *((name, name in numeric) for name in names),
         *((name, False) for name in TAIL),
     ]
-    return Table(columns, entries, fixed)
+    return TrialTable(columns, entries, fixed)
 
 
 def _costs(rows: Sequence[Row]) -> list[str]:
@@ -75,23 +75,25 @@ def _costs(rows: Sequence[Row]) -> list[str]:
     return list(found)
 
 
-def _cost(row: Row, name: str) -> Cell:
+def _cost(row: Row, name: str) -> TableCell:
     size = row.parameters if name == "parameters" else None
     value = row.objectives.get(name, size)
     return _number(value, "–" if value is None else value_text(name, value))
 
 
-def _number(value: float | None, shown: str) -> Cell:
-    return Cell(shown, "" if value is None else repr(float(value)), True)
+def _number(value: float | None, shown: str) -> TableCell:
+    return TableCell(shown, "" if value is None else repr(float(value)), True)
 
 
-def _cells(row: Row, costs: Sequence[str], names: Sequence[str], numeric: set[str]) -> list[Cell]:
+def _cells(
+    row: Row, costs: Sequence[str], names: Sequence[str], numeric: set[str]
+) -> list[TableCell]:
     low = None if row.interval is None else row.interval[0]
     interval = "–" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
     epochs = "–" if row.epochs_run is None else str(row.epochs_run)
     return [
         _number(row.number, str(row.number)),
-        Cell(row.state, row.state),
+        TableCell(row.state, row.state),
         _number(row.value, "–" if row.value is None else f"{row.value:.4f}"),
         _number(low, interval),
         *(_cost(row, name) for name in costs),
@@ -99,8 +101,8 @@ def _cells(row: Row, costs: Sequence[str], names: Sequence[str], numeric: set[st
         _number(row.seconds, duration(row.seconds)),
         _number(row.generation, str(row.generation)),
         *(_gene(row, name, name in numeric) for name in names),
-        Cell(row.origin or "–", row.origin),
-        Cell(row.reason or "–", row.reason),
+        TableCell(row.origin or "–", row.origin),
+        TableCell(row.reason or "–", row.reason),
     ]
 
 
@@ -108,14 +110,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _gene(row: Row, name: str, numeric: bool) -> Cell:
+def _gene(row: Row, name: str, numeric: bool) -> TableCell:
     if name not in row.params:
-        return Cell("n/a", "", numeric)
+        return TableCell("n/a", "", numeric)
     value = row.params[name]
-    return _number(float(value), show(value)) if numeric else Cell(str(value), str(value))
+    return _number(float(value), show(value)) if numeric else TableCell(str(value), str(value))
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """Every trial as a line."""
     return [
         Section(

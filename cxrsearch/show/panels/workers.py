@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from cxrsearch.show.clock import Clock, duration, unit_of
+from cxrsearch.show.clock import SearchClock, duration, unit_of
 from cxrsearch.show.rows import STATES, Row
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, figure, hover, text
-from cxrsearch.show.view import View
+from cxrsearch.show.view import StudyView
 
 UNKNOWN = "now: trial "
 """Start of the row of a trial that runs, whose worker is known only once it ends."""
@@ -41,7 +41,7 @@ class Schedule(NamedTuple):
 def schedule(rows: Sequence[Row], now: float | None = None) -> Schedule:
     """The schedule from the trials' spans. A running trial without one runs since its start."""
     now = time.time() if now is None else now
-    clock = Clock(rows, now)
+    clock = SearchClock(rows, now)
     length, unit = unit_of(clock.total)
     bars = []
     for item in rows:
@@ -108,12 +108,12 @@ def schedule_figure(numbers: Schedule) -> go.Figure:
     return fig
 
 
-def sections(view: View, now: float) -> list[Section]:
+def sections(view: StudyView, now: float) -> list[Section]:
     """What ran when, and where."""
     return [Section("workers", "Workers", "What ran when, and where", [_panel(view, now)])]
 
 
-def _panel(view: View, now: float) -> Panel:
+def _panel(view: StudyView, now: float) -> Panel:
     numbers = schedule(view.rows, now)
     if not numbers.bars:
         return Panel("", sentence="Nothing has run on a worker yet.")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.splits import PARTS, Splits
+from cxrsearch.data.splits import ALL_PARTS, Splits
 from cxrsearch.data.splits.listed import on_both_sides
 
 from .orientation import INVERTED, ORIENTATIONS, set_problems
@@ -263,7 +263,7 @@ def _people(rows: Rows, people: People) -> Iterator[Caution]:
 
 
 def _part_of(rows: Rows, splits: Splits | None) -> list[str]:
-    where = {n: p for p in PARTS[:3] for n in getattr(splits, p)} if splits else {}
+    where = {n: p for p in ALL_PARTS[:3] for n in getattr(splits, p)} if splits else {}
     return [where.get(name, "") for name in rows.names]
 
 

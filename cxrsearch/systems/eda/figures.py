@@ -11,17 +11,21 @@ import plotly.graph_objects as go
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.splits.counts import IMAGES
 from cxrsearch.show.panels.diseases import readable
-from cxrsearch.show.theme import BEST, QUIET, STYLES, TEST, counted, faded, figure, text
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, TEST, counted, faded, figure, text
 
 from .label_counts import Prevalence, Spread, Together
 from .people import AGE_BAND, UNKNOWN_PERSON, Group
 
 BLUE = STYLES["complete"].colour
-PART_MARKERS = (("train", BLUE, "circle"), ("val", BEST, "square"), ("test", TEST, "diamond"))
+PART_MARKERS = (
+    ("train", BLUE, "circle"),
+    ("val", BEST_COLOUR, "square"),
+    ("test", TEST, "diamond"),
+)
 SCALE = [[0.0, "#f3f7fb"], [0.5, "#7fb2dc"], [1.0, "#1c5a92"]]
 AROUND = [[0.0, "#1c5a92"], [0.5, "#f6f6f4"], [1.0, "#b3500a"]]
 """Blue: less often than by chance; orange: more often."""
-PALETTE = (BLUE, BEST, STYLES["running"].colour, TEST, QUIET)
+PALETTE = (BLUE, BEST_COLOUR, STYLES["running"].colour, TEST, QUIET)
 DISEASE_TEXTS = [text(readable(name)) for name in DISEASES]
 MOST_BARS = 30
 """Values of a count that get a bar of their own; the rest share the last."""

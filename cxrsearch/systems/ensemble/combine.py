@@ -10,7 +10,7 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.ensemble import Ensemble, Estimate, fit, nested
+from cxrsearch.learn.ensemble import Ensemble, NestedEstimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.learn.metrics import by_disease
 
@@ -34,7 +34,7 @@ class Combined:
 
     pool: MemberPool
     ensemble: Ensemble
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[NestedEstimate, ...]
     folds: int
 
     @property
@@ -73,7 +73,7 @@ class Combined:
         }
 
 
-def _plain(estimate: Estimate) -> dict[str, Any]:
+def _plain(estimate: NestedEstimate) -> dict[str, Any]:
     return {
         "method": estimate.method,
         "chosen": estimate.chosen,

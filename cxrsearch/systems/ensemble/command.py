@@ -9,7 +9,7 @@ from typing import Any
 
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.ensemble.nested import FOLDS
-from cxrsearch.learn.ensemble.weights import FORMAT
+from cxrsearch.learn.ensemble.weights import ENSEMBLE_FORMAT
 from cxrsearch.model.folder import check_out
 from cxrsearch.writing import check_file
 
@@ -17,7 +17,7 @@ from .combine import Combined, combine
 from .members import write_ensemble
 from .pool import KEPT, file_pool, study_pool
 
-SAVED = re.compile(rf'\{{\s*"format": "{FORMAT}"'.encode())
+SAVED = re.compile(rf'\{{\s*"format": "{ENSEMBLE_FORMAT}"'.encode())
 """How a file of weights begins."""
 
 MOST_MEMBERS = 10

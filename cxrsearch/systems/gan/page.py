@@ -15,7 +15,7 @@ from cxrsearch.show.notes import Fact, moment
 from cxrsearch.show.page import render, write_page
 from cxrsearch.show.picture import png_uri
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST, QUIET, STYLES, counted, faded, figure, text
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, counted, faded, figure, text
 from search.reading import read_json
 
 LOOKS_SHOWN = 4
@@ -230,11 +230,11 @@ def distance_figure(view: GanView) -> go.Figure:
     bounds = [[max(low, look["interval"][i]) for look in view.looks] for i in (0, 1)]
     fig.add_scatter(
         x=epochs + epochs[::-1], y=bounds[1] + bounds[0][::-1], fill="toself", mode="lines",
-        line={"width": 0}, fillcolor=faded(BEST, 0.2), hoverinfo="skip", showlegend=False,
+        line={"width": 0}, fillcolor=faded(BEST_COLOUR, 0.2), hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     fig.add_scatter(
         x=epochs, y=[max(low, look["kid"]) for look in view.looks], name="generated",
-        mode="lines+markers", line={"color": BEST, "width": 3},
+        mode="lines+markers", line={"color": BEST_COLOUR, "width": 3},
         text=[f"epoch {look['epoch']}: {look['kid']:.4g}" for look in view.looks],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
@@ -267,7 +267,7 @@ def losses_figure(view: GanView) -> go.Figure:
     fig = figure(340)
     curve = [each for each in view.curve if each["discriminator"] is not None]
     epochs = [each["epoch"] for each in curve]
-    for name, colour in (("discriminator", STYLES["complete"].colour), ("generator", BEST)):
+    for name, colour in (("discriminator", STYLES["complete"].colour), ("generator", BEST_COLOUR)):
         fig.add_scatter(
             x=epochs, y=[each[name] for each in curve], name=name, mode="lines",
             line={"color": colour, "width": 2},

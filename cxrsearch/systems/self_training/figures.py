@@ -8,10 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from cxrsearch.show.panels.diseases import readable
-from cxrsearch.show.theme import BEST, QUIET, STYLES, figure, text
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, figure, text
 
 POSITIVE, NEGATIVE = "#d1495b", "#3a86c8"
-ROLE_COLOURS = {"teacher": STYLES["complete"].colour, "student": BEST, "control": QUIET}
+ROLE_COLOURS = {"teacher": STYLES["complete"].colour, "student": BEST_COLOUR, "control": QUIET}
 
 
 def precision_figure(diseases: Sequence[Mapping[str, Any]], end: str) -> go.Figure:
@@ -146,10 +146,10 @@ def differences_figure(found: Mapping[str, Any]) -> go.Figure:
     fig.add_scatter(
         x=values, y=list(range(len(shown))), mode="markers",
         marker={
-            "color": BEST, "size": [12 if name == "mean" else 9 for name, _, _ in shown],
+            "color": BEST_COLOUR, "size": [12 if name == "mean" else 9 for name, _, _ in shown],
             "symbol": ["diamond" if name == "mean" else "circle" for name, _, _ in shown],
         },
-        error_x=_bars(values, [interval for _, _, interval in shown], BEST),
+        error_x=_bars(values, [interval for _, _, interval in shown], BEST_COLOUR),
         text=[f"{text(readable(name))}: {value:+.4f}" for name, value, _ in shown],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip

@@ -19,7 +19,9 @@ def test_of_files_of_one_size_and_middle_each_is_read_once(
 ) -> None:
     def file(name: str, first: int) -> Path:
         path = tmp_path / name
-        path.write_bytes(bytes([first]) + bytes(3 * contents.PIECE))  # black but for a corner
+        path.write_bytes(
+            bytes([first]) + bytes(3 * contents.SAMPLED_BYTES)
+        )  # black but for a corner
         return path
 
     labelled = [file(f"a{i}.dcm", i) for i in range(20)]

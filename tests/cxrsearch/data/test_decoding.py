@@ -11,9 +11,9 @@ from rich.console import Console
 from cxrsearch.data import decoding
 from cxrsearch.data.decoding import DecodingView, describe_estimate
 from cxrsearch.data.pixels import cache_decode
-from cxrsearch.data.pixels.cache_decode import Estimate
+from cxrsearch.data.pixels.cache_decode import DecodingEstimate
 
-ESTIMATE = Estimate(
+ESTIMATE = DecodingEstimate(
     total=112_120, left=112_120, frame=224, size=112_120 * 224 * 224, folder=Path("caches/one"),
     workers=2, timed=16, seconds=312.0,
 )  # fmt: skip
@@ -52,7 +52,7 @@ def test_the_estimate_names_images_time_and_room() -> None:
 
 
 def test_a_build_that_goes_on_says_how_much_is_left_of_how_much() -> None:
-    left = Estimate(**{**vars(ESTIMATE), "left": 100, "workers": 1})
+    left = DecodingEstimate(**{**vars(ESTIMATE), "left": 100, "workers": 1})
     assert "100 of 112,120, to" in describe_estimate(left)
     assert "with 1 thread (" in describe_estimate(left)
 

@@ -85,7 +85,7 @@ def test_a_build_that_was_cut_off_forgets_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = told_by(folder, tmp_path / "whole")
-    monkeypatch.setattr("cxrsearch.data.pixels.cache_plan.BATCH", 8)
+    monkeypatch.setattr("cxrsearch.data.pixels.cache_plan.ROWS_TOGETHER", 8)
     finish = Decoding._finish
     calls = iter(range(99))
 
@@ -125,14 +125,14 @@ def test_images_that_are_asked_about_alone(folder: Path, tmp_path: Path) -> None
 def earlier(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache of the version before, when images were read in another way."""
     with monkeypatch.context() as patch:
-        patch.setattr(caches, "FORMAT", 1)
+        patch.setattr(caches, "CACHE_FORMAT", 1)
         yield open_cache(read_dataset(folder), 16, tmp_path / "cache").path
 
 
 def test_a_cache_that_was_read_in_another_way_is_left_and_one_is_built(
     earlier: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caches, "FORMAT", 2)
+    monkeypatch.setattr(caches, "CACHE_FORMAT", 2)
     now = open_cache(read_dataset(folder), 16, tmp_path / "cache").path
     assert now != earlier
     assert caches.load_cache(earlier).frame == 16

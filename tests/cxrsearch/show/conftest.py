@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 
 from cxrsearch.show.rows import row
-from cxrsearch.show.view import View, goals_of
+from cxrsearch.show.view import StudyView, goals_of
 
 FINAL = {
     "complete": TrialState.COMPLETE,
@@ -85,8 +85,8 @@ def make_trial(number: int, state: str = "complete", **given: Any) -> FrozenTria
     )
 
 
-def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -> View:
-    """A view of ``trials``; keywords of `View` and of its record's attributes."""
+def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -> StudyView:
+    """A view of ``trials``; keywords of `StudyView` and of its record's attributes."""
     space = SimpleNamespace(name="tiny", fingerprint="f1", to_dict=lambda: {"name": "tiny"})
     config = SimpleNamespace(
         name=given.pop("name", "tiny"),
@@ -109,7 +109,7 @@ def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -
         driver_alive=alive,
     )
     goals = goals_of(record)
-    return View(record, tuple(row(t, alive, goals) for t in trials), **given)
+    return StudyView(record, tuple(row(t, alive, goals) for t in trials), **given)
 
 
 def mixed() -> list[FrozenTrial]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from cxrsearch.show.clock import Clock, duration
+from cxrsearch.show.clock import SearchClock, duration
 from cxrsearch.show.panels.ancestry import ancestry, ancestry_figure, change_text
 from cxrsearch.show.panels.curves import chosen, curves_figure, loss_curves, value_curves
 from cxrsearch.show.panels.diseases import diseases, diseases_figure
@@ -27,7 +27,7 @@ from cxrsearch.show.panels.ratios import ratios, ratios_figure, sections
 from cxrsearch.show.panels.workers import schedule, schedule_figure
 from cxrsearch.show.rows import row
 from cxrsearch.show.theme import blend, faded, hover
-from cxrsearch.show.view import Epoch, Look
+from cxrsearch.show.view import CurvePoint, Look
 
 
 def rows_of(trials: list[Any], alive: bool = False) -> list[Any]:
@@ -43,7 +43,7 @@ def test_every_figure_builds_on_every_kind_of_study(any_trials: list[Any], alive
     figures = [
         *(history_figure(history(rows, by, now=2e9)) for by in AXES),
         curves_figure(value_curves(rows), "AUROC"),
-        curves_figure(loss_curves(rows, {0: (Epoch(1, 0.4, 1e-3, 0.5),)}), "loss"),
+        curves_figure(loss_curves(rows, {0: (CurvePoint(1, 0.4, 1e-3, 0.5),)}), "loss"),
         parallel_figure(parallel(rows, genes, ordered(genes, numbers.shares))),
         importance_figure(numbers),
         diseases_figure(diseases(best)),
@@ -90,7 +90,7 @@ def test_by_time_a_trial_counts_when_it_ends(make: SimpleNamespace) -> None:
 def test_pauses_between_runs_are_left_out(make: SimpleNamespace) -> None:
     start = make.start
     spans = [[["w", start, start + 100]], [["w", start + 40_000, start + 40_100]]]
-    clock = Clock(rows_of([make.trial(n, attrs={"spans": s}) for n, s in enumerate(spans)]))
+    clock = SearchClock(rows_of([make.trial(n, attrs={"spans": s}) for n, s in enumerate(spans)]))
     assert clock.paused == pytest.approx(39_900)
     assert clock.total == pytest.approx(200)
     assert clock(start + 50) == pytest.approx(50)
@@ -100,7 +100,7 @@ def test_pauses_between_runs_are_left_out(make: SimpleNamespace) -> None:
 def test_overlapping_spans_make_no_pause(make: SimpleNamespace) -> None:
     start = make.start
     spans = [[["w", start, start + 5000]], [["v", start + 10, start + 20]]]
-    clock = Clock(rows_of([make.trial(n, attrs={"spans": s}) for n, s in enumerate(spans)]))
+    clock = SearchClock(rows_of([make.trial(n, attrs={"spans": s}) for n, s in enumerate(spans)]))
     assert clock.paused == 0
     assert clock.total == 5000
 
@@ -109,8 +109,8 @@ def test_time_of_search_is_that_in_which_a_trial_ran(make: SimpleNamespace) -> N
     spans = [[["a", 0, 100]], [["b", 50, 150]], [["a", 400, 500]]]
     rows = [make.trial(n, attrs={"spans": s}) for n, s in enumerate(spans)]
     running = make.trial(3, "running", attrs={"spans": [["a", 0, 10], ["a", 600, 640]]})
-    assert Clock(rows_of(rows)).worked == pytest.approx(250)
-    assert Clock([*rows_of(rows), row(running, True)], now=700.0).worked == pytest.approx(350)
+    assert SearchClock(rows_of(rows)).worked == pytest.approx(250)
+    assert SearchClock([*rows_of(rows), row(running, True)], now=700.0).worked == pytest.approx(350)
 
 
 @pytest.mark.parametrize(

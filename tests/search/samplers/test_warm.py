@@ -20,7 +20,15 @@ from search.errors import StudyError
 from search.genetic import lineage
 from search.objective import Outcome
 from search.prior import PRIOR, Prior, PriorPoint
-from search.samplers.warm import ENOUGH, EVERY, PATIENCE, PER_STUDY, Source, learn, proposal
+from search.samplers.warm import (
+    ENOUGH,
+    EVERY,
+    PER_STUDY,
+    TRIED_BEFORE_JUDGED,
+    PriorSource,
+    learn,
+    proposal,
+)
 from search.space import SearchSpace
 from search.store.record import read_study
 from search.study import Study, StudyConfig
@@ -49,14 +57,16 @@ def _any(value: Any) -> BaseDistribution:
     return CategoricalDistribution([value])
 
 
-def line(values: list[float], name: str = "old", lowest: float = 1e-4) -> Source:
+def line(values: list[float], name: str = "old", lowest: float = 1e-4) -> PriorSource:
     """An earlier study of the gene lr only, one trial a value, at ever higher learning rates."""
     trials = [trial(n, v, {"lr": lowest * 1.02**n}) for n, v in enumerate(values)]
-    return Source(name, trials)
+    return PriorSource(name, trials)
 
 
 def test_values_are_matched_by_name_and_kind_and_fitted_into_the_new_ranges() -> None:
-    source = Source("old", [trial(0, 1.0, {"lr": 0.5, "crop": 100.0, "model": "vgg", "depth": 3})])
+    source = PriorSource(
+        "old", [trial(0, 1.0, {"lr": 0.5, "crop": 100.0, "model": "vgg", "depth": 3})]
+    )
     assert learn([source], SPACE).points[0].params == {"lr": 1e-2, "crop": 128, "model": "vgg"}
 
 
@@ -64,14 +74,17 @@ def test_values_are_matched_by_name_and_kind_and_fitted_into_the_new_ranges() ->
     "params", [{"model": "resnet"}, {"model": 1}, {"lr": "high"}, {"lr": True}, {"other": 0.5}]
 )
 def test_what_does_not_fit_is_left_to_the_search(params: dict[str, Any]) -> None:
-    prior = learn([Source("old", [trial(0, 1.0, params)])], SPACE)
+    prior = learn([PriorSource("old", [trial(0, 1.0, params)])], SPACE)
     assert prior.points == ()
     assert prior.studies[0].genes == ()
 
 
 def test_a_value_that_the_earlier_study_fixed_is_taken_over_too() -> None:
     given = trial(0, 1.0, {"lr": 1e-3}, params={"model": "vgg", "lr": 1e-3})
-    assert learn([Source("old", [given])], SPACE).points[0].params == {"model": "vgg", "lr": 1e-3}
+    assert learn([PriorSource("old", [given])], SPACE).points[0].params == {
+        "model": "vgg",
+        "lr": 1e-3,
+    }
 
 
 @pytest.mark.parametrize("direction", list(StudyDirection)[1:])
@@ -82,7 +95,7 @@ def test_the_best_comes_first_and_failed_trials_never(direction: StudyDirection)
         trial(1, 0.9 * sign, {"lr": 1e-3}),
         trial(2, None, {"lr": 2e-3}),
     ]
-    prior = learn([Source("old", trials, direction)], SPACE)
+    prior = learn([PriorSource("old", trials, direction)], SPACE)
     assert [point.trial for point in prior.points] == [1, 0]
     assert prior.studies[0].trials == 2
 
@@ -97,7 +110,7 @@ def test_points_lie_apart_and_come_from_the_top() -> None:
 
 def test_trials_that_are_alike_are_one_point() -> None:
     same = [trial(n, float(n), {"lr": 1e-3}) for n in range(20)]
-    assert len(learn([Source("old", same)], SPACE).points) == 1
+    assert len(learn([PriorSource("old", same)], SPACE).points) == 1
 
 
 def play(prior: Prior, worth: Any, trials: int = 60, start: int = 0) -> list[FrozenTrial]:
@@ -118,7 +131,10 @@ def repeats(history: list[FrozenTrial]) -> list[int]:
 
 def test_points_that_are_no_better_than_the_searchs_own_trials_end_at_once() -> None:
     prior = learn([line([n / 100 for n in range(100)])], SPACE)
-    assert repeats(play(prior, lambda point: 0.0 if point else 1.0)) == [0, EVERY][:PATIENCE]
+    assert (
+        repeats(play(prior, lambda point: 0.0 if point else 1.0))
+        == [0, EVERY][:TRIED_BEFORE_JUDGED]
+    )
 
 
 def test_good_points_go_on_but_never_take_more_than_their_share() -> None:
@@ -131,7 +147,7 @@ def test_good_points_go_on_but_never_take_more_than_their_share() -> None:
 
 def test_a_failed_point_counts_as_worse_than_all() -> None:
     prior = learn([line([n / 100 for n in range(100)])], SPACE)
-    assert len(repeats(play(prior, lambda point: None if point else 0.5))) == PATIENCE
+    assert len(repeats(play(prior, lambda point: None if point else 0.5))) == TRIED_BEFORE_JUDGED
 
 
 def test_what_the_machine_ended_neither_judges_points_nor_is_judged() -> None:
@@ -151,8 +167,8 @@ def test_what_the_machine_ended_neither_judges_points_nor_is_judged() -> None:
 
 
 def test_the_study_whose_points_do_best_is_drawn_from() -> None:
-    good = Source("good", [trial(n, float(n), {"lr": 1e-3 * 1.01**n}) for n in range(40)])
-    bad = Source("bad", [trial(n, float(n), {"lr": 1e-4 * 1.01**n}) for n in range(40)])
+    good = PriorSource("good", [trial(n, float(n), {"lr": 1e-3 * 1.01**n}) for n in range(40)])
+    bad = PriorSource("bad", [trial(n, float(n), {"lr": 1e-4 * 1.01**n}) for n in range(40)])
     prior = learn([bad, good], SPACE)
 
     def worth(point: PriorPoint | None) -> float:
@@ -214,7 +230,7 @@ def go_on(study: Study, trials: int) -> None:
 def prior(tmp_path: Path) -> Prior:
     fill(tmp_path / "old", 30).close()
     old = read_study(tmp_path / "old")
-    found = learn([Source("old", old.trials)], SearchSpace.from_dict(NEW, "s").distributions())
+    found = learn([PriorSource("old", old.trials)], SearchSpace.from_dict(NEW, "s").distributions())
     shutil.rmtree(tmp_path / "old")  # what follows needs it no more
     return found
 

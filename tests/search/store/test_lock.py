@@ -98,12 +98,12 @@ def test_a_stale_note_with_our_own_process_id_does_not_make_us_the_driver(study:
 
 
 def test_looking_does_not_keep_a_driver_out(tmp_path: Path) -> None:
-    (tmp_path / lock.LOCK).touch()
+    (tmp_path / lock.DRIVER_LOCK).touch()
     for _ in range(20):
-        assert not lock._is_held(tmp_path / lock.LOCK)
+        assert not lock._is_held(tmp_path / lock.DRIVER_LOCK)
         mine = FolderLock(tmp_path)
         mine.acquire()
-        assert lock._is_held(tmp_path / lock.LOCK)
+        assert lock._is_held(tmp_path / lock.DRIVER_LOCK)
         mine.release()
 
 

@@ -26,7 +26,7 @@ from cxrsearch.data.errors import ImageError
 from cxrsearch.data.pixels import cache as cache_module
 from cxrsearch.data.pixels import cache_build, cache_decode, cache_plan
 from cxrsearch.data.pixels.cache import Cache, default_cache_root, open_cache
-from cxrsearch.data.pixels.cache_decode import Estimate
+from cxrsearch.data.pixels.cache_decode import DecodingEstimate
 from cxrsearch.data.read import FolderSource
 from cxrsearch.errors import InputError
 
@@ -75,7 +75,7 @@ def check(cache: Cache, source: Drawn) -> None:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_plan, "BATCH", 4)
+    monkeypatch.setattr(cache_plan, "ROWS_TOGETHER", 4)
 
 
 def test_rows_follow_the_names_and_are_decoded_once(tmp_path: Path) -> None:
@@ -125,14 +125,14 @@ def test_bad_images_are_named_and_the_others_kept(tmp_path: Path) -> None:
 def test_a_changed_file_is_decoded_alone_into_another_cache(tmp_path: Path) -> None:
     source = Drawn()
     before = open_cache(dataset(source), SIDE, tmp_path)
-    content = (before.path / cache_plan.PIXELS).read_bytes()
+    content = (before.path / cache_plan.CACHE_PIXELS).read_bytes()
     source.decoded.clear()
     source.stamps = {"5": "changed", "11": "too"}
     after = open_cache(dataset(source), SIDE, tmp_path)
     assert source.decoded == Counter({"5": 1, "11": 1})
     check(after, source)
     assert after.path != before.path
-    assert (before.path / cache_plan.PIXELS).read_bytes() == content
+    assert (before.path / cache_plan.CACHE_PIXELS).read_bytes() == content
 
 
 def test_other_names_share_what_is_decoded(tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_a_large_build_is_estimated_before_most_of_it(
 ) -> None:
     monkeypatch.setattr(cache_decode, "SAMPLE", 6)
     source = Drawn()
-    told: list[tuple[Estimate, int]] = []
+    told: list[tuple[DecodingEstimate, int]] = []
 
-    def note(estimate: Estimate) -> None:
+    def note(estimate: DecodingEstimate) -> None:
         told.append((estimate, len(source.decoded)))
 
     cache = open_cache(dataset(source, 60), SIDE, tmp_path, 1, on_estimate=note)
@@ -256,18 +256,18 @@ def test_the_estimate_is_of_what_is_left(tmp_path: Path, monkeypatch: pytest.Mon
     data = dataset(source, 60)
     with pytest.raises(KeyboardInterrupt):
         open_cache(data, SIDE, tmp_path, 1)
-    (done,) = tmp_path.glob(f"*/*/{cache_plan.DONE}")
+    (done,) = tmp_path.glob(f"*/*/{cache_plan.CACHE_DONE}")
     before = done.read_bytes().count(1)
     done.write_bytes(b"\1" * 30 + b"\0" * 30)
     assert before >= 30
     source.bad = {}
-    told: list[Estimate] = []
+    told: list[DecodingEstimate] = []
     open_cache(data, SIDE, tmp_path, 1, on_estimate=told.append)
     assert [(estimate.total, estimate.left) for estimate in told] == [(60, 30)]
 
 
 def test_a_small_build_is_not_worth_an_estimate(tmp_path: Path) -> None:
-    told: list[Estimate] = []
+    told: list[DecodingEstimate] = []
     open_cache(dataset(Drawn()), SIDE, tmp_path, 1, on_estimate=told.append)
     assert told == []
 
@@ -320,7 +320,7 @@ def test_a_torn_row_is_never_taken_as_done(tmp_path: Path, monkeypatch: pytest.M
         patch.setattr(cache_decode, "mark", stop)
         with pytest.raises(KeyboardInterrupt):
             open_cache(dataset(source), SIDE, tmp_path)
-    (pixels,) = tmp_path.glob(f"*/*/{cache_plan.PIXELS}")
+    (pixels,) = tmp_path.glob(f"*/*/{cache_plan.CACHE_PIXELS}")
     pixels.write_bytes(bytes(range(256)) * 5)
     check(open_cache(dataset(source), SIDE, tmp_path), source)
 
@@ -348,7 +348,7 @@ def test_too_little_disk_is_told_before_anything_is_decoded(
     with pytest.raises(InputError) as caught:
         open_cache(dataset(source), SIDE, tmp_path)
     (message,) = caught.value.problems
-    need = 20 * SIDE * SIDE + cache_build.SLACK
+    need = 20 * SIDE * SIDE + cache_build.CACHE_SPARE
     for part in (f"{need:,} bytes", "5,000", "CXRSEARCH_CACHE", "--cache", "20 of side 8"):
         assert part in message
     assert not source.decoded
@@ -378,7 +378,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_damaged_or_missing_cache_is_told(tmp_path: Path) -> None:
     source = Drawn()
     cache = open_cache(dataset(source), SIDE, tmp_path)
-    (cache.path / cache_plan.PIXELS).write_bytes(b"short")
+    (cache.path / cache_plan.CACHE_PIXELS).write_bytes(b"short")
     with pytest.raises(InputError, match="delete that folder"):
         cache_module.load_cache(cache.path)
     with pytest.raises(InputError, match="is not there"):
@@ -478,7 +478,7 @@ def test_a_file_of_a_cache_that_was_cut_short_is_made_whole(
 
 def test_damaged_images_alone_are_decoded_again_and_said(tmp_path: Path) -> None:
     cache = open_cache(dataset(Drawn()), SIDE, tmp_path)
-    with (cache.path / cache_plan.PIXELS).open("rb+") as file:
+    with (cache.path / cache_plan.CACHE_PIXELS).open("rb+") as file:
         for row in (3, 7):
             file.seek(row * SIDE * SIDE)
             file.write(bytes(SIDE * SIDE))
@@ -497,7 +497,7 @@ def test_a_damaged_cache_that_cannot_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = open_cache(dataset(Drawn()), SIDE, tmp_path)
-    with (cache.path / cache_plan.PIXELS).open("rb+") as file:
+    with (cache.path / cache_plan.CACHE_PIXELS).open("rb+") as file:
         file.write(b"\xff")
 
     def refuse(*args: object) -> None:

@@ -57,7 +57,7 @@ def test_full_sized_pictures_give_what_pillow_gives(
 
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = drawn(70, 90, 2, "noise")
-    monkeypatch.setattr(resize_module, "PIECE", 9)
+    monkeypatch.setattr(resize_module, "PIECE_PIXELS", 9)
     assert np.array_equal(resize(picture, 33, 21), by_pillow(picture, 33, 21))
 
 

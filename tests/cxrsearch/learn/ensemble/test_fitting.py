@@ -29,7 +29,7 @@ def test_every_method_beats_the_best_single_member_on_unseen_images(method, made
 
 @pytest.fixture(autouse=True)
 def _few_generations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxrsearch.learn.ensemble.genetic.GENERATIONS", 8)
+    monkeypatch.setattr("cxrsearch.learn.ensemble.genetic.WEIGHT_GENERATIONS", 8)
 
 
 @pytest.mark.parametrize(

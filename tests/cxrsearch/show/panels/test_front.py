@@ -18,17 +18,17 @@ from cxrsearch.show.panels.front import field, front, volumes
 from cxrsearch.show.panels.front_figures import front_figure, staircase, volume_figure
 from cxrsearch.show.panels.table import table
 from cxrsearch.show.status import status_of, status_text
-from cxrsearch.show.view import View
+from cxrsearch.show.view import StudyView
 
 FOUND = [(0.6, 10.0), (0.7, 100.0), (0.65, 1000.0), (0.7, 300.0), (0.8, 1000.0)]
 """AUROC and seconds: trials 0, 1 and 4 are the front; 2 and 3 are dominated."""
 
 
-def several(make: SimpleNamespace, found: Any = FOUND, **given: Any) -> View:
+def several(make: SimpleNamespace, found: Any = FOUND, **given: Any) -> StudyView:
     trials = [make.trial(n, value=v, others=[s]) for n, (v, s) in enumerate(found)]
     trials += [make.trial(len(trials), "pruned"), make.trial(len(trials) + 1, "failed")]
     two = {"directions": ("maximize", "minimize"), "metrics": ("auroc", "seconds")}
-    view: View = make.view(trials, **two, **given)
+    view: StudyView = make.view(trials, **two, **given)
     return view
 
 

@@ -184,7 +184,7 @@ from cxrsearch.data.pixels import cache_plan
 from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.dataset import Dataset
 
-cache_plan.BATCH = 4
+cache_plan.ROWS_TOGETHER = 4
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
 
 class Source:

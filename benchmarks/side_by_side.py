@@ -36,6 +36,7 @@ from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.pixels.cache import load_cache, open_cache
 from cxrsearch.data.splits import Splits, make_splits
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.cost.recipe_kinds import kind_of
 from cxrsearch.study.cost.sharing import Share, shares
@@ -162,9 +163,8 @@ def config(where: dict[str, str], at_once: int, threads: int) -> Any:
         splits_path=folder / "splits.json",
         labels_path=folder / "labels.npz",
         split_fingerprint=Splits.load(folder / "splits.json").fingerprint,
-        threads=threads,
+        compute=ComputeOptions(threads=threads, memory_share=SHARE / at_once),
         resamples=100,
-        memory_share=SHARE / at_once,
     )
 
 
@@ -254,7 +254,8 @@ def curve(
     short = {}
     for share in groups:
         try:
-            times, _ = timed({kind: recipe}, share.at_once, share.threads, device, whole=True)
+            compute = ComputeOptions(device, share.threads)
+            times, _ = timed({kind: recipe}, share.at_once, compute, whole=True)
             short[share] = share.at_once / times[kind]
         except TimingError as error:
             print(f"{share}: no short measurement ({error})")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .learn.compute.options import ComputeOptions
 from .learn.epochs import Progress
 from .model.ensemble_folder import load_predictor
 from .model.predict import Predictions, predict_folder
@@ -110,5 +111,5 @@ def predict(
     Raises:
         InputError: where the model, or every image, cannot be used.
     """
-    loaded = load_predictor(Path(model), tta=tta, precision=precision)
+    loaded = load_predictor(Path(model), ComputeOptions(precision=precision), tta)
     return predict_folder(loaded, Path(images), on_progress)

@@ -28,6 +28,7 @@ from cxrsearch.data.splits import make_splits
 from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.isolate import isolated
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData, make_data
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe, gene_limits
@@ -104,9 +105,10 @@ def train(data: TrainData, number: int, seed: int, size: int, epochs: int) -> Cu
     """Train recipe ``number`` for ``epochs`` epochs on one thread."""
     params = {**drawn(number + 1)[number], "input_size": size, "epochs": epochs}
     recipe, device = Recipe.from_params(params), torch.device("cpu")
+    compute = ComputeOptions("cpu", 1)
     found: dict[str, list[float]] = {"seen": [], "judged": [], "seconds": []}
-    with isolated(device, 1, seed):
-        learner = Learner(recipe, data, seed=seed, device=device)
+    with isolated(compute, seed):
+        learner = Learner(recipe, data, seed=seed, compute=compute)
         parts = [Pixels(data, rows, recipe, device) for rows in (data.val_seed, data.val)]
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.train import train
@@ -37,12 +38,10 @@ from search.seeds import derive
 ALL_BLOCKS = 5
 
 
-def value_of(recipe: Recipe, data: TrainData, seed: int, device: str, threads: int | None) -> float:
+def value_of(recipe: Recipe, data: TrainData, seed: int, compute: ComputeOptions) -> float:
     """The mean AUROC that a training comes to, as a trial's."""
     folder = Path(tempfile.mkdtemp(prefix="pretraining-"))
-    running = train(
-        recipe, data, seed=seed, folder=folder, device=device, threads=threads, resamples=1
-    )
+    running = train(recipe, data, seed=seed, folder=folder, compute=compute, resamples=1)
     try:
         while True:
             next(running)
@@ -111,7 +110,8 @@ def main() -> None:
             rng = np.random.default_rng([derive(args.split_seed, "pretraining"), seed])
             few = np.sort(rng.permutation(labelled)[: args.images])
             for name, recipe in made.items():
-                value = value_of(recipe, replace(data, train=few), seed, args.device, args.threads)
+                compute = ComputeOptions(args.device, args.threads)
+                value = value_of(recipe, replace(data, train=few), seed, compute)
                 values[name].append(value)
                 print(f"# {kind} seed {seed} {name}: {value:.4f}", flush=True)
         print(f"{kind}, {next(iter(made.values())).epochs} epochs: mean AUROC, less that of none")

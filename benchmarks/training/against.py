@@ -150,7 +150,7 @@ def ours(where: Setup, material: Material, made: Recipe) -> float:
         def run() -> None:
             for _ in train(
                 made, material.data(), seed=derive(where.seed, "trial"), folder=folder / "trial",
-                device=str(where.device), threads=where.threads,
+                compute=where.compute,
             ):  # fmt: skip
                 pass
 

@@ -150,7 +150,7 @@ def fast(where: Setup, made: Recipe, data: TrainData, seed: int) -> reference.Cu
     with where.scratch() as folder:
         steps = train(
             replace(made, patience=0), data, seed=seed, folder=folder / "trial",
-            device=str(where.device), threads=where.threads, resamples=1,
+            compute=where.compute, resamples=1,
         )  # fmt: skip
         for _ in steps:
             pass

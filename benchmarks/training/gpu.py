@@ -264,7 +264,7 @@ def _steps(where: Setup, made: Recipe, ceiling: Ceiling, images: int) -> dict[st
     data = material.data()
     repeat = max(1, round(images / len(data.train)))
     data = replace(data, train=np.tile(data.train, repeat))
-    learner = Learner(made, data, seed=where.seed, device=where.device)
+    learner = Learner(made, data, seed=where.seed, compute=where.compute)
     count, epochs = learner.sampler.images_per_epoch, itertools.count(1)
     calls: dict[str, Callable[[], float]] = {
         "loop": lambda: timed(lambda: learner.epoch(next(epochs)), where.device) / count,

@@ -60,8 +60,7 @@ class Loop(contextlib.AbstractContextManager["Loop"]):
             data,
             seed=where.seed,
             folder=folder / "trial",
-            device=str(where.device),
-            threads=where.threads,
+            compute=where.compute,
         )
         self._closing.callback(self._steps.close)
         self.notes = tuple(next(self._steps).attrs.get("notes", ()))

@@ -18,6 +18,7 @@ from cxrsearch.data.pixels.cache import Cache, default_cache_root, open_cache
 from cxrsearch.data.read import Dataset, FolderSource, read_dataset
 from cxrsearch.data.splits import Splits, make_splits
 from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
@@ -69,6 +70,11 @@ class Setup:
     cache: Path | None = None
     seed: int = 0
     fast: bool = False
+
+    @property
+    def compute(self) -> ComputeOptions:
+        """How a single trial computes."""
+        return ComputeOptions(str(self.device), self.threads)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

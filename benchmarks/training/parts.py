@@ -10,7 +10,6 @@ import torch
 
 from benchmarks.measure import Spread, interleave, ratios, timed
 from cxrsearch.learn.classifier import Learner
-from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe
@@ -69,7 +68,7 @@ def _pieces(
         data = material.data()
         session = Session(
             Learner, made, data, seed=where.seed, folder=folder / "parts",
-            device=pick_device(str(where.device)), threads=where.threads,
+            compute=where.compute,
         )  # fmt: skip
         stack.callback(session.close)
         learner = session.learner

@@ -96,7 +96,7 @@ def ours(where: Setup, material: Material, made: Recipe) -> float:
     with where.scratch() as folder:
         steps = train(
             made, material.data(), seed=where.seed, folder=folder / "trial",
-            device=str(where.device), threads=where.threads, resamples=1,
+            compute=where.compute, resamples=1,
         )  # fmt: skip
         while True:
             try:

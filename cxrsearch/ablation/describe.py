@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.study.cost.recipe_kinds import kind_of, trial_seconds
 from cxrsearch.study.cost.stopwatches import TimingError, timed
 from cxrsearch.study.prepare import trials_at_once
@@ -50,9 +51,10 @@ def describe_time(ready: Ready) -> str:
     plan, settings = ready.plan, ready.prepared.settings
     recipe, at_once = plan.recipe, trials_at_once(settings)
     kind, device = kind_of(recipe), "cuda" if settings.gpus else "cpu"
+    compute = ComputeOptions.asked(settings, device=device, threads=threads_of(settings.cpus))
     each = min(at_once, max(1, int(1 / settings.gpus + 1e-4))) if settings.gpus else at_once
     try:
-        steps, _ = timed({kind: recipe}, each, threads_of(settings.cpus), device)
+        steps, _ = timed({kind: recipe}, each, compute)
     except TimingError as error:
         raise InputError(
             f"no training step could be timed with {each} at once ({error})"

@@ -80,7 +80,9 @@ class CellObjective:
             self.config.resamples, derive(seed, "bootstrap"),
         )  # fmt: skip
         spent = {"images_seen": round(cell.spent), "split": data.split, "notes": cell.notes + notes}
-        return Outcome(value=value, attrs={**details, **spent, "device": self.config.device})
+        return Outcome(
+            value=value, attrs={**details, **spent, "device": self.config.compute.device}
+        )
 
     def _trained(self, cell: Cell, arm: str) -> Generator[Step, None, Scores]:
         scores = yield from ARMS[arm].train(cell)

@@ -85,12 +85,11 @@ class _ShortTrial:
         self.cell, self.images = cell, images
 
     def __call__(self, task: Task) -> Steps:
-        cell, config = self.cell, self.cell.config
+        cell = self.cell
         recipe = cell.allotted(Recipe.from_params(task.params), self.images)
         result = yield from train(
-            recipe, cell.data, seed=task.seed, folder=task.folder, device=config.device,
-            threads=config.threads, weights_dir=config.weights_dir, resamples=1,
-            memory_share=config.memory_share, precision=config.precision,
+            recipe, cell.data, seed=task.seed, folder=task.folder, compute=cell.config.compute,
+            resamples=1,
         )  # fmt: skip
         for left in task.folder.glob("*.safetensors"):
             left.unlink()

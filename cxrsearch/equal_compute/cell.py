@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.isolate import isolated
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.objective import TrialConfig
@@ -73,7 +72,7 @@ class Cell:
 
     Args:
         plan: what all arms share.
-        config: how trials train: device, threads, precision, weights.
+        config: how trials train.
         data: the study's images, labels and parts.
         test: rows of the test images.
         seed: of this repeat, the same for all arms.
@@ -168,12 +167,9 @@ class Cell:
     def _train(
         self, recipe: Recipe, data: TrainData, seed: int, folder: Path
     ) -> Generator[Step, None, None]:
-        config = self.config
         steps = train(
-            recipe, data, seed=seed, folder=folder, device=config.device, threads=config.threads,
-            weights_dir=config.weights_dir, resamples=1, memory_share=config.memory_share,
-            precision=config.precision,
-        )  # fmt: skip
+            recipe, data, seed=seed, folder=folder, compute=self.config.compute, resamples=1
+        )
         try:
             while True:
                 step = next(steps)
@@ -203,7 +199,7 @@ class Cell:
 
     def step(self, number: int, value: float) -> Step:
         """A fit's step ``number`` as a step of the cell."""
-        attrs = {"images_seen": round(self.spent), "device": self.config.device}
+        attrs = {"images_seen": round(self.spent), "device": self.config.compute.device}
         return Step(self._steps + number, value, attrs)
 
     def advance(self, steps: int) -> None:
@@ -224,14 +220,12 @@ class Cell:
 
     def score(self, recipe: Recipe, weights: Path, rows: np.ndarray) -> np.ndarray:
         """(m, 14) float32 probabilities of the images ``rows`` by weights on the disk."""
-        device = pick_device(self.config.device)
-        with isolated(device, self.config.threads, self.seed):
+        with isolated(self.config.compute, self.seed):
             return self.model(recipe, weights).predict(self.data.images, rows)
 
     def model(self, recipe: Recipe, weights: Path) -> LoadedModel:
         """The network of ``recipe`` with weights on the disk, ready to predict."""
-        config, side = self.config, self.data.images.shape[1]
-        return trial_model(weights, recipe, side, config.device, config.precision)
+        return trial_model(weights, recipe, self.data.images.shape[1], self.config.compute)
 
 
 def _read_done(folder: Path) -> dict[str, Any] | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Unpack
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,12 +10,14 @@ from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
 from .compute.compiled import Network
+from .compute.device import pick_device
+from .compute.options import ComputeOptions
 from .criterion import build_loss
 from .data import Pixels, TrainData
 from .networks import models
 from .recipe import Recipe
 from .seeding import SeedProportional
-from .training import How, Training
+from .training import Training
 
 
 class Learner(Training):
@@ -28,8 +27,7 @@ class Learner(Training):
         recipe: what to train.
         data: what to train on; the part ``train``.
         seed: of the initial weights, the draws, the augmentation and dropout.
-        device: where to compute.
-        how: see `How`.
+        compute: where and how fast.
     """
 
     def __init__(
@@ -38,25 +36,24 @@ class Learner(Training):
         data: TrainData,
         *,
         seed: int,
-        device: torch.device,
-        **how: Unpack[How],
+        compute: ComputeOptions,
     ) -> None:
-        labels = data.labels[data.train]
+        labels, device = data.labels[data.train], pick_device(compute.device)
         self.sampler = SeedProportional(labels, recipe, derive(seed, "draw"))
         learnt = labels[:, list(data.learnt)]
         self.targets = torch.from_numpy(learnt.astype(np.float32)).to(device)
         self.loss = build_loss(recipe, learnt.mean(axis=0))
         some = len(data.learnt) < len(DISEASES)
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
-        super().__init__(recipe, data, self.rows(data), seed=seed, device=device, **how)
+        super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
 
     def rows(self, data: TrainData) -> np.ndarray:
         """(n,) rows that epochs draw from: those that ``targets`` are of."""
         return data.train
 
-    def build(self, weights_dir: Path | None) -> nn.Module:
+    def build(self) -> nn.Module:
         """The recipe's network."""
-        return models.build_model(self.recipe, weights_dir)
+        return models.build_model(self.recipe, self.compute.weights_dir)
 
     @property
     def images_per_epoch(self) -> int:

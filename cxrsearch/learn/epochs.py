@@ -12,6 +12,7 @@ from cxrsearch.errors import InputError
 from search.objective import TrialError
 
 from .compute.device import is_out_of_memory
+from .compute.options import ComputeOptions
 from .session import Session
 
 
@@ -67,11 +68,11 @@ def train_epochs(session: Session[Any], epochs: int) -> Generator[Progress, None
 
 
 @contextmanager
-def told(device: str) -> Iterator[None]:
+def told(compute: ComputeOptions) -> Iterator[None]:
     """Inside, a training that fails for a known reason says so to the user.
 
     Raises:
-        InputError: where it diverged, or ran out of memory on ``device``.
+        InputError: where it diverged, or ran out of memory on its device.
     """
     try:
         yield
@@ -79,7 +80,7 @@ def told(device: str) -> Iterator[None]:
         raise InputError(f"training failed: {error}") from error
     except Exception as error:
         if is_out_of_memory(error):
-            raise InputError(f"training ran out of memory on {device}: {error}") from error
+            raise InputError(f"training ran out of memory on {compute.device}: {error}") from error
         raise
 
 

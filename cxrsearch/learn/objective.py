@@ -14,6 +14,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from search.objective import Outcome, Steps, Task, TrialError
 
+from .compute.options import ComputeOptions
 from .data import TrainData, make_data
 from .pseudo import load_pseudo
 from .recipe import Recipe, identity
@@ -37,14 +38,10 @@ class TrialConfig:
         splits_path: the study's ``splits.json``.
         labels_path: the study's ``labels.npz``, as from `save_labels`.
         split_fingerprint: of the split that the study was made with.
-        device: ``auto``, ``cpu``, ``cuda``.
-        threads: CPU threads a trial.
+        compute: where and how fast a trial computes.
         diseases: those that the objective averages over.
         measures: further objectives, by their names in `cxrsearch.objectives.MEASURES`.
-        weights_dir: folder with pretrained weights; None: torchvision's own place.
         resamples: of the bootstrap behind the intervals.
-        memory_share: share of a device's memory that one trial may use.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
         reuse: whether a trial whose recipe has been trained in the study is answered by that.
         spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
         pseudo: a file of `cxrsearch.learn.pseudo.save_pseudo` about further images of the cache.
@@ -54,14 +51,10 @@ class TrialConfig:
     splits_path: Path
     labels_path: Path
     split_fingerprint: str
-    device: str = "auto"
-    threads: int = 1
+    compute: ComputeOptions = field(default_factory=ComputeOptions)
     diseases: tuple[str, ...] = field(default=DISEASES)
     measures: tuple[str, ...] = ()
-    weights_dir: Path | None = None
     resamples: int = 1000
-    memory_share: float = 0.8
-    precision: str = "auto"
     reuse: bool = True
     spare_bytes: int = 0
     pseudo: Path | None = None
@@ -84,12 +77,8 @@ class TrialObjective:
                 data,
                 seed=task.seed,
                 folder=task.folder,
-                device=config.device,
-                threads=config.threads,
-                weights_dir=config.weights_dir,
+                compute=config.compute,
                 resamples=config.resamples,
-                memory_share=config.memory_share,
-                precision=config.precision,
                 measures=config.measures,
             )
         except InputError as error:

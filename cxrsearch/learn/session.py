@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -33,8 +33,15 @@ import torch
 
 from search.objective import TrialError
 
-from .compute.device import is_out_of_memory, multiplies_bf16, precision_of, release_memory
+from .compute.device import (
+    is_out_of_memory,
+    multiplies_bf16,
+    pick_device,
+    precision_of,
+    release_memory,
+)
 from .compute.isolate import isolated
+from .compute.options import ComputeOptions
 from .data import TrainData
 from .recipe import Recipe
 from .saved import checkpoint
@@ -62,19 +69,13 @@ class Session(Generic[L]):
     """One training run in ``folder``, new or gone on with.
 
     Args:
-        make: makes the learner, of ``(recipe, data, seed=, device=)`` and the keys of `How`.
+        make: makes the learner, of ``(recipe, data, seed=, compute=)``.
         recipe: what to train.
         data: what to train on.
         seed: everything random derives from it.
         folder: holds the checkpoint.
-        device: where to compute.
-        threads: CPU threads while work is done; None: as the process has it.
-        weights_dir: folder with pretrained weights.
-        memory_share: share of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`; ``auto`` for a training that
-            goes on is what it began with.
-        micro: images that go through the network at once in a new training, where there is memory
-            for as many; None: as memory allows.
+        compute: where and how fast, in a new training; one that goes on keeps of it what it began
+            with.
         usable: looks at a checkpoint's state (``book``, ``learner``) and says why it cannot be
             gone on with, or None.
         settings: what else than recipe, seed and split a checkpoint must share to be gone on
@@ -89,27 +90,21 @@ class Session(Generic[L]):
         *,
         seed: int,
         folder: Path,
-        device: torch.device,
-        threads: int | None = None,
-        weights_dir: Path | None = None,
-        memory_share: float = 0.8,
-        precision: str = "auto",
-        micro: int | None = None,
+        compute: ComputeOptions,
         usable: Callable[[dict[str, Any]], str | None] = lambda state: None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self._make, self._settings = make, dict(settings or {})
         self.recipe, self.data, self.seed, self.folder = recipe, data, seed, folder
-        self.device, self.threads, self.weights_dir = device, threads, weights_dir
-        self.memory_share, self.precision = memory_share, precision
+        self.compute, self.device = compute, pick_device(compute.device)
         self.book: dict[str, Any] = {}
         self.notes: list[str] = list(data.notes)
         self._learner: L | None = None
-        self._micro = self._micro_asked = micro
-        self._usable, self._asked = usable, (precision, threads)
+        self._usable, self._asked = usable, compute
         state = self._read()
         if state is not None:
-            self.book, self._micro = state["book"], state["learner"]["micro"]
+            self.book = state["book"]
+            self.compute = replace(compute, micro=state["learner"]["micro"])
             self._keep(state.get(BEGAN))
         self._state = state
         self._saved = state is not None
@@ -122,17 +117,8 @@ class Session(Generic[L]):
     def learner(self) -> L:
         """The learner; made, from the checkpoint where there is one, at the first use."""
         if self._learner is None:
-            self._learner = self._make(
-                self.recipe,
-                self.data,
-                seed=self.seed,
-                device=self.device,
-                weights_dir=self.weights_dir,
-                micro=self._micro,
-                memory_share=self.memory_share,
-                precision=self.precision,
-            )
-            self._micro = self._learner.micro
+            self._learner = self._make(self.recipe, self.data, seed=self.seed, compute=self.compute)
+            self.compute = replace(self.compute, micro=self._learner.micro)
             self.take_notes()
             if self._state is not None:
                 self._learner.load_state(self._state["learner"])
@@ -146,38 +132,39 @@ class Session(Generic[L]):
     @property
     def precision_used(self) -> str:
         """``bf16`` or ``float32``: what convolutions compute in."""
-        return precision_of(self.device, self.precision)
+        return precision_of(self.device, self.compute.precision)
 
     @property
     def micro(self) -> int | None:
         """Images that go through the network at once; None before the learner is made."""
-        return self._micro
+        return self.compute.micro
 
     @property
     def threads_used(self) -> int:
         """CPU threads while work is done."""
-        return self.threads or torch.get_num_threads()
+        return self.compute.threads or torch.get_num_threads()
 
     def _keep(self, began: Mapping[str, Any] | None) -> None:
         """Go on as a training ``began``, and note what is otherwise here."""
         if began is None:
-            if self.precision == "auto":
+            if self.compute.precision == "auto":
                 self.notes.append(
                     "the checkpoint, of an earlier version, does not say in which precision the "
                     f"training began; it goes on in {self.precision_used}"
                 )
             return
-        self.precision = began["precision"]
+        self.compute = replace(self.compute, precision=began["precision"])
         said = []
         if self.device.type != began["device"]:
             said.append(f"on {self.device.type} what began on {began['device']}")
         elif self.device.type == "cpu" and (mine := self.threads_used) != began["threads"]:
-            self.threads = min(mine, began["threads"])
-            if self.threads < began["threads"]:
+            kept = min(mine, began["threads"])
+            self.compute = replace(self.compute, threads=kept)
+            if kept < began["threads"]:
                 said.append(f"with {mine} threads what began with {began['threads']}")
             else:
                 self.notes.append(
-                    f"goes on with as many threads as it began with ({self.threads}, not {mine}): "
+                    f"goes on with as many threads as it began with ({kept}, not {mine}): "
                     "others would round otherwise"
                 )
         if said:
@@ -199,7 +186,7 @@ class Session(Generic[L]):
         if self._start is None:
             self._start = deepcopy(self.book)
         while True:
-            with isolated(self.device, self.threads, self.seed):
+            with isolated(self.compute, self.seed):
                 try:
                     return function()
                 except Exception as error:
@@ -212,15 +199,16 @@ class Session(Generic[L]):
         """Back to the checkpoint, or to the start, with half the micro-batch."""
         smallest = self._learner.smallest if self._learner is not None else 1
         self.close()
-        before = self._micro
+        before = self.compute.micro
         if before is None or before <= smallest:
             raise TrialError(
                 "out of memory",
                 f"{self.recipe.model} at input size {self.recipe.input_size} does not fit on "
                 f"{self.device}" + (f", even with {before} images at a time" if before else ""),
             )
-        self._micro = max(smallest, before // 2)
-        self.notes.append(f"out of memory with {before} images at once; {self._micro} from then on")
+        fewer = max(smallest, before // 2)
+        self.compute = replace(self.compute, micro=fewer)
+        self.notes.append(f"out of memory with {before} images at once; {fewer} from then on")
         self._state = self._read()
         if self._saved and self._state is None:
             raise TrialError("crash", f"{self.folder / CHECKPOINT} has gone while training")
@@ -292,8 +280,7 @@ class Session(Generic[L]):
         """Forget the checkpoint and begin again."""
         self.close()
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        self._saved, self.book, self._micro = False, {}, self._micro_asked
-        self.precision, self.threads = self._asked
+        self._saved, self.book, self.compute = False, {}, self._asked
         self.notes.append(f"started over: {reason}")
 
     def close(self) -> None:
@@ -338,7 +325,8 @@ class Session(Generic[L]):
             return f"{CHECKPOINT} holds no training state"
         if state["identity"] != self._identity():
             return f"{CHECKPOINT} belongs to another recipe, seed or split"
-        began = (state.get(BEGAN) or {}).get("precision", self.precision)
-        if self.precision not in ("auto", began):
-            return f"{CHECKPOINT} was trained in {began}, and {self.precision} is asked for"
+        asked = self.compute.precision
+        began = (state.get(BEGAN) or {}).get("precision", asked)
+        if asked not in ("auto", began):
+            return f"{CHECKPOINT} was trained in {began}, and {asked} is asked for"
         return None

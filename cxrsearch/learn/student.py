@@ -11,8 +11,10 @@ the statistics of batch normalisation and without dropout.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Unpack
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +24,13 @@ from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
 from .classifier import Learner
+from .compute.options import ComputeOptions
 from .criterion import with_weights
 from .data import TrainData, even_slices
 from .pseudo import Extra, extra
 from .recipe import Recipe, averaged
-from .training import SCORING, How
+from .session import Session
+from .training import SCORING
 
 RAMP_UP = 0.3
 """Share of the steps in which the cost of disagreeing with a mean teacher rises to its weight."""
@@ -50,19 +54,18 @@ class Student(Learner):
         data: TrainData,
         *,
         seed: int,
-        device: torch.device,
-        **how: Unpack[How],
+        compute: ComputeOptions,
     ) -> None:
         recipe = replace(recipe, ema=averaged(recipe))
         added = extra(data.pseudo, data.pseudo_rows, recipe) or NOBODY
         self._labelled, self._added = len(data.train), added
         self._others = round(recipe.train_seed * len(added.rows))
-        super().__init__(recipe, data, seed=seed, device=device, **how)
+        super().__init__(recipe, data, seed=seed, compute=compute)
         weights = torch.ones(self._labelled + len(added.rows))
         weights[self._labelled :] = recipe.pseudo_weight
         known = np.concatenate([data.labels[data.train].astype(np.float32), added.targets])
         learnt = torch.from_numpy(known[:, list(data.learnt)])
-        self.targets = with_weights(learnt, weights).to(device)
+        self.targets = with_weights(learnt, weights).to(self.device)
         self._teacher: nn.Module | None = None
         if recipe.pseudo == "mean_teacher" and self.average is not None:
             self._teacher = self.average.network(self.model)
@@ -113,8 +116,31 @@ class Student(Learner):
         return torch.cat(found)
 
 
-def student_settings(recipe: Recipe, data: TrainData) -> dict[str, str]:
-    """What a checkpoint of ``recipe`` must share besides recipe, seed and split."""
-    if recipe.pseudo == "none" or data.pseudo is None:
-        return {}
-    return {"pseudo": data.pseudo.fingerprint}
+def classifier_session(
+    recipe: Recipe,
+    data: TrainData,
+    *,
+    seed: int,
+    folder: Path,
+    compute: ComputeOptions,
+    usable: Callable[[dict[str, Any]], str | None] = lambda state: None,
+) -> Session[Learner]:
+    """The training of a recipe's classifier in ``folder``: a `Learner`, or a `Student` of it.
+
+    Args:
+        recipe: what to train; its gene ``pseudo`` says which of the two.
+        data: what to train on.
+        seed: everything random derives from it.
+        folder: holds the checkpoint.
+        compute: where and how fast.
+        usable: as for `Session`.
+    """
+    make, settings = Learner, dict[str, str]()
+    if recipe.pseudo != "none":
+        make = Student
+        if data.pseudo is not None:  # a checkpoint belongs to these pseudo-labels
+            settings["pseudo"] = data.pseudo.fingerprint
+    return Session(
+        make, recipe, data, seed=seed, folder=folder, compute=compute, usable=usable,
+        settings=settings,
+    )  # fmt: skip

@@ -30,7 +30,8 @@ from search.objective import Step, TrialError
 from search.seeds import derive
 
 from .classifier import Learner
-from .compute.device import is_out_of_memory, pick_device
+from .compute.device import is_out_of_memory
+from .compute.options import ComputeOptions
 from .data import Pixels, TrainData
 from .metrics import auroc, judge, mean_auroc
 from .recipe import Recipe
@@ -38,7 +39,7 @@ from .saved.arrays import save_arrays
 from .saved.best_weights import BestWeights
 from .saved.keep import BEST, CHECKPOINT, PREVIOUS
 from .session import Session
-from .student import Student, student_settings
+from .student import classifier_session
 
 CURVE, PREDICTIONS = "curve.json", "val.npz"
 
@@ -68,13 +69,8 @@ def train(
     *,
     seed: int,
     folder: Path,
-    device: str = "cpu",
-    threads: int | None = None,
-    weights_dir: Path | None = None,
+    compute: ComputeOptions,
     resamples: int = 1000,
-    memory_share: float = 0.8,
-    precision: str = "auto",
-    micro: int | None = None,
     measures: tuple[str, ...] = (),
 ) -> Generator[Step, None, Result]:
     """Train ``recipe``, or go on where ``folder``'s checkpoint left off.
@@ -88,12 +84,8 @@ def train(
         seed: everything random derives from it and the epoch.
         folder: gets ``checkpoint.safetensors``, ``best.safetensors``, ``curve.json`` and, at
             the end, ``val.npz`` (names, labels, scores).
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        threads: CPU threads.
-        weights_dir: folder with pretrained weights.
+        compute: where and how fast.
         resamples: of the bootstrap.
-        memory_share: share of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.session.Session`, as is ``micro``.
         measures: further objectives, ``seconds`` or ``parameters``.
 
     Yields:
@@ -104,22 +96,15 @@ def train(
         InputError: where starting weights cannot be had.
     """
     best = BestWeights(folder)
-    session = Session(
-        Learner if recipe.pseudo == "none" else Student,
+    session = classifier_session(
         recipe,
         data,
         seed=seed,
         folder=folder,
-        device=pick_device(device),
-        threads=threads,
-        weights_dir=weights_dir,
-        memory_share=memory_share,
-        precision=precision,
-        micro=micro,
+        compute=compute,
         usable=lambda state: (
             _contradiction(state, recipe) or best.recover(state["book"]["best_epoch"])
         ),
-        settings=student_settings(recipe, data),
     )
     run = _Run(session, best, measures)
     try:

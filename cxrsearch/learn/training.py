@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, TypedDict
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,28 +26,13 @@ from .compute.agreement import Step
 from .compute.choose import faster_step
 from .compute.compiled import Network
 from .compute.micro_batch import choose_micro
+from .compute.options import ComputeOptions
 from .data import Pixels, TrainData, even_slices
 from .optim import EMA, build_optimizer, build_schedule, load_optimizer
 from .recipe import Recipe
 
 SCORING = 2
 """Images scored at a time, in micro-batches of training, which keeps all activations."""
-
-
-class How(TypedDict, total=False):
-    """How a training computes; none of it changes what is trained for.
-
-    Keys:
-        weights_dir: folder with pretrained weights; None: torchvision's own place.
-        micro: images taken through the network at once; None: found from memory.
-        memory_share: share of the device's memory that may be used to find it.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
-    """
-
-    weights_dir: Path | None
-    micro: int | None
-    memory_share: float
-    precision: str
 
 
 class Training(ABC):
@@ -61,10 +46,10 @@ class Training(ABC):
         data: what to train on.
         rows: (n,) rows of ``data`` that epochs draw from.
         seed: of the initial weights, the draws, the augmentation and dropout.
-        device: where to compute.
-        how: see `How`.
+        compute: where and how fast.
 
     Attributes:
+        device: where it computes.
         model: what is trained: the weights of checkpoints and of the average.
         notes: for people, on what was done otherwise than asked for.
         smallest: images that have to go through the model together.
@@ -84,21 +69,17 @@ class Training(ABC):
         rows: np.ndarray,
         *,
         seed: int,
-        device: torch.device,
-        weights_dir: Path | None = None,
-        micro: int | None = None,
-        memory_share: float = 0.8,
-        precision: str = "auto",
+        compute: ComputeOptions,
     ) -> None:
-        self.recipe, self.seed, self.device = recipe, seed, device
-        self.kind = devices.amp_dtype(device, precision)
+        self.recipe, self.seed, self.compute = recipe, seed, compute
+        device = self.device = devices.pick_device(compute.device)
+        self.kind = devices.amp_dtype(device, compute.precision)
         torch.manual_seed(derive(seed, "weights"))
-        model = self.build(weights_dir)
+        model = self.build()
         self.notes: tuple[str, ...] = tuple(getattr(model, "notes", ()))
         self.smallest = 2 if _normalises_batches(model) else 1
-        self.micro, said = choose_micro(
-            model, recipe, device, micro, memory_share / self.passes, self.smallest, precision
-        )
+        a_pass = replace(compute, memory_share=compute.memory_share / self.passes)
+        self.micro, said = choose_micro(model, recipe, a_pass, self.smallest)
         self.notes += said
         self.model: nn.Module = model.to(device)
         self.pixels = Pixels(data, rows, recipe, device)
@@ -113,7 +94,7 @@ class Training(ABC):
         self._gradients: Step = faster or self._eager
 
     @abstractmethod
-    def build(self, weights_dir: Path | None) -> nn.Module:
+    def build(self) -> nn.Module:
         """The model, on the CPU; torch's global generator is seeded for its initial weights.
 
         It takes (b, 1, H, W) in [0, 1]: memory is estimated, and the compiler used, on that.

@@ -17,6 +17,7 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.ensemble import Ensemble, logits_of
 from cxrsearch.version import __version__
 from search.files import write_json
@@ -181,28 +182,25 @@ def is_ensemble(folder: Path) -> bool:
     return (folder / CARD).is_file()
 
 
-def load_predictor(
-    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
-) -> Predictor:
+def load_predictor(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> Predictor:
     """Read a model folder or an ensemble folder.
 
     Args:
         folder: as `cxrsearch train` or `cxrsearch ensemble` wrote it.
-        device: where it is to compute.
+        compute: where it is to compute, and how.
         tta: test-time augmentation, as in `cxrsearch.model.views`; an ensemble's members
             each take the mean over the views first.
-        precision: ``float32``, ``bf16``, or ``auto``: what each model's card says.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
     """
     folder = Path(folder)
     load = load_ensemble if is_ensemble(folder) else load_model
-    return load(folder, device, tta, precision)
+    return load(folder, compute, tta)
 
 
 def load_ensemble(
-    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
+    folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE
 ) -> LoadedEnsemble:
     """Read an ensemble folder.
 
@@ -216,7 +214,7 @@ def load_ensemble(
     if len(names) != len(ensemble.members) or not all(_inside(name) for name in names):
         raise InputError(f"{path}: its members do not fit its weights; restore it from a copy")
     check_files(folder, card, card.get("files", {}))
-    parts = tuple(load_model(folder / name, device, tta, precision) for name in names)
+    parts = tuple(load_model(folder / name, compute, tta) for name in names)
     wanted = (card["pixels"]["frame"], card["data"]["split_fingerprint"])
     strange = [
         f"{part.folder}: not of this ensemble (frame or split differ); restore it from a copy"

@@ -21,6 +21,7 @@ from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import patients_of
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.metrics import judge
 from cxrsearch.learn.recipe import NO_FILE
 from search.files import write_json
@@ -38,7 +39,7 @@ def evaluate_model(
     dataset: Dataset,
     cache: Cache,
     *,
-    device: str = "auto",
+    compute: ComputeOptions = AS_IT_IS,
     resamples: int = 1000,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def evaluate_model(
         dataset: labelled images. Where its fingerprint is that of the model's data, the test
             part is scored; otherwise it is external data and every image is.
         cache: its decoded pictures, at the model's `Predictor.frame`.
-        device: where to compute, for a folder.
+        compute: where to compute, and how, for a folder.
         resamples: of the bootstrap over patients.
         on_progress: called with how many images are done, of how many.
 
@@ -63,7 +64,7 @@ def evaluate_model(
         InputError: where the model was trained on some of the images, or none can be scored.
     """
     if isinstance(model, Path):
-        model = load_predictor(model, device)
+        model = load_predictor(model, compute)
     if cache.frame != model.frame:
         raise InputError(
             f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"

@@ -15,13 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.classifier import Learner
-from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.epochs import Progress, told, train_epochs
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.session import Session
-from cxrsearch.learn.student import Student, student_settings
+from cxrsearch.learn.student import classifier_session
 
 from .folder import ModelMeta, check_out, save_model
 
@@ -35,12 +33,7 @@ def train_final(
     out: Path,
     meta: ModelMeta,
     splits: Path | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    weights_dir: Path | None = None,
-    memory_share: float = 0.8,
-    precision: str = "auto",
-    micro: int | None = None,
+    compute: ComputeOptions,
 ) -> Generator[Progress, None, Path]:
     """Train ``recipe`` on train + validation and write a model folder.
 
@@ -55,13 +48,8 @@ def train_final(
         out: the model folder; appears at the end, whole.
         meta: where the model comes from; what is said of the training is filled in here.
         splits: the study's ``splits.json``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        threads: CPU threads.
-        weights_dir: folder with pretrained weights.
-        memory_share: share of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.session.Session`.
-        micro: images that went through the network at once in the trial, so that batch
-            normalisation is over as many; None: not known.
+        compute: where and how fast; ``micro`` of it as many images as went through the network
+            at once in the trial, so that batch normalisation is over as many.
 
     Yields:
         `Progress` after each epoch, those that the checkpoint remembers first.
@@ -77,22 +65,9 @@ def train_final(
     check_out(out)
     work = out.parent / f".{out.name}.work"
     every = data.with_validation_for_training()
-    session = Session(
-        Learner if recipe.pseudo == "none" else Student,
-        recipe,
-        every,
-        seed=seed,
-        folder=work,
-        device=pick_device(device),
-        threads=threads,
-        weights_dir=weights_dir,
-        memory_share=memory_share,
-        precision=precision,
-        micro=micro,
-        settings=student_settings(recipe, every),
-    )
+    session = classifier_session(recipe, every, seed=seed, folder=work, compute=compute)
     try:
-        with told(device):
+        with told(compute):
             yield from train_epochs(session, epochs)
             training = {
                 "rows": "train + validation",

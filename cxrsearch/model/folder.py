@@ -25,6 +25,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import cut, to_float
 from cxrsearch.learn.compute.device import amp_dtype, is_out_of_memory, pick_device, release_memory
+from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.saved import checkpoint
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 WEIGHTS, CARD, SPLITS = "model.safetensors", "model.json", "splits.json"
+
+_EARLIER = {"cuda": "auto", "cpu": "float32"}  # what models predicted in that say nothing of it
 
 BATCH = 32
 """Images scored at a time; halved where memory runs out."""
@@ -139,24 +142,36 @@ class LoadedModel:
         card: the content of ``model.json``.
         recipe: what it was built from.
         network: in evaluation mode, on ``device``.
-        device: where it computes.
+        compute: where it computes, and how.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
-        precision: what it computes in, as for `cxrsearch.learn.compute.device.amp_dtype`; None, for
-            a model of an earlier version: as those did, float32 on a CPU and ``auto`` on a GPU.
     """
 
     folder: Path
     card: Mapping[str, Any]
     recipe: Recipe
     network: nn.Module
-    device: torch.device
+    compute: ComputeOptions
     tta: str = NONE
-    precision: str | None = None
 
     @property
     def parts(self) -> tuple[LoadedModel, ...]:
         """The networks that a prediction takes: this one."""
         return (self,)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return pick_device(self.compute.device)
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: as asked for, or else what its card says.
+
+        The card of an earlier version says nothing: float32 on a CPU, ``auto`` on a GPU.
+        """
+        if self.compute.precision != "auto":
+            return self.compute.precision
+        return str(self.card.get("precision") or _EARLIER[self.device.type])
 
     @property
     def frame(self) -> int:
@@ -223,8 +238,7 @@ class LoadedModel:
     @torch.inference_mode()
     def _scored(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
         """(b, 14) probabilities, or None where memory ran out."""
-        earlier = "auto" if self.device.type == "cuda" else "float32"
-        kind = amp_dtype(self.device, self.precision or earlier)
+        kind = amp_dtype(self.device, self.precision)
         seen = views(self.tta, images.shape[1], self.recipe.crop)
         try:
             with torch.autocast(self.device.type, kind, enabled=kind is not None):
@@ -262,16 +276,13 @@ def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
     return splits
 
 
-def load_model(
-    folder: Path, device: str = "auto", tta: str = NONE, precision: str = "auto"
-) -> LoadedModel:
+def load_model(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> LoadedModel:
     """Read a model folder.
 
     Args:
         folder: as `save_model` wrote it.
-        device: where it is to compute.
+        compute: where it is to compute, and how.
         tta: what it predicts the mean over; see `cxrsearch.model.views`.
-        precision: ``float32``, ``bf16``, or ``auto``: what its card says.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
@@ -281,7 +292,7 @@ def load_model(
         raise InputError(f"{folder}: no such model folder; make one with `cxrsearch train`")
     card = read_card(folder / CARD)
     recipe = read_recipe(folder / CARD, card["recipe"])
-    where = pick_device(device)
+    where = pick_device(compute.device)
     sizes = {"crop": recipe.crop, "input_size": recipe.input_size}
     strange = [n for n, size in sizes.items() if card["pixels"].get(n) != list(size_of(size))]
     if strange:
@@ -291,12 +302,11 @@ def load_model(
         )
     network = ready_network(folder / WEIGHTS, recipe, where)
     check_files(folder, card, card.get("files", {}))
-    kind = card.get("precision") if precision == "auto" else precision
-    return LoadedModel(folder, card, recipe, network, where, tta, kind)
+    return LoadedModel(folder, card, recipe, network, compute, tta)
 
 
 def trial_model(
-    weights: Path, recipe: Recipe, frame: int, device: str = "auto", precision: str = "auto"
+    weights: Path, recipe: Recipe, frame: int, compute: ComputeOptions = AS_IT_IS
 ) -> LoadedModel:
     """The model that a trial's ``best.safetensors`` is, before there is a folder of it.
 
@@ -304,17 +314,15 @@ def trial_model(
         weights: the file.
         recipe: the trial's.
         frame: side of the square pictures that it was trained on.
-        device: where to compute.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`: the trial's, so that what it
-            says of other images can stand beside its scores of the validation part.
+        compute: as the trial computed, so that what it says of other images can stand beside its
+            scores of the validation part.
 
     Raises:
         InputError: where the file is missing, damaged or does not fit.
     """
-    card = make_card(recipe, ModelMeta(frame, data_fingerprint="", split_fingerprint=""))
-    where = pick_device(device)
-    network = ready_network(weights, recipe, where)
-    return LoadedModel(weights.parent, card, recipe, network, where, precision=precision)
+    meta = ModelMeta(frame, data_fingerprint="", split_fingerprint="", precision=compute.precision)
+    network = ready_network(weights, recipe, pick_device(compute.device))
+    return LoadedModel(weights.parent, make_card(recipe, meta), recipe, network, compute)
 
 
 def ready_network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Module:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.device import multiplies_bf16, pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.objective import TrialConfig
 from cxrsearch.version import __version__
 from search.cores import detect_cpus, threads_of
@@ -26,7 +27,7 @@ from search.store.record import StudyRecord, read_study
 from .cost.sharing import OnNote
 from .cost.stopwatches import SHARE
 from .data import restore_parts
-from .prepare import Prepared, assemble, resolve_hardware, trials_at_once
+from .prepare import Prepared, assemble, device_of, resolve_hardware, trials_at_once
 from .projection import disk_need
 from .settings import PRECISIONS, Settings, Training
 from .unlabelled import pseudo_path
@@ -283,7 +284,7 @@ def _noted_precision(folder: Path, record: dict[str, Any], settings: Settings) -
 def _say_emulated(prepared: Prepared, on_note: OnNote) -> None:
     """Say so where this machine is slow at the study's precision."""
     settings, precision = prepared.settings, prepared.precision
-    device = pick_device("auto" if settings.gpus else "cpu")
+    device = pick_device(device_of(settings))
     if precision == "bf16" and not settings.address and not multiplies_bf16(device):
         on_note(f"the study's trainings are in bf16, which {device} emulates here: that is slow")
 
@@ -347,14 +348,16 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         splits_path=(folder / "splits.json").resolve(),
         labels_path=(folder / "labels.npz").resolve(),
         split_fingerprint=prepared.splits.fingerprint,
-        device="auto" if settings.gpus else "cpu",
-        threads=threads_of(settings.cpus),
+        compute=ComputeOptions.asked(
+            settings,
+            device=device_of(settings),
+            threads=threads_of(settings.cpus),
+            precision=prepared.precision,
+            memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
+        ),
         diseases=settings.diseases,
         measures=settings.objectives.measures[1:],
-        weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
-        precision=prepared.precision,
         reuse=settings.reuse,
-        memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         spare_bytes=_spare(folder, prepared),
         pseudo=pseudo_path(settings.pseudo) if settings.pseudo else None,
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import make_data
 from cxrsearch.learn.networks.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
@@ -144,15 +145,13 @@ def _trained(ready: Ready, work: Path) -> Generator[Epoch, None, Result]:
     """Train in ``work``, and write the model folder."""
     named, settings, parts, out = ready
     labels = (np.array(parts.dataset.names), parts.dataset.labels, parts.dataset.patients)
+    threads = detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus)
     steps = train(
         named.recipe,
         make_data(parts.cache, labels, parts.splits, DISEASES),
         seed=settings.seed,
         folder=work,
-        device=settings.device,
-        threads=detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus),
-        weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
-        precision=settings.precision,
+        compute=ComputeOptions.asked(settings, threads=threads),
     )
     try:
         result = yield from _epochs(steps, named.recipe.epochs)

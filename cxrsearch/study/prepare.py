@@ -225,6 +225,11 @@ def machine_problems(asked: Training) -> list[str]:
     return problems
 
 
+def device_of(settings: Settings) -> str:
+    """Where a trial computes, given its GPUs in numbers."""
+    return "auto" if settings.gpus else "cpu"
+
+
 def resolve_precision(settings: Settings) -> str:
     """The precision of a study's trials, so that all of them can be compared.
 
@@ -235,7 +240,7 @@ def resolve_precision(settings: Settings) -> str:
         return settings.precision
     from cxrsearch.learn.compute.device import pick_device, precision_of
 
-    return precision_of(pick_device("auto" if settings.gpus else "cpu"))
+    return precision_of(pick_device(device_of(settings)))
 
 
 def trials_at_once(settings: Settings) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import parse_keep
 from search.cores import threads_of
@@ -101,11 +102,11 @@ def _seen(recipe: Recipe, prepared: Prepared) -> int:
 def _timed(kinds: Mapping[Kind, Recipe], settings: Settings) -> dict[Kind, float]:
     """Seconds an image with as many trials at once as share a GPU, or all cores."""
     at_once, device = trials_at_once(settings), "cuda" if settings.gpus else "cpu"
+    compute = ComputeOptions.asked(settings, device=device, threads=threads_of(settings.cpus))
     if settings.gpus:
         at_once = min(at_once, max(1, int(1 / settings.gpus + 1e-4)))
     try:
-        threads = threads_of(settings.cpus)
-        return timed(kinds, at_once, threads, device, precision=settings.precision)[0]
+        return timed(kinds, at_once, compute)[0]
     except TimingError as error:
         raise InputError(
             f"no training step could be timed with {at_once} at once ({error}); ask for fewer "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cxrsearch.data.decoding import open_shown
 from cxrsearch.data.files import SHOWN
 from cxrsearch.data.notes import reasons
 from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
@@ -116,7 +118,10 @@ def retrain(
     """
     config = trial_config(folder, prepared)
     attrs = trial.user_attrs
-    asked = prepared.settings.precision != AUTO
+    # Batch normalisation is then over as many images as in what was judged.
+    compute = replace(config.compute, micro=attrs.get("micro_batch"))
+    if prepared.settings.precision == AUTO:
+        compute = replace(compute, precision=attrs.get("precision", compute.precision))
     with alone(work_of(out)):
         return (
             yield from train_final(
@@ -127,13 +132,7 @@ def retrain(
                 out=out,
                 meta=meta_of(folder, prepared, trial, selected_from),
                 splits=folder / "splits.json",
-                device=config.device,
-                threads=config.threads,
-                weights_dir=config.weights_dir,
-                memory_share=config.memory_share,
-                precision=config.precision if asked else attrs.get("precision", config.precision),
-                # Batch normalisation is then over as many images as in what was judged.
-                micro=attrs.get("micro_batch"),
+                compute=compute,
             )
         )
 
@@ -185,7 +184,7 @@ def evaluate_model_folder(
     Raises:
         InputError: where model or data cannot be used.
     """
-    loaded = load_predictor(model, tta=tta, precision=precision)
+    loaded = load_predictor(model, ComputeOptions(precision=precision), tta)
     study = _study_of(loaded, study)
     request = _data_request(loaded, study, data, labels)
     dataset = load_data(request)
@@ -285,7 +284,7 @@ def predict_to_file(
     own = COLUMNS if form is None else (form.header,)
     check_file(out, "predictions.csv", *map(table_start, own))
     wanted = form.files if form is not None else None
-    loaded = load_predictor(model, tta=tta, precision=precision)
+    loaded = load_predictor(model, ComputeOptions(precision=precision), tta)
     found = predict_folder(loaded, images, on_progress, wanted)
     if form is not None:
         form.write(out, found)

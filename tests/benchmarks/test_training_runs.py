@@ -19,7 +19,7 @@ from benchmarks.training.loop import Ceiling, Loop, Share
 from benchmarks.training.material import AUGMENTATION, Setup, load, recipe
 from cxrsearch.learn.augment import Augment, sample_parameters
 from cxrsearch.learn.classifier import Learner
-from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from search.space import SearchSpace
 
@@ -110,7 +110,7 @@ def _one_step(**genes: Any) -> Recipe:
 @pytest.mark.parametrize("genes", [{}, {"model": "vgg16"}, {"optimizer": "sgd", "ema": 0.9}])
 def test_the_reference_equals_the_learner_for_a_step(where: Setup, genes: dict[str, Any]) -> None:
     made, data = _one_step(**genes), load(where, 20).data()
-    learner = Learner(made, data, seed=3, device=pick_device("cpu"), precision="float32")
+    learner = Learner(made, data, seed=3, compute=ComputeOptions("cpu", precision="float32"))
     with torch.random.fork_rng():
         loss = learner.epoch(1)
         curves = reference.train(made, data, 3, torch.device("cpu"))

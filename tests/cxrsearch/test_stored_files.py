@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from cxrsearch.data.splits import Splits
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_arrays, load_labels
@@ -23,10 +24,12 @@ from cxrsearch.study.folder import read_study_yaml
 from search.errors import SearchError
 from search.reading import read_json
 
+CPU = ComputeOptions("cpu")
+
 READERS: dict[str, Callable[[Path], Any]] = {
     "study.yaml": lambda path: read_study_yaml(path.parent),
     "splits.json": lambda path: (
-        load_model(path.parent, "cpu").splits()
+        load_model(path.parent, CPU).splits()
         if (path.parent / "model.json").exists()
         else Splits.load(path)
     ),
@@ -36,7 +39,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "val.npz": lambda path: list(load_arrays(path, ("names", "labels", "scores")).values()),
     "best.safetensors": load_tensors,
     "model.json": read_card,
-    "model.safetensors": lambda path: load_model(path.parent, "cpu").network.state_dict(),
+    "model.safetensors": lambda path: load_model(path.parent, CPU).network.state_dict(),
 }
 """How each file is read back."""
 

@@ -17,6 +17,7 @@ from cxrsearch.learn.recipe import size_of
 from search.cores import memory_groups
 
 from .memory import recomputes
+from .options import ComputeOptions
 
 BF16_CAPABILITY = (8, 0)
 """From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
@@ -160,9 +161,7 @@ def micro_batch(
     model: nn.Module,
     input_size: int | str,
     batch: int,
-    device: torch.device,
-    share: float = 0.8,
-    precision: str = "auto",
+    compute: ComputeOptions,
 ) -> int:
     """How many of ``batch`` images to take through the network at a time; see `footprint`.
 
@@ -170,12 +169,11 @@ def micro_batch(
         model: the network; it is not changed.
         input_size: a side or ``"HxW"``.
         batch: images of one optimiser step.
-        device: where it will run.
-        share: of `planned_memory` that may be used; less where workers share a device.
-        precision: as for `amp_dtype`.
+        compute: where it will run, in which precision and with what share of `planned_memory`.
     """
-    need = footprint(model, input_size, amp_dtype(device, precision))
-    return in_parts(batch, need.images(share * planned_memory(device)))
+    device = pick_device(compute.device)
+    need = footprint(model, input_size, amp_dtype(device, compute.precision))
+    return in_parts(batch, need.images(compute.memory_share * planned_memory(device)))
 
 
 def in_parts(batch: int, most: int) -> int:

@@ -7,21 +7,23 @@ from contextlib import contextmanager
 
 import torch
 
+from .device import pick_device
+from .options import ComputeOptions
+
 
 @contextmanager
-def isolated(device: torch.device, threads: int | None, seed: int) -> Iterator[None]:
+def isolated(compute: ComputeOptions, seed: int) -> Iterator[None]:
     """Run a block under its own random numbers and thread count; restore both afterwards.
 
     A generator must not hold this open across a ``yield``: between two steps of a trial
     the process belongs to whoever drives it.
 
     Args:
-        device: where the block computes.
-        threads: CPU threads; sums are rounded differently with another number, so it is
-            part of what makes two runs equal. None: as the process has it.
+        compute: where the block computes, and with how many threads: sums are rounded
+            differently with another number, so it is part of what makes two runs equal.
         seed: what the global generators (dropout, initial weights) start from.
     """
-    before = torch.get_num_threads()
+    device, threads, before = pick_device(compute.device), compute.threads, torch.get_num_threads()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -18,6 +18,7 @@ from cxrsearch.learn.recipe import Recipe
 from . import device as devices
 from .device import Footprint
 from .memory import recompute
+from .options import ComputeOptions
 
 WAIT = 30.0
 """Seconds to wait for memory that others should not have: a killed run takes some to end."""
@@ -26,11 +27,8 @@ WAIT = 30.0
 def choose_micro(
     model: nn.Module,
     recipe: Recipe,
-    device: torch.device,
-    given: int | None,
-    share: float,
+    compute: ComputeOptions,
     smallest: int,
-    precision: str = "auto",
 ) -> tuple[int, tuple[str, ...]]:
     """Images that go through ``model`` at once, and notes on it.
 
@@ -40,19 +38,20 @@ def choose_micro(
     Args:
         model: the network, on the CPU.
         recipe: gives input size, batch size, and whether weights are averaged.
-        device: where it will run.
-        given: so many, as a training had before; None: as memory allows.
-        share: of `devices.planned_memory` that may be used.
+        compute: where it will run, in which precision and with what share of
+            `devices.planned_memory`; ``micro`` where a training had so many before.
         smallest: images that have to go through together.
-        precision: as for `devices.amp_dtype`.
     """
-    kind = devices.amp_dtype(device, precision)
+    device, given = devices.pick_device(compute.device), compute.micro
+    kind = devices.amp_dtype(device, compute.precision)
 
     def needs() -> Footprint:
         return devices.footprint(model, recipe.input_size, kind, recipe.ema > 0)
 
     wanted, need = given or recipe.batch_size, needs()
-    room, notes = _room(device, share * devices.planned_memory(device), need.bytes(wanted))
+    room, notes = _room(
+        device, compute.memory_share * devices.planned_memory(device), need.bytes(wanted)
+    )
     if need.images(room) < wanted and recompute(model):
         notes += ("memory is short: dense blocks are computed again for the gradients",)
         need = needs()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.settings import AUTO, Settings
 from search.cores import detect_cpus, threads_of
@@ -162,9 +163,8 @@ def measure(
     options: Sequence[Share],
     space: SearchSpace,
     images: tuple[int, int],
-    device: str,
+    compute: ComputeOptions,
     on_note: OnNote = lambda line: None,
-    precision: str = "auto",
 ) -> list[Row]:
     """Time ``options`` one after another until they no longer pay, memory ends or time is up.
 
@@ -172,9 +172,8 @@ def measure(
         options: fewest at once first.
         space: recipes are drawn from it.
         images: of the training part, and those that epochs are scored on.
-        device: ``cpu`` or ``cuda`` (one GPU).
+        compute: on ``cpu`` or ``cuda`` (one GPU), and in which precision.
         on_note: told each figure.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
     """
     recipes = sample_recipes(space)
     kinds = weightiest(recipes)
@@ -186,9 +185,8 @@ def measure(
         if rows:  # shares are compared by the kinds that the first was timed on
             kinds = {kind: kinds[kind] for kind in rows[0].images}
         try:
-            seconds, doubles = timed(
-                kinds, share.at_once, share.threads, device, bool(rows), precision
-            )
+            each = replace(compute, threads=share.threads)
+            seconds, doubles = timed(kinds, share.at_once, each, bool(rows))
         except TimingError as error:
             on_note(f"side by side: {share} could not be measured: {error}")
             break
@@ -238,7 +236,7 @@ def settle(
         return _with(settings, options[0]), None
     on_note("measuring how many trials to run side by side")
     device = "cuda" if settings.gpus_per_trial == AUTO else "cpu"
-    rows = measure(options, space, images, device, on_note, settings.precision)
+    rows = measure(options, space, images, ComputeOptions.asked(settings, device=device), on_note)
     if not rows:
         return _with(settings, options[0] if device == "cuda" else options[-1]), None
     chosen = choose(rows)

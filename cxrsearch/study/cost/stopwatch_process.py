@@ -24,6 +24,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe, size_of
 
 CPU_PIXELS = 16 * 64 * 64
@@ -33,20 +34,16 @@ GPU_STEPS = 8
 """Steps between two looks at a GPU's clock, which make it wait."""
 
 
-def order(
-    recipe: Recipe, device: str, share: float, seconds: float, precision: str = "auto"
-) -> str:
+def order(recipe: Recipe, compute: ComputeOptions, seconds: float) -> str:
     """The line that asks for a timing.
 
     Args:
         recipe: what to train.
-        device: ``cpu`` or ``cuda``.
-        share: of the device's memory that the process may use.
+        compute: on ``cpu`` or ``cuda``, with the share of memory that the process may use.
         seconds: to train for once it is told to.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
     """
-    asked = {"recipe": asdict(recipe), "device": device, "share": share, "seconds": seconds}
-    return json.dumps({**asked, "precision": precision})
+    how = asdict(replace(compute, weights_dir=None))  # a timed network starts from random ones
+    return json.dumps({"recipe": asdict(recipe), "compute": how, "seconds": seconds})
 
 
 def sized(recipe: Recipe, device: str) -> Recipe:
@@ -67,18 +64,16 @@ class Stopwatch:
 
     Args:
         recipe: as asked for; see `sized`.
-        device: ``cpu`` or ``cuda``.
-        share: of the device's memory that may be used.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+        compute: as for `order`.
     """
 
-    def __init__(self, recipe: Recipe, device: str, share: float, precision: str = "auto") -> None:
+    def __init__(self, recipe: Recipe, compute: ComputeOptions) -> None:
         from cxrsearch.learn.classifier import Learner
         from cxrsearch.learn.compute.device import micro_batch, pick_device
         from cxrsearch.learn.data import TrainData
 
-        self.asked, self.recipe = recipe, sized(recipe, device)
-        self.on = pick_device(device)
+        self.asked, self.recipe = recipe, sized(recipe, compute.device)
+        self.on = pick_device(compute.device)
         self.images = self.recipe.batch_size * (GPU_STEPS if self.on.type == "cuda" else 1)
         rng, rows = np.random.default_rng(0), np.arange(self.images)
         frame = max(size_of(self.recipe.input_size))
@@ -93,14 +88,13 @@ class Stopwatch:
             val_seed=none,
             split="",
         )
-        self.learner = Learner(
-            self.recipe, data, seed=0, device=self.on, memory_share=share, precision=precision
-        )
+        self.learner = Learner(self.recipe, data, seed=0, compute=compute)
         self.epochs = 0
         self._train()
         size, batch = recipe.input_size, recipe.batch_size
         # By the estimate that a trial goes by, of the recipe as it is and not as it is timed.
-        most = micro_batch(self.learner.model, size, batch, self.on, share / 2, precision)
+        half = replace(compute, memory_share=compute.memory_share / 2)
+        most = micro_batch(self.learner.model, size, batch, half)
         self.doubles = most >= batch
 
     def _train(self) -> float:
@@ -133,7 +127,7 @@ def answer(asked: Mapping[str, Any], lines: TextIO, out: TextIO) -> None:
 
     ratios = tuple(asked["recipe"]["ratios"])
     recipe = Recipe(**{**asked["recipe"], "ratios": ratios})
-    watch = Stopwatch(recipe, asked["device"], asked["share"], asked["precision"])
+    watch = Stopwatch(recipe, ComputeOptions(**asked["compute"]))
     ready = {"threads": torch.get_num_threads(), "doubles": watch.doubles}
     print(json.dumps(ready), file=out, flush=True)
     if lines.readline():

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
-from search.cores import thread_environment
+from search.cores import detect_cpus, thread_environment
 
 from .recipe_kinds import Kind
 from .stopwatch_process import order
@@ -43,20 +45,16 @@ class TimingError(Exception):
 def timed(
     recipes: Mapping[Kind, Recipe],
     at_once: int,
-    threads: int,
-    device: str,
+    compute: ComputeOptions,
     whole: bool = False,
-    precision: str = "auto",
 ) -> tuple[dict[Kind, float], bool]:
     """Time each recipe in ``at_once`` processes at the same time, one recipe after another.
 
     Args:
         recipes: a recipe of each kind, the weightiest first.
-        at_once: processes.
-        threads: of each, set before torch is loaded.
-        device: ``cpu`` or ``cuda``.
+        at_once: processes, among which the memory is shared out.
+        compute: on ``cpu`` or ``cuda``; its threads are of each, set before torch is loaded.
         whole: whether all are wanted. Else, on a slow machine, the first few are enough.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
 
     Returns:
         seconds an image takes each process, by kind (median over the processes), and whether
@@ -68,11 +66,12 @@ def timed(
     _check_memory(at_once)
     seconds: dict[Kind, float] = {}
     doubles, begin = True, time.monotonic()
-    with started(at_once, threads, limit=LIMIT_SECONDS) as processes:
+    share = replace(compute, memory_share=SHARE / at_once)
+    with started(at_once, compute.threads or detect_cpus(), limit=LIMIT_SECONDS) as processes:
         for kind, recipe in recipes.items():
             if seconds and not whole and time.monotonic() - begin > ENOUGH_SECONDS:
                 break
-            tell(processes, order(recipe, device, SHARE / at_once, SECONDS, precision))
+            tell(processes, order(recipe, share, SECONDS))
             doubles &= all(found["doubles"] for found in answers(processes))
             tell(processes, "go")
             times = [float(found["seconds"]) for found in answers(processes)]

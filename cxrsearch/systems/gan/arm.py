@@ -14,7 +14,6 @@ import torch
 from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Answer, Cell
 from cxrsearch.learn.augment import prepare
-from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.epochs import told, train_epochs
 from cxrsearch.learn.networks.models import build_model
@@ -94,7 +93,7 @@ def costs(side: int, recipe: Recipe) -> tuple[float, float]:
 
 def _draw(cell: Cell, side: int, rows: np.ndarray, epochs: int, count: int) -> None:
     """Train a GAN on the images ``rows``, or go on with it, and write ``count`` of its images."""
-    folder, config = cell.folder / "gan", cell.config
+    folder, compute = cell.folder / "gan", cell.config.compute
     asked = GanSettings(size=side, epochs=epochs)
     session = Session(
         GanTraining,
@@ -102,14 +101,11 @@ def _draw(cell: Cell, side: int, rows: np.ndarray, epochs: int, count: int) -> N
         replace(cell.data, train=rows),
         seed=cell.seed_of("gan"),
         folder=folder,
-        device=pick_device(config.device),
-        threads=config.threads,
-        memory_share=config.memory_share,
-        precision=config.precision,
+        compute=compute,
         settings={"task": TASK},
     )
     try:
-        with told(config.device):
+        with told(compute):
             for _ in train_epochs(session, epochs):
                 pass
             latents = latents_of(count, cell.seed_of("gan"), "images")

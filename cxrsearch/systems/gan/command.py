@@ -32,6 +32,7 @@ import numpy as np
 from cxrsearch.data.generated import missing_images, png, write_generated
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.systems.pretrain.command import PretrainImages, about_data, read_pool
@@ -76,7 +77,8 @@ def pretrain_gan(settings: GanSettings, out: Path, images: int) -> Generator[str
     settings = settings.with_absolute_paths()
     settings.check()
     read_card(out, settings)  # before data are read
-    given = load_features(Path(settings.features), settings.device) if settings.features else None
+    compute = ComputeOptions.asked(settings, threads=detect_cpus())
+    given = load_features(Path(settings.features), compute) if settings.features else None
     unlabelled = Path(settings.unlabelled) if settings.unlabelled else None
     pool = read_pool(settings.of_data(), settings.plan(), unlabelled)
     record = about_data(pool, settings.of_data(), unlabelled)
@@ -96,7 +98,7 @@ def pretrain_gan(settings: GanSettings, out: Path, images: int) -> Generator[str
             f"{pool.unlabelled:,} of them unlabelled"
         )
         try:
-            yield from _train(settings, pool.data, pool.unlabelled, out, given)
+            yield from _train(settings, compute, pool.data, pool.unlabelled, out, given)
         except TrialError as error:
             raise InputError(f"training failed: {error}") from error
         yield from _write_images(settings, out, images)
@@ -152,13 +154,18 @@ def _begin(out: Path, settings: GanSettings, pool: PretrainImages, about: dict[s
 
 
 def _train(
-    settings: GanSettings, data: TrainData, unlabelled: int, out: Path, given: FeatureNetwork | None
+    settings: GanSettings,
+    compute: ComputeOptions,
+    data: TrainData,
+    unlabelled: int,
+    out: Path,
+    given: FeatureNetwork | None,
 ) -> Generator[str, None, None]:
     """Train to the end and judge it, where that is not done."""
     if (out / GAN_VERDICT).exists():
         return
     labelled = replace(data, train=data.train[: len(data.train) - unlabelled])
-    features = given or (yield from _trained(settings, labelled, out))
+    features = given or (yield from _trained(settings, compute, labelled, out))
     yield f"distances are between features of {features.name}"
     training, held_out = (np.asarray(data.images[rows]) for rows in (data.train, data.val))
     judge = Judge(features, training, held_out, settings.seed)
@@ -169,9 +176,7 @@ def _train(
         judge,
         seed=settings.seed,
         folder=out,
-        device=settings.device,
-        threads=detect_cpus(),
-        precision=settings.precision,
+        compute=compute,
     )
     for record in run.train():
         yield describe_epoch(record, settings.epochs)
@@ -179,7 +184,7 @@ def _train(
 
 
 def _trained(
-    settings: GanSettings, labelled: TrainData, out: Path
+    settings: GanSettings, compute: ComputeOptions, labelled: TrainData, out: Path
 ) -> Generator[str, None, FeatureNetwork]:
     """Features of a classifier of our own."""
     return (
@@ -188,9 +193,7 @@ def _trained(
             settings.size,
             seed=settings.seed,
             folder=out / FEATURES,
-            device=settings.device,
-            threads=detect_cpus(),
-            precision=settings.precision,
+            compute=compute,
         )
     )
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.networks.head import DropoutLinear
 from cxrsearch.learn.recipe import Recipe
@@ -91,13 +92,13 @@ def _last_layer(network: nn.Module) -> nn.Module:
     return [module for module in network.modules() if isinstance(module, DropoutLinear)][-1]
 
 
-def load_features(folder: Path, device: str = "auto") -> FeatureNetwork:
+def load_features(folder: Path, compute: ComputeOptions = AS_IT_IS) -> FeatureNetwork:
     """The features of a model that ``cxrsearch train`` made.
 
     Raises:
         InputError: as `load_model`.
     """
-    model = load_model(folder, device)
+    model = load_model(folder, compute)
     return FeatureNetwork(model.network, model.recipe, model.device, f"the model {folder}")
 
 
@@ -107,9 +108,7 @@ def train_features(
     *,
     seed: int,
     folder: Path,
-    device: str = "auto",
-    threads: int | None = None,
-    precision: str = "auto",
+    compute: ComputeOptions,
 ) -> Generator[str, None, FeatureNetwork]:
     """A DenseNet121 trained on the labelled training part for a few epochs, as any trial is.
 
@@ -118,9 +117,7 @@ def train_features(
         side: input size in pixels.
         seed: everything random derives from it.
         folder: keeps the weights; what is there already is not trained again.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        threads: CPU threads.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+        compute: where and how fast.
 
     Yields:
         lines for people, one an epoch.
@@ -133,15 +130,15 @@ def train_features(
     if _auroc(folder) is None:
         folder.mkdir(parents=True, exist_ok=True)
         steps = train(
-            recipe, data, seed=derive(seed, "features"), folder=folder, device=device,
-            threads=threads, precision=precision, resamples=100,
+            recipe, data, seed=derive(seed, "features"), folder=folder, compute=compute,
+            resamples=100,
         )  # fmt: skip
         result = yield from _told(steps)
         write_json(folder / FEATURES_DONE, {"auroc": result.value, "recipe": asdict(recipe)})
         for name in (CHECKPOINT, PREVIOUS):
             (folder / name).unlink(missing_ok=True)
     auroc = _auroc(folder)
-    where = pick_device(device)
+    where = pick_device(compute.device)
     network = network_of(recipe, folder / BEST).to(where).requires_grad_(False)
     name = (
         f"a {recipe.model} of our own, {recipe.epochs} epochs on the training part "

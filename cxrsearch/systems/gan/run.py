@@ -22,6 +22,7 @@ from torch import Tensor
 from cxrsearch.data.generated import png
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.saved.best_weights import BestWeights
@@ -59,9 +60,7 @@ class GanRun:
         judge: measures distances.
         seed: everything random derives from it.
         folder: gets the checkpoint, ``best.safetensors``, ``curve.json`` and ``samples/``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        threads: CPU threads.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+        compute: where and how fast.
     """
 
     def __init__(
@@ -72,12 +71,10 @@ class GanRun:
         *,
         seed: int,
         folder: Path,
-        device: str = "auto",
-        threads: int | None = None,
-        precision: str = "auto",
+        compute: ComputeOptions,
     ) -> None:
         self.recipe, self.judge, self.seed, self.folder = recipe, judge, seed, folder
-        self.device = pick_device(device)
+        self.device = pick_device(compute.device)
         self.best = BestWeights(folder)
         self.session = Session(
             GanTraining,
@@ -85,9 +82,7 @@ class GanRun:
             data,
             seed=seed,
             folder=folder,
-            device=self.device,
-            threads=threads,
-            precision=precision,
+            compute=compute,
             usable=lambda state: self.best.recover(state["book"]["best_epoch"]),
             settings={"task": TASK},
         )

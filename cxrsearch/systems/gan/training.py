@@ -19,8 +19,7 @@ generator's averaged weights.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,10 +29,11 @@ from torch.optim import Adam
 
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.compute.compiled import Network
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
 from cxrsearch.learn.recipe import Recipe, size_of
-from cxrsearch.learn.training import How, Training
+from cxrsearch.learn.training import Training
 from search.seeds import derive
 
 from .augment import DRAWS, diff_augment
@@ -85,8 +85,7 @@ class GanTraining(Training):
             ``warmup``, ``ema``.
         data: images.
         seed: of weights, draws, latents and augmentation.
-        device: where to compute.
-        how: see `How`.
+        compute: where and how fast.
     """
 
     passes = 2  # the penalties keep a second one's activations
@@ -98,22 +97,21 @@ class GanTraining(Training):
         data: TrainData,
         *,
         seed: int,
-        device: torch.device,
-        **how: Unpack[How],
+        compute: ComputeOptions,
     ) -> None:
         self._rows = len(data.train)
         self._small = _pictures(data, recipe, derive(seed, "axes"))
-        super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+        super().__init__(recipe, data, data.train, seed=seed, compute=compute)
         del self._small
         groups = [
             {"params": [*self._pair.generator.parameters()], "lr": recipe.lr},
             {"params": [*self._pair.discriminator.parameters()], "lr": RATIO * recipe.lr},
         ]
-        self.optimizer = Adam(groups, betas=BETAS, fused=device.type in FUSED_ON)
+        self.optimizer = Adam(groups, betas=BETAS, fused=self.device.type in FUSED_ON)
         self.schedule = build_schedule(self.optimizer, recipe, recipe.epochs * len(self.pieces))
-        self._made = torch.zeros((), device=device)
+        self._made = torch.zeros((), device=self.device)
 
-    def build(self, weights_dir: Path | None) -> nn.Module:
+    def build(self) -> nn.Module:
         """Both networks: a random start, but for the generator's principal components."""
         side, _ = size_of(self.recipe.input_size)
         pair = Pair(side, CHANNELS)

@@ -14,7 +14,6 @@ from torch import Tensor
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import SCORES, Answer, Cell, Fitted, Scores
-from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.isolate import isolated
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_arrays, save_arrays
@@ -113,8 +112,8 @@ def replaced_heads(cell: Cell, joint: Fitted) -> dict[str, Tensor]:
 
 
 def _heads(cell: Cell, joint: Fitted) -> tuple[np.ndarray, np.ndarray, list[Head]]:
-    data, device = cell.data, pick_device(cell.config.device)
-    with isolated(device, cell.config.threads, cell.seed):
+    data = cell.data
+    with isolated(cell.config.compute, cell.seed):
         model = cell.model(joint.recipe, joint.folder / BEST)
         train, val, test = (
             features_of(model, data.images, rows) for rows in (data.train, data.val, cell.test)

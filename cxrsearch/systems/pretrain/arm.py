@@ -74,7 +74,7 @@ def fitted_from(cell: Cell, weights: Path) -> Fit:
 
 def _pretrain(cell: Cell, method: str, data: TrainData, epochs: int) -> None:
     """Train, or go on with, a pre-training on the training part of ``data``."""
-    recipe, config, rows = cell.recipe, cell.config, data.train
+    recipe, rows = cell.recipe, data.train
     plan = PretrainPlan(
         method, recipe.model, recipe.init, recipe.input_size, recipe.crop, epochs,
         batch_size=min(PRETRAIN_BATCH, len(rows)),
@@ -82,8 +82,7 @@ def _pretrain(cell: Cell, method: str, data: TrainData, epochs: int) -> None:
     for _ in pretrain(
         plan, data, seed=cell.seed_of("pretraining"),
         folder=cell.folder / "pretraining", about={"trained_on": str(derive(*rows.tolist()))},
-        device=config.device, threads=config.threads, weights_dir=config.weights_dir,
-        precision=config.precision,
+        compute=cell.config.compute,
     ):  # fmt: skip
         pass
 

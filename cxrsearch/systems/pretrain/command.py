@@ -16,6 +16,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.networks.models import weights_problem
@@ -106,10 +107,7 @@ def run(
                 seed=settings.seed,
                 folder=folder,
                 about={**about, **_images(pool)},
-                device=settings.device,
-                weights_dir=Path(settings.weights_dir) if settings.weights_dir else None,
-                threads=detect_cpus(),
-                precision=settings.precision,
+                compute=ComputeOptions.asked(settings, threads=detect_cpus()),
             )
     return folder
 

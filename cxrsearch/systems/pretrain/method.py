@@ -9,18 +9,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.models import Network
 from cxrsearch.learn.networks.weights import HEAD
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.training import How, Training
+from cxrsearch.learn.training import Training
 from search.seeds import derive
 
 ENCODER_PREFIX = "encoder.net."
@@ -33,8 +34,7 @@ class Pretraining(Training):
         recipe: what to train.
         data: what to train on: the part ``train``, whatever its labels.
         seed: of the initial weights, the order and the augmentation.
-        device: where to compute.
-        how: see `How`.
+        compute: where and how fast.
     """
 
     augmentation: ClassVar[Mapping[str, Any]]
@@ -56,11 +56,10 @@ class Pretraining(Training):
         data: TrainData,
         *,
         seed: int,
-        device: torch.device,
-        **how: Unpack[How],
+        compute: ComputeOptions,
     ) -> None:
         self._count = len(data.train)
-        super().__init__(recipe, data, data.train, seed=seed, device=device, **how)
+        super().__init__(recipe, data, data.train, seed=seed, compute=compute)
 
     @staticmethod
     @abstractmethod
@@ -81,9 +80,9 @@ class Pretraining(Training):
     def sheet(samples: Path) -> list[list[np.ndarray]]:
         """The rows of the sheet, from the file with the pictures of `judge`."""
 
-    def build(self, weights_dir: Path | None) -> nn.Module:
+    def build(self) -> nn.Module:
         """The recipe's network, its head left as it is, inside the method's model."""
-        encoder = models.build_model(self.recipe, weights_dir)
+        encoder = models.build_model(self.recipe, self.compute.weights_dir)
         for name, parameter in encoder.net.named_parameters():
             if name.startswith(HEAD):
                 parameter.requires_grad_(False)

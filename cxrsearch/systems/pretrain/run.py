@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.learn.compute.device import pick_device
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.epochs import Progress, told, train_epochs
 from cxrsearch.learn.recipe import Recipe
@@ -81,10 +81,7 @@ def pretrain(
     seed: int,
     folder: Path,
     about: dict[str, Any],
-    device: str = "auto",
-    threads: int | None = None,
-    weights_dir: Path | None = None,
-    precision: str = "auto",
+    compute: ComputeOptions,
 ) -> Generator[Progress, None, Path]:
     """Train, or go on where ``folder``'s checkpoint left off, and write what came out.
 
@@ -94,10 +91,7 @@ def pretrain(
         seed: everything random derives from it.
         folder: of the pre-training.
         about: what the record says of the data; ``trained_on`` stands for the images.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        threads: CPU threads.
-        weights_dir: folder with pretrained weights, where ``init`` wants some.
-        precision: as for `cxrsearch.learn.compute.device.amp_dtype`.
+        compute: where and how fast.
 
     Yields:
         `Progress` after each epoch, those that the checkpoint remembers first.
@@ -114,14 +108,11 @@ def pretrain(
         data,
         seed=seed,
         folder=folder,
-        device=pick_device(device),
-        threads=threads,
-        weights_dir=weights_dir,
-        precision=precision,
+        compute=compute,
         settings={"pretraining": plan.method, "trained_on": about["trained_on"]},
     )
     try:
-        with told(device):
+        with told(compute):
             yield from train_epochs(session, plan.epochs)
             _finish(plan, session, folder, about)
     finally:

@@ -48,7 +48,9 @@ def self_trained(cell: Cell) -> Answer:
 
 def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseudo:
     one = Teacher(0, teacher.recipe, seed, teacher.folder)
-    scores, calibration = teach([one], cell.data, cell.unlabelled, cell.config, WANTED_PRECISION)
+    scores, calibration = teach(
+        [one], cell.data, cell.unlabelled, cell.config.compute, WANTED_PRECISION
+    )
     return Pseudo(names, scores, calibration, cell.data.split)
 
 

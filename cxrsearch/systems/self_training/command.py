@@ -33,7 +33,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import CURVE
 from cxrsearch.model.card import predicting
-from cxrsearch.model.folder import ModelMeta, check_out, save_model, trial_model
+from cxrsearch.model.folder import ModelMeta, check_out, network_of, save_model
 from cxrsearch.study.origins import also_seen
 from cxrsearch.writing import alone, claim
 from search.files import write_json
@@ -125,8 +125,8 @@ def _checked(job: Job) -> Lines:
         return dict(read_json(path, "what the check found"))
     options = job.options
     found = yield from check(
-        job.teachers, job.data, job.config, job.work, hidden=options.hidden, share=options.share,
-        wanted=options.wanted_precision, seed=job.seed,
+        job.teachers, job.data, job.config.compute, job.work, hidden=options.hidden,
+        share=options.share, wanted=options.wanted_precision, seed=job.seed,
     )  # fmt: skip
     write_json(path, found)
     return found
@@ -137,7 +137,7 @@ def _labelled(job: Job) -> Pseudo:
     path = job.work / PSEUDO_FILE
     if not path.is_file():
         scores, calibration = teach(
-            job.teachers, job.data, job.rows, job.config, job.options.wanted_precision
+            job.teachers, job.data, job.rows, job.config.compute, job.options.wanted_precision
         )
         folder = job.options.unlabelled
         pseudo = Pseudo(
@@ -197,16 +197,17 @@ def _trained(job: Job, data: TrainData) -> Lines:
     """The student, its control, and how they do beside the teacher."""
     options, first, recipe = job.options, job.teachers[0], _recipe(job)
     seed = derive(job.seed, "student")
+    compute = replace(job.config.compute, micro=first.micro)
     found = {
         "teacher": _teacher(job),
         "student": (yield from fitted(
-            recipe, data, seed, job.work / "student", job.config, "student", first.micro)),
+            recipe, data, seed, job.work / "student", compute, "student")),
     }  # fmt: skip
     if options.control:
         images = found["student"]["images_seen"] * recipe.epochs
         control = control_of(first.recipe, images // found["student"]["epochs_run"], job.data)
         found["control"] = yield from fitted(
-            control, job.data, seed, job.work / "control", job.config, "control", first.micro
+            control, job.data, seed, job.work / "control", compute, "control"
         )
     return {**found, "differences": _differences(job)}
 
@@ -256,7 +257,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
     write_json(job.work / SELF_TRAINING_REPORT, report)
     self_training_page(report, job.work / SELF_TRAINING_PAGE)
     student, prepared, recipe = report["student"], job.prepared, _recipe(job)
-    best = trial_model(job.work / "student" / BEST, recipe, prepared.cache.frame, "cpu")
+    network = network_of(recipe, job.work / "student" / BEST)
     meta = ModelMeta(
         frame=prepared.cache.frame,
         data_fingerprint=prepared.dataset.fingerprint,
@@ -285,5 +286,5 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         job.work / name
         for name in (PSEUDO_FILE, TABLE, SELF_TRAINING_REPORT, SELF_TRAINING_PAGE, HIDDEN)
     ]
-    save_model(out, best.network, recipe, meta, job.study / "splits.json", beside)
+    save_model(out, network, recipe, meta, job.study / "splits.json", beside)
     shutil.rmtree(job.work, ignore_errors=True)

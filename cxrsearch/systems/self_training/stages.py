@@ -20,8 +20,8 @@ import numpy as np
 from cxrsearch.data.splits import make_splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.calibrate import Calibration, calibrate
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.objective import TrialConfig
 from cxrsearch.learn.pseudo import beyond, select
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_arrays, save_arrays
@@ -61,9 +61,8 @@ class Teacher:
 
 
 def fitted(
-    recipe: Recipe, data: TrainData, seed: int, folder: Path, config: TrialConfig, what: str,
-    micro: int | None = None,
-) -> Lines:  # fmt: skip
+    recipe: Recipe, data: TrainData, seed: int, folder: Path, compute: ComputeOptions, what: str
+) -> Lines:
     """Train ``recipe`` in ``folder``, go on with it there, or take its result as it is.
 
     Args:
@@ -71,9 +70,8 @@ def fitted(
         data: what to train on.
         seed: of the training.
         folder: gets what `train` writes, and the result.
-        config: device, threads and the like.
+        compute: where and how fast.
         what: the training's name in messages.
-        micro: images that go through the network at once; None: as memory allows.
 
     Returns:
         ``value``, ``best_epoch``, ``images_seen``, ``seconds``, ``auroc``, ``interval``,
@@ -86,11 +84,7 @@ def fitted(
     if path.is_file():
         yield f"{what}: done before"
         return dict(read_json(path, "the result of a training"))
-    steps = train(
-        recipe, data, seed=seed, folder=folder, device=config.device, threads=config.threads,
-        weights_dir=config.weights_dir, memory_share=config.memory_share,
-        precision=config.precision, micro=micro,
-    )  # fmt: skip
+    steps = train(recipe, data, seed=seed, folder=folder, compute=compute)
     try:
         with closing(steps):
             while True:
@@ -126,7 +120,7 @@ def hide(data: TrainData, share: float, seed: int) -> tuple[TrainData, np.ndarra
 def check(
     teachers: Sequence[Teacher],
     data: TrainData,
-    config: TrialConfig,
+    compute: ComputeOptions,
     folder: Path,
     *,
     hidden: float,
@@ -139,7 +133,7 @@ def check(
     Args:
         teachers: whose recipes are trained, with their own seeds.
         data: the study's.
-        config: as for `fitted`.
+        compute: as for `fitted`.
         folder: gets a folder a teacher, and the hidden images' scores.
         hidden: share of the training part's patients.
         share: of the hidden images, taken at each end.
@@ -156,10 +150,10 @@ def check(
         place = folder / f"check-{teacher.number}"
         what = f"trial {teacher.number} without {len(rows)} hidden labels"
         found = yield from fitted(
-            teacher.recipe, rest, teacher.seed, place, config, what, teacher.micro
+            teacher.recipe, rest, teacher.seed, place, replace(compute, micro=teacher.micro), what
         )
         values[str(teacher.number)] = found["value"]
-        scores.append(predicted(place / BEST, teacher.recipe, data, rows, config))
+        scores.append(predicted(place / BEST, teacher.recipe, data, rows, compute))
         known.append(validation_scores(place, data))
     truth, mean = data.labels[rows], np.mean(scores, axis=0)
     patients = data.patients[rows]
@@ -182,10 +176,10 @@ def check(
 
 
 def predicted(
-    weights: Path, recipe: Recipe, data: TrainData, rows: np.ndarray, config: TrialConfig
+    weights: Path, recipe: Recipe, data: TrainData, rows: np.ndarray, compute: ComputeOptions
 ) -> np.ndarray:
     """(m, 14) probabilities of ``rows`` by the weights that a training kept."""
-    model = trial_model(weights, recipe, data.images.shape[1], config.device, config.precision)
+    model = trial_model(weights, recipe, data.images.shape[1], compute)
     return model.predict(data.images, rows)
 
 
@@ -209,7 +203,7 @@ def teach(
     teachers: Sequence[Teacher],
     data: TrainData,
     rows: np.ndarray,
-    config: TrialConfig,
+    compute: ComputeOptions,
     wanted: float,
 ) -> tuple[np.ndarray, Calibration]:
     """What the teachers together say of ``rows``, and what that is worth.
@@ -217,7 +211,7 @@ def teach(
     Returns:
         (m, 14) float32 mean probabilities, and their calibration on the validation part.
     """
-    every = [predicted(t.folder / BEST, t.recipe, data, rows, config) for t in teachers]
+    every = [predicted(t.folder / BEST, t.recipe, data, rows, compute) for t in teachers]
     known = np.mean([validation_scores(t.folder, data) for t in teachers], axis=0)
     scores = np.mean(every, axis=0).astype(np.float32)
     return scores, calibrate(data.labels[data.val], known, wanted)

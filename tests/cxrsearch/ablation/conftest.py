@@ -15,6 +15,7 @@ from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.equal_compute.cell import Cell
 from cxrsearch.equal_compute.plan import Plan
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.objective import TrialConfig, load_trial_data
 from cxrsearch.learn.saved.arrays import save_labels
 from cxrsearch.systems.gan import arm as generated
@@ -61,7 +62,7 @@ def make_cell(
     cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1, names=every)
     config = TrialConfig(
         cache, tmp_path / "splits.json", tmp_path / "labels.npz", splits.fingerprint,
-        device="cpu", diseases=("Mass", "Nodule"), resamples=10, precision="float32", threads=1,
+        ComputeOptions("cpu", 1, "float32"), diseases=("Mass", "Nodule"), resamples=10,
     )  # fmt: skip
     held = {"epochs": 2, "input_size": 32, "batch_size": 10}
     genes = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}}

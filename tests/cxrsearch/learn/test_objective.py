@@ -11,6 +11,7 @@ import pytest
 from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.errors import InputError
 from cxrsearch.learn import objective as trial
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.objective import TrialConfig, TrialObjective
 from cxrsearch.learn.saved.arrays import load_arrays, load_labels, save_arrays, save_labels
 from search.objective import Outcome, Step, Task, drive
@@ -23,8 +24,8 @@ PARAMS = {"epochs": 2, "batch_size": 8, "input_size": 32, "optimizer": "adamw", 
 def config(study, tmp_path) -> TrialConfig:
     cache = open_cache(study.dataset, 40, root=tmp_path / "cache", workers=1)
     return TrialConfig(
-        cache, study.splits_path, study.labels_path, study.splits.fingerprint, device="cpu",
-        resamples=20,
+        cache, study.splits_path, study.labels_path, study.splits.fingerprint,
+        ComputeOptions("cpu", threads=1), resamples=20,
     )  # fmt: skip
 
 

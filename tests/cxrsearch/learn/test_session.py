@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.learn.train import train
@@ -30,17 +31,21 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     return able
 
 
+def computing(**options: Any) -> ComputeOptions:
+    return ComputeOptions(**{"device": "cpu", "threads": 1, **options})
+
+
 def begun(study, recipe, folder: Path, **options: Any) -> None:
     """One epoch, then closed."""
-    running = train(recipe, study.data, seed=3, folder=folder, **{"threads": 1, **options})
+    running = train(recipe, study.data, seed=3, folder=folder, compute=computing(**options))
     next(running)
     running.close()
 
 
 def ended(study, recipe, folder: Path, **options: Any):
     """The result of going on to the end."""
-    options = {"threads": 1, "resamples": 20, **options}
-    running = train(recipe, study.data, seed=3, folder=folder, **options)
+    compute = computing(**options)
+    running = train(recipe, study.data, seed=3, folder=folder, compute=compute, resamples=20)
     while True:
         try:
             next(running)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.criterion import build_loss, with_weights
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.optim import EMA
@@ -21,7 +22,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.student import Student, ramp
 from cxrsearch.learn.train import train
 
-CPU = torch.device("cpu")
+CPU = ComputeOptions("cpu")
 LOSSES = ("bce", "weighted_bce", "focal", "asymmetric")
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
@@ -40,7 +41,7 @@ def data(make_study: Callable[..., Any]) -> TrainData:
 
 def _run(recipe: Recipe, data: TrainData, folder: Path, stop: int = 99) -> Any:
     """The result, or None where training is cut off after ``stop`` epochs."""
-    steps = train(recipe, data, seed=3, folder=folder, resamples=10)
+    steps = train(recipe, data, seed=3, folder=folder, compute=CPU, resamples=10)
     for _ in range(stop):
         try:
             next(steps)
@@ -83,7 +84,7 @@ def test_disagreeing_with_a_teacher_costs_the_squared_distance() -> None:
 @pytest.mark.parametrize("kind", ["hard", "soft", "calibrated"])
 def test_an_epoch_draws_all_images_and_their_pseudo_labels(data: TrainData, kind: str) -> None:
     recipe = Recipe(epochs=2, batch_size=5, input_size=32, pseudo=kind, pseudo_weight=0.5)
-    student = Student(recipe, data, seed=1, device=CPU)
+    student = Student(recipe, data, seed=1, compute=CPU)
     drawn = student.draw(1)
     assert len(drawn) == student.images_per_epoch == len(set(drawn.tolist()))
     rows = student.rows(data)
@@ -105,7 +106,7 @@ def test_a_student_of_one_disease_learns_that_one_alone(
 ) -> None:
     recipe = Recipe(epochs=1, batch_size=8, input_size=32, pseudo=kind, loss=loss)
     one = replace(data, columns=(3,), learnt=(3,))
-    student = Student(recipe, one, seed=1, device=CPU)
+    student = Student(recipe, one, seed=1, compute=CPU)
     np.testing.assert_array_equal(student.targets[:16, 0, 0].numpy(), data.labels[data.train][:, 3])
     rows = torch.arange(8)
     pixels = torch.from_numpy(data.images[student.rows(one)[:8]].copy())
@@ -119,7 +120,7 @@ def test_a_student_of_one_disease_learns_that_one_alone(
 
 def test_a_share_of_the_images_is_drawn_of_both_kinds(data: TrainData) -> None:
     recipe = Recipe(train_seed=0.5, input_size=32, pseudo="mean_teacher", batch_size=4)
-    student = Student(recipe, data, seed=1, device=CPU)
+    student = Student(recipe, data, seed=1, compute=CPU)
     drawn = student.draw(1)
     assert ((drawn < 16).sum(), (drawn >= 16).sum()) == (8, 4)
 
@@ -171,7 +172,7 @@ def test_pseudo_labels_teach(data: TrainData, tmp_path: Path) -> None:
 
 def test_the_teacher_is_the_average_and_follows_it(data: TrainData) -> None:
     recipe = Recipe(epochs=2, batch_size=5, input_size=32, pseudo="mean_teacher", lr=0.1)
-    student = Student(recipe, data, seed=1, device=CPU)
+    student = Student(recipe, data, seed=1, compute=CPU)
     teacher, average = student._teacher, student.average
     assert isinstance(average, EMA)
     assert teacher is not None
@@ -191,7 +192,7 @@ def test_disagreement_counts_more_and_more(
     recipe = Recipe(
         epochs=10, batch_size=6, input_size=32, pseudo="mean_teacher", pseudo_weight=4.0
     )
-    student = Student(recipe, data, seed=1, device=CPU)
+    student = Student(recipe, data, seed=1, compute=CPU)
     seen: list[float] = []
     keep = Learner.objective
 

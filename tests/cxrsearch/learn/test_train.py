@@ -17,9 +17,11 @@ import torch
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn import classifier, session
+from cxrsearch.learn import student as students
 from cxrsearch.learn import train as module
 from cxrsearch.learn.compute import choose, device
 from cxrsearch.learn.compute.compiled import Compiled
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.saved import checkpoint
@@ -32,6 +34,8 @@ from search.reading import read_json
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
+ONE = ComputeOptions("cpu", threads=1)
+
 
 @pytest.fixture
 def always_saving(monkeypatch) -> None:
@@ -41,7 +45,7 @@ def always_saving(monkeypatch) -> None:
 
 def run(study, recipe, folder: Path, **options: Any):
     """Steps and result of a whole training."""
-    options = {"seed": 3, "threads": 1, "resamples": 20, **options}
+    options = {"seed": 3, "compute": ONE, "resamples": 20, **options}
     steps, running = [], train(recipe, study.data, folder=folder, **options)
     while True:
         try:
@@ -73,7 +77,7 @@ def test_a_run_cut_off_after_any_epoch_equals_an_uninterrupted_one(
     last = load_tensors(tmp_path / "whole" / "checkpoint.safetensors")[0]
     for cut in (0, 1, 2, 3):
         folder = tmp_path / f"cut{cut}"
-        first = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=folder)
+        first = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=folder)
         seen = [next(first) for _ in range(cut)]
         first.close()
         torch.manual_seed(cut)  # whatever else the process does in between
@@ -106,7 +110,7 @@ def test_kills_between_the_files_of_an_epoch_change_nothing(
     for number, (owner, name) in enumerate(places):
         folder = tmp_path / f"killed{number}"
         for epoch in (1, 2):
-            running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=folder)
+            running = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=folder)
             with monkeypatch.context() as patch:
                 for _ in range(epoch - 1):
                     next(running)
@@ -127,7 +131,13 @@ def test_the_global_generator_and_thread_count_are_left_alone(study, recipe, tmp
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    running = train(recipe, study.data, seed=3, threads=threads + 1, folder=tmp_path / "a")
+    running = train(
+        recipe,
+        study.data,
+        seed=3,
+        compute=ComputeOptions("cpu", threads + 1),
+        folder=tmp_path / "a",
+    )
     next(running)
     assert torch.get_num_threads() == threads
     next(running)
@@ -145,7 +155,7 @@ def test_closing_frees_the_model(study, recipe, tmp_path, monkeypatch) -> None:
         return model
 
     monkeypatch.setattr(classifier.models, "build_model", tracked)
-    running = train(recipe, study.data, seed=0, folder=tmp_path / "a")
+    running = train(recipe, study.data, seed=0, compute=ONE, folder=tmp_path / "a")
     next(running)
     assert alive[0]() is not None
     running.close()
@@ -164,7 +174,7 @@ def test_best_weights_are_those_of_the_best_epoch_not_the_last(study, recipe, tm
     saved, _ = load_tensors(tmp_path / "a" / "checkpoint.safetensors")
     live = {k.removeprefix("learner/model/"): v for k, v in saved.items() if "/model/" in k}
     assert not equal(best_weights(tmp_path / "a"), live)
-    learner = classifier.Learner(recipe, study.data, seed=1, device=torch.device("cpu"))
+    learner = classifier.Learner(recipe, study.data, seed=1, compute=ONE)
     assert result.attrs["precision"] in ("float32", "bf16")
     learner.adopt(best_weights(tmp_path / "a"))
     pixels = Pixels(study.data, study.data.val, recipe, torch.device("cpu"))
@@ -196,7 +206,10 @@ def test_result_and_files_say_what_was_reached(study, recipe, tmp_path) -> None:
 
 def test_the_mean_is_over_the_objectives_diseases(study, recipe, tmp_path) -> None:
     some = replace(study.data, columns=(0, 3))
-    steps, running = [], train(recipe, some, seed=3, resamples=20, folder=tmp_path / "a")
+    steps, running = (
+        [],
+        train(recipe, some, seed=3, compute=ONE, resamples=20, folder=tmp_path / "a"),
+    )
     try:
         while True:
             steps.append(next(running))
@@ -239,7 +252,7 @@ def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(
 
 
 def test_lost_best_weights_are_noticed(study, recipe, tmp_path) -> None:
-    first = train(recipe, study.data, seed=3, threads=1, folder=tmp_path / "a")
+    first = train(recipe, study.data, seed=3, compute=ONE, folder=tmp_path / "a")
     next(first)
     first.close()
     (tmp_path / "a" / "best.safetensors").unlink()
@@ -276,7 +289,7 @@ class Hungry(classifier.Learner):
 def test_out_of_memory_halves_the_micro_batch_and_goes_on(
     study, recipe, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(module, "Learner", Hungry)
+    monkeypatch.setattr(students, "Learner", Hungry)
     monkeypatch.setattr(Hungry, "at_step", 0)
     recipe = replace(recipe, batch_size=6)
     steps, result = run(study, recipe, tmp_path / "a")
@@ -297,12 +310,12 @@ def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().epoch(number)
 
-    monkeypatch.setattr(module, "Learner", Late)
+    monkeypatch.setattr(students, "Learner", Late)
     recipe = replace(recipe, batch_size=6)
     steps, result = run(study, recipe, tmp_path / "a")
     assert trained == [(1, 6), (2, 6), (3, 6), (1, 3), (2, 3), (3, 3)]
     assert [step.number for step in steps] == [1, 2, 3]
-    alone, _ = run(study, recipe, tmp_path / "b", memory_share=0.0)
+    alone, _ = run(study, recipe, tmp_path / "b", compute=replace(ONE, memory_share=0.0))
     curve = read_json(tmp_path / "a" / "curve.json")
     assert len(curve) == len(alone) == 3
     assert result.attrs["best_epoch"] == max(curve, key=lambda r: r["value"])["epoch"]
@@ -321,7 +334,7 @@ def test_out_of_memory_at_the_last_scoring_loses_no_epoch(
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().scores(pixels)
 
-    monkeypatch.setattr(module, "Learner", Late)
+    monkeypatch.setattr(students, "Learner", Late)
     steps, result = run(study, recipe, tmp_path / "a")
     assert len(steps) == result.attrs["epochs_run"] == 3
     assert result.attrs["best_epoch"] == whole.attrs["best_epoch"]
@@ -346,7 +359,7 @@ def test_checkpoints_take_a_small_share_of_the_time(study, recipe, tmp_path, mon
 
 
 def test_a_closed_run_leaves_a_checkpoint_of_its_last_epoch(study, recipe, tmp_path) -> None:
-    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    running = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=tmp_path / "a")
     seen = [next(running).value for _ in range(2)]
     assert not (tmp_path / "a" / "checkpoint.safetensors").exists(), "the test wants a late one"
     running.close()
@@ -368,7 +381,7 @@ def test_a_closed_run_leaves_a_checkpoint_of_its_last_epoch(study, recipe, tmp_p
 def test_a_checkpoint_that_contradicts_itself_is_started_over(
     study, recipe, tmp_path, change, reason
 ) -> None:
-    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    running = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=tmp_path / "a")
     curve = [next(running).value for _ in range(2)]
     running.close()
     path = tmp_path / "a" / "checkpoint.safetensors"
@@ -377,7 +390,7 @@ def test_a_checkpoint_that_contradicts_itself_is_started_over(
     state["book"]["curve"][1]["value"] = state["book"]["best_value"] = max(curve) + 0.01
     change(state)
     checkpoint.save(path, state)
-    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    running = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=tmp_path / "a")
     step = next(running)
     running.close()
     assert any("started over: " in note and reason in note for note in step.attrs["notes"])
@@ -388,7 +401,7 @@ def test_a_disk_that_is_full_at_the_close_is_no_error(study, recipe, tmp_path, m
     def full(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    running = train(recipe, study.data, seed=3, threads=1, resamples=20, folder=tmp_path / "a")
+    running = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=tmp_path / "a")
     next(running)
     monkeypatch.setattr(checkpoint, "save_tensors", full)
     running.close()
@@ -407,8 +420,7 @@ def test_what_is_written_is_the_state_at_the_call(study, recipe, tmp_path, monke
         study.data,
         seed=3,
         folder=tmp_path / "a",
-        device=torch.device("cpu"),
-        threads=1,
+        compute=ONE,
     )
     before = {k: v.clone() for k, v in run_of.learner.model.state_dict().items()}
     run_of.book["note"] = ["as it was"]
@@ -426,7 +438,7 @@ def test_what_is_written_is_the_state_at_the_call(study, recipe, tmp_path, monke
 def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
     study, recipe, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(module, "Learner", Hungry)
+    monkeypatch.setattr(students, "Learner", Hungry)
     monkeypatch.setattr(Hungry, "at_step", 4)
     monkeypatch.setattr(Hungry, "limit", 0)
     with pytest.raises(TrialError) as caught:
@@ -437,7 +449,7 @@ def test_out_of_memory_with_the_smallest_micro_batch_ends_the_trial(
 
 def test_a_batch_that_goes_through_in_parts_is_noted(study, recipe, monkeypatch) -> None:
     monkeypatch.setattr(device, "planned_memory", lambda _: 0)
-    learner = classifier.Learner(recipe, study.data, seed=0, device=torch.device("cpu"))
+    learner = classifier.Learner(recipe, study.data, seed=0, compute=ONE)
     assert any("2 of 5 images at once" in note for note in learner.notes)
 
 
@@ -446,7 +458,7 @@ def test_gradients_add_up_over_micro_batches(study, recipe) -> None:
     weights = []
     for micro in (8, 4, 2):
         learner = classifier.Learner(
-            recipe, study.data, seed=0, device=torch.device("cpu"), micro=micro, precision="float32"
+            recipe, study.data, seed=0, compute=replace(ONE, micro=micro, precision="float32")
         )
         learner.epoch(1)
         weights.append(torch.cat([p.detach().ravel() for p in learner.model.parameters()]))

@@ -12,6 +12,7 @@ from cxrsearch.data.dataset import fingerprint
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks import models
 from cxrsearch.model.evaluate import evaluate_model, read_looks, record_look
@@ -19,6 +20,8 @@ from cxrsearch.model.folder import ModelMeta, load_model, save_model
 from search.errors import SearchError
 from search.files import write_json
 from search.reading import read_json
+
+CPU = ComputeOptions("cpu")
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -46,13 +49,13 @@ def other_data(dataset, keep: slice):
 
 
 def test_on_its_own_data_the_test_part_alone_is_scored(study, folder, cache) -> None:
-    result = evaluate_model(folder, study.dataset, cache, device="cpu", resamples=50)
+    result = evaluate_model(folder, study.dataset, cache, compute=CPU, resamples=50)
     json.dumps(result, allow_nan=False)
     assert result["part"] == "test"
     assert result["n_images"] == len(study.splits.test) == 8
     assert result["n_patients"] == 4
     rows = np.arange(28, 36)
-    scores = load_model(folder, "cpu").predict(cache.images, rows)
+    scores = load_model(folder, CPU).predict(cache.images, rows)
     expected = auroc(study.dataset.labels[rows], scores)
     assert result["mean"] == pytest.approx(mean_auroc(expected))
     assert result["auroc"]["Hernia"] is None
@@ -65,7 +68,7 @@ def test_on_its_own_data_the_test_part_alone_is_scored(study, folder, cache) -> 
 def test_other_data_are_scored_whole_and_called_external(study, folder, tmp_path) -> None:
     data = other_data(study.dataset, slice(0, 10))
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    result = evaluate_model(folder, data, cache, device="cpu", resamples=20)
+    result = evaluate_model(folder, data, cache, compute=CPU, resamples=20)
     assert result["part"] == "external"
     assert result["n_images"] == 10
     assert "external" in result["notes"][0]
@@ -75,14 +78,14 @@ def test_images_it_was_trained_on_are_refused_in_other_data(study, folder, cache
     part = replace(study.dataset, names=study.dataset.names[14:], labels=study.dataset.labels[14:],
                    patients=study.dataset.patients[14:])  # fmt: skip
     with pytest.raises(InputError, match=r"14 of its images .* were trained on"):
-        evaluate_model(folder, part, cache, device="cpu")
+        evaluate_model(folder, part, cache, compute=CPU)
 
 
 def test_copies_of_images_it_was_trained_on_are_refused_too(study, folder, cache) -> None:
     names = tuple(name.replace(".png", "_aug01.png") for name in study.dataset.names)
     copies = replace(study.dataset, names=names)
     with pytest.raises(InputError, match=r"28 of its images .* as they are or as copies"):
-        evaluate_model(folder, copies, cache, device="cpu")
+        evaluate_model(folder, copies, cache, compute=CPU)
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_other_images_of_the_same_names_are_other_images(study, knowing, tmp_pat
         patients=study.dataset.patients[part], source=replace(study.dataset.source, sick=sick),
     )  # fmt: skip
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    result = evaluate_model(knowing, data, cache, device="cpu", resamples=5)
+    result = evaluate_model(knowing, data, cache, compute=CPU, resamples=5)
     assert (result["part"], result["n_images"]) == ("external", len(names))
     assert any("14 images are called like ones that" in note for note in result["notes"])
     assert not any("of an earlier version" in note for note in result["notes"])
@@ -119,7 +122,7 @@ def test_images_it_was_trained_on_are_known_under_any_name(study, knowing, cache
     moved = replace(cache, names=names)
     moved.__dict__["contents"] = contents
     with pytest.raises(InputError, match=r"28 of its images .* were trained on"):
-        evaluate_model(knowing, renamed, moved, device="cpu")
+        evaluate_model(knowing, renamed, moved, compute=CPU)
 
 
 def test_its_own_data_with_other_files_are_refused(study, knowing, cache) -> None:
@@ -127,13 +130,13 @@ def test_its_own_data_with_other_files_are_refused(study, knowing, cache) -> Non
     changed = replace(cache)
     changed.__dict__["contents"] = {**cache.contents, name: "0123456789abcdef"}
     with pytest.raises(InputError, match=f"1 images are other files than when .*{name}"):
-        evaluate_model(knowing, study.dataset, changed, device="cpu")
+        evaluate_model(knowing, study.dataset, changed, compute=CPU)
 
 
 def test_a_model_without_contents_says_that_names_decide(study, folder, tmp_path) -> None:
     data = other_data(study.dataset, slice(0, 10))
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    notes = evaluate_model(folder, data, cache, device="cpu", resamples=5)["notes"]
+    notes = evaluate_model(folder, data, cache, compute=CPU, resamples=5)["notes"]
     assert any("told by their names alone" in note for note in notes)
 
 
@@ -153,19 +156,19 @@ def test_images_that_it_saw_without_their_labels_are_left_out_with_their_patient
     data = other_data(study.dataset, slice(0, 10))  # two images a patient
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     model = seeing(study, recipe, tmp_path / "m", f"more/{data.names[2]}", "more/another.png")
-    result = evaluate_model(model, data, cache, device="cpu", resamples=20)
+    result = evaluate_model(model, data, cache, compute=CPU, resamples=20)
     assert result["n_images"] == 8
     assert "8 of 10 labelled images are scored" in result["notes"][0]
     assert any("2 images are left out: 1 that the model has seen, if" in n for n in result["notes"])
     names = [f"more/{name}" for name in data.names]
     every = seeing(study, recipe, tmp_path / "n", *names)
     with pytest.raises(InputError, match="all 10 images are of patients whom the model has seen"):
-        evaluate_model(every, data, cache, device="cpu")
+        evaluate_model(every, data, cache, compute=CPU)
 
 
 def test_so_are_images_of_its_own_test_part(study, recipe, cache, tmp_path) -> None:
     model = seeing(study, recipe, tmp_path / "m", study.splits.test[0], unknown=("old.pth",))
-    result = evaluate_model(model, study.dataset, cache, device="cpu", resamples=20)
+    result = evaluate_model(model, study.dataset, cache, compute=CPU, resamples=20)
     assert (result["part"], result["n_images"]) == ("test", 6)
     assert any("what old.pth was trained on" in note for note in result["notes"])
 
@@ -178,7 +181,7 @@ def test_names_of_nih_tell_patients_whom_it_saw(study, recipe, tmp_path) -> None
     data = replace(data, names=names, patients=patients, source=source)
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     model = seeing(study, recipe, tmp_path / "m", "unlabelled/00000502_007.png")
-    result = evaluate_model(model, data, cache, device="cpu", resamples=20)
+    result = evaluate_model(model, data, cache, compute=CPU, resamples=20)
     assert (result["n_images"], result["n_patients"]) == (8, 4)
 
 
@@ -188,19 +191,19 @@ def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_pa
     meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint)
     student = replace(recipe, pseudo="hard")
     save_model(tmp_path / "m", models.build_model(recipe), student, meta, study.splits_path)
-    result = evaluate_model(tmp_path / "m", data, cache, device="cpu", resamples=20)
+    result = evaluate_model(tmp_path / "m", data, cache, compute=CPU, resamples=20)
     assert result["n_images"] == 10
     assert any("of an older version, does not say" in note for note in result["notes"])
     card = tmp_path / "m" / "model.json"
     write_json(card, read_json(card) | {"also_seen": {"images": 3}})
     with pytest.raises(InputError, match="also_seen holds no lists of names"):
-        load_model(tmp_path / "m", "cpu")
+        load_model(tmp_path / "m", CPU)
 
 
 def test_its_own_data_without_splits_is_refused(study, folder, cache) -> None:
     (folder / "splits.json").unlink()
     with pytest.raises(InputError, match=r"no splits\.json"):
-        evaluate_model(folder, study.dataset, cache, device="cpu")
+        evaluate_model(folder, study.dataset, cache, compute=CPU)
 
 
 def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) -> None:
@@ -211,19 +214,19 @@ def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) 
         tmp_path / "n", models.build_model(recipe), recipe, meta, tmp_path / "splits.json"
     )  # fmt: skip
     with pytest.raises(InputError, match="no test part"):
-        evaluate_model(tmp_path / "n", study.dataset, cache, device="cpu")
+        evaluate_model(tmp_path / "n", study.dataset, cache, compute=CPU)
 
 
 def test_pictures_of_another_frame_are_refused(study, folder, tmp_path) -> None:
     cache = open_cache(study.dataset, 32, root=tmp_path / "cache", workers=1)
     with pytest.raises(InputError, match="takes 40"):
-        evaluate_model(folder, study.dataset, cache, device="cpu")
+        evaluate_model(folder, study.dataset, cache, compute=CPU)
 
 
 def test_unreadable_test_images_are_left_out_and_told(study, folder, cache) -> None:
     ok = cache.ok.copy()
     ok[30] = False
-    result = evaluate_model(folder, study.dataset, replace(cache, ok=ok), device="cpu", resamples=9)
+    result = evaluate_model(folder, study.dataset, replace(cache, ok=ok), compute=CPU, resamples=9)
     assert result["n_images"] == 7
     assert any("1 images could not be read" in note for note in result["notes"])
 
@@ -242,7 +245,7 @@ def test_a_study_that_left_out_bad_images_knows_its_own_data(
     meta = ModelMeta(40, usable, study.splits.fingerprint)
     save_model(tmp_path / "b", models.build_model(recipe), recipe, meta, study.splits_path)
     broken = replace(cache, ok=ok)
-    result = evaluate_model(tmp_path / "b", study.dataset, broken, device="cpu", resamples=9)
+    result = evaluate_model(tmp_path / "b", study.dataset, broken, compute=CPU, resamples=9)
     assert result["part"] == "test"
 
 
@@ -251,7 +254,7 @@ def test_data_with_one_class_only_judge_nothing(study, folder, tmp_path) -> None
     assert data.labels.sum() == 0
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     with pytest.raises(InputError, match="no disease has both"):
-        evaluate_model(folder, data, cache, device="cpu", resamples=5)
+        evaluate_model(folder, data, cache, compute=CPU, resamples=5)
 
 
 def test_the_mean_is_over_the_objective_that_chose_the_model(
@@ -259,7 +262,7 @@ def test_the_mean_is_over_the_objective_that_chose_the_model(
 ) -> None:
     meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, diseases=("Mass",))
     save_model(tmp_path / "o", models.build_model(recipe), recipe, meta, study.splits_path)
-    result = evaluate_model(tmp_path / "o", study.dataset, cache, device="cpu", resamples=9)
+    result = evaluate_model(tmp_path / "o", study.dataset, cache, compute=CPU, resamples=9)
     assert result["objective"] == ["Mass"]
     assert result["mean"] == pytest.approx(result["auroc"]["Mass"])
     assert set(result["auroc"]) == set(DISEASES)

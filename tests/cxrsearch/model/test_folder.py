@@ -13,13 +13,17 @@ from safetensors.torch import save_file
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn import student as students
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
-from cxrsearch.model import final
+from cxrsearch.model import folder as folders
 from cxrsearch.model.final import train_final
 from cxrsearch.model.folder import LoadedModel, ModelMeta, check_out, load_model, save_model
+
+CPU, ONE = ComputeOptions("cpu"), ComputeOptions("cpu", threads=1)
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -48,7 +52,7 @@ def test_a_loaded_model_predicts_what_the_saved_one_did(study, recipe, meta, tmp
     model = models.build_model(recipe)
     model(torch.rand(4, 1, 32, 32))  # moves the statistics of batch normalisation
     save_model(tmp_path / "m", model, recipe, meta, study.splits_path)
-    loaded = load_model(tmp_path / "m", "cpu")
+    loaded = load_model(tmp_path / "m", CPU)
     assert loaded.recipe == recipe
     assert loaded.splits() == study.splits
     images = np.asarray(study.data.images)
@@ -77,7 +81,8 @@ def type_of(model: LoadedModel, images: np.ndarray, monkeypatch, device: str = "
     monkeypatch.setattr(torch, "autocast", noted)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)
-    replace(model, device=torch.device(device)).predict(images)
+    monkeypatch.setattr(folders, "pick_device", torch.device)
+    replace(model, compute=replace(model.compute, device=device)).predict(images)
     monkeypatch.undo()
     return asked[0]  # the last layer asks for none
 
@@ -97,7 +102,7 @@ def test_a_model_predicts_in_the_precision_of_its_card_on_every_device(
 ) -> None:
     path = tmp_path / "model"
     save_model(path, models.build_model(recipe), recipe, replace(meta, precision=said))
-    loaded = load_model(path, "cpu", precision=asked)
+    loaded = load_model(path, replace(CPU, precision=asked))
     with pytest.MonkeyPatch.context() as patch:
         assert type_of(loaded, np.asarray(study.data.images[:2]), patch, device) == expected
 
@@ -108,14 +113,14 @@ def test_a_card_that_says_no_precision_predicts_as_it_did(study, folder) -> None
     for name in ("precision", "digest"):  # as an earlier version wrote it
         card.pop(name, None)
     (folder / "model.json").write_text(json.dumps(card))
-    loaded, images = load_model(folder, "cpu"), np.asarray(study.data.images[:2])
+    loaded, images = load_model(folder, CPU), np.asarray(study.data.images[:2])
     for device, expected in (("cpu", None), ("cuda", torch.bfloat16)):
         with pytest.MonkeyPatch.context() as patch:
             assert type_of(loaded, images, patch, device) == expected
     card["precision"] = "float16"
     (folder / "model.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match="precision is 'float16', neither float32 nor bf16"):
-        load_model(folder, "cpu")
+        load_model(folder, CPU)
 
 
 def test_the_card_says_what_a_reader_needs(folder, study) -> None:
@@ -143,7 +148,7 @@ def test_a_taken_folder_is_refused_and_an_empty_one_used(folder, recipe, meta, t
             save_model(place, model, recipe, meta)
     (tmp_path / "empty").mkdir()
     save_model(tmp_path / "empty", model, recipe, meta)
-    assert load_model(tmp_path / "empty", "cpu").splits() is None
+    assert load_model(tmp_path / "empty", CPU).splits() is None
 
 
 def test_a_failed_save_leaves_nothing(recipe, meta, tmp_path) -> None:
@@ -234,14 +239,14 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 def test_every_damage_is_an_input_error_that_names_it(folder, message) -> None:
     DAMAGES[message](folder)
     with pytest.raises(InputError) as caught:
-        load_model(folder, "cpu")
+        load_model(folder, CPU)
     assert message.strip() in str(caught.value)
     assert str(folder) in str(caught.value)
 
 
 def test_a_card_of_an_earlier_version_says_nothing_of_its_files(folder) -> None:
     edit(lambda card: card.pop("files"))(folder)
-    assert load_model(folder, "cpu").splits() is not None
+    assert load_model(folder, CPU).splits() is not None
 
 
 def test_files_of_two_models_are_not_mixed(folder, recipe, meta, study, tmp_path) -> None:
@@ -253,9 +258,9 @@ def test_files_of_two_models_are_not_mixed(folder, recipe, meta, study, tmp_path
         else:
             (folder / name).write_bytes((tmp_path / "other" / name).read_bytes())
         with pytest.raises(InputError, match=rf"{name}: not the file that the model was written"):
-            load_model(folder, "cpu")
+            load_model(folder, CPU)
         (folder / name).write_bytes(whole)
-    assert load_model(folder, "cpu").splits() is not None
+    assert load_model(folder, CPU).splits() is not None
 
 
 def test_no_folder_and_changed_splits_are_input_errors(folder, study, tmp_path) -> None:
@@ -264,18 +269,18 @@ def test_no_folder_and_changed_splits_are_input_errors(folder, study, tmp_path) 
     replace(study.splits, seed=5, fingerprint="").save(folder / "splits.json")
     edit(lambda card: card.pop("files"))(folder)
     with pytest.raises(InputError, match=study.splits.fingerprint):
-        load_model(folder, "cpu").splits()
+        load_model(folder, CPU).splits()
 
 
 def test_pictures_of_another_size_or_type_are_refused(folder) -> None:
-    model = load_model(folder, "cpu")
+    model = load_model(folder, CPU)
     for images in (np.zeros((2, 32, 32), np.uint8), np.zeros((2, 40, 40), np.float32)):
         with pytest.raises(InputError, match="takes"):
             model.predict(images)
 
 
 def test_prediction_halves_its_batch_where_memory_runs_out(folder, study, monkeypatch) -> None:
-    model = load_model(folder, "cpu")
+    model = load_model(folder, CPU)
     images = np.asarray(study.data.images)
     expected, scored = model.predict(images), LoadedModel._scored
     monkeypatch.setattr(
@@ -290,7 +295,7 @@ def test_prediction_halves_its_batch_where_memory_runs_out(folder, study, monkey
 
 
 def finish(study, recipe: Recipe, meta: ModelMeta, out: Path, **options: Any) -> list[Progress]:
-    options = {"epochs": 2, "seed": 1, "device": "cpu", "threads": 1, **options}
+    options = {"epochs": 2, "seed": 1, "compute": ONE, **options}
     return list(
         train_final(recipe, study.data, out=out, meta=meta, splits=study.splits_path, **options)
     )
@@ -301,7 +306,7 @@ def test_the_final_training_uses_train_and_validation_and_can_be_resumed(
 ) -> None:
     progress = finish(study, recipe, meta, tmp_path / "whole")
     assert [p.epoch for p in progress] == [1, 2]
-    whole = load_model(tmp_path / "whole", "cpu")
+    whole = load_model(tmp_path / "whole", CPU)
     assert whole.card["training"]["images"] == 28
     assert whole.card["training"]["epochs"] == 2
     assert whole.card["validation"]["value"] == 0.7
@@ -312,8 +317,7 @@ def test_the_final_training_uses_train_and_validation_and_can_be_resumed(
         meta=meta,
         epochs=2,
         seed=1,
-        device="cpu",
-        threads=1,
+        compute=ONE,
     )
     next(first)
     first.close()
@@ -322,7 +326,7 @@ def test_the_final_training_uses_train_and_validation_and_can_be_resumed(
     assert [p.loss for p in again] == [p.loss for p in progress]
     one, other = (
         whole.network.state_dict(),
-        load_model(tmp_path / "cut", "cpu").network.state_dict(),
+        load_model(tmp_path / "cut", CPU).network.state_dict(),
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not list(tmp_path.glob(".*work"))
@@ -331,21 +335,21 @@ def test_the_final_training_uses_train_and_validation_and_can_be_resumed(
 def test_the_final_training_saves_the_averaged_weights(study, recipe, meta, tmp_path) -> None:
     finish(study, recipe, meta, tmp_path / "averaged")
     finish(study, replace(recipe, ema=0.0), meta, tmp_path / "last")
-    averaged = load_model(tmp_path / "averaged", "cpu").network.state_dict()
-    last = load_model(tmp_path / "last", "cpu").network.state_dict()
+    averaged = load_model(tmp_path / "averaged", CPU).network.state_dict()
+    last = load_model(tmp_path / "last", CPU).network.state_dict()
     assert not torch.equal(averaged["net.conv.weight"], last["net.conv.weight"])
 
 
 def test_a_shorter_final_training_starts_over(study, recipe, meta, tmp_path) -> None:
     first = train_final(
-        recipe, study.data, out=tmp_path / "m", meta=meta, epochs=3, seed=1, device="cpu", threads=1
+        recipe, study.data, out=tmp_path / "m", meta=meta, epochs=3, seed=1, compute=ONE
     )
     next(first), next(first)
     first.close()
     finish(study, recipe, meta, tmp_path / "m", epochs=1)
     finish(study, recipe, meta, tmp_path / "n", epochs=1)
-    one = load_model(tmp_path / "m", "cpu").network.state_dict()
-    other = load_model(tmp_path / "n", "cpu").network.state_dict()
+    one = load_model(tmp_path / "m", CPU).network.state_dict()
+    other = load_model(tmp_path / "n", CPU).network.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -360,7 +364,7 @@ def test_a_final_training_that_cannot_be_done_says_so(
     def full(*args: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(final, "Learner", full)
+    monkeypatch.setattr(students, "Learner", full)
     with pytest.raises(InputError, match="out of memory"):
         finish(study, recipe, meta, tmp_path / "o")
     assert not (tmp_path / "m").exists()

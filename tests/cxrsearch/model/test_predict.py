@@ -11,6 +11,7 @@ from PIL import Image
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.model import predict
 from cxrsearch.model.folder import LoadedModel, ModelMeta, load_model, save_model
@@ -24,13 +25,15 @@ from cxrsearch.model.predict import (
     write_tidy,
 )
 
+CPU = ComputeOptions("cpu")
+
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
 
 @pytest.fixture
 def model(recipe, tmp_path) -> LoadedModel:
     save_model(tmp_path / "model", models.build_model(recipe), recipe, ModelMeta(40, "d", "s"))
-    return load_model(tmp_path / "model", "cpu")
+    return load_model(tmp_path / "model", CPU)
 
 
 def draw(path: Path, size: tuple[int, int] = (40, 40), seed: int = 0) -> np.ndarray:
@@ -119,7 +122,7 @@ def test_a_model_of_small_images_takes_small_images(recipe, tmp_path) -> None:
     meta = ModelMeta(40, "d", "s", source_side=12)
     save_model(tmp_path / "m", models.build_model(recipe), recipe, meta)
     draw(tmp_path / "in" / "tiny.png", (12, 12))
-    assert predict_folder(load_model(tmp_path / "m", "cpu"), tmp_path / "in").left_out == ()
+    assert predict_folder(load_model(tmp_path / "m", CPU), tmp_path / "in").left_out == ()
 
 
 @pytest.mark.parametrize(

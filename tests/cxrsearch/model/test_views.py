@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
 from cxrsearch.model.views import TTA, views
+
+CPU = ComputeOptions("cpu")
 
 
 @pytest.mark.parametrize("crop", [1024, 900, 700, "600x800", 32])
@@ -44,12 +47,12 @@ def test_a_prediction_is_the_mean_of_the_logits_of_its_views(recipe, tmp_path) -
     save_model(tmp_path / "m", models.build_model(recipe), recipe, ModelMeta(32, "d", "s"))
     images = np.random.default_rng(0).integers(0, 255, (3, 32, 32)).astype(np.uint8)
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
-    plain = load_model(tmp_path / "m", "cpu")
+    plain = load_model(tmp_path / "m", CPU)
     logits = [torch.logit(torch.tensor(plain.predict(x))) for x in (images, mirrored)]
     expected = torch.sigmoid((logits[0] + logits[1]) / 2).numpy()
-    flip = load_model(tmp_path / "m", "cpu", tta="flip")
+    flip = load_model(tmp_path / "m", CPU, tta="flip")
     assert np.allclose(flip.predict(images), expected, atol=1e-5)
     assert np.allclose(flip.predict(mirrored), expected, atol=1e-5)
-    ten = load_model(tmp_path / "m", "cpu", tta="ten-crop")
+    ten = load_model(tmp_path / "m", CPU, tta="ten-crop")
     assert np.allclose(ten.predict(images), ten.predict(mirrored), atol=1e-5)
     assert not np.allclose(ten.predict(images), expected, atol=1e-5)

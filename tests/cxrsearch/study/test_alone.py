@@ -26,9 +26,9 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_they_take_all_cores_and_the_whole_memory_whatever_a_trial_had(
     finished_study: Path, cores: int
 ) -> None:
-    config = trial_config(finished_study, load_alone(finished_study))
+    config = trial_config(finished_study, load_alone(finished_study)).compute
     assert (config.threads, config.memory_share) == (cores, folder.SHARE)
-    config = trial_config(finished_study, load_alone(finished_study, cpus_per_trial=2))
+    config = trial_config(finished_study, load_alone(finished_study, cpus_per_trial=2)).compute
     assert (config.threads, config.memory_share) == (2, folder.SHARE)
 
 
@@ -64,9 +64,11 @@ def test_a_winner_is_trained_again_as_it_was_judged(
     monkeypatch.setattr(winner, "train_final", noted)
     for asked in ("auto", "float32", "bf16"):
         list(winner.train_winner(finished_study, tmp_path / "model", precision=asked))
-    assert [how["micro"] for how in seen] == [best.user_attrs["micro_batch"]] * 3
-    assert [how["threads"] for how in seen] == [cores] * 3
-    assert [how["precision"] for how in seen] == [best.user_attrs["precision"], "float32", "bf16"]
+    computes = [how["compute"] for how in seen]
+    assert [each.micro for each in computes] == [best.user_attrs["micro_batch"]] * 3
+    assert [each.threads for each in computes] == [cores] * 3
+    expected = [best.user_attrs["precision"], "float32", "bf16"]
+    assert [each.precision for each in computes] == expected
     assert [how["meta"].precision for how in seen] == ["float32", "float32", "bf16"]
 
 

@@ -305,6 +305,6 @@ def test_all_trials_of_a_study_have_one_precision_whatever_machine_goes_on_with_
             monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=able: found)
             notes: list[str] = []
             prepared = load_study(folder, notes.append)
-            assert trial_config(folder, prepared).precision == had
+            assert trial_config(folder, prepared).compute.precision == had
             slow = had == "bf16" and not able
             assert any("emulates" in note for note in notes) == slow

@@ -8,6 +8,7 @@ from torch import nn
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute import device as devices
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe
 from search.cores import MemoryGroup
@@ -190,7 +191,7 @@ def test_micro_batch_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None
     def with_room(images: float, batch: int) -> int:
         room = need.bytes(0) + images * need.image * 1.02
         monkeypatch.setattr(devices, "planned_memory", lambda _: int(room / 0.8))
-        return devices.micro_batch(model, 32, batch, CPU, precision="float32")
+        return devices.micro_batch(model, 32, batch, ComputeOptions("cpu", precision="float32"))
 
     assert with_room(1000, 32) == 32
     assert with_room(20, 32) == 16  # two equal parts rather than 20 and 12

@@ -8,6 +8,7 @@ from cxrsearch.learn.compute import device as devices
 from cxrsearch.learn.compute import micro_batch
 from cxrsearch.learn.compute.memory import recomputes
 from cxrsearch.learn.compute.micro_batch import choose_micro
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe
 
@@ -31,7 +32,8 @@ def memory(monkeypatch: pytest.MonkeyPatch):
 
 def chosen(recipe: Recipe, share: float, given: int | None = None, precision: str = "bf16"):
     model = build_model(recipe)
-    found, notes = choose_micro(model, recipe, CPU, given, share, 2, precision)
+    compute = ComputeOptions("cpu", None, precision, share, micro=given)
+    found, notes = choose_micro(model, recipe, compute, 2)
     return found, notes, any(recomputes(module) for module in model.modules())
 
 
@@ -93,6 +95,6 @@ def test_a_network_that_cannot_compute_again_goes_in_parts(memory) -> None:
     memory(0.8)
     recipe = Recipe(model="vgg16", vgg_head="pooled", input_size=64, batch_size=64)
     model: nn.Module = build_model(recipe)
-    found, notes = choose_micro(model, recipe, CPU, None, 0.5, 1, "float32")
+    found, notes = choose_micro(model, recipe, ComputeOptions("cpu", None, "float32", 0.5), 1)
     assert 1 < found < 64
     assert notes == (), "without batch normalisation the parts add up to the same"

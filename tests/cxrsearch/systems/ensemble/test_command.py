@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.ensemble import Ensemble, logits_of
 from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.folder import load_model
@@ -20,6 +21,8 @@ from cxrsearch.systems.ensemble.pool import study_pool
 from search.files import write_json
 from search.reading import read_json
 from search.store.record import read_study
+
+CPU = ComputeOptions("cpu")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -51,13 +54,13 @@ def test_a_study_goes_to_an_ensemble_that_is_judged_and_predicts(
     shown = " ".join(run(*words)[1].split())
     assert shown.count(said) == 1
 
-    loaded = load_predictor(team, "cpu")
+    loaded = load_predictor(team, CPU)
     images = np.random.default_rng(0).integers(0, 255, (2, loaded.frame, loaded.frame))
     pictures = images.astype(np.uint8)
-    alone = [load_model(team / "members" / str(n), "cpu").predict(pictures) for n in range(3)]
+    alone = [load_model(team / "members" / str(n), CPU).predict(pictures) for n in range(3)]
     expected = np.mean(alone, axis=0)
     shutil.move(study, tmp_path / "moved")  # the folder stands for itself
-    assert np.allclose(load_predictor(team, "cpu").predict(pictures), expected, atol=1e-5)
+    assert np.allclose(load_predictor(team, CPU).predict(pictures), expected, atol=1e-5)
     shutil.move(tmp_path / "moved", study)
 
     code, out, _ = run("evaluate", team, "--tta", "flip", "--json")
@@ -199,9 +202,9 @@ def test_a_broken_ensemble_is_named(study: Path, run: Run, tmp_path: Path) -> No
     ):
         path.write_text(json.dumps(card | change))
         with pytest.raises(InputError, match=word):
-            load_predictor(team, "cpu")
+            load_predictor(team, CPU)
     path.write_text(json.dumps(card))
     member = next(team.glob("members/*/model.json"))
     write_json(member, read_json(member) | {"validation": {}})
     with pytest.raises(InputError, match=r"model\.json: not the file that"):
-        load_predictor(team, "cpu")
+        load_predictor(team, CPU)

@@ -19,6 +19,7 @@ from cxrsearch.data.generated import check_generated
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import prepare
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.architectures import Parts
 from cxrsearch.learn.networks.head import DropoutLinear
@@ -36,6 +37,8 @@ from cxrsearch.systems.gan.settings import GanSettings
 from cxrsearch.systems.pretrain.command import PretrainImages, read_pool
 from cxrsearch.writing import alone
 from search.reading import read_json
+
+CPU = ComputeOptions("cpu")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -286,12 +289,12 @@ def test_generated_images_join_the_unlabelled_ones_under_their_split_only(
 
 
 def test_features_are_those_before_the_last_layer_at_any_size_of_image(model: Path) -> None:
-    found = load_features(model, "cpu")
+    found = load_features(model, CPU)
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
     values = found.of(images)
     assert values.shape == (3, 8)
     np.testing.assert_allclose(found.of(images[1:2]), values[1:2], rtol=1e-4, atol=1e-5)
-    loaded = load_model(model, "cpu")
+    loaded = load_model(model, CPU)
     layer = loaded.network.net.classifier
     logits = torch.from_numpy(values) @ layer.weight.T + layer.bias
     small = prepare(images, np.arange(3), 1024, 32).numpy()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.systems.gan import features
 from cxrsearch.systems.gan.features import FeatureNetwork, train_features
 
@@ -28,7 +29,7 @@ def test_it_is_trained_once_and_stays_the_same(
 ) -> None:
     monkeypatch.setattr(features, "EPOCHS", 2)
     data, folder = make_study().data, tmp_path / "features"
-    how: dict[str, Any] = {"seed": 1, "folder": folder, "device": "cpu", "threads": 1}
+    how: dict[str, Any] = {"seed": 1, "folder": folder, "compute": ComputeOptions("cpu", 1)}
     stopped = train_features(data, 32, **how)
     assert next(stopped).startswith("features: epoch 1/2: AUROC ")
     stopped.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from cxrsearch.data.generated import png
 from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.systems.gan import run as gan_run
@@ -30,6 +32,7 @@ from search.reading import read_json
 RECIPE = Recipe(input_size=32, epochs=3, batch_size=8, lr=1e-3, optimizer="adam",
                 schedule="cosine", warmup=0.1, ema=0.9)  # fmt: skip
 CPU = torch.device("cpu")
+ONE = ComputeOptions("cpu", threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +48,8 @@ def data(make_study: Callable[..., Any]) -> Any:
 
 
 def training(data: Any, micro: int = 8, precision: str = "float32") -> GanTraining:
-    return GanTraining(RECIPE, data, seed=3, device=CPU, micro=micro, precision=precision)
+    compute = replace(ONE, micro=micro, precision=precision)
+    return GanTraining(RECIPE, data, seed=3, compute=compute)
 
 
 def xray_like(count: int, size: int = 32) -> np.ndarray:
@@ -273,8 +277,7 @@ def test_a_run_that_was_cut_off_equals_one_that_was_not(data: Any, tmp_path: Pat
     judge = judge_of(data)
 
     def run(folder: str) -> GanRun:
-        return GanRun(RECIPE, data, judge, seed=5, folder=tmp_path / folder, device="cpu",
-                      threads=1)  # fmt: skip
+        return GanRun(RECIPE, data, judge, seed=5, folder=tmp_path / folder, compute=ONE)
 
     whole = run("whole")
     steps = list(whole.train())
@@ -305,7 +308,7 @@ def _timeless(record: dict[str, Any]) -> dict[str, Any]:
 def test_the_generator_that_stays_is_the_one_with_the_smallest_distance(
     data: Any, tmp_path: Path
 ) -> None:
-    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, device="cpu", threads=1)
+    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, compute=ONE)
     steps = list(run.train())
     best = min(steps, key=lambda step: float(step["kid"]))
     assert (run.book["best_epoch"], run.book["best_kid"]) == (best["epoch"], best["kid"])
@@ -318,7 +321,7 @@ def test_losses_that_are_not_finite_end_the_run(
     data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GanTraining, "epoch", lambda self, number: float("nan"))
-    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, device="cpu", threads=1)
+    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, compute=ONE)
     with pytest.raises(TrialError, match="losses of epoch 1"):
         list(run.train())
 
@@ -336,7 +339,7 @@ def test_memory_that_runs_out_costs_an_epoch_and_no_step(
         return step(self, images, targets)
 
     monkeypatch.setattr(GanTraining, "step", once)
-    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, device="cpu", threads=1)
+    run = GanRun(RECIPE, data, judge_of(data), seed=5, folder=tmp_path, compute=ONE)
     assert [record["epoch"] for record in run.train()] == [0, 1, 2, 3]
     assert failed == [8]
     assert any("4 from then on" in note for note in run.session.notes)

@@ -13,6 +13,7 @@ import torch
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.saved.arrays import load_arrays
@@ -24,6 +25,8 @@ from cxrsearch.study.folder import load_alone, load_study, trial_config
 from cxrsearch.study.winner import chosen_trial
 from cxrsearch.systems.per_disease.command import best_for, per_disease
 from search.store.record import read_study
+
+CPU = ComputeOptions("cpu")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -50,7 +53,7 @@ def scores_of(model: Path, study: Path) -> tuple[np.ndarray, np.ndarray]:
     data = load_trial_data(trial_config(study, load_study(study)))
     number = chosen_trial(read_study(study)).number
     joint = load_arrays(study / "trials" / str(number) / PREDICTIONS, ("scores",))["scores"]
-    return load_predictor(model, "cpu").predict(data.images, data.val), joint
+    return load_predictor(model, CPU).predict(data.images, data.val), joint
 
 
 def test_networks_for_each_disease_share_the_joint_models_compute(

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe as Training
 from cxrsearch.model.folder import LoadedModel
@@ -74,7 +75,7 @@ def test_features_and_own_head_give_the_networks_scores(
     torch.manual_seed(0)
     network = build_model(recipe).eval()
     card = {"pixels": {"frame": study.data.images.shape[1]}}
-    model = LoadedModel(tmp_path, card, recipe, network, torch.device("cpu"))
+    model = LoadedModel(tmp_path, card, recipe, network, ComputeOptions("cpu", precision="float32"))
     rows = np.arange(9)
     features = features_of(model, study.data.images, rows)
     found = own_head(network, 3).score(features)
@@ -86,7 +87,7 @@ def test_what_is_not_to_be_learnt_leaves_its_head_alone(
 ) -> None:
     recipe = Training(input_size=32, epochs=1, batch_size=8, weight_decay=0.0, loss="weighted_bce")
     data = replace(study.data, learnt=(2,))
-    learner = Learner(recipe, data, seed=0, device=torch.device("cpu"))
+    learner = Learner(recipe, data, seed=0, compute=ComputeOptions("cpu"))
     before = learner.model.net.classifier.weight.detach().clone()
     learner.epoch(1)
     moved = (learner.model.net.classifier.weight != before).any(dim=1)

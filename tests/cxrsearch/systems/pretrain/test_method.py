@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn import session
+from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.networks.models import build_model, weights_problem
 from cxrsearch.learn.networks.weights import read_weights
@@ -23,7 +25,7 @@ from cxrsearch.systems.pretrain.autoencoder import Autoencoder, AutoencoderTrain
 from cxrsearch.systems.pretrain.contrastive import ContrastiveTraining, vicreg
 from cxrsearch.systems.pretrain.run import PretrainPlan, pretrain
 
-CPU = torch.device("cpu")
+ONE = ComputeOptions("cpu", threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,7 @@ def plan(method: str, **genes: Any) -> PretrainPlan:
 
 
 def run(made: PretrainPlan, data: TrainData, folder: Path, **options: Any) -> list[Any]:
-    options = {"seed": 4, "threads": 1, "device": "cpu", "about": ABOUT, **options}
+    options = {"seed": 4, "compute": ONE, "about": ABOUT, **options}
     return list(pretrain(made, data, folder=folder, **options))
 
 
@@ -76,7 +78,7 @@ def test_a_pretraining_cut_off_equals_an_uninterrupted_one(
     monkeypatch.setattr(session, "SHARE", float("inf"))
     run(plan(method), study.data, tmp_path / "whole")
     first = pretrain(
-        plan(method), study.data, folder=tmp_path / "cut", seed=4, threads=1, device="cpu",
+        plan(method), study.data, folder=tmp_path / "cut", seed=4, compute=ONE,
         about=ABOUT,
     )  # fmt: skip
     next(first), next(first)
@@ -94,7 +96,7 @@ def test_a_checkpoint_of_another_method_or_of_other_images_is_not_gone_on_with(
 ) -> None:
     def cut(about: dict[str, Any], made: PretrainPlan) -> list[str]:
         running = pretrain(
-            made, study.data, folder=tmp_path / "p", seed=4, threads=1, device="cpu", about=about
+            made, study.data, folder=tmp_path / "p", seed=4, compute=ONE, about=about
         )
         next(running)
         running.close()
@@ -168,7 +170,7 @@ def test_collapsed_embeddings_cost_more_than_spread_ones() -> None:
 @pytest.mark.usefixtures("tiny_model")
 def test_views_differ_and_are_the_same_again_by_seed(study: Any) -> None:
     made = plan("contrastive").recipe
-    training = ContrastiveTraining(made, study.data, seed=1, device=CPU)
+    training = ContrastiveTraining(made, study.data, seed=1, compute=ONE)
     pixels, index = torch.full((4, 32, 32), 90, dtype=torch.uint8), torch.arange(4)
     pixels[:, 8:20, 8:20] = 200
     one, other = training.batch(pixels, index, torch.Generator().manual_seed(3))
@@ -180,7 +182,7 @@ def test_views_differ_and_are_the_same_again_by_seed(study: Any) -> None:
 
 @pytest.mark.usefixtures("tiny_model")
 def test_the_head_is_not_trained(study: Any) -> None:
-    training = AutoencoderTraining(plan("autoencoder").recipe, study.data, seed=1, device=CPU)
+    training = AutoencoderTraining(plan("autoencoder").recipe, study.data, seed=1, compute=ONE)
     before = {k: v.clone() for k, v in training.model.state_dict().items()}
     training.epoch(1)
     after = training.model.state_dict()
@@ -192,6 +194,6 @@ def test_the_head_is_not_trained(study: Any) -> None:
 @pytest.mark.parametrize("model", ["densenet121", "vgg16"])
 def test_real_networks_take_the_weights(model: str, study: Any, tmp_path: Path) -> None:
     made = plan("autoencoder", model=model).recipe
-    training = AutoencoderTraining(made, study.data, seed=1, device=CPU, micro=4)
+    training = AutoencoderTraining(made, study.data, seed=1, compute=replace(ONE, micro=4))
     checkpoint.save_tensors(tmp_path / "weights.safetensors", training.encoder_weights())
     assert weights_problem(Recipe(init=str(tmp_path / "weights.safetensors"), model=model)) is None

@@ -87,7 +87,7 @@ def test_which_shares_are_tried(
     assert [(s.at_once, s.threads) for s in shares(settings, cores, gpus)] == wanted
 
 
-CPU = ComputeOptions("cpu", threads=1)
+ONE = ComputeOptions("cpu", threads=1)
 
 
 def times(figures: dict[int, float], doubles: int = 99) -> Callable[..., Any]:
@@ -104,7 +104,7 @@ def times(figures: dict[int, float], doubles: int = 99) -> Callable[..., Any]:
 def tried(monkeypatch: pytest.MonkeyPatch, told: Callable[..., Any]) -> list[int]:
     monkeypatch.setattr(sharing, "timed", told)
     options = [Share(n, 8 // n) for n in (1, 2, 4, 8)]
-    return [row.share.at_once for row in measure(options, SPACE, (100, 30), CPU)]
+    return [row.share.at_once for row in measure(options, SPACE, (100, 30), ONE)]
 
 
 def test_measuring_ends_where_more_at_once_no_longer_pays_fits_or_works(
@@ -122,7 +122,7 @@ def test_measuring_ends_where_more_at_once_no_longer_pays_fits_or_works(
 
 def test_trials_an_hour_are_weighed_by_what_recipes_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "timed", times({1: 0.5}))
-    (row,) = measure([Share(1, 2)], SPACE, (100, 30), CPU)
+    (row,) = measure([Share(1, 2)], SPACE, (100, 30), ONE)
     assert row.per_hour == pytest.approx(3600 / (2 * 0.5 * (100 + 30 / 3)))
 
 
@@ -216,7 +216,7 @@ def test_real_steps_are_timed_side_by_side_with_their_threads(
     monkeypatch.setattr(stopwatches, "answers", answers)
     recipe = Recipe(input_size=32, batch_size=4)
     begin, before = time.perf_counter(), _children()
-    seconds, doubles = timed({kind_of(recipe): recipe}, 2, CPU)
+    seconds, doubles = timed({kind_of(recipe): recipe}, 2, ONE)
     assert [len(found) for found in told] == [2, 2]
     assert [found["threads"] for found in told[0]] == [1, 1]
     assert set(seconds) == {Kind("densenet121", ("full",), (32, 32))}
@@ -230,13 +230,13 @@ def test_a_recipe_that_cannot_be_timed_is_a_reason_and_leaves_no_process(
 ) -> None:
     recipe, before = Recipe(input_size=32, batch_size=4), _children()
     with pytest.raises(TimingError, match="KeyError"):
-        timed({kind_of(recipe): replace(recipe, model="none")}, 1, CPU)
+        timed({kind_of(recipe): replace(recipe, model="none")}, 1, ONE)
     monkeypatch.setattr(stopwatches, "LIMIT_SECONDS", 0.05)
     with pytest.raises(TimingError, match="took too long"):
-        timed({kind_of(recipe): recipe}, 1, CPU)
+        timed({kind_of(recipe): recipe}, 1, ONE)
     monkeypatch.setattr(stopwatches, "WORKER_BYTES", 1 << 60)
     with pytest.raises(TimingError, match="memory"):
-        timed({kind_of(recipe): recipe}, 2, CPU)
+        timed({kind_of(recipe): recipe}, 2, ONE)
     assert _children() <= before
 
 

@@ -79,6 +79,10 @@ def test_this_optuna_has_every_private_part_that_is_used() -> None:
     study = optuna.create_study()
     assert {"_storage", "_study_id"} <= vars(study).keys()
     assert list(inspect.signature(Trial).parameters)[:2] == ["study", "trial_id"]
+    # What samplers use, as Optuna's own do.
+    assert callable(study._get_trials)
+    assert callable(optuna.samplers.TPESampler._sample)
+    assert optuna.distributions.FloatDistribution(0.0, 1.0)._contains(0.5)
 
 
 def test_the_installed_optuna_is_within_the_bounds_and_the_bounds_end_after_it() -> None:

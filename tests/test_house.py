@@ -37,3 +37,12 @@ def test_circles_are_forbidden_everywhere() -> None:
     contracts = linter["importlinter"]["contracts"]
     acyclic = next(c for c in contracts if c["type"] == "acyclic_siblings")
     assert {"search", "cxrsearch", "benchmarks", "experiments"} <= set(acyclic["ancestors"])
+
+
+def test_decisions_are_narrow_enough_to_read_and_each_page_is_in_the_index() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    for page in pages:
+        lines = page.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if len(line) > 100] == [], page.name
+        assert page.name == "README.md" or f"({page.name})" in index

@@ -43,10 +43,10 @@ from optuna.trial import TrialState, create_trial
 
 from search.store import tables
 from search.store.connections import reading_engine
-from search.store.places import Place
+from search.store.places import HistoryPlace
 from search.store.snapshot import load
 from search.store.storage import DriverStorage
-from search.study_config import MARK
+from search.study_config import STUDY_CONFIG
 
 GENES = {f"gene{k}": FloatDistribution(0.0, 1.0) for k in range(20)}
 REPORTS = 5
@@ -67,7 +67,7 @@ def _point(number: int) -> dict[str, float]:
 class Ours:
     """One transaction a step."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: HistoryPlace) -> None:
         self.storage = DriverStorage(place)
         self.engine = self.storage._engine
         self.study_id = self.storage.study_id
@@ -99,7 +99,7 @@ class Ours:
 class Calls:
     """A public call for each thing, the digests too."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: HistoryPlace) -> None:
         self.storage = RDBStorage(*_public(place))
         self.engine = self.storage.engine
         self.study_id = self.storage.get_study_id_from_name(str(place.name))
@@ -165,7 +165,7 @@ def _tell(storage: BaseStorage, study_id: int, trial_id: int) -> None:
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.5])
 
 
-def _public(place: Place) -> tuple[str, dict[str, Any]]:
+def _public(place: HistoryPlace) -> tuple[str, dict[str, Any]]:
     """URL and engine options of Optuna's own storage, with the settings of our connections."""
     if place.path is None:
         return str(place.url), {}
@@ -180,20 +180,28 @@ def _public(place: Place) -> tuple[str, dict[str, Any]]:
     return "sqlite://", {"creator": connect, "poolclass": sa.pool.QueuePool}
 
 
-MAKERS: dict[str, Callable[[Place], Any]] = {"ours": Ours, "template": Template, "calls": Calls}
+MAKERS: dict[str, Callable[[HistoryPlace], Any]] = {
+    "ours": Ours,
+    "template": Template,
+    "calls": Calls,
+}
 
 
-def _place(storage: str | None, folder: Path, way: str) -> Place:
+def _place(storage: str | None, folder: Path, way: str) -> HistoryPlace:
     """A new study of its own for a way of writing, with what its history needs."""
     name = f"{way}-{uuid.uuid4().hex[:8]}"
-    place = Place(None, storage, name) if storage else Place(folder / f"{way}.db", None, name)
+    place = (
+        HistoryPlace(None, storage, name)
+        if storage
+        else HistoryPlace(folder / f"{way}.db", None, name)
+    )
     if storage:
         tables.make_tables(place)
-    tables.create(place, name, {MARK: {"name": name}})
+    tables.create(place, name, {STUDY_CONFIG: {"name": name}})
     return place
 
 
-def fill(place: Place, count: int) -> None:
+def fill(place: HistoryPlace, count: int) -> None:
     """Let the history hold ``count`` ended trials."""
     ours = Ours(place)
     with ours.storage.transaction():
@@ -231,7 +239,7 @@ def one_round(way: Any, trials: int, start: int) -> dict[str, tuple[float, float
     return {s: (1000 * seconds[s] / counts[s], commits[s] / counts[s]) for s in STEPS}
 
 
-def _reads(place: Place) -> dict[str, Callable[[], object]]:
+def _reads(place: HistoryPlace) -> dict[str, Callable[[], object]]:
     def ours() -> object:
         engine = reading_engine(place)
         with engine.begin() as connection:

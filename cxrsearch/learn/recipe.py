@@ -304,7 +304,7 @@ def without(*groups: str) -> dict[str, Any]:
     return {gene: limits["default"] for name in groups for gene, limits in group_of(name).items()}
 
 
-DIGITS = 9
+SIGNIFICANT_DIGITS = 9
 """Significant digits by which numbers are told apart: rounding noise is no other recipe."""
 
 
@@ -337,4 +337,4 @@ def _plain(value: Any, limits: Mapping[str, Any]) -> Any:
         return size_of(value)
     if isinstance(value, tuple):
         return [_plain(item, {}) for item in value]
-    return value if isinstance(value, str) else f"{float(value) + 0.0:.{DIGITS}g}"
+    return value if isinstance(value, str) else f"{float(value) + 0.0:.{SIGNIFICANT_DIGITS}g}"

@@ -166,7 +166,7 @@ def _random(seed: int, space: Space, n_trials: int | None, length: str | None) -
 
 
 @dataclass(frozen=True)
-class Entry:
+class SamplerEntry:
     """One sampler.
 
     Args:
@@ -180,14 +180,14 @@ class Entry:
     several: bool = True
 
 
-SAMPLERS: dict[str, Entry] = {
-    "tpe": Entry(_tpe, "Optuna's tree-structured Parzen estimator"),
-    "gp": Entry(_gp, "Optuna's Gaussian process"),
-    "cmaes": Entry(_cmaes, "covariance matrix adaptation, one objective", several=False),
-    "nsga2": Entry(_nsga2, "Optuna's NSGA-II"),
-    "qmc": Entry(_qmc, "a quasi-random sequence"),
-    "random": Entry(_random, "every trial drawn at random"),
-    "genetic": Entry(_genetic, "the genetic algorithm, as `ga`"),
+SAMPLERS: dict[str, SamplerEntry] = {
+    "tpe": SamplerEntry(_tpe, "Optuna's tree-structured Parzen estimator"),
+    "gp": SamplerEntry(_gp, "Optuna's Gaussian process"),
+    "cmaes": SamplerEntry(_cmaes, "covariance matrix adaptation, one objective", several=False),
+    "nsga2": SamplerEntry(_nsga2, "Optuna's NSGA-II"),
+    "qmc": SamplerEntry(_qmc, "a quasi-random sequence"),
+    "random": SamplerEntry(_random, "every trial drawn at random"),
+    "genetic": SamplerEntry(_genetic, "the genetic algorithm, as `ga`"),
 }
 """Every sampler by its name, in the order in which help texts list them.
 

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from search.errors import StudyError
 
-from .places import STORAGE_VARIABLE, Place
+from .places import STORAGE_VARIABLE, HistoryPlace
 
 BUSY_SECONDS = 60
 SNAPSHOT: dict[str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ def _begin_with(engine: sa.Engine, statement: str) -> None:
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
 
 
-def writing_engine(place: Place) -> sa.Engine:
+def writing_engine(place: HistoryPlace) -> sa.Engine:
     """An engine for the driver.
 
     In a database that is not SQLite it has one connection and never another: what `hold` takes
@@ -90,7 +90,7 @@ def writing_engine(place: Place) -> sa.Engine:
     return engine
 
 
-def reading_engine(place: Place, immutable: bool = False) -> sa.Engine:
+def reading_engine(place: HistoryPlace, immutable: bool = False) -> sa.Engine:
     """An engine that cannot write. ``immutable``: the file is known to have no writer."""
     if place.path is None:
         assert place.url is not None
@@ -177,7 +177,7 @@ def _holder(connection: sa.Connection, key: int) -> str:
 
 
 @contextmanager
-def readable_errors(place: Place) -> Iterator[None]:
+def readable_errors(place: HistoryPlace) -> Iterator[None]:
     """Turn database errors into a `StudyError` with a sentence and the place."""
     try:
         yield

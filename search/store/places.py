@@ -25,7 +25,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 @dataclass(frozen=True)
-class Place:
+class HistoryPlace:
     """Where a history lies: a SQLite file (``path``) or another database (``url``).
 
     Args:
@@ -57,7 +57,7 @@ def without_password(url: str) -> str:
     return bare.render_as_string(hide_password=False)
 
 
-def find_place(folder: Path, storage: str | None) -> Place:
+def find_place(folder: Path, storage: str | None) -> HistoryPlace:
     """Where ``folder``'s history lies: as told, as the environment says, as remembered.
 
     Raises:
@@ -75,7 +75,7 @@ def find_place(folder: Path, storage: str | None) -> Place:
         remembered = os.environ.get(STORAGE_VARIABLE) or remembered
     url = storage or remembered
     if not url:
-        return Place(folder / HISTORY, None, None)
+        return HistoryPlace(folder / HISTORY, None, None)
     try:
         parsed = sa.engine.make_url(url)
     except (SQLAlchemyError, ValueError):
@@ -86,11 +86,11 @@ def find_place(folder: Path, storage: str | None) -> Place:
     if parsed.get_backend_name() == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise StudyError(f"storage {url!r} names no file; a history in memory would be lost")
-        return Place(Path(parsed.database).absolute(), url, name, identity)
-    return Place(None, url, name, identity)
+        return HistoryPlace(Path(parsed.database).absolute(), url, name, identity)
+    return HistoryPlace(None, url, name, identity)
 
 
-def existing_place(folder: Path, storage: str | None) -> Place:
+def existing_place(folder: Path, storage: str | None) -> HistoryPlace:
     """Where the history of the study in ``folder`` lies.
 
     Raises:
@@ -112,7 +112,7 @@ def existing_place(folder: Path, storage: str | None) -> Place:
     return place
 
 
-def remember(folder: Path, place: Place) -> None:
+def remember(folder: Path, place: HistoryPlace) -> None:
     """Write to the folder a database's URL without its password, and which study is meant."""
     if place.url is not None:
         lines = (without_password(place.url), place.name, place.identity)

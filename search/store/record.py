@@ -21,7 +21,7 @@ from search.trials.pareto import front
 
 from .connections import readable_errors, reading_engine
 from .lock import driver_alive, is_driver
-from .places import Place, existing_place
+from .places import HistoryPlace, existing_place
 from .snapshot import Stored, load
 
 SNAPSHOT_TRIES = 20
@@ -121,7 +121,7 @@ def read_study(folder: Path, storage: str | None = None) -> StudyRecord:
     return StudyRecord(folder, config, space, stored.trials, stored.user_attrs, alive)
 
 
-def _read(place: Place, hint: str, immutable: bool = False) -> Stored:
+def _read(place: HistoryPlace, hint: str, immutable: bool = False) -> Stored:
     with readable_errors(place):
         engine = reading_engine(place, immutable)
         try:
@@ -139,7 +139,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _read_sqlite(place: Place, folder: Path) -> Stored:
+def _read_sqlite(place: HistoryPlace, folder: Path) -> Stored:
     """Read a SQLite history in the least intrusive of three ways.
 
     Without a write-ahead log the file is all there is, and is read as it stands, without
@@ -173,7 +173,7 @@ def _read_sqlite(place: Place, folder: Path) -> Stored:
         raise first from None
 
 
-def _read_copy(place: Place, hint: str) -> Stored:
+def _read_copy(place: HistoryPlace, hint: str) -> Stored:
     """Read a copy of the file and its write-ahead log.
 
     The two belong together as long as the file did not change while they were copied: the
@@ -191,5 +191,5 @@ def _read_copy(place: Place, hint: str) -> Stored:
             if log.exists():
                 shutil.copyfile(log, copy.with_name(copy.name + "-wal"))
             if _stamp(path) == before:
-                return _read(Place(copy, None, place.name), hint)
+                return _read(HistoryPlace(copy, None, place.name), hint)
     raise StudyError(f"{path}: changes too fast to be copied; try again")

@@ -36,7 +36,7 @@ from search.study_config import ENGINE_ATTRS, RESERVED
 from search.trials.pausing import AsSampled
 
 from .connections import hold, readable_errors, writing_engine
-from .places import Place
+from .places import HistoryPlace
 from .seal import KEY, Hashes, Seal, StudySeal, sealed, trial_content
 from .snapshot import Stored, load
 from .tables import Write, new_id, utc, write_all
@@ -69,7 +69,7 @@ class DriverStorage(BaseStorage):
         StudyError: where the database cannot be read or holds no such study.
     """
 
-    def __init__(self, place: Place, hint: str = "") -> None:
+    def __init__(self, place: HistoryPlace, hint: str = "") -> None:
         self.place = place
         self._hint = hint
         self._lock = threading.RLock()

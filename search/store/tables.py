@@ -25,7 +25,7 @@ from search.files import replace_file
 from search.study_config import IDENTITY
 
 from .connections import hold, lock_key, readable_errors, sqlite_writer, writing_engine
-from .places import Place, check_local
+from .places import HistoryPlace, check_local
 from .seal import KEY, StudySeal, sealed, study_content
 
 LAYOUT = "v3.2.0.a"
@@ -99,7 +99,7 @@ def check_layout(connection: sa.Connection) -> None:
 
 
 def create(
-    place: Place,
+    place: HistoryPlace,
     name: str,
     attrs: Mapping[str, Any],
     directions: Sequence[str] = ("maximize",),
@@ -125,7 +125,7 @@ def create(
     place.path.parent.mkdir(parents=True, exist_ok=True)
     for left in place.path.parent.glob(f".{place.path.name}.new*"):
         left.unlink(missing_ok=True)
-    new = Place(place.path.with_name(f".{place.path.name}.new"), None)
+    new = HistoryPlace(place.path.with_name(f".{place.path.name}.new"), None)
     assert new.path is not None
     with readable_errors(place):
         _create_in(new, name, attrs, directions, metrics)
@@ -133,7 +133,7 @@ def create(
 
 
 def _create_in(
-    place: Place,
+    place: HistoryPlace,
     name: str,
     attrs: Mapping[str, Any],
     directions: Sequence[str],
@@ -181,7 +181,7 @@ def _create_in(
         engine.dispose()
 
 
-def _tables(place: Place) -> optuna.storages.RDBStorage:
+def _tables(place: HistoryPlace) -> optuna.storages.RDBStorage:
     """Optuna's own storage, which makes its tables where they are missing."""
     check_installed()
     options: dict[str, Any] = {"poolclass": NullPool}
@@ -193,7 +193,7 @@ def _tables(place: Place) -> optuna.storages.RDBStorage:
     return storage
 
 
-def make_tables(place: Place) -> None:
+def make_tables(place: HistoryPlace) -> None:
     """Make the tables in a database that is not SQLite, where they are missing.
 
     Raises:
@@ -211,7 +211,7 @@ def make_tables(place: Place) -> None:
             engine.dispose()
 
 
-def delete(place: Place) -> None:
+def delete(place: HistoryPlace) -> None:
     """Delete the history of a study that has no trial, where there is one.
 
     Of a database, only the study whose identity ``place`` knows.

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from .agreement import Step, difference
 
-PIXELS = 64 * 224 * 224
+BUSY_BATCH_PIXELS = 64 * 224 * 224
 """Larger batches keep a GPU busy without."""
-STEPS = 50
+FEWEST_STEPS = 50
 """Shorter trainings don't repay the recording."""
 WARM_UPS = 3
 """Passes before the recording, in which cuDNN chooses its algorithms."""
@@ -62,8 +62,8 @@ class _Graph(NamedTuple):
 
 def worthwhile(device: torch.device, batch: int, side: tuple[int, int], steps: int) -> bool:
     """Whether a training of ``steps`` batches of ``batch`` images is one that graphs speed up."""
-    small = batch * side[0] * side[1] <= PIXELS
-    return device.type == "cuda" and small and steps >= STEPS
+    small = batch * side[0] * side[1] <= BUSY_BATCH_PIXELS
+    return device.type == "cuda" and small and steps >= FEWEST_STEPS
 
 
 class Graphed:

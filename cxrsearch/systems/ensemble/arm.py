@@ -8,14 +8,14 @@ from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Answer, Cell, Scores
 from cxrsearch.learn.ensemble import fit, logits_of
 
-MEMBERS = 3
+ARM_MEMBERS = 3
 """Networks of the ensemble."""
 
 
 def _ensemble(cell: Cell) -> Answer:
     """Some networks with a share of the budget each, weighted on validation."""
-    share, members = cell.images / MEMBERS, []
-    for index in range(MEMBERS):
+    share, members = cell.images / ARM_MEMBERS, []
+    for index in range(ARM_MEMBERS):
         name = f"member-{index}"
         members.append((yield from cell.fit(name, cell.recipe, share, seed=cell.seed_of(name))))
     data, rows = cell.data, cell.data.val
@@ -23,7 +23,7 @@ def _ensemble(cell: Cell) -> Answer:
     found = fit(
         val, data.labels[rows], data.patients[rows], "auto", columns=data.columns, seed=cell.seed
     )
-    cell.notes.append(f"ensemble: {found.method} of {MEMBERS}")
+    cell.notes.append(f"ensemble: {found.method} of {ARM_MEMBERS}")
     test = np.stack([logits_of(member.test) for member in members])
     return Scores(found.apply(val).astype(np.float32), found.apply(test).astype(np.float32))
 

@@ -23,7 +23,7 @@ from search.objective import Outcome, Step, Steps, Task
 from search.serial import run_serial
 from search.space import SearchSpace
 from search.store import connections
-from search.store.places import URL_FILE, Place, find_place
+from search.store.places import URL_FILE, HistoryPlace, find_place
 from search.store.record import read_study
 from search.study import Study, StudyConfig, discard
 
@@ -294,6 +294,6 @@ def test_a_server_that_is_gone_says_so(server: str, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="connection"):
         Study.create(tmp_path / "s", SPACE, config(), away)
     assert not (tmp_path / "s").exists()
-    place = Place(None, away)
+    place = HistoryPlace(None, away)
     with pytest.raises(StudyError, match="connection"), connections.readable_errors(place):
         connections.reading_engine(place).connect()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.learn.compute.cuda_graphs import PIXELS, STEPS, Graphed, worthwhile
+from cxrsearch.learn.compute.cuda_graphs import BUSY_BATCH_PIXELS, FEWEST_STEPS, Graphed, worthwhile
 
 
 class Model(nn.Module):
@@ -114,8 +114,8 @@ def test_running_out_of_memory_is_left_to_the_session() -> None:
 
 def test_graphs_are_for_small_batches_and_long_trainings_on_a_gpu() -> None:
     gpu, side = torch.device("cuda"), (224, 224)
-    largest = PIXELS // (224 * 224)
-    assert worthwhile(gpu, largest, side, STEPS)
-    assert not worthwhile(gpu, largest + 1, side, STEPS)
-    assert not worthwhile(gpu, largest, side, STEPS - 1)
-    assert not worthwhile(torch.device("cpu"), largest, side, STEPS)
+    largest = BUSY_BATCH_PIXELS // (224 * 224)
+    assert worthwhile(gpu, largest, side, FEWEST_STEPS)
+    assert not worthwhile(gpu, largest + 1, side, FEWEST_STEPS)
+    assert not worthwhile(gpu, largest, side, FEWEST_STEPS - 1)
+    assert not worthwhile(torch.device("cpu"), largest, side, FEWEST_STEPS)

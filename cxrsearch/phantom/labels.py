@@ -59,24 +59,6 @@ def prevalences(minimum: float = MINIMUM_PREVALENCE) -> Array:
     return np.maximum(np.diag(np.array(NIH_COUNTS)) / NIH_IMAGES, minimum)
 
 
-def odds_ratios(both: Array, alone: Array, images: float) -> Array:
-    """How much more likely two diseases are together than apart, for each pair.
-
-    Args:
-        both: (14, 14) counts of images with both.
-        alone: (14,) counts of images with the one, whatever else they have.
-        images: number of images.
-
-    Returns:
-        (14, 14) array of odds ratios; half an image is added to each cell (Haldane).
-    """
-    first = alone[:, None] - both
-    second = alone[None, :] - both
-    neither = images - both - first - second
-    odds = (both + 0.5) * (neither + 0.5) / ((first + 0.5) * (second + 0.5))
-    return np.asarray(odds)
-
-
 def joint_probability(prevalence: Array, correlation: Array) -> Array:
     """P(both) for each pair under the copula (Plackett 1954: dP/dr is the bivariate density).
 

@@ -117,7 +117,7 @@ class Bridge:
         )
 
     def _recall(self) -> None:
-        """When the time is up, trials that nobody has begun with are not begun with."""
+        """When the time is up, queued trials that no worker has started are dropped."""
         if self.driver.over and self._controller is not None:
             for trial in list(self._controller.get_live_trials()):
                 if self.driver.waiting(trial.trial_id):

@@ -363,7 +363,7 @@ class Driver:
     # Ends
 
     def waiting(self, key: str) -> bool:
-        """Whether the trial ``key`` is on its way and nobody has begun with it."""
+        """Whether the trial ``key`` is queued, and no worker has started it."""
         flight = self._flights.get(key)
         return flight is not None and flight.start is None
 

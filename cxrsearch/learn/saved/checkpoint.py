@@ -134,15 +134,6 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], Any]:
     return tensors, header["info"]
 
 
-def load_info(path: Path) -> Any:
-    """Only the info of `save_tensors`, without reading tensors; None where it can't be read."""
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return _header(path, file.metadata())["info"]
-    except (CheckpointError, SafetensorError, OSError, ValueError, RecursionError):
-        return None
-
-
 def is_ours(path: Path) -> bool:
     """Whether `save_tensors` wrote the file, so that `load_tensors` can say if it is whole."""
     try:

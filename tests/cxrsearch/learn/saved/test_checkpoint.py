@@ -154,11 +154,3 @@ def test_a_file_of_an_earlier_version_has_no_digest_and_is_read(tmp_path: Path) 
     save_file(tensors, path, metadata={"cxrsearch": json.dumps(header)})
     with pytest.raises(CheckpointError, match="digest"):
         checkpoint.load_tensors(path)
-
-
-def test_info_is_read_without_the_tensors(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    checkpoint.save_tensors(path, {"w": torch.zeros(2)}, {"epoch": 4})
-    assert checkpoint.load_info(path) == {"epoch": 4}
-    path.write_bytes(b"rubbish")
-    assert checkpoint.load_info(path) is None

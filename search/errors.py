@@ -23,7 +23,7 @@ class SpaceError(SearchError):
 
 
 class StudyError(SearchError):
-    """A study that cannot be made, opened or gone on with."""
+    """A study that cannot be made, opened or resumed."""
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -261,7 +261,7 @@ class Study:
         return self._task(number)
 
     def unfinished(self) -> list[Task]:
-        """The trials that an earlier driver left running, in order, to be gone on with.
+        """The trials that an earlier driver left running, in order, to be resumed.
 
         A trial that was made but has no parameters yet gets those that it would have
         got: the sampler is made again for the same number and sees the same history.
@@ -295,7 +295,7 @@ class Study:
             self._end(self._trial(number), answer.state, answer.values)
 
     def hold(self, number: int) -> None:
-        """The trial is run by nobody now, and may be gone on with; see `search.breaker`."""
+        """The trial is run by nobody now, and may be resumed; see `search.breaker`."""
         self._active.discard(number)
 
     def again(self, number: int) -> Task:
@@ -405,7 +405,7 @@ class Study:
         return True
 
     def promote(self, closing: bool = False) -> Task | None:
-        """The paused trial that is among the best of its rung by now, to be gone on with.
+        """The paused trial that is among the best of its rung by now, to be resumed.
 
         Args:
             closing: no other trial will be asked for; see `search.trials.pausing.promotable`.

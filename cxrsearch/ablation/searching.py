@@ -56,7 +56,7 @@ def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
 
 
 def _opened(cell: Cell, sampler: str) -> Study:
-    """The cell's own study, made or gone on with."""
+    """The cell's own study, made or resumed."""
     folder: Path = cell.folder / FOLDER
     if (folder / MADE).exists():
         return Study.open(folder)

@@ -1,4 +1,4 @@
-"""The ablation as a study: prepared, run, gone on with, and judged when all of it is there."""
+"""The ablation as a study: prepared, run, resumed, and judged when all of it is there."""
 
 from __future__ import annotations
 

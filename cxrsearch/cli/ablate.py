@@ -19,7 +19,7 @@ RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address"
 
 _DESIGN = [
     click.option("--study", type=FOLDER, required=True,
-                 help="Study folder; one that is there already is gone on with."),
+                 help="Study folder; one that is there already is resumed."),
     click.option("--arms", metavar="A,B,...",
                  help="Arms beside the baseline. [default: all that can be had]"),
     click.option("--seeds", type=int, default=5, show_default=True,

@@ -129,7 +129,7 @@ def reasons(bad: Iterable[tuple[str, str]], most: int) -> list[str]:
 
     Args:
         bad: name and reason of each.
-        most: texts at the most.
+        most: texts at most.
     """
     names: dict[str, list[str]] = {}
     for name, reason in bad:

@@ -51,7 +51,7 @@ SHELF_BYTES = 1 << 30
 """A shelf may take so much of the disk in any case, and as much as its cache where that is more."""
 
 SHELF_FILES = 200
-"""Files that a shelf holds at the most, however small."""
+"""Files that a shelf holds at most, however small."""
 
 SPARE_BYTES = 1 << 30
 """Bytes of the disk that a shelf leaves to everybody else, beside what is asked to be left."""

@@ -66,7 +66,7 @@ def _nothing() -> None:
 
 
 class Session(Generic[L]):
-    """One training run in ``folder``, new or gone on with.
+    """One training run in ``folder``, new or resumed.
 
     Args:
         make: makes the learner, of ``(recipe, data, seed=, compute=)``.
@@ -77,7 +77,7 @@ class Session(Generic[L]):
         compute: where and how fast, in a new training; one that goes on keeps of it what it began
             with.
         usable: looks at a checkpoint's state (``book``, ``learner``) and says why it cannot be
-            gone on with, or None.
+            resumed, or None.
         settings: what else than recipe, seed and split a checkpoint must share to be gone on
             with; JSON-able.
     """

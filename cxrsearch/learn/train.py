@@ -75,7 +75,7 @@ def train(
 ) -> Generator[Step, None, Result]:
     """Train ``recipe``, or go on where ``folder``'s checkpoint left off.
 
-    On a CPU, a run that was cut off and gone on with equals one that was not, bit for bit,
+    On a CPU, a run that was cut off and resumed equals one that was not, bit for bit,
     given the same seed, precision and number of threads. Closing the generator frees the memory.
 
     Args:

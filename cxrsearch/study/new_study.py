@@ -2,7 +2,7 @@
 
 All of it is done under the lock of the study's folder, which is taken before anything there is
 looked at. ``study.yaml`` is written last: a folder without it is taken by the next start, one with
-it is gone on with. A study that has no trial yet can be both.
+it is resumed. A study that has no trial yet can be both.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Projection:
         seconds_per_trial: mean over recipes drawn from the space, without early stopping.
         hours: of the whole search at ``concurrent`` trials at once, without early stopping.
         concurrent: trials at once that this machine has room for.
-        disk_bytes: checkpoints at the most.
+        disk_bytes: checkpoints at most.
         steps: timed seconds of one optimiser step by model and input size, with so many at once.
     """
 
@@ -56,7 +56,7 @@ def weight_bytes(recipe: Recipe) -> int:
 
 
 def disk_need(space: SearchSpace, settings: Settings) -> int:
-    """Bytes of checkpoints at the most, for the largest model in the space."""
+    """Bytes of checkpoints at most, for the largest model in the space."""
     kinds = {kind_of(recipe)[:2]: recipe for recipe in sample_recipes(space)}
     largest = max(weight_bytes(recipe) for recipe in kinds.values())
     keep = parse_keep(settings.keep_checkpoints)
@@ -94,7 +94,7 @@ def project(prepared: Prepared) -> Projection:
 
 
 def _seen(recipe: Recipe, prepared: Prepared) -> int:
-    """Images that ``recipe`` trains on, at the most."""
+    """Images that ``recipe`` trains on, at most."""
     others = len(prepared.cache.names) - len(prepared.dataset.names)  # those without a label
     return len(prepared.splits.train) + (others if recipe.pseudo != "none" else 0)
 

@@ -48,7 +48,7 @@ MOST_SPACE_BYTES = 100_000
 """A space's file may have; the shipped ones have three thousand."""
 
 PROBLEMS_NAMED = 50
-"""Problems of one space that are named at the most."""
+"""Problems of one space that are named at most."""
 
 
 class SearchSpace:

@@ -87,7 +87,7 @@ class StudyRecord:
         """Trials by state, see `count_states`.
 
         An unfinished trial runs while a driver is alive; without one it waits to be
-        gone on with.
+        resumed.
         """
         running = {t.number for t in self.trials} if self.driver_alive else set()
         return count_states(self.trials, running)

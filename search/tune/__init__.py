@@ -49,7 +49,7 @@ def run_tune(
     Trials that an earlier driver left running go on first, and paused ones before new ones, as
     soon as they are among the best of their rung. When the time is up nothing new
     is asked for, and running trials stop after their current step and stay RUNNING, to be
-    gone on with by a later run.
+    resumed by a later run.
 
     Args:
         study: an open study; only this process writes it.

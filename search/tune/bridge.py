@@ -97,7 +97,7 @@ class Bridge:
         return True
 
     def notice(self) -> None:
-        """Look whether there is a reason to end that nobody has told of."""
+        """Look for a reason to end that no event has reported."""
         if self.failure is None:
             self.guarded(None, self._stop.raise_)
         if self.failure is None and self.guarded(False, self._stuck):

@@ -61,7 +61,7 @@ class Usage:
 
     Args:
         workers: names of the workers that ran a trial, in the order of their first.
-        started: trials handed to a worker, those gone on with and retried included.
+        started: trials handed to a worker, those resumed and retried included.
         ahead: the most trials that had been asked for while no worker was free for them.
         waits: seconds between asking for a trial and a worker's beginning with it.
         lost: how many times a worker was lost with its trial.
@@ -368,7 +368,7 @@ class Driver:
         return flight is not None and flight.start is None
 
     def put_back(self, key: str) -> None:
-        """The trial ``key`` will not be begun with after all: it keeps its place."""
+        """The trial ``key`` will not be started after all: it keeps its place."""
         flight = self._flights.pop(key, None)
         if flight is not None:
             self._queue.appendleft(flight.task)

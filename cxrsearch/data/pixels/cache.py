@@ -178,7 +178,7 @@ def _told(plan: CachePlan, damaged: Sequence[int]) -> str:
 
 
 def _nothing(*told: object) -> None:
-    """Whom nobody listens to."""
+    """Reports to nobody: the default where progress is not shown."""
 
 
 def load_cache(path: Path) -> Cache:

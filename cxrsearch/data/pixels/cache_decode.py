@@ -21,7 +21,7 @@ from .cache_plan import CachePlan, Opened, batches, mark, marked, undone
 SAMPLE = 16
 """Images that are timed for the estimate, at least; four a thread where that is more."""
 TELL_SECONDS = 0.5
-"""Progress is told so often at the most."""
+"""Seconds between two reports of progress, at least."""
 
 
 @dataclass(frozen=True)

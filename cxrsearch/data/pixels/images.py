@@ -67,7 +67,7 @@ SAME = 20
 (2,560 of NIH's, 713 of others) the flattest needs 104."""
 NEARLY_ALL = 0.99
 _SAMPLE = 512
-"""So many rows and columns at the most are looked at for that."""
+"""So many rows and columns at most are looked at for that."""
 _READERS: dict[Format, type[ImageFile.ImageFile]] = {
     PNG: PngImagePlugin.PngImageFile,
     JPEG: JpegImagePlugin.JpegImageFile,

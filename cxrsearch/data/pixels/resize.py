@@ -25,7 +25,7 @@ PIECE_PIXELS = 1 << 10
 """Pixels held as doubles at once, an output: a core's cache has room for them, and there are as
 many products for any size. In between them Python's lock is held, so they must be few."""
 MOST_DOUBLES = 1 << 19
-"""Pixels held as doubles at once at the most: 4 MiB, twice a thread."""
+"""The most pixels held as doubles at once: 4 MiB, twice a thread."""
 
 
 _rooms = threading.local()

@@ -18,7 +18,7 @@ from .diseases import readable
 
 RATIO_GENE = "ratio_"
 MOST_DOTS = 8
-"""Trials drawn at the most: more dots in a line cannot be told apart."""
+"""Trials drawn at most: more dots in a line cannot be told apart."""
 RATIO_LABELS = (*DISEASES, NO_FINDING)
 
 

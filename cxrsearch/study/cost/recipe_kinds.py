@@ -13,7 +13,7 @@ from cxrsearch.learn.recipe import Recipe, network_genes, size_of
 from search.space import SearchSpace
 
 KINDS = 4
-"""Kinds that are timed at the most; the others are scaled from the nearest by pixels."""
+"""Kinds that are timed at most; the others are scaled from the nearest by pixels."""
 
 VALIDATION = 1 / 3
 """What scoring an image costs, as a share of training on it."""

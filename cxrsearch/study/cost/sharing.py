@@ -24,7 +24,7 @@ from .recipe_kinds import Kind, sample_recipes, trial_seconds, weightiest
 from .stopwatches import TimingError, timed
 
 MOST_ON_A_GPU = 16
-"""Trials on one GPU at the most."""
+"""Trials on one GPU at most."""
 
 MARGIN = 0.05
 """Fewer at once are taken for so little less: each then learns from more finished trials."""

@@ -28,7 +28,7 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe, size_of
 
 CPU_PIXELS = 16 * 64 * 64
-"""Pixels of a timed batch on a CPU at the most: there a step's time grows with them."""
+"""Pixels of a timed batch on a CPU at most: there a step's time grows with them."""
 
 GPU_STEPS = 8
 """Steps between two looks at a GPU's clock, which make it wait."""

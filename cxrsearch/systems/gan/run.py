@@ -52,7 +52,7 @@ def look_epochs(epochs: int) -> list[int]:
 
 
 class GanRun:
-    """One GAN in training in ``folder``, new or gone on with.
+    """One GAN in training in ``folder``, new or resumed.
 
     Args:
         recipe: as for `GanTraining`.

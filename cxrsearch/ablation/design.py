@@ -1,4 +1,4 @@
-"""What is asked of an ablation, checked, and the plan that comes of it."""
+"""From what is asked of an ablation to the plan that comes of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from cxrsearch.data.dataset import names_digest
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.read import folder_problem
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.equal_compute.plan import Plan, baseline_of, budget_problems, narrowed
 from cxrsearch.errors import InputError
@@ -19,58 +18,13 @@ from cxrsearch.study.folder import new_folder
 from cxrsearch.study.prepare import Prepared, attempt, prepare
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.unlabelled import Unlabelled, find_unlabelled
-from search.errors import did_you_mean
 from search.space import SearchSpace
 
 from .arms import ARMS, BASELINE
-
-MOST_SEEDS, MOST_TRIALS = 100, 1000
+from .settings import MOST_SEEDS, Design
 
 FEWEST_OF_A_CLASS = 5
 """Positive (and negative) images of a disease that make its AUROC worth a share of the mean."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """What is asked of an ablation beside the data and how it runs.
-
-    Args:
-        arms: names out of `ARMS`; None: all that can be had.
-        seeds: how often each arm is trained.
-        epochs: the budget, in passes of the baseline over the training part; None: its point's.
-        input_size: what the network sees; None: the point's.
-        search_trials: trials of an arm that searches.
-        unlabelled: folder of images without a label; None: the data's own.
-    """
-
-    arms: tuple[str, ...] | None = None
-    seeds: int = 5
-    epochs: int | None = None
-    input_size: str | None = None
-    search_trials: int = 8
-    unlabelled: Path | None = None
-
-    def check(self) -> None:
-        """Raise one `InputError` that names everything that cannot work."""
-        problems = [
-            f"--arms {name}: there is no such arm{did_you_mean(name, ARMS)}; one of "
-            f"{', '.join(ARMS)}"
-            for name in self.arms or ()
-            if name not in ARMS
-        ]
-        limits = {"seeds": (1, MOST_SEEDS), "search_trials": (2, MOST_TRIALS)}
-        problems += [
-            f"--{name.replace('_', '-')} {getattr(self, name)}: must be from {low} to {high:,}"
-            for name, (low, high) in limits.items()
-            if not low <= getattr(self, name) <= high
-        ]
-        if self.arms is not None and not set(self.arms) - {BASELINE}:
-            problems.append(f"--arms: give at least one arm beside the {BASELINE}")
-        problems += budget_problems(self.epochs, self.input_size)
-        if self.unlabelled is not None and (problem := folder_problem(self.unlabelled)):
-            problems.append(f"--unlabelled {problem}")
-        if problems:
-            raise InputError(problems)
 
 
 @dataclass(frozen=True)

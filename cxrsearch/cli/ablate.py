@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from cxrsearch.ablation.settings import Design
 from cxrsearch.errors import quoted
+from cxrsearch.fields import options_of
 from cxrsearch.study import options
 from cxrsearch.study.options import FOLDER, UNLABELLED, example, in_groups, option_of, seed_option
 from cxrsearch.study.settings import Settings
 
-DESIGN = ("arms", "seeds", "epochs", "input_size", "search_trials", "unlabelled")
+DESIGN = (*options_of(Design, "design"), "unlabelled")
 RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
            "storage", "cache")  # fmt: skip
 """What may be another when a study goes on."""
@@ -96,7 +98,7 @@ def _run(study: Path, given: dict[str, Any], said: dict[str, Any], dry_run: bool
 def _begin(study: Path, given: dict[str, Any], dry_run: bool) -> bool:
     """Run a new study; whether there is a verdict now."""
     from cxrsearch.ablation.describe import describe_ablation, describe_time
-    from cxrsearch.ablation.design import Design, prepare_ablation
+    from cxrsearch.ablation.design import prepare_ablation
     from cxrsearch.ablation.study import start
 
     arms = given["arms"]

@@ -82,7 +82,7 @@ class LateNames(LateChoice):
         return str(value)
 
 
-_TYPES: dict[Any, Any] = {float | str: amount, int | str: side}
+_TYPES: dict[Any, Any] = {float | str: amount, int | str: side, tuple[str, ...]: str}
 """How the command line reads a field of a type that click does not know by itself."""
 
 

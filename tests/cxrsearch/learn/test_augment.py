@@ -29,9 +29,7 @@ def picture(height: int, width: int, n: int = 1) -> torch.Tensor:
 
 def given(n: int = 1, /, **values: float | bool) -> Parameters:
     """Parameters that leave images alone but for ``values``."""
-    still = {field.name: 0.0 for field in fields(Parameters)}
-    still |= {"row_zoom": 1.0, "column_zoom": 1.0, "brightness": 1.0, "contrast": 1.0}
-    still |= {"flip_columns": False, "flip_rows": False}
+    still = {name: effect.rest for effect in EFFECTS.values() for name in effect.fields}
     return Parameters(**{k: torch.tensor([v] * n) for k, v in (still | values).items()})
 
 

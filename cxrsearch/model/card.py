@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
@@ -17,11 +17,37 @@ from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
 
-MODEL_FORMAT, MODEL_VERSION = "cxrsearch model", 1
 MODEL_PRECISIONS = ("float32", "bf16")
 LARGEST = 8192
 """Side of the largest pictures that a model takes."""
 INTENDED_USE = "research use only, not for clinical decisions"
+
+
+RESTORE = "restore it from a copy"
+
+
+class CardKind(NamedTuple):
+    """A kind of card.
+
+    Args:
+        format: how it names itself.
+        version: the one that this program writes and reads.
+        what: what it is, for messages.
+        made: what it should be and which command makes it, for messages.
+        keys: those that it must have, and of which type.
+    """
+
+    format: str
+    version: int
+    what: str
+    made: str
+    keys: Mapping[str, type]
+
+
+MODEL_KIND = CardKind(
+    "cxrsearch model", 1, "the model's card", "a model made by `cxrsearch train`",
+    dict.fromkeys(("pixels", "recipe", "data", "study", "validation", "training"), dict),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,8 +107,8 @@ def make_card(
         files: the `digests` of the files that it belongs to.
     """
     return {
-        "format": MODEL_FORMAT,
-        "version": MODEL_VERSION,
+        "format": MODEL_KIND.format,
+        "version": MODEL_KIND.version,
         "intended_use": INTENDED_USE,
         "diseases": list(DISEASES),
         "pixels": {
@@ -146,24 +172,36 @@ def check_files(folder: Path, card: Mapping[str, Any], names: Iterable[str]) -> 
         raise InputError(problems)
 
 
-def read_object(path: Path, what: str, missing: str) -> dict[str, Any]:
-    """The JSON object in the card ``path``; an empty one where it holds something else.
-
-    Args:
-        path: the file.
-        what: what it is, for messages.
-        missing: what to say where it is not there.
+def open_card(
+    path: Path, kind: CardKind, missing: str = f"no such file; {RESTORE}"
+) -> dict[str, Any]:
+    """The JSON object in the card ``path``, of the right format and with the keys of its ``kind``.
 
     Raises:
-        InputError: where it is missing, damaged or was changed since it was written.
+        InputError: where it is missing, damaged, of another format or was changed since it was
+            written.
     """
     try:
-        found = read_json(path, what)
+        card = read_json(path, kind.what)
     except FileNotFoundError:
         raise InputError(f"{path}: {missing}") from None
     except FileError as error:
         raise InputError(error.problems) from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(card, dict) or card.get("format") != kind.format:
+        raise InputError(f"{path}: not {kind.made}")
+    if card.get("version") != kind.version:
+        raise InputError(
+            f"{path}: format version {card.get('version')!r}, but this program reads "
+            f"{kind.version}; use the version of cxrsearch that wrote it"
+        )
+    problems = [
+        f"{path}: {key} is missing or wrong; {RESTORE}"
+        for key, wanted in kind.keys.items()
+        if not isinstance(card.get(key), wanted)
+    ]
+    if problems:
+        raise InputError(problems)
+    return card
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -172,58 +210,50 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         InputError: for whatever is missing, damaged or of another format.
     """
-    missing = f"no such file; {path.parent} is no model folder"
-    card = read_object(path, "the model's card", missing)
-    if card.get("format") != MODEL_FORMAT:
-        raise InputError(f"{path}: not a model made by `cxrsearch train`")
-    if card.get("version") != MODEL_VERSION:
-        raise InputError(
-            f"{path}: format version {card.get('version')!r}, but this program reads "
-            f"{MODEL_VERSION}; use the version of cxrsearch that wrote it"
-        )
-    problems = [f"{path}: {key} is missing or wrong; restore it from a copy"
-                for key, kind in (("pixels", dict), ("recipe", dict), ("data", dict),
-                                  ("study", dict), ("validation", dict), ("training", dict))
-                if not isinstance(card.get(key), kind)]  # fmt: skip
-    if problems:
-        raise InputError(problems)
-    problems = [f"{path}: {problem}" for problem in _wrong(card)]
+    card = open_card(path, MODEL_KIND, f"no such file; {path.parent} is no model folder")
+    problems = [f"{path}: {problem}" for problem in [*data_problems(card), *_wrong(card)]]
     if problems:
         raise InputError(problems)
     return card
 
 
-def _wrong(card: Mapping[str, Any]) -> list[str]:
-    """What in a card of the right format cannot be so."""
-    pixels, study, restore = card["pixels"], card["study"], "restore it from a copy"
-    frame, side = pixels.get("frame"), pixels.get("source_side")
-    only = card["training"].get("only")
+def data_problems(card: Mapping[str, Any]) -> list[str]:
+    """What cannot be so in what every card says: of pixels, data, study and files."""
+    frame, data, study = card["pixels"].get("frame"), card["data"], card["study"]
     problems = []
     if not isinstance(frame, int) or whole(frame, 1, LARGEST) is None:
-        problems.append(f"pixels.frame {frame!r} is no size; {restore}")
+        problems.append(f"pixels.frame {frame!r} is no size; {RESTORE}")
+    if not all(isinstance(data.get(name), str) for name in ("fingerprint", "split_fingerprint")):
+        problems.append(f"data has no fingerprints; {RESTORE}")
+    if not isinstance(study.get("path"), str | None):
+        problems.append(f"study.path is no text; {RESTORE}")
+    if not _are_diseases(study.get("objective", [])):
+        problems.append(f"study.objective holds other names than the diseases; {RESTORE}")
+    if not _are_digests(card.get("files", {})):
+        problems.append(f"files holds no digests; {RESTORE}")
+    return problems
+
+
+def _wrong(card: Mapping[str, Any]) -> list[str]:
+    """What cannot be so in what a single model's card says."""
+    side, trial = card["pixels"].get("source_side"), card["study"].get("trial")
+    only = card["training"].get("only")
+    problems = []
     if side is not None and number(side, 1, 1e6) is None:
-        problems.append(f"pixels.source_side {side!r} is no size; {restore}")
+        problems.append(f"pixels.source_side {side!r} is no size; {RESTORE}")
     if "also_seen" in card and not _is_seen(card["also_seen"]):
-        problems.append(f"also_seen holds no lists of names; {restore}")
+        problems.append(f"also_seen holds no lists of names; {RESTORE}")
     if card.get("precision") not in (None, *MODEL_PRECISIONS):
         which = " nor ".join(MODEL_PRECISIONS)
-        problems.append(f"precision is {card['precision']!r}, neither {which}; {restore}")
+        problems.append(f"precision is {card['precision']!r}, neither {which}; {RESTORE}")
     if card.get("diseases") != list(DISEASES):
         problems.append("its diseases are not the 14 of NIH in NIH's order")
-    if not all(isinstance(card["data"].get(k), str) for k in ("fingerprint", "split_fingerprint")):
-        problems.append(f"data has no fingerprints; {restore}")
     if not isinstance(card["data"].get("reading", {}), dict):
-        problems.append(f"data.reading holds no settings; {restore}")
-    if not isinstance(study.get("path"), str | None):
-        problems.append(f"study.path is no text; {restore}")
-    if study.get("trial") is not None and whole(study["trial"], 0) is None:
-        problems.append(f"study.trial {study['trial']!r} is no trial's number; {restore}")
-    if not _are_diseases(study.get("objective", [])):
-        problems.append(f"study.objective holds other names than the diseases; {restore}")
+        problems.append(f"data.reading holds no settings; {RESTORE}")
+    if trial is not None and whole(trial, 0) is None:
+        problems.append(f"study.trial {trial!r} is no trial's number; {RESTORE}")
     if only is not None and only not in DISEASES:
-        problems.append(f"training.only {only!r} is none of the diseases; {restore}")
-    if not is_digests(card.get("files", {})):
-        problems.append(f"files holds no digests; {restore}")
+        problems.append(f"training.only {only!r} is none of the diseases; {RESTORE}")
     return problems
 
 
@@ -231,7 +261,7 @@ def _are_diseases(value: Any) -> bool:
     return isinstance(value, list) and all(name in DISEASES for name in value)
 
 
-def is_digests(value: Any) -> bool:
+def _are_digests(value: Any) -> bool:
     """Whether ``value`` is as from `digests`."""
     return isinstance(value, dict) and all(isinstance(digest, str) for digest in value.values())
 

@@ -21,36 +21,32 @@ from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import patients_of
 from cxrsearch.errors import InputError
-from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.metrics import judge
 from cxrsearch.learn.recipe import NO_FILE
 from search.files import write_json
 from search.reading import read_json
 from search.seeds import derive
 
-from .ensemble_folder import Predictor, load_predictor, not_covered
-from .folder import LoadedModel
+from .predictor import ModelPart, Predictor
 
 LOOKS = "looks.json"
 
 
 def evaluate_model(
-    model: Predictor | Path,
+    model: Predictor,
     dataset: Dataset,
     cache: Cache,
     *,
-    compute: ComputeOptions = AS_IT_IS,
     resamples: int = 1000,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Score a model on the test part of its own data, or on other data as a whole.
 
     Args:
-        model: a loaded model or ensemble, or its folder.
+        model: a loaded model or ensemble.
         dataset: labelled images. Where its fingerprint is that of the model's data, the test
             part is scored; otherwise it is external data and every image is.
         cache: its decoded pictures, at the model's `Predictor.frame`.
-        compute: where to compute, and how, for a folder.
         resamples: of the bootstrap over patients.
         on_progress: called with how many images are done, of how many.
 
@@ -63,8 +59,6 @@ def evaluate_model(
     Raises:
         InputError: where the model was trained on some of the images, or none can be scored.
     """
-    if isinstance(model, Path):
-        model = load_predictor(model, compute)
     if cache.frame != model.frame:
         raise InputError(
             f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"
@@ -87,7 +81,7 @@ def evaluate_model(
     mean, details, more = judge(
         labels, scores, patients, columns, resamples, derive("evaluate", dataset.fingerprint)
     )
-    unknown = not_covered(model)
+    unknown = model.not_covered
     if unknown:
         notes.append(f"no model, left out of table and mean: {', '.join(unknown)}")
     for name in unknown:
@@ -239,7 +233,7 @@ def _unseen(
     return left, notes
 
 
-def _also_seen(part: LoadedModel) -> tuple[list[tuple[str, str]], list[str]]:
+def _also_seen(part: ModelPart) -> tuple[list[tuple[str, str]], list[str]]:
     """What a network has seen without labels, names and contents, and what is not known."""
     found = part.card.get("also_seen")
     if found is not None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.files import check_place
-from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import cut, to_float
 from cxrsearch.learn.compute.device import amp_dtype, is_out_of_memory, pick_device, release_memory
@@ -32,6 +30,7 @@ from cxrsearch.learn.saved import checkpoint
 from search.files import write_json
 
 from .card import ModelMeta, check_files, digests, make_card, read_card, read_recipe
+from .predictor import SPLITS, ModelPart, Predictor
 from .views import NONE, View, views
 
 __all__ = [
@@ -39,13 +38,12 @@ __all__ = [
     "ModelMeta",
     "check_out",
     "load_model",
-    "read_splits",
     "save_model",
     "trial_model",
     "whole_folder",
 ]
 
-WEIGHTS, CARD, SPLITS = "model.safetensors", "model.json", "splits.json"
+WEIGHTS, CARD = "model.safetensors", "model.json"
 
 _EARLIER = {"cuda": "auto", "cpu": "float32"}  # what models predicted in that say nothing of it
 
@@ -134,29 +132,25 @@ def save_best(
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A model that predicts.
+class LoadedModel(Predictor):
+    """A model that predicts; its card is ``model.json``.
 
     Args:
-        folder: where it was loaded from.
-        card: the content of ``model.json``.
         recipe: what it was built from.
         network: in evaluation mode, on ``device``.
         compute: where it computes, and how.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
     """
 
-    folder: Path
-    card: Mapping[str, Any]
     recipe: Recipe
     network: nn.Module
     compute: ComputeOptions
     tta: str = NONE
 
     @property
-    def parts(self) -> tuple[LoadedModel, ...]:
+    def parts(self) -> tuple[ModelPart, ...]:
         """The networks that a prediction takes: this one."""
-        return (self,)
+        return (ModelPart(self.folder, self.card, self.recipe),)
 
     @property
     def device(self) -> torch.device:
@@ -174,23 +168,10 @@ class LoadedModel:
         return str(self.card.get("precision") or _EARLIER[self.device.type])
 
     @property
-    def frame(self) -> int:
-        """Side of the square pictures that `predict` takes."""
-        return int(self.card["pixels"]["frame"])
-
-    @property
     def covered(self) -> tuple[int, ...]:
         """Columns of the diseases that it was trained on: all, or the only one."""
         only = self.card["training"].get("only")
         return tuple(i for i, name in enumerate(DISEASES) if only in (None, name))
-
-    def splits(self) -> Splits | None:
-        """The parts of the data that it was trained on; None where they are not known.
-
-        Raises:
-            InputError: where the file is damaged or of another split.
-        """
-        return read_splits(self.folder, self.card)
 
     def predict(
         self,
@@ -198,19 +179,7 @@ class LoadedModel:
         rows: np.ndarray | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """Probabilities of the 14 diseases.
-
-        Args:
-            images: (n, F, F) uint8 grey, F the model's `frame`.
-            rows: (m,) which of them; all by default.
-            on_progress: called with how many are done, of how many.
-
-        Returns:
-            (m, 14) float32.
-
-        Raises:
-            InputError: where the pictures are of another size or type.
-        """
+        """Probabilities of the 14 diseases; see `Predictor.predict`."""
         shape = (self.frame, self.frame)
         if images.ndim != 3 or images.shape[1:] != shape or images.dtype != np.uint8:
             raise InputError(
@@ -254,26 +223,6 @@ class LoadedModel:
         batch = cut(images, rows, view.place, self.recipe.input_size).to(self.device)
         grey = to_float(batch.flip(-1) if view.flipped else batch)
         return grey.contiguous(memory_format=torch.channels_last)
-
-
-def read_splits(folder: Path, card: Mapping[str, Any]) -> Splits | None:
-    """The parts of the data that the model in ``folder`` was trained on; None if not known.
-
-    Raises:
-        InputError: where the file is damaged or of another split.
-    """
-    path = folder / SPLITS
-    if not path.is_file():
-        return None
-    check_files(folder, card, [SPLITS])
-    splits = Splits.load(path)
-    wanted = card["data"]["split_fingerprint"]
-    if splits.fingerprint != wanted:
-        raise InputError(
-            f"{path}: fingerprint {splits.fingerprint}, but the model was trained on {wanted}; "
-            "restore the file"
-        )
-    return splits
 
 
 def load_model(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> LoadedModel:

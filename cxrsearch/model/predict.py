@@ -29,7 +29,7 @@ from cxrsearch.learn.augment import FRAME
 from cxrsearch.learn.recipe import size_of
 from search.files import write_text
 
-from .ensemble_folder import Predictor, not_covered
+from .predictor import Predictor
 
 MOST_ELONGATED = 2.0
 """Longer side over shorter side at most: a chest X-ray is nearly square."""
@@ -88,7 +88,7 @@ def predict_folder(
         InputError: where there is no such folder, or no image in it that can be used.
     """
     files, notes = image_files(Path(folder))
-    if unknown := not_covered(model):
+    if unknown := model.not_covered:
         notes = (*notes, f"no model for {', '.join(unknown)}: their numbers mean nothing")
     if only is not None:
         files = tuple(file for file in files if file in set(only))

@@ -17,8 +17,9 @@ from cxrsearch.learn.pseudo import load_pseudo
 from cxrsearch.learn.recipe import NO_FILE, Recipe
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import read_card
-from cxrsearch.model.folder import CARD, SPLITS
+from cxrsearch.model.folder import CARD
 from cxrsearch.model.folder import WEIGHTS as MODEL
+from cxrsearch.model.predictor import SPLITS
 from cxrsearch.model.pretrain_record import RECORD, WEIGHTS, read_record
 from search.errors import SearchError
 from search.store.record import read_study

@@ -18,7 +18,7 @@ from cxrsearch.learn.epochs import Progress
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.model.card import predicting
-from cxrsearch.model.ensemble_folder import Predictor, load_predictor
+from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
 from cxrsearch.model.folder import CARD, ModelMeta, check_out
@@ -29,6 +29,7 @@ from cxrsearch.model.predict import (
     write_competition,
     write_tidy,
 )
+from cxrsearch.model.predictor import Predictor
 from cxrsearch.model.submission import read_sample
 from cxrsearch.model.views import NONE
 from cxrsearch.writing import alone, check_file, work_of
@@ -204,7 +205,7 @@ def _study_of(model: Predictor, given: Path | None) -> Path | None:
     path = Path(noted)
     if given is None and not (path / "study.yaml").is_file():
         return None
-    if read_study_yaml(path)["splits"]["fingerprint"] == model.card["data"]["split_fingerprint"]:
+    if read_study_yaml(path)["splits"]["fingerprint"] == model.split:
         return path
     if given is not None:
         raise InputError(f"--study {path}: {model.folder} was not made from it; name its own study")

@@ -15,6 +15,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks import models
+from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.evaluate import evaluate_model, read_looks, record_look
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
 from search.errors import SearchError
@@ -49,7 +50,7 @@ def other_data(dataset, keep: slice):
 
 
 def test_on_its_own_data_the_test_part_alone_is_scored(study, folder, cache) -> None:
-    result = evaluate_model(folder, study.dataset, cache, compute=CPU, resamples=50)
+    result = evaluate_model(load_predictor(folder, CPU), study.dataset, cache, resamples=50)
     json.dumps(result, allow_nan=False)
     assert result["part"] == "test"
     assert result["n_images"] == len(study.splits.test) == 8
@@ -68,7 +69,7 @@ def test_on_its_own_data_the_test_part_alone_is_scored(study, folder, cache) -> 
 def test_other_data_are_scored_whole_and_called_external(study, folder, tmp_path) -> None:
     data = other_data(study.dataset, slice(0, 10))
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    result = evaluate_model(folder, data, cache, compute=CPU, resamples=20)
+    result = evaluate_model(load_predictor(folder, CPU), data, cache, resamples=20)
     assert result["part"] == "external"
     assert result["n_images"] == 10
     assert "external" in result["notes"][0]
@@ -78,14 +79,14 @@ def test_images_it_was_trained_on_are_refused_in_other_data(study, folder, cache
     part = replace(study.dataset, names=study.dataset.names[14:], labels=study.dataset.labels[14:],
                    patients=study.dataset.patients[14:])  # fmt: skip
     with pytest.raises(InputError, match=r"14 of its images .* were trained on"):
-        evaluate_model(folder, part, cache, compute=CPU)
+        evaluate_model(load_predictor(folder, CPU), part, cache)
 
 
 def test_copies_of_images_it_was_trained_on_are_refused_too(study, folder, cache) -> None:
     names = tuple(name.replace(".png", "_aug01.png") for name in study.dataset.names)
     copies = replace(study.dataset, names=names)
     with pytest.raises(InputError, match=r"28 of its images .* as they are or as copies"):
-        evaluate_model(folder, copies, cache, compute=CPU)
+        evaluate_model(load_predictor(folder, CPU), copies, cache)
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_other_images_of_the_same_names_are_other_images(study, knowing, tmp_pat
         patients=study.dataset.patients[part], source=replace(study.dataset.source, sick=sick),
     )  # fmt: skip
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    result = evaluate_model(knowing, data, cache, compute=CPU, resamples=5)
+    result = evaluate_model(load_predictor(knowing, CPU), data, cache, resamples=5)
     assert (result["part"], result["n_images"]) == ("external", len(names))
     assert any("14 images are called like ones that" in note for note in result["notes"])
     assert not any("of an earlier version" in note for note in result["notes"])
@@ -122,7 +123,7 @@ def test_images_it_was_trained_on_are_known_under_any_name(study, knowing, cache
     moved = replace(cache, names=names)
     moved.__dict__["contents"] = contents
     with pytest.raises(InputError, match=r"28 of its images .* were trained on"):
-        evaluate_model(knowing, renamed, moved, compute=CPU)
+        evaluate_model(load_predictor(knowing, CPU), renamed, moved)
 
 
 def test_its_own_data_with_other_files_are_refused(study, knowing, cache) -> None:
@@ -130,13 +131,13 @@ def test_its_own_data_with_other_files_are_refused(study, knowing, cache) -> Non
     changed = replace(cache)
     changed.__dict__["contents"] = {**cache.contents, name: "0123456789abcdef"}
     with pytest.raises(InputError, match=f"1 images are other files than when .*{name}"):
-        evaluate_model(knowing, study.dataset, changed, compute=CPU)
+        evaluate_model(load_predictor(knowing, CPU), study.dataset, changed)
 
 
 def test_a_model_without_contents_says_that_names_decide(study, folder, tmp_path) -> None:
     data = other_data(study.dataset, slice(0, 10))
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    notes = evaluate_model(folder, data, cache, compute=CPU, resamples=5)["notes"]
+    notes = evaluate_model(load_predictor(folder, CPU), data, cache, resamples=5)["notes"]
     assert any("told by their names alone" in note for note in notes)
 
 
@@ -156,19 +157,19 @@ def test_images_that_it_saw_without_their_labels_are_left_out_with_their_patient
     data = other_data(study.dataset, slice(0, 10))  # two images a patient
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     model = seeing(study, recipe, tmp_path / "m", f"more/{data.names[2]}", "more/another.png")
-    result = evaluate_model(model, data, cache, compute=CPU, resamples=20)
+    result = evaluate_model(load_predictor(model, CPU), data, cache, resamples=20)
     assert result["n_images"] == 8
     assert "8 of 10 labelled images are scored" in result["notes"][0]
     assert any("2 images are left out: 1 that the model has seen, if" in n for n in result["notes"])
     names = [f"more/{name}" for name in data.names]
     every = seeing(study, recipe, tmp_path / "n", *names)
     with pytest.raises(InputError, match="all 10 images are of patients whom the model has seen"):
-        evaluate_model(every, data, cache, compute=CPU)
+        evaluate_model(load_predictor(every, CPU), data, cache)
 
 
 def test_so_are_images_of_its_own_test_part(study, recipe, cache, tmp_path) -> None:
     model = seeing(study, recipe, tmp_path / "m", study.splits.test[0], unknown=("old.pth",))
-    result = evaluate_model(model, study.dataset, cache, compute=CPU, resamples=20)
+    result = evaluate_model(load_predictor(model, CPU), study.dataset, cache, resamples=20)
     assert (result["part"], result["n_images"]) == ("test", 6)
     assert any("what old.pth was trained on" in note for note in result["notes"])
 
@@ -181,7 +182,7 @@ def test_names_of_nih_tell_patients_whom_it_saw(study, recipe, tmp_path) -> None
     data = replace(data, names=names, patients=patients, source=source)
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     model = seeing(study, recipe, tmp_path / "m", "unlabelled/00000502_007.png")
-    result = evaluate_model(model, data, cache, compute=CPU, resamples=20)
+    result = evaluate_model(load_predictor(model, CPU), data, cache, resamples=20)
     assert (result["n_images"], result["n_patients"]) == (8, 4)
 
 
@@ -191,7 +192,7 @@ def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_pa
     meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint)
     student = replace(recipe, pseudo="hard")
     save_model(tmp_path / "m", models.build_model(recipe), student, meta, study.splits_path)
-    result = evaluate_model(tmp_path / "m", data, cache, compute=CPU, resamples=20)
+    result = evaluate_model(load_predictor(tmp_path / "m", CPU), data, cache, resamples=20)
     assert result["n_images"] == 10
     assert any("of an older version, does not say" in note for note in result["notes"])
     card = tmp_path / "m" / "model.json"
@@ -203,7 +204,7 @@ def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_pa
 def test_its_own_data_without_splits_is_refused(study, folder, cache) -> None:
     (folder / "splits.json").unlink()
     with pytest.raises(InputError, match=r"no splits\.json"):
-        evaluate_model(folder, study.dataset, cache, compute=CPU)
+        evaluate_model(load_predictor(folder, CPU), study.dataset, cache)
 
 
 def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) -> None:
@@ -214,19 +215,21 @@ def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) 
         tmp_path / "n", models.build_model(recipe), recipe, meta, tmp_path / "splits.json"
     )  # fmt: skip
     with pytest.raises(InputError, match="no test part"):
-        evaluate_model(tmp_path / "n", study.dataset, cache, compute=CPU)
+        evaluate_model(load_predictor(tmp_path / "n", CPU), study.dataset, cache)
 
 
 def test_pictures_of_another_frame_are_refused(study, folder, tmp_path) -> None:
     cache = open_cache(study.dataset, 32, root=tmp_path / "cache", workers=1)
     with pytest.raises(InputError, match="takes 40"):
-        evaluate_model(folder, study.dataset, cache, compute=CPU)
+        evaluate_model(load_predictor(folder, CPU), study.dataset, cache)
 
 
 def test_unreadable_test_images_are_left_out_and_told(study, folder, cache) -> None:
     ok = cache.ok.copy()
     ok[30] = False
-    result = evaluate_model(folder, study.dataset, replace(cache, ok=ok), compute=CPU, resamples=9)
+    result = evaluate_model(
+        load_predictor(folder, CPU), study.dataset, replace(cache, ok=ok), resamples=9
+    )
     assert result["n_images"] == 7
     assert any("1 images could not be read" in note for note in result["notes"])
 
@@ -245,7 +248,7 @@ def test_a_study_that_left_out_bad_images_knows_its_own_data(
     meta = ModelMeta(40, usable, study.splits.fingerprint)
     save_model(tmp_path / "b", models.build_model(recipe), recipe, meta, study.splits_path)
     broken = replace(cache, ok=ok)
-    result = evaluate_model(tmp_path / "b", study.dataset, broken, compute=CPU, resamples=9)
+    result = evaluate_model(load_predictor(tmp_path / "b", CPU), study.dataset, broken, resamples=9)
     assert result["part"] == "test"
 
 
@@ -254,7 +257,7 @@ def test_data_with_one_class_only_judge_nothing(study, folder, tmp_path) -> None
     assert data.labels.sum() == 0
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     with pytest.raises(InputError, match="no disease has both"):
-        evaluate_model(folder, data, cache, compute=CPU, resamples=5)
+        evaluate_model(load_predictor(folder, CPU), data, cache, resamples=5)
 
 
 def test_the_mean_is_over_the_objective_that_chose_the_model(
@@ -262,7 +265,7 @@ def test_the_mean_is_over_the_objective_that_chose_the_model(
 ) -> None:
     meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, diseases=("Mass",))
     save_model(tmp_path / "o", models.build_model(recipe), recipe, meta, study.splits_path)
-    result = evaluate_model(tmp_path / "o", study.dataset, cache, compute=CPU, resamples=9)
+    result = evaluate_model(load_predictor(tmp_path / "o", CPU), study.dataset, cache, resamples=9)
     assert result["objective"] == ["Mass"]
     assert result["mean"] == pytest.approx(result["auroc"]["Mass"])
     assert set(result["auroc"]) == set(DISEASES)

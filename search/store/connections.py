@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import sqlite3
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from search.errors import StudyError
 from .places import STORAGE_VARIABLE, HistoryPlace
 
 BUSY_SECONDS = 60
+PATIENCE = 1.0
+"""Seconds to wait for the right to write: one who finds that a study is there has it briefly."""
 SNAPSHOT: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
     "mysql": {"isolation_level": "REPEATABLE READ"},
@@ -140,7 +143,11 @@ def hold(engine: sa.Engine, name: str) -> bool:
         for setting, value in {**KEEPALIVE, "application_name": who[:63]}.items():
             connection.execute(sa.select(sa.func.set_config(setting, str(value), False)))
         key = lock_key(connection, name)
-        if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
+        until = time.monotonic() + PATIENCE
+        while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
+            if time.monotonic() < until:
+                time.sleep(PATIENCE / 50)
+                continue
             raise StudyError(
                 f"{_holder(connection, key)} is running the study {name!r}; wait for it, or stop "
                 "it first"

@@ -100,7 +100,7 @@ def parse_duration(text: str) -> float:
     """
     compact = "".join(text.split()).lower()
     if not _DURATION.fullmatch(compact):
-        raise ValueError(f"{text!r} is no duration; write 8h, 90m, 45s, 1h30m or 2d")
+        raise ValueError(f"{text!r} is not a duration; write 8h, 90m, 45s, 1h30m or 2d")
     parts = _PART.findall(compact)
     seconds = sum(float(amount) * UNITS[unit] for amount, unit in parts)
     if len({unit for _, unit in parts}) < len(parts):

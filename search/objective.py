@@ -176,9 +176,9 @@ def _plain_step(step: object) -> Step:
 
 
 def _number(value: Any) -> float:
-    """``value``, perhaps of a numerical library, as Python's. A text is no number."""
+    """``value``, perhaps of a numerical library, as Python's. A text is not a number."""
     if isinstance(value, str | bytes):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return float(value)
 
 

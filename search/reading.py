@@ -122,7 +122,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise _ProblemError(f"it is no text in UTF-8 (byte {error.start})") from None
+        raise _ProblemError(f"it is not text in UTF-8 (byte {error.start})") from None
 
 
 def read_text(path: Path, what: str = "", most: int = MOST_FILE_BYTES) -> str:
@@ -227,7 +227,7 @@ def _float(text: str) -> float:
 
 
 def _constant(text: str) -> float:
-    raise _ProblemError(f"{text} is no number in JSON")
+    raise _ProblemError(f"{text} is not a number in JSON")
 
 
 def _short(text: str) -> str:

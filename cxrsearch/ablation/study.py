@@ -122,7 +122,7 @@ def differences(folder: Path, asked: Mapping[str, Any]) -> list[str]:
         asked: options of the command by name, those that were given.
 
     Raises:
-        InputError: where it is no ablation.
+        InputError: where it is not an ablation.
     """
     kept = read_study_yaml(folder)
     if ABLATION not in kept:

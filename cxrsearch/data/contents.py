@@ -22,7 +22,7 @@ def without_copies(
     """Images without those whose file is one of ``others``, and a note on how many these were.
 
     Only files of the same size are looked into, and only those read as a whole that have the same
-    bytes in their middle. What cannot be read is no copy.
+    bytes in their middle. What cannot be read is not a copy.
 
     Args:
         names: of images without a label.

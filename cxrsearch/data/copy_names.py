@@ -37,7 +37,7 @@ def copy_names(files: Sequence[str], copies: int) -> list[list[str]]:
 
 
 def original(name: str) -> str | None:
-    """The image that ``name`` is a copy of, without suffix; None where it is no copy."""
+    """The image that ``name`` is a copy of, without suffix; None where it is not a copy."""
     match = _MARKED.fullmatch(stem(name))
     return match[1] if match else None
 

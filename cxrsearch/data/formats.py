@@ -20,7 +20,7 @@ from .errors import ImageError
 HEAD_BYTES = 132
 """So many bytes tell what a file is."""
 MOST_IMAGE_BYTES = 512 << 20
-"""A longer file is no single X-ray: uncompressed ones take up to 200 MB."""
+"""A longer file is not a single X-ray: uncompressed ones take up to 200 MB."""
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,7 @@ def size_of(value: int | str) -> tuple[int, int]:
     """
     parts = str(value).lower().split("x")
     if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise ValueError(f"{value!r} is no size; write a side (224) or HEIGHTxWIDTH (600x800)")
+        raise ValueError(f"{value!r} is not a size; write a side (224) or HEIGHTxWIDTH (600x800)")
     height, width = int(parts[0]), int(parts[-1])
     return height, width
 

@@ -37,7 +37,7 @@ def export_csv(folder: Path, out: Path) -> Path:
 
     Raises:
         search.errors.StudyError: where there is no study in ``folder``.
-        InputError: where ``out`` cannot be written, or holds something that is no such table.
+        InputError: where ``out`` cannot be written, or holds something that is not such a table.
     """
     check_file(out, "trials.csv", OURS)
     write_text(out, csv_text(read_view(folder, curves=False).rows))

@@ -75,7 +75,7 @@ def write_page(path: Path, text: str) -> Path:
     """Write ``text`` to ``path``, atomically; its folder is made where needed.
 
     Raises:
-        InputError: where ``path`` cannot be written, or holds what is no page, such as labels.
+        InputError: where ``path`` cannot be written, or holds what is not a page, such as labels.
     """
     check_file(path, "page.html", PAGE)
     write_text(path, text)

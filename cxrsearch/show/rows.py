@@ -102,7 +102,7 @@ def pair(value: object) -> Interval | None:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """``value`` as a dict with text keys; empty where it is no mapping."""
+    """``value`` as a dict with text keys; empty where it is not a mapping."""
     return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {}
 
 

@@ -114,7 +114,7 @@ def limit_problem(value: Any, limits: Mapping[str, Any] | None) -> str | None:
         hint = near(value, map(str, allowed))
         return f"{show(value)} is none of {', '.join(map(show, allowed))}{hint or _on_off(value)}"
     if limits.get("text"):
-        return None if isinstance(value, str) else f"{show(value)} is no text{_on_off(value)}"
+        return None if isinstance(value, str) else f"{show(value)} is not text{_on_off(value)}"
     if limits.get("size"):
         return _size_problem(value, limits)
     if kind == "bool":
@@ -135,7 +135,7 @@ def _size_problem(value: Any, limits: Mapping[str, Any]) -> str | None:
     huge = isinstance(value, int) and abs(value) > LARGEST_INT
     text = "" if huge or isinstance(value, bool | float) else str(value)
     if not _SIZE.fullmatch(text.strip()):
-        return f"{show(value)} is no size; write a side (224) or HEIGHTxWIDTH (600x800)"
+        return f"{show(value)} is not a size; write a side (224) or HEIGHTxWIDTH (600x800)"
     problems = (_range_problem(int(side), limits) for side in text.lower().split("x"))
     return next((problem for problem in problems if problem), None)
 

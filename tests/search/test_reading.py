@@ -195,7 +195,7 @@ def test_only_ordinary_files_of_ordinary_size_are_read(tmp_path: Path) -> None:
         read_json(tmp_path / "large" / "inside")
     (tmp_path / "latin").write_bytes("ä".encode("latin-1"))
     for read in (read_json, read_yaml):
-        with pytest.raises(FileError, match=r"no text in UTF-8 \(byte 0\)"):
+        with pytest.raises(FileError, match=r"not text in UTF-8 \(byte 0\)"):
             read(tmp_path / "latin")
 
 

@@ -108,7 +108,7 @@ def _kind(header: Any) -> str:
 
 
 def _check_header(header: Any, max_pixels: int) -> None:
-    """Refuse what would take much memory, or is no single picture, before any pixel is read."""
+    """Refuse what would take much memory, or is not a single picture, before any pixel is read."""
     width, height = _size(header)
     frames = _whole(header, "NumberOfFrames", 1)
     each = _whole(header, "SamplesPerPixel", 1) * -(-_whole(header, "BitsAllocated", 8) // 8)

@@ -101,7 +101,7 @@ class Splits:
         """Read what `save` wrote.
 
         Raises:
-            InputError: where it is missing, is no splits file, or was changed since.
+            InputError: where it is missing, is not a splits file, or was changed since.
         """
         try:
             stored = read_json(path, "the splits")

@@ -53,7 +53,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 if part.filename.removesuffix(".npy") in found:
                     raise ValueError(f"{part.filename!r} is there twice")
                 if not content.getvalue().startswith(b"\x93NUMPY"):
-                    raise ValueError(f"{part.filename!r} is no array of numbers or texts")
+                    raise ValueError(f"{part.filename!r} is not an array of numbers or texts")
                 found[part.filename.removesuffix(".npy")] = np.load(content, allow_pickle=False)
             return found
     except FileNotFoundError:

@@ -150,7 +150,7 @@ def plan_problems(plan: PretrainPlan) -> list[str]:
             problems.append(f"{option}: one of {', '.join(gene['choices'])}")
         for number in dict.fromkeys(numbers):  # both sides of a square are one complaint
             if isinstance(number, float) and not math.isfinite(number):
-                problems.append(f"{option}: is no number")
+                problems.append(f"{option}: is not a number")
             elif low is not None and number < low:
                 problems.append(f"{option}: must be at least {low}")
             elif high is not None and number > high:

@@ -140,7 +140,7 @@ def test_a_damaged_file_is_named(made, tmp_path) -> None:
         "damaged": good | {"weights": good["weights"][:2]},
         "version": good | {"version": 99},
         "not written": {"weights": []},
-        "NaN is no number": good | {"bias": [float("nan")] * 14},
+        "NaN is not a number": good | {"bias": [float("nan")] * 14},
         "out of range": good | {"bias": [1e300] * 14},
         "weights: numbers out": good | {"weights": [["1"] * 14] * len(good["members"])},
         "unknown": good | {"scale": "cubic"},

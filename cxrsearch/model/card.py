@@ -210,7 +210,7 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         InputError: for whatever is missing, damaged or of another format.
     """
-    card = open_card(path, MODEL_KIND, f"no such file; {path.parent} is no model folder")
+    card = open_card(path, MODEL_KIND, f"no such file; {path.parent} is not a model folder")
     problems = [f"{path}: {problem}" for problem in [*data_problems(card), *_wrong(card)]]
     if problems:
         raise InputError(problems)
@@ -222,11 +222,11 @@ def data_problems(card: Mapping[str, Any]) -> list[str]:
     frame, data, study = card["pixels"].get("frame"), card["data"], card["study"]
     problems = []
     if not isinstance(frame, int) or whole(frame, 1, LARGEST) is None:
-        problems.append(f"pixels.frame {frame!r} is no size; {RESTORE}")
+        problems.append(f"pixels.frame {frame!r} is not a size; {RESTORE}")
     if not all(isinstance(data.get(name), str) for name in ("fingerprint", "split_fingerprint")):
         problems.append(f"data has no fingerprints; {RESTORE}")
     if not isinstance(study.get("path"), str | None):
-        problems.append(f"study.path is no text; {RESTORE}")
+        problems.append(f"study.path is not text; {RESTORE}")
     if not _are_diseases(study.get("objective", [])):
         problems.append(f"study.objective holds other names than the diseases; {RESTORE}")
     if not _are_digests(card.get("files", {})):
@@ -240,7 +240,7 @@ def _wrong(card: Mapping[str, Any]) -> list[str]:
     only = card["training"].get("only")
     problems = []
     if side is not None and number(side, 1, 1e6) is None:
-        problems.append(f"pixels.source_side {side!r} is no size; {RESTORE}")
+        problems.append(f"pixels.source_side {side!r} is not a size; {RESTORE}")
     if "also_seen" in card and not _is_seen(card["also_seen"]):
         problems.append(f"also_seen holds no lists of names; {RESTORE}")
     if card.get("precision") not in (None, *MODEL_PRECISIONS):
@@ -251,7 +251,7 @@ def _wrong(card: Mapping[str, Any]) -> list[str]:
     if not isinstance(card["data"].get("reading", {}), dict):
         problems.append(f"data.reading holds no settings; {RESTORE}")
     if trial is not None and whole(trial, 0) is None:
-        problems.append(f"study.trial {trial!r} is no trial's number; {RESTORE}")
+        problems.append(f"study.trial {trial!r} is not a trial's number; {RESTORE}")
     if only is not None and only not in DISEASES:
         problems.append(f"training.only {only!r} is none of the diseases; {RESTORE}")
     return problems

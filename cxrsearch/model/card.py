@@ -23,7 +23,7 @@ LARGEST = 8192
 INTENDED_USE = "research use only, not for clinical decisions"
 
 
-RESTORE = "restore it from a copy"
+RESTORE_CARD = "restore it from a copy"
 
 
 class CardKind(NamedTuple):
@@ -173,7 +173,7 @@ def check_files(folder: Path, card: Mapping[str, Any], names: Iterable[str]) -> 
 
 
 def open_card(
-    path: Path, kind: CardKind, missing: str = f"no such file; {RESTORE}"
+    path: Path, kind: CardKind, missing: str = f"no such file; {RESTORE_CARD}"
 ) -> dict[str, Any]:
     """The JSON object in the card ``path``, of the right format and with the keys of its ``kind``.
 
@@ -195,7 +195,7 @@ def open_card(
             f"{kind.version}; use the version of cxrsearch that wrote it"
         )
     problems = [
-        f"{path}: {key} is missing or wrong; {RESTORE}"
+        f"{path}: {key} is missing or wrong; {RESTORE_CARD}"
         for key, wanted in kind.keys.items()
         if not isinstance(card.get(key), wanted)
     ]
@@ -222,15 +222,15 @@ def data_problems(card: Mapping[str, Any]) -> list[str]:
     frame, data, study = card["pixels"].get("frame"), card["data"], card["study"]
     problems = []
     if not isinstance(frame, int) or whole(frame, 1, LARGEST) is None:
-        problems.append(f"pixels.frame {frame!r} is not a size; {RESTORE}")
+        problems.append(f"pixels.frame {frame!r} is not a size; {RESTORE_CARD}")
     if not all(isinstance(data.get(name), str) for name in ("fingerprint", "split_fingerprint")):
-        problems.append(f"data has no fingerprints; {RESTORE}")
+        problems.append(f"data has no fingerprints; {RESTORE_CARD}")
     if not isinstance(study.get("path"), str | None):
-        problems.append(f"study.path is not text; {RESTORE}")
+        problems.append(f"study.path is not text; {RESTORE_CARD}")
     if not _are_diseases(study.get("objective", [])):
-        problems.append(f"study.objective holds other names than the diseases; {RESTORE}")
+        problems.append(f"study.objective holds other names than the diseases; {RESTORE_CARD}")
     if not _are_digests(card.get("files", {})):
-        problems.append(f"files holds no digests; {RESTORE}")
+        problems.append(f"files holds no digests; {RESTORE_CARD}")
     return problems
 
 
@@ -240,20 +240,20 @@ def _wrong(card: Mapping[str, Any]) -> list[str]:
     only = card["training"].get("only")
     problems = []
     if side is not None and number(side, 1, 1e6) is None:
-        problems.append(f"pixels.source_side {side!r} is not a size; {RESTORE}")
+        problems.append(f"pixels.source_side {side!r} is not a size; {RESTORE_CARD}")
     if "also_seen" in card and not _is_seen(card["also_seen"]):
-        problems.append(f"also_seen holds no lists of names; {RESTORE}")
+        problems.append(f"also_seen holds no lists of names; {RESTORE_CARD}")
     if card.get("precision") not in (None, *MODEL_PRECISIONS):
         which = " nor ".join(MODEL_PRECISIONS)
-        problems.append(f"precision is {card['precision']!r}, neither {which}; {RESTORE}")
+        problems.append(f"precision is {card['precision']!r}, neither {which}; {RESTORE_CARD}")
     if card.get("diseases") != list(DISEASES):
         problems.append("its diseases are not the 14 of NIH in NIH's order")
     if not isinstance(card["data"].get("reading", {}), dict):
-        problems.append(f"data.reading holds no settings; {RESTORE}")
+        problems.append(f"data.reading holds no settings; {RESTORE_CARD}")
     if trial is not None and whole(trial, 0) is None:
-        problems.append(f"study.trial {trial!r} is not a trial's number; {RESTORE}")
+        problems.append(f"study.trial {trial!r} is not a trial's number; {RESTORE_CARD}")
     if only is not None and only not in DISEASES:
-        problems.append(f"training.only {only!r} is none of the diseases; {RESTORE}")
+        problems.append(f"training.only {only!r} is none of the diseases; {RESTORE_CARD}")
     return problems
 
 

@@ -40,7 +40,14 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.cost.recipe_kinds import kind_of
 from cxrsearch.study.cost.sharing import Share, shares
-from cxrsearch.study.cost.stopwatches import SHARE, TimingError, answers, started, tell, timed
+from cxrsearch.study.cost.stopwatches import (
+    MEMORY_SHARE_OF_ALL,
+    TimingError,
+    answers,
+    started,
+    tell,
+    timed,
+)
 from search.cores import detect_cpus
 
 WORKER = ("benchmarks.side_by_side", "--worker")
@@ -163,7 +170,7 @@ def config(where: dict[str, str], at_once: int, threads: int) -> Any:
         splits_path=folder / "splits.json",
         labels_path=folder / "labels.npz",
         split_fingerprint=Splits.load(folder / "splits.json").fingerprint,
-        compute=ComputeOptions(threads=threads, memory_share=SHARE / at_once),
+        compute=ComputeOptions(threads=threads, memory_share=MEMORY_SHARE_OF_ALL / at_once),
         resamples=100,
     )
 

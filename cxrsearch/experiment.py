@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .learn.compute.options import ComputeOptions
-from .learn.epochs import Progress
+from .learn.epochs import EpochsDone
 from .model.ensemble_folder import load_predictor
 from .model.predict import Predictions, predict_folder
 from .model.views import NONE
@@ -28,7 +28,7 @@ def train(
     study: str | Path,
     out: str | Path,
     trial: int | None = None,
-    on_epoch: Callable[[Progress], None] = lambda progress: None,
+    on_epoch: Callable[[EpochsDone], None] = lambda progress: None,
     **how: Any,
 ) -> Path:
     """Retrain the best recipe of a study on train + validation, into a model folder.

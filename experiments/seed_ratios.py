@@ -33,7 +33,7 @@ from torch import nn
 from cxrsearch.learn.augment import prepare, to_float
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks import models
-from cxrsearch.learn.networks.architectures import Parts
+from cxrsearch.learn.networks.architectures import NetworkParts
 from cxrsearch.learn.networks.head import DropoutLinear
 from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe
@@ -69,7 +69,7 @@ class Judged(NamedTuple):
     trials: int
 
 
-def small(n_classes: int, *, dropout: float) -> Parts:
+def small(n_classes: int, *, dropout: float) -> NetworkParts:
     """Five convolutions and a linear layer, 0.2 million weights."""
     layers: list[nn.Module] = [GreyStem(nn.Conv2d(3, 16, 3, 2, 1, bias=False))]
     for inputs, outputs, stride in ((16, 32, 2), (32, 64, 1), (64, 96, 2), (96, 128, 1)):
@@ -79,7 +79,7 @@ def small(n_classes: int, *, dropout: float) -> Parts:
     net = nn.Sequential(*layers)
     net.add_module("classifier", DropoutLinear(9 * 128, n_classes, dropout))
     maps = len(layers) - 2  # before the pooling
-    return Parts(net, [[layers[0]]], "0", lambda net, grey: net[:maps](grey))
+    return NetworkParts(net, [[layers[0]]], "0", lambda net, grey: net[:maps](grey))
 
 
 def space_of(arm: str, side: int, epochs: int) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     from torch import Tensor, nn
 
     from cxrsearch.learn.networks import models
-    from cxrsearch.learn.networks.architectures import Parts
+    from cxrsearch.learn.networks.architectures import NetworkParts
     from cxrsearch.learn.networks.stem import GreyStem
 
     class Small(nn.Module):
@@ -97,8 +97,8 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
             out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
             return out
 
-    def build(n_classes: int) -> Parts:
+    def build(n_classes: int) -> NetworkParts:
         net = Small(n_classes)
-        return Parts(net, [[net.stem, net.norm]], "stem", Small.features)
+        return NetworkParts(net, [[net.stem, net.norm]], "stem", Small.features)
 
     monkeypatch.setitem(models.NETWORKS, "densenet121", build)

@@ -16,33 +16,6 @@ SHARED = {
 }  # fmt: skip
 """Names that mean the same wherever they are defined."""
 
-TOLERATED = {
-    "Answer",
-    "CARD",
-    "COLUMNS",
-    "FOLDER",
-    "Kind",
-    "LENGTH",
-    "MEMBERS",
-    "MOST",
-    "Network",
-    "OTHERS",
-    "Parts",
-    "Prior",
-    "Progress",
-    "RUNNING",
-    "Ready",
-    "Row",
-    "SHARE",
-    "STEPS",
-    "Step",
-    "Training",
-    "Unlabelled",
-    "WEIGHTS",
-}
-"""Names that still stand for several things. The list may only become shorter: some are in what the
-fingerprint of the benchmark's cells covers."""
-
 
 def defined(tree: ast.Module) -> Iterator[str]:
     """The public classes and constants at the top of a module."""
@@ -68,4 +41,4 @@ def places() -> dict[str, list[str]]:
 
 def test_no_class_or_constant_has_the_name_of_another() -> None:
     found = places()
-    assert {name: found[name] for name in set(found) - SHARED - TOLERATED} == {}
+    assert {name: found[name] for name in set(found) - SHARED} == {}

@@ -36,10 +36,12 @@ def _luckiest(self: History, trials: Any, expected: Any, size: int) -> list[Indi
 
 PIECES = {
     "surrogate": Piece("no surrogate: the first child that is new", options={"surrogate": False}),
-    "mixture": Piece("one covariance, the most probable", {"gaussian_process_fit.MEMBERS": 1}),
+    "mixture": Piece(
+        "one covariance, the most probable", {"gaussian_process_fit.MIXTURE_MEMBERS": 1}
+    ),
     "single-genes": Piece(
         "a covariance of all genes together only",
-        {"gaussian_process_fit.SHARE": 0.02, "gaussian_process_fit.SHARE_SPREAD": 1e-3},
+        {"gaussian_process_fit.SHARE_MEDIAN": 0.02, "gaussian_process_fit.SHARE_SPREAD": 1e-3},
     ),
     "ambition": Piece("every improvement counts, always", {"model.AMBITIONS": (0.0,)}),
     "floor": Piece("the worst values as they are", {"model.FLOOR": math.inf}),
@@ -66,7 +68,9 @@ PIECES = {
         },
     ),
     "crossover": Piece("mutation only", options={"crossover_probability": 0.0}),
-    "fine-and-coarse": Piece("one size of mutation, 0.1", {"offspring.STEPS": (0.1, 0.1)}),
+    "fine-and-coarse": Piece(
+        "one size of mutation, 0.1", {"offspring.MUTATION_SPREADS": (0.1, 0.1)}
+    ),
 }
 """By name. Where candidates go, others come in their place, so that their number stays."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cxrsearch.equal_compute.arm import Arm, changed
-from cxrsearch.equal_compute.cell import Answer, Cell
+from cxrsearch.equal_compute.cell import Cell, CellRun
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 from cxrsearch.systems import ARM, modules
@@ -27,14 +27,14 @@ PROPORTIONAL = {"train_seed": 0.5, "balance": 1.0}
 """The report's own values; of seed & proportional data a middle share and full balance."""
 
 
-def _half(cell: Cell) -> Answer:
+def _half(cell: Cell) -> CellRun:
     return (yield from cell.fit("model", cell.recipe, cell.images / 2))
 
 
-def _searched(sampler: str) -> Callable[[Cell], Answer]:
+def _searched(sampler: str) -> Callable[[Cell], CellRun]:
     """Trials of a search, then the best one's recipe for what is left of the budget."""
 
-    def train(cell: Cell) -> Answer:
+    def train(cell: Cell) -> CellRun:
         recipe: Recipe = yield from search(cell, sampler)
         return (yield from cell.fit("winner", recipe))
 

@@ -13,10 +13,10 @@ from cxrsearch.study.printing import counts_table, to_text
 from search.cores import threads_of
 
 from .arms import ARMS
-from .design import Ready
+from .design import ReadyAblation
 
 
-def describe_ablation(ready: Ready) -> str:
+def describe_ablation(ready: ReadyAblation) -> str:
     """Data, arms and what is held equal, of an ablation that is about to start."""
     plan, prepared = ready.plan, ready.prepared
     recipe, data = plan.recipe, prepared.dataset
@@ -42,7 +42,7 @@ def describe_ablation(ready: Ready) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
-def describe_time(ready: Ready) -> str:
+def describe_time(ready: ReadyAblation) -> str:
     """What ``--dry-run`` prints: a timed step, and the hours of all cells.
 
     Raises:

@@ -28,7 +28,7 @@ FEWEST_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True)
-class Ready:
+class ReadyAblation:
     """An ablation that may start."""
 
     prepared: Prepared
@@ -39,7 +39,7 @@ class Ready:
     unlabelled_from: str | None = None
 
     @classmethod
-    def again(cls, prepared: Prepared, kept: Mapping[str, Any]) -> Ready:
+    def again(cls, prepared: Prepared, kept: Mapping[str, Any]) -> ReadyAblation:
         """What was begun before: ``kept`` is what `record` gave.
 
         Raises:
@@ -73,7 +73,7 @@ class Ready:
 
 def prepare_ablation(
     settings: Settings, design: Design, folder: Path, on_note: OnNote = lambda line: None
-) -> Ready:
+) -> ReadyAblation:
     """Check everything, build the cache, and lay out the budget.
 
     Args:
@@ -119,7 +119,7 @@ def prepare_ablation(
     total = len(plan.arms) * plan.seeds
     prepared = replace(prepared, settings=replace(prepared.settings, trials=total))
     source = None if design.unlabelled is None else str(design.unlabelled.resolve())
-    return Ready(prepared, plan, diseases, left_out, free, source)
+    return ReadyAblation(prepared, plan, diseases, left_out, free, source)
 
 
 def unlabelled_of(prepared: Prepared, folder: Path | None) -> Unlabelled | None:

@@ -18,7 +18,7 @@ from search.space import SearchSpace
 from search.store.places import HISTORY
 from search.study import Study, StudyConfig
 
-FOLDER, MADE = "search", "made"
+SEARCH_FOLDER, MADE = "search", "made"
 
 
 def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
@@ -57,7 +57,7 @@ def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
 
 def _opened(cell: Cell, sampler: str) -> Study:
     """The cell's own study, made or resumed."""
-    folder: Path = cell.folder / FOLDER
+    folder: Path = cell.folder / SEARCH_FOLDER
     if (folder / MADE).exists():
         return Study.open(folder)
     for left in folder.glob(f"{HISTORY}*"):  # of a cell that was killed while it made its study

@@ -22,12 +22,14 @@ from search.store.record import ENDED, read_study
 from search.study import Study, StudyConfig
 
 from .arms import ARMS, BASELINE
-from .design import Ready
+from .design import ReadyAblation
 from .objective import CellObjective, cells
 from .verdict import write_verdict
 
 
-def start(ready: Ready, folder: Path, progress: Progress | None = None) -> dict[str, Any] | None:
+def start(
+    ready: ReadyAblation, folder: Path, progress: Progress | None = None
+) -> dict[str, Any] | None:
     """Write the study folder, run every cell and judge them.
 
     Returns:
@@ -64,7 +66,7 @@ def resume(
         InputError: where the data are not those that it was made with.
     """
     prepared = load_study(folder, on_note, ablation=True, **changes)
-    ready = Ready.again(prepared, read_study_yaml(folder)[ABLATION])
+    ready = ReadyAblation.again(prepared, read_study_yaml(folder)[ABLATION])
     study = Study.open(folder, prepared.settings.storage)
     try:
         counts = study.counts()
@@ -80,7 +82,7 @@ def resume(
 
 
 def _run(
-    study: Study, ready: Ready, progress: Progress | None, seconds: float | None
+    study: Study, ready: ReadyAblation, progress: Progress | None, seconds: float | None
 ) -> None:  # fmt: skip
     prepared, free = ready.prepared, ready.unlabelled
     cache = free.cache if free else prepared.cache

@@ -12,7 +12,7 @@ import click
 
 from cxrsearch.errors import quoted
 from cxrsearch.study import options
-from cxrsearch.study.options import FOLDER, STUDY, example
+from cxrsearch.study.options import PATH_TYPE, STUDY, example
 from cxrsearch.systems import COMMAND, modules
 from cxrsearch.version import __version__
 from search.errors import SearchError
@@ -148,7 +148,7 @@ def status(study: Path, as_json: bool) -> None:
     )
 )
 @STUDY
-@click.option("--out", type=FOLDER, help="HTML file. [default: STUDY/dashboard.html]")
+@click.option("--out", type=PATH_TYPE, help="HTML file. [default: STUDY/dashboard.html]")
 @click.option("--serve", is_flag=True, help="Serve it on this machine and keep it up to date.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
@@ -164,8 +164,8 @@ def dashboard(study: Path, out: Path | None, serve: bool, port: int) -> None:
 
 
 @cli.command(epilog=example("cxrsearch compare results/ga results/tpe --out compare.html"))
-@click.argument("studies", nargs=-1, required=True, type=FOLDER)
-@click.option("--out", type=FOLDER, help="Also write a page.")
+@click.argument("studies", nargs=-1, required=True, type=PATH_TYPE)
+@click.option("--out", type=PATH_TYPE, help="Also write a page.")
 def compare(studies: tuple[Path, ...], out: Path | None) -> None:
     """Put studies side by side."""
     from cxrsearch.show.compare import compare_text
@@ -178,7 +178,7 @@ def compare(studies: tuple[Path, ...], out: Path | None) -> None:
 
 @cli.command(epilog=example("cxrsearch export results/first --out trials.csv"))
 @STUDY
-@click.option("--out", type=FOLDER, help="CSV file. [default: STUDY/trials.csv]")
+@click.option("--out", type=PATH_TYPE, help="CSV file. [default: STUDY/trials.csv]")
 def export(study: Path, out: Path | None) -> None:
     """Write every trial as a line of CSV."""
     from cxrsearch.show.export import export_csv

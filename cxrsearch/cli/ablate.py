@@ -11,16 +11,23 @@ from cxrsearch.ablation.settings import Design
 from cxrsearch.errors import quoted
 from cxrsearch.fields import options_of
 from cxrsearch.study import options
-from cxrsearch.study.options import FOLDER, UNLABELLED, example, in_groups, option_of, seed_option
+from cxrsearch.study.options import (
+    PATH_TYPE,
+    UNLABELLED,
+    example,
+    in_groups,
+    option_of,
+    seed_option,
+)
 from cxrsearch.study.settings import Settings
 
 DESIGN = (*options_of(Design, "design"), "unlabelled")
-RUNNING = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
+CHANGEABLE = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
            "storage", "cache")  # fmt: skip
 """What may be another when a study goes on."""
 
 _DESIGN = [
-    click.option("--study", type=FOLDER, required=True,
+    click.option("--study", type=PATH_TYPE, required=True,
                  help="Study folder; one that is there already is resumed."),
     click.option("--arms", metavar="A,B,...",
                  help="Arms beside the baseline. [default: all that can be had]"),
@@ -91,7 +98,7 @@ def _run(study: Path, given: dict[str, Any], said: dict[str, Any], dry_run: bool
     if dry_run:
         click.echo(f"{study}: there already; without --dry-run it goes on")
         return False
-    changes = {name: value for name, value in said.items() if name in RUNNING}
+    changes = {name: value for name, value in said.items() if name in CHANGEABLE}
     return resume(study, on_note=click.echo, **changes) is not None
 
 
@@ -119,7 +126,7 @@ def _check_same(study: Path, said: dict[str, Any]) -> None:
     from cxrsearch.ablation.study import differences
     from cxrsearch.errors import InputError
 
-    if found := differences(study, {k: v for k, v in said.items() if k not in RUNNING}):
+    if found := differences(study, {k: v for k, v in said.items() if k not in CHANGEABLE}):
         raise InputError(
             f"--study {study}: made with {'; '.join(found)}; leave those options out to go on "
             "with it, or name another folder"

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from cxrsearch.data.request import DataRequest
-from cxrsearch.study.options import FOLDER, example, option_of
-from cxrsearch.study.settings import Training
+from cxrsearch.study.options import PATH_TYPE, example, option_of
+from cxrsearch.study.settings import TrainingRequest
 
 _TTA = click.option(
     "--tta",
@@ -23,7 +23,7 @@ _TTA = click.option(
 )
 
 _PRECISION = option_of(
-    Training,
+    TrainingRequest,
     "precision",
     help="Of the computing; auto: float32, the same on every machine, unless the model was trained "
     "with --precision bf16.",
@@ -31,7 +31,7 @@ _PRECISION = option_of(
 
 
 @click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
-@click.argument("model", type=FOLDER)
+@click.argument("model", type=PATH_TYPE)
 @option_of(
     DataRequest,
     "data",
@@ -40,7 +40,7 @@ _PRECISION = option_of(
     help="Data to judge on. [default: those it was trained on]",
 )
 @option_of(DataRequest, "labels", help="Label table, where it lies elsewhere.")
-@click.option("--study", type=FOLDER, help="The study it was trained from, if that moved.")
+@click.option("--study", type=PATH_TYPE, help="The study it was trained from, if that moved.")
 @_TTA
 @_PRECISION
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
@@ -59,12 +59,12 @@ def evaluate(model: Path, as_json: bool, **where: Any) -> None:
         "cxrsearch predict team test-images --tta flip --sample sample.csv --out submission.csv",
     )
 )
-@click.argument("model", type=FOLDER)
-@click.argument("images", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="CSV file to write.")
+@click.argument("model", type=PATH_TYPE)
+@click.argument("images", type=PATH_TYPE)
+@click.option("--out", type=PATH_TYPE, required=True, help="CSV file to write.")
 @click.option("--tidy", is_flag=True, help="One line an image and disease.")
-@click.option("--sample", type=FOLDER, help="A competition's sample submission (CSV): its columns "
-              "and rows, in its order, are written.")  # fmt: skip
+@click.option("--sample", type=PATH_TYPE, help="A competition's sample submission (CSV): its "
+              "columns and rows, in its order, are written.")  # fmt: skip
 @_TTA
 @_PRECISION
 def predict(model: Path, images: Path, out: Path, **how: Any) -> None:

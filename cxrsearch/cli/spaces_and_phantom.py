@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cxrsearch.study.options import FOLDER, example, seed_option
+from cxrsearch.study.options import PATH_TYPE, example, seed_option
 
 
 @click.command(epilog=example("cxrsearch spaces", "cxrsearch spaces report"))
@@ -19,7 +19,7 @@ def spaces(name: str | None) -> None:
 
 
 @click.command(epilog=example("cxrsearch phantom drawn --images 300"))
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PATH_TYPE)
 @click.option("--images", type=int, default=600, show_default=True, help="Labelled images.")
 @click.option("--unlabelled-images", "--unlabelled", "unlabelled", type=int, metavar="N",
               default=100, show_default=True,

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.study.options import AGAIN, FOLDER, example, goes_on, recipe_options
+from cxrsearch.study.options import AGAIN, PATH_TYPE, example, goes_on, recipe_options
 
 _BOTH = ("study", "out", "data", "labels", "cache", "cpus_per_trial", "device", "precision")
 """What a study's winner and a single recipe both take."""
@@ -24,8 +24,8 @@ _BOTH = ("study", "out", "data", "labels", "cache", "cpus_per_trial", "device", 
         "cxrsearch train --recipe my-space.yaml:first --data my-xrays --out model",
     )
 )
-@click.argument("study", required=False, type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
+@click.argument("study", required=False, type=PATH_TYPE)
+@click.option("--out", type=PATH_TYPE, required=True, help="Model folder to write.")
 @click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
 @click.option(
     "--recipe",
@@ -95,12 +95,12 @@ def _train_recipe(out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.study.named_recipes import find_recipe
     from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
     from cxrsearch.study.printing import describe_epoch, describe_ready, describe_trained
-    from cxrsearch.study.settings import Training
+    from cxrsearch.study.settings import TrainingRequest
 
     named = find_recipe(options["recipe"], options["genes"])
     skip = ("recipe", "genes", "trial")
     given = {k: v for k, v in options.items() if k not in skip and v is not None}
-    ready = prepare_recipe(named, Training(**given), out)
+    ready = prepare_recipe(named, TrainingRequest(**given), out)
     click.echo(describe_ready(ready))
     steps = train_recipe(ready)
     try:

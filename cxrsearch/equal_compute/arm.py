@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .cell import Answer, Cell
+from .cell import Cell, CellRun
 from .plan import Plan
 
 
@@ -27,14 +27,14 @@ class Arm:
 
     title: str
     sentence: str
-    train: Callable[[Cell], Answer]
+    train: Callable[[Cell], CellRun]
     missing: Callable[[Plan], str | None] = _anywhere
 
 
-def changed(**genes: Any) -> Callable[[Cell], Answer]:
+def changed(**genes: Any) -> Callable[[Cell], CellRun]:
     """Trains the baseline with some genes changed, for the whole budget."""
 
-    def train(cell: Cell) -> Answer:
+    def train(cell: Cell) -> CellRun:
         return (yield from cell.fit("model", replace(cell.recipe, **genes)))
 
     return train

@@ -63,7 +63,7 @@ class Fitted(Scores):
 
 
 Fit = Generator[Step, None, Fitted]
-Answer = Generator[Step, None, Scores]
+CellRun = Generator[Step, None, Scores]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
-from .compute.compiled import Network
+from .compute.compiled import ForwardPass
 from .compute.device import pick_device
 from .compute.options import ComputeOptions
 from .criterion import build_loss
@@ -70,7 +70,7 @@ class Learner(Training):
         """Augmented images, and their (b, 14) labels, or those of the diseases to learn."""
         return self.augment(pixels, generator), self.targets[index]
 
-    def objective(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+    def objective(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
         """The recipe's loss of the logits."""
         with self.precision():
             logits = network(images)

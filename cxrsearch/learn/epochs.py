@@ -16,7 +16,7 @@ from .compute.options import ComputeOptions
 from .session import Session
 
 
-class Progress(NamedTuple):
+class EpochsDone(NamedTuple):
     """How far the training is.
 
     Args:
@@ -32,13 +32,13 @@ class Progress(NamedTuple):
     seconds: float
 
 
-def train_epochs(session: Session[Any], epochs: int) -> Generator[Progress, None, None]:
+def train_epochs(session: Session[Any], epochs: int) -> Generator[EpochsDone, None, None]:
     """Train up to ``epochs``, checkpoints among it; closed, it leaves one of the last epoch.
 
     The session's book holds ``losses`` and ``seconds``, an epoch each.
 
     Yields:
-        `Progress` after each epoch, those that the checkpoint remembers first.
+        `EpochsDone` after each epoch, those that the checkpoint remembers first.
 
     Raises:
         TrialError: where the loss is not finite, or memory runs out with the smallest batch.
@@ -58,7 +58,9 @@ def train_epochs(session: Session[Any], epochs: int) -> Generator[Progress, None
             if session.due and number > saved:
                 session.save()
                 saved = number
-            yield Progress(number, epochs, book["losses"][number - 1], book["seconds"][number - 1])
+            yield EpochsDone(
+                number, epochs, book["losses"][number - 1], book["seconds"][number - 1]
+            )
     except GeneratorExit:
         with suppress(OSError):  # without it, the checkpoint before will do
             if len(book["losses"]) > saved:

@@ -1,7 +1,7 @@
 """Training that can be cut off anywhere: one learner, its checkpoint, and its memory.
 
 Checkpoints are written by a thread of their own while training goes on, and no more often than
-that they take `SHARE` of the time. A kill costs the epochs since the last one, which are
+that they take `CHECKPOINT_SHARE` of the time. A kill costs the epochs since the last one, which are
 trained again, to the same values.
 
 A `Session` owns the learner and a small book of plain values. Work is handed to it as a
@@ -51,7 +51,7 @@ from .training import Training
 T = TypeVar("T")
 L = TypeVar("L", bound=Training)
 
-SHARE = 0.025
+CHECKPOINT_SHARE = 0.025
 """Share of the training time that checkpoints may take."""
 FIRST = 0.3
 """Seconds that a checkpoint is taken to need before one was written."""
@@ -218,8 +218,8 @@ class Session(Generic[L]):
 
     @property
     def due(self) -> bool:
-        """Whether a checkpoint now would stay within `SHARE` of the time."""
-        return time.perf_counter() - self._since >= self._cost / SHARE
+        """Whether a checkpoint now would stay within `CHECKPOINT_SHARE` of the time."""
+        return time.perf_counter() - self._since >= self._cost / CHECKPOINT_SHARE
 
     def save(
         self, first: Callable[[], None] = _nothing, then: Callable[[], None] = _nothing

@@ -22,9 +22,9 @@ from search.seeds import derive
 
 from .augment import Augment, to_float
 from .compute import device as devices
-from .compute.agreement import Step
+from .compute.agreement import TrainingStep
 from .compute.choose import faster_step
-from .compute.compiled import Network
+from .compute.compiled import ForwardPass
 from .compute.micro_batch import choose_micro
 from .compute.options import ComputeOptions
 from .data import Pixels, TrainData, even_slices
@@ -91,7 +91,7 @@ class Training(ABC):
         faster = self.faster and faster_step(
             self._by, self.model, recipe, device, self.pieces, self.micro
         )
-        self._gradients: Step = faster or self._eager
+        self._gradients: TrainingStep = faster or self._eager
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -125,7 +125,7 @@ class Training(ABC):
         """
 
     @abstractmethod
-    def objective(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+    def objective(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
         """The mean loss an image of a micro-batch, differentiable.
 
         Args:
@@ -170,7 +170,7 @@ class Training(ABC):
         """Set the gradients of a whole batch."""
         return self._by(self.model, images, targets)
 
-    def _by(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+    def _by(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
         """Set the gradients by ``network``."""
         return self.gradients(
             lambda chunk, wanted: self.objective(network, chunk, wanted), images, targets
@@ -203,7 +203,7 @@ class Training(ABC):
         return torch.autocast(self.device.type, self.kind, enabled=self.kind is not None)
 
     @torch.inference_mode()
-    def outputs(self, pixels: Pixels, network: Network | None = None) -> list[Tensor]:
+    def outputs(self, pixels: Pixels, network: ForwardPass | None = None) -> list[Tensor]:
         """What the model, by the weights that count, makes of ``pixels`` as they are.
 
         Args:

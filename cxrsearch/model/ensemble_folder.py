@@ -26,7 +26,7 @@ from .folder import LoadedModel, load_model, whole_folder
 from .predictor import SPLITS, ModelPart, Predictor
 from .views import NONE
 
-CARD, MEMBERS = "ensemble.json", "members"
+ENSEMBLE_CARD, MEMBER_FOLDERS = "ensemble.json", "members"
 ENSEMBLE_KIND = CardKind(
     "cxrsearch ensemble folder", 1, "the ensemble's card",
     "an ensemble made by `cxrsearch ensemble`",
@@ -97,22 +97,22 @@ def save_ensemble(
     """
     with whole_folder(folder) as work:
         for member in members:
-            shutil.copytree(member, work / MEMBERS / member.name)
+            shutil.copytree(member, work / MEMBER_FOLDERS / member.name)
         shutil.copyfile(splits, work / SPLITS)
         content = {
             "format": ENSEMBLE_KIND.format,
             "version": ENSEMBLE_KIND.version,
             "intended_use": INTENDED_USE,
-            "members": [f"{MEMBERS}/{member.name}" for member in members],
+            "members": [f"{MEMBER_FOLDERS}/{member.name}" for member in members],
             **card,
             # A member's card says the same of the member's weights.
             "files": digests(
-                work, [SPLITS, *(f"{MEMBERS}/{m.name}/{MODEL_CARD}" for m in members)]
+                work, [SPLITS, *(f"{MEMBER_FOLDERS}/{m.name}/{MODEL_CARD}" for m in members)]
             ),
             "versions": {"cxrsearch": __version__},
             "ensemble": ensemble.to_dict(),
         }
-        write_json(work / CARD, content)
+        write_json(work / ENSEMBLE_CARD, content)
 
 
 def load_predictor(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> Predictor:
@@ -128,7 +128,7 @@ def load_predictor(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = 
         InputError: for whatever is missing, damaged, of another format or does not fit.
     """
     folder = Path(folder)
-    load = load_ensemble if (folder / CARD).is_file() else load_model
+    load = load_ensemble if (folder / ENSEMBLE_CARD).is_file() else load_model
     return load(folder, compute, tta)
 
 
@@ -140,7 +140,7 @@ def load_ensemble(
     Raises:
         InputError: as `load_predictor`.
     """
-    path = folder / CARD
+    path = folder / ENSEMBLE_CARD
     card = _read(path)
     ensemble = Ensemble.from_dict(card["ensemble"], str(path))
     names = card["members"]
@@ -162,7 +162,7 @@ def load_ensemble(
 def _inside(name: Any) -> bool:
     """Whether a member's path stays within the ensemble's folder."""
     parts = Path(name).parts if isinstance(name, str) else ()
-    return len(parts) == 2 and parts[0] == MEMBERS and parts[1] != ".."
+    return len(parts) == 2 and parts[0] == MEMBER_FOLDERS and parts[1] != ".."
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
-from cxrsearch.learn.epochs import Progress, told, train_epochs
+from cxrsearch.learn.epochs import EpochsDone, told, train_epochs
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.student import classifier_session
 
@@ -34,7 +34,7 @@ def train_final(
     meta: ModelMeta,
     splits: Path | None = None,
     compute: ComputeOptions,
-) -> Generator[Progress, None, Path]:
+) -> Generator[EpochsDone, None, Path]:
     """Train ``recipe`` on train + validation and write a model folder.
 
     Cut off and called again with the same arguments, it goes on from its checkpoint, which
@@ -52,7 +52,7 @@ def train_final(
             at once in the trial, so that batch normalisation is over as many.
 
     Yields:
-        `Progress` after each epoch, those that the checkpoint remembers first.
+        `EpochsDone` after each epoch, those that the checkpoint remembers first.
 
     Returns:
         ``out``.

@@ -43,7 +43,7 @@ SMALLEST = 32
 COLOURED, COLOUR_SHARE = 32, 0.1
 """An image is coloured where channels differ by more levels than this, in more of its area."""
 
-COLUMNS = (("image", *DISEASES), ("image", "disease", "probability"))
+PREDICTION_COLUMNS = (("image", *DISEASES), ("image", "disease", "probability"))
 """Of the tables of predictions: a row an image, or a row an image and disease."""
 
 READ_AT_ONCE = 64
@@ -220,7 +220,7 @@ def write_competition(path: Path, predictions: Predictions) -> None:
         [image_cell(name), *map(number_cell, scores)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
     )
-    write_csv(path, COLUMNS[0], rows)
+    write_csv(path, PREDICTION_COLUMNS[0], rows)
 
 
 def write_tidy(path: Path, predictions: Predictions) -> None:
@@ -230,7 +230,7 @@ def write_tidy(path: Path, predictions: Predictions) -> None:
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
         for disease, value in zip(DISEASES, scores, strict=True)
     )
-    write_csv(path, COLUMNS[1], rows)
+    write_csv(path, PREDICTION_COLUMNS[1], rows)
 
 
 def table_start(header: Sequence[str]) -> re.Pattern[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 from cxrsearch.errors import InputError
 from search.reading import FileError, read_json
 
-SETTINGS, WEIGHTS = "settings.json", "weights.safetensors"
+SETTINGS, PRETRAINED = "settings.json", "weights.safetensors"
 SAMPLES, RECORD = "samples.npz", "pretraining.json"
 
 

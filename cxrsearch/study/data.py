@@ -24,7 +24,7 @@ from cxrsearch.errors import InputError
 from .unlabelled import open_pseudo
 
 
-class Parts(NamedTuple):
+class DataParts(NamedTuple):
     """Data that can be trained on and judged.
 
     Args:
@@ -68,7 +68,7 @@ def make_parts(
     frame: int,
     listed: Sequence[str] | None,
     pseudo: str | None = None,
-) -> Parts:
+) -> DataParts:
     """Decode the images of ``dataset`` and split those that can be read.
 
     Args:
@@ -90,12 +90,12 @@ def make_parts(
     warnings, undefined = judgeable(counts)
     cache = with_pseudo(request, pseudo, usable, splits, cache)
     notes = (*dataset.notes, *bad_notes, *splits.notes, *warnings)
-    return Parts(usable, cache, splits, counts, notes, tuple(undefined))
+    return DataParts(usable, cache, splits, counts, notes, tuple(undefined))
 
 
 def restore_parts(
     request: DataRequest, record: Mapping[str, Any], folder: Path, pseudo: str | None = None
-) -> Parts:
+) -> DataParts:
     """The parts of a study that has been made, which must be what they were then.
 
     Args:
@@ -122,7 +122,7 @@ def restore_parts(
     splits.check_contents(cache.contents, request.data, folder)
     check_leakage(splits, dict(zip(usable.names, usable.patients.tolist(), strict=True)))
     cache = with_pseudo(request, pseudo, usable, splits, cache)
-    return Parts(usable, cache, splits, record["splits"]["counts"], tuple(notes))
+    return DataParts(usable, cache, splits, record["splits"]["counts"], tuple(notes))
 
 
 def split(

@@ -25,11 +25,11 @@ from search.store.places import HISTORY, URL_FILE
 from search.store.record import StudyRecord, read_study
 
 from .cost.sharing import OnNote
-from .cost.stopwatches import SHARE
+from .cost.stopwatches import MEMORY_SHARE_OF_ALL
 from .data import restore_parts
 from .prepare import Prepared, assemble, device_of, resolve_hardware, trials_at_once
 from .projection import disk_need
-from .settings import PRECISIONS, Settings, Training
+from .settings import PRECISIONS, Settings, TrainingRequest
 from .unlabelled import pseudo_path
 
 
@@ -249,7 +249,7 @@ def load_alone(
     """
     device = read_study_yaml(folder)["settings"].get("device", AUTO) if device == AUTO else device
     cores = float(detect_cpus())
-    problems = Training(cpus_per_trial=cpus_per_trial).problems()
+    problems = TrainingRequest(cpus_per_trial=cpus_per_trial).problems()
     if not problems and cpus_per_trial != AUTO and float(cpus_per_trial) > cores:
         problems.append(f"--cpus-per-trial {cpus_per_trial:g}: there are {cores:g} cores here")
     try:
@@ -353,7 +353,8 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
             device=device_of(settings),
             threads=threads_of(settings.cpus),
             precision=prepared.precision,
-            memory_share=SHARE * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
+            memory_share=MEMORY_SHARE_OF_ALL
+            * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         ),
         diseases=settings.diseases,
         measures=settings.objectives.measures[1:],

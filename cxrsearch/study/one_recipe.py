@@ -29,12 +29,12 @@ from cxrsearch.writing import alone, work_of
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
-from .data import Parts, listed_names, load_data, make_parts
+from .data import DataParts, listed_names, load_data, make_parts
 from .named_recipes import Named
 from .origins import also_seen, origin_notes
 from .prepare import attempt, check_disk, machine_problems
 from .projection import COPIES_RUNNING, weight_bytes
-from .settings import AUTO, Training
+from .settings import AUTO, TrainingRequest
 from .space import frame_of
 
 READING = (
@@ -43,7 +43,7 @@ READING = (
 """What of the settings says where the data are."""
 
 
-class Ready(NamedTuple):
+class ReadyRecipe(NamedTuple):
     """A training that may start.
 
     Args:
@@ -54,8 +54,8 @@ class Ready(NamedTuple):
     """
 
     named: Named
-    settings: Training
-    parts: Parts
+    settings: TrainingRequest
+    parts: DataParts
     out: Path
 
 
@@ -77,7 +77,7 @@ class Epoch(NamedTuple):
     seconds: float
 
 
-def prepare_recipe(named: Named, settings: Training, out: Path) -> Ready:
+def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyRecipe:
     """Check everything and read the data before any minute is spent on training.
 
     Args:
@@ -105,10 +105,10 @@ def prepare_recipe(named: Named, settings: Training, out: Path) -> Ready:
     parts = parts._replace(notes=(*origins, *parts.notes))
     need = (COPIES_RUNNING + 1) * weight_bytes(recipe)
     check_disk(out, need, "free some, or name an --out on another disk")
-    return Ready(named, settings, parts, out)
+    return ReadyRecipe(named, settings, parts, out)
 
 
-def _weights_problems(recipe: Recipe, settings: Training) -> list[str]:
+def _weights_problems(recipe: Recipe, settings: TrainingRequest) -> list[str]:
     """Why the starting weights cannot be had, with how to do without."""
     folder = Path(settings.weights_dir) if settings.weights_dir else None
     problem = weights_problem(recipe, folder)
@@ -117,7 +117,7 @@ def _weights_problems(recipe: Recipe, settings: Training) -> list[str]:
     return [f"{problem} (here: --set init=none, which starts from random weights)"]
 
 
-def train_recipe(ready: Ready) -> Generator[Epoch, None, Result]:
+def train_recipe(ready: ReadyRecipe) -> Generator[Epoch, None, Result]:
     """Train what `prepare_recipe` made ready, and write the model folder.
 
     Cut off and called again with the same recipe, data and seed, it goes on from its checkpoint,
@@ -141,7 +141,7 @@ def train_recipe(ready: Ready) -> Generator[Epoch, None, Result]:
     return result
 
 
-def _trained(ready: Ready, work: Path) -> Generator[Epoch, None, Result]:
+def _trained(ready: ReadyRecipe, work: Path) -> Generator[Epoch, None, Result]:
     """Train in ``work``, and write the model folder."""
     named, settings, parts, out = ready
     labels = (np.array(parts.dataset.names), parts.dataset.labels, parts.dataset.patients)
@@ -177,7 +177,7 @@ def _epochs(steps: Any, epochs: int) -> Generator[Epoch, None, Result]:
         steps.close()
 
 
-def _meta(ready: Ready, result: Result) -> ModelMeta:
+def _meta(ready: ReadyRecipe, result: Result) -> ModelMeta:
     attrs, parts, settings = result.attrs, ready.parts, ready.settings
     reading = {name: value for name, value in asdict(settings).items() if name in READING}
     return ModelMeta(

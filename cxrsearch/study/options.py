@@ -16,13 +16,13 @@ import click
 
 from cxrsearch.data.request import DataRequest
 from cxrsearch.fields import Record, flag, options_of
-from cxrsearch.study.settings import AUTO, Settings, Training, Unlabelled
+from cxrsearch.study.settings import AUTO, Settings, TrainingRequest, UnlabelledRequest
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
-FOLDER = click.Path(path_type=Path)
+PATH_TYPE = click.Path(path_type=Path)
 
 
 def example(*lines: str) -> str:
@@ -134,7 +134,7 @@ def again_of(record: type[Record], *names: str, **helps: str) -> list[Decorator]
     ]
 
 
-UNLABELLED = option_of(Unlabelled, "unlabelled", type=FOLDER)
+UNLABELLED = option_of(UnlabelledRequest, "unlabelled", type=PATH_TYPE)
 
 
 def seed_option(of: str, kind: type[int] | click.IntRange = int) -> Decorator:
@@ -177,8 +177,8 @@ _MOVED = again_of(
 )  # fmt: skip
 
 _ALONE = [
-    option_of(Training, "cpus_per_trial", help="CPU cores, or auto: all there are."),
-    *in_groups(Training, "device"),
+    option_of(TrainingRequest, "cpus_per_trial", help="CPU cores, or auto: all there are."),
+    *in_groups(TrainingRequest, "device"),
 ]
 
 _RECIPE = [
@@ -189,7 +189,7 @@ _RECIPE = [
         labels="Label table, where it lies elsewhere.",
         cache="Folder of the decoded cache.",
     ),
-    *in_groups(Training, "split", "phantom", "frame", "seed", "weights"),
+    *in_groups(TrainingRequest, "split", "phantom", "frame", "seed", "weights"),
     *_ALONE,
 ]  # fmt: skip
 

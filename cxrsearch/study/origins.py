@@ -20,7 +20,7 @@ from cxrsearch.model.card import read_card
 from cxrsearch.model.folder import CARD
 from cxrsearch.model.folder import WEIGHTS as MODEL
 from cxrsearch.model.predictor import SPLITS
-from cxrsearch.model.pretrain_record import RECORD, WEIGHTS, read_record
+from cxrsearch.model.pretrain_record import PRETRAINED, RECORD, read_record
 from search.errors import SearchError
 from search.store.record import read_study
 
@@ -170,7 +170,7 @@ def _origin(init: str) -> Origin | None:
 
 
 def _pretraining(path: Path) -> Origin | None:
-    if path.name != WEIGHTS or not (path.parent / RECORD).is_file():
+    if path.name != PRETRAINED or not (path.parent / RECORD).is_file():
         return None
     record = read_record(path.parent)
     what = f"{record['method']}, {len(record['losses'])} epochs on {record['images']:,} images"

@@ -24,10 +24,10 @@ from search.samplers.automatic import AUTO, Choice, choose
 from search.space import SearchSpace
 
 from .cost.sharing import OnNote, Sharing, settle
-from .data import Parts, listed_names, load_data, make_parts
+from .data import DataParts, listed_names, load_data, make_parts
 from .origins import origin_notes
 from .settings import AUTO as MEASURE
-from .settings import PHANTOM, Settings, Training
+from .settings import PHANTOM, Settings, TrainingRequest
 from .space import frame_for, gene_values, idle_genes, load_space
 from .unlabelled import pseudo_problems
 from .warm_start import prior_notes, prior_of, read_earlier
@@ -130,7 +130,7 @@ def prepare(
 def assemble(
     settings: Settings,
     space: SearchSpace,
-    parts: Parts,
+    parts: DataParts,
     on_note: OnNote = lambda line: None,
     precision: str | None = None,
 ) -> Prepared:
@@ -205,14 +205,14 @@ def resolve_hardware(settings: Settings) -> Settings:
     )
 
 
-def gpus_for(asked: Training) -> int:
+def gpus_for(asked: TrainingRequest) -> int:
     """How many GPUs of this machine may be used."""
     import torch
 
     return torch.cuda.device_count() if asked.device != "cpu" else 0
 
 
-def machine_problems(asked: Training) -> list[str]:
+def machine_problems(asked: TrainingRequest) -> list[str]:
     """What ``asked`` wants of this machine that it does not have: cores, a GPU."""
     problems, cores = [], detect_cpus()
     if asked.cpus_per_trial != MEASURE and asked.cpus > cores:

@@ -20,7 +20,7 @@ from .space import shipped_spaces, space_path
 if TYPE_CHECKING:  # they load torch
     from cxrsearch.learn.train import Result
 
-    from .one_recipe import Epoch, Ready
+    from .one_recipe import Epoch, ReadyRecipe
 
 WIDTH = 100
 PARTS = ("train", "val", "test")
@@ -51,7 +51,7 @@ def describe(prepared: Prepared) -> str:
     return f"{head}\n{to_text(counts_table(prepared.counts))}{notes}"
 
 
-def describe_ready(ready: Ready) -> str:
+def describe_ready(ready: ReadyRecipe) -> str:
     """Recipe, data and notes of a training that is about to start."""
     data, parts, recipe = ready.parts.dataset, ready.parts, ready.named.recipe
     head = (

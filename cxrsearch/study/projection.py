@@ -13,7 +13,7 @@ from cxrsearch.learn.saved.keep import parse_keep
 from search.cores import threads_of
 from search.space import SearchSpace
 
-from .cost.recipe_kinds import Kind, kind_of, sample_recipes, trial_seconds, weightiest
+from .cost.recipe_kinds import RecipeKind, kind_of, sample_recipes, trial_seconds, weightiest
 from .cost.stopwatches import TimingError, timed
 from .prepare import Prepared, trials_at_once
 from .settings import Settings
@@ -99,7 +99,7 @@ def _seen(recipe: Recipe, prepared: Prepared) -> int:
     return len(prepared.splits.train) + (others if recipe.pseudo != "none" else 0)
 
 
-def _timed(kinds: Mapping[Kind, Recipe], settings: Settings) -> dict[Kind, float]:
+def _timed(kinds: Mapping[RecipeKind, Recipe], settings: Settings) -> dict[RecipeKind, float]:
     """Seconds an image with as many trials at once as share a GPU, or all cores."""
     at_once, device = trials_at_once(settings), "cuda" if settings.gpus else "cpu"
     compute = ComputeOptions.asked(settings, device=device, threads=threads_of(settings.cpus))

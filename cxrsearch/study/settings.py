@@ -13,7 +13,15 @@ from cxrsearch.objectives import Objectives, parse_objective
 from search.budget import parse_duration
 from search.errors import SearchError
 
-__all__ = ["AUTO", "PHANTOM", "DataRequest", "Device", "Settings", "Training", "Unlabelled"]
+__all__ = [
+    "AUTO",
+    "PHANTOM",
+    "DataRequest",
+    "Device",
+    "Settings",
+    "TrainingRequest",
+    "UnlabelledRequest",
+]
 
 AUTO = "auto"
 """In the place of a number: found by a measurement before the search begins."""
@@ -49,7 +57,7 @@ class Device(Record):
 
 
 @dataclass(frozen=True)
-class Unlabelled(Record):
+class UnlabelledRequest(Record):
     """Images beside the labelled ones.
 
     Args:
@@ -65,7 +73,7 @@ class Unlabelled(Record):
 
 
 @dataclass(frozen=True)
-class Training(Device, DataRequest):
+class TrainingRequest(Device, DataRequest):
     """A training as asked for, but for its recipe: on which data, and on what of the machine.
 
     Args:
@@ -92,10 +100,10 @@ class Training(Device, DataRequest):
 
 
 @dataclass(frozen=True)
-class Settings(Training):
+class Settings(TrainingRequest):
     """A search as asked for. Every field is an option of ``cxrsearch ga`` or ``optuna``.
 
-    What a search shares with other commands lies in `DataRequest` and `Training`.
+    What a search shares with other commands lies in `DataRequest` and `TrainingRequest`.
 
     Args:
         space: name of a shipped space or path of a YAML file; None: by the hardware.

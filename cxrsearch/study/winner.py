@@ -14,7 +14,7 @@ from cxrsearch.data.files import SHOWN
 from cxrsearch.data.notes import reasons
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.options import ComputeOptions
-from cxrsearch.learn.epochs import Progress
+from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.model.card import predicting
@@ -23,7 +23,7 @@ from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
 from cxrsearch.model.folder import CARD, ModelMeta, check_out
 from cxrsearch.model.predict import (
-    COLUMNS,
+    PREDICTION_COLUMNS,
     predict_folder,
     table_start,
     write_competition,
@@ -75,7 +75,7 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
 
 def train_winner(
     folder: Path, out: Path, number: int | None = None, **moved: Any
-) -> Generator[Progress, None, Path]:
+) -> Generator[EpochsDone, None, Path]:
     """Retrain a trial's recipe on train + validation, for its best number of epochs.
 
     Args:
@@ -101,7 +101,7 @@ def train_winner(
 
 def retrain(
     folder: Path, prepared: Prepared, trial: FrozenTrial, out: Path, selected_from: int
-) -> Generator[Progress, None, Path]:
+) -> Generator[EpochsDone, None, Path]:
     """Train a trial's recipe on train + validation for its best number of epochs.
 
     Args:
@@ -282,7 +282,7 @@ def predict_to_file(
     if tidy and sample is not None:
         raise InputError("--tidy and --sample name two different formats; choose one")
     form = read_sample(sample, images) if sample is not None else None
-    own = COLUMNS if form is None else (form.header,)
+    own = PREDICTION_COLUMNS if form is None else (form.header,)
     check_file(out, "predictions.csv", *map(table_start, own))
     wanted = form.files if form is not None else None
     loaded = load_predictor(model, ComputeOptions(precision=precision), tta)

@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 Array = NDArray[np.float64]
 
 ROOT5 = math.sqrt(5.0)
-OTHERS = 3
+THETA_REST = 3
 """Entries of a vector of parameters after the lengths: share, amplitude and noise."""
 
 
@@ -77,9 +77,9 @@ class Kernel:
     @classmethod
     def of(cls, theta: Array) -> Kernel:
         """From logarithms of lengths, the logit of the share, and two further logarithms."""
-        logit, amplitude, noise = (float(v) for v in theta[-OTHERS:])
+        logit, amplitude, noise = (float(v) for v in theta[-THETA_REST:])
         share = 1.0 / (1.0 + math.exp(-logit))
-        return cls(np.exp(theta[:-OTHERS]), share, math.exp(amplitude), math.exp(noise))
+        return cls(np.exp(theta[:-THETA_REST]), share, math.exp(amplitude), math.exp(noise))
 
     def covariance(self, apart: Array) -> Array:
         """Covariances without noise, shape (n, m), of points with these `gaps`."""
@@ -100,11 +100,11 @@ class Kernel:
             weights: shape (n, n).
         """
         joint = self._joint(apart)
-        found = np.empty(len(apart) + OTHERS)
+        found = np.empty(len(apart) + THETA_REST)
         both = float(np.vdot(weights, matern(joint)))
         slope = weights * matern_slope(joint)
         part = np.tensordot(apart, slope, axes=([1, 2], [0, 1])) / self.lengths**2
-        found[:-OTHERS] = (1.0 - self.share) * part
+        found[:-THETA_REST] = (1.0 - self.share) * part
         singles = 0.0
         for gene, (gap, scale) in enumerate(zip(apart, self._single(), strict=True)):
             squared = gap * scale
@@ -114,7 +114,7 @@ class Kernel:
         found *= self.amplitude
         odds = self.amplitude * self.share * (1.0 - self.share)
         mixed = (1.0 - self.share) * both + self.share * singles
-        found[-OTHERS:] = odds * (singles - both), self.amplitude * mixed, 0.0
+        found[-THETA_REST:] = odds * (singles - both), self.amplitude * mixed, 0.0
         return found
 
     def _joint(self, apart: Array) -> Array:

@@ -23,22 +23,22 @@ from scipy.stats import qmc
 
 from search.seeds import SOBOL
 
-from .gaussian_process import JITTER, OTHERS, Array, Data, Kernel
+from .gaussian_process import JITTER, THETA_REST, Array, Data, Kernel
 
-LENGTH = 0.4
+LENGTH_MEDIAN = 0.4
 """Median of the prior of a gene's length, in unit intervals, for one gene."""
 LENGTH_SPREAD = 1.0
 """Standard deviation of the prior of its logarithm."""
-SHARE = 0.5
+SHARE_MEDIAN = 0.5
 """Median of the prior of the single genes' share."""
 SHARE_SPREAD = 1.5
 """Standard deviation of the prior of its logit."""
 NOISE = 0.01
 """Median of the prior of the noise variance; values are scaled to a variance of 1."""
 NOISE_SPREAD = 1.5
-STEPS = 30
+FIT_STEPS = 30
 """Steps of the optimiser."""
-MEMBERS = 8
+MIXTURE_MEMBERS = 8
 """Covariances in the mixture; a power of 2, as its points are Sobol's."""
 HEAVIEST = 3.0
 """Most that a member weighs, in units of the mean weight (truncated importance sampling)."""
@@ -53,7 +53,7 @@ Cost = Callable[[Array], tuple[float, Array]]
 
 
 @dataclass(frozen=True)
-class Prior:
+class ThetaPrior:
     """Means and spreads of the entries of `Kernel.of`'s theta, all normal.
 
     The priors of the lengths grow with the square root of the number of genes, as distances
@@ -65,17 +65,20 @@ class Prior:
     spread: Array
 
     @classmethod
-    def of(cls, genes: int) -> Prior:
+    def of(cls, genes: int) -> ThetaPrior:
         """The prior for a space of ``genes`` genes."""
-        length = math.log(LENGTH * math.sqrt(genes))
+        length = math.log(LENGTH_MEDIAN * math.sqrt(genes))
         return cls(
-            np.array([length] * genes + [math.log(SHARE / (1.0 - SHARE)), 0.0, math.log(NOISE)]),
+            np.array(
+                [length] * genes
+                + [math.log(SHARE_MEDIAN / (1.0 - SHARE_MEDIAN)), 0.0, math.log(NOISE)]
+            ),
             np.array([LENGTH_SPREAD] * genes + [SHARE_SPREAD, 1.0, NOISE_SPREAD]),
         )
 
     def bounds(self) -> Array:
         """Where the optimiser may go, shape (genes + 3, 2)."""
-        lengths = [(math.log(0.02), math.log(50.0))] * (len(self.mean) - OTHERS)
+        lengths = [(math.log(0.02), math.log(50.0))] * (len(self.mean) - THETA_REST)
         return np.array([*lengths, (-4.0, 4.0), (-4.0, 4.0), (math.log(1e-6), 0.0)])
 
 
@@ -105,7 +108,7 @@ def fitted(data: Data) -> Belief:
 def _fitted(shape: tuple[int, int], *parts: bytes) -> Belief:
     points, values, doubt = (np.frombuffer(part) for part in parts[:3])
     data = Data(points.reshape(shape), values, doubt, np.frombuffer(parts[3], dtype=np.bool_))
-    prior = Prior.of(shape[1])
+    prior = ThetaPrior.of(shape[1])
     apart = data.own_gaps
 
     def cost(theta: Array) -> tuple[float, Array]:
@@ -117,13 +120,13 @@ def _fitted(shape: tuple[int, int], *parts: bytes) -> Belief:
         jac=True,
         method="L-BFGS-B",
         bounds=prior.bounds(),
-        options={"maxiter": STEPS},
+        options={"maxiter": FIT_STEPS},
     )
     # Fewer digits than the optimiser's: what differs between machines is rounded away.
     return _around(np.round(found.x, 6), cost, prior)
 
 
-def _around(mode: Array, cost: Cost, prior: Prior) -> Belief:
+def _around(mode: Array, cost: Cost, prior: ThetaPrior) -> Belief:
     """Members drawn from the normal approximation at ``mode``, the mode first."""
     drawn = _normal(len(mode))
     low, high = prior.bounds().T
@@ -133,7 +136,7 @@ def _around(mode: Array, cost: Cost, prior: Prior) -> Belief:
     weights = np.exp(odds - odds.max())
     for _ in range(3):  # cutting raises the share of the rest, so again
         weights /= weights.sum()
-        weights = np.minimum(weights, HEAVIEST / MEMBERS)
+        weights = np.minimum(weights, HEAVIEST / MIXTURE_MEMBERS)
     weights /= weights.sum()
     kept = weights >= LIGHTEST
     kernels = tuple(Kernel.of(theta) for theta in thetas[kept])
@@ -144,7 +147,7 @@ def _around(mode: Array, cost: Cost, prior: Prior) -> Belief:
 def _normal(size: int) -> Array:
     """Quasi-random points of a standard normal distribution, shape (members, size), 0 first."""
     with SOBOL:
-        drawn: Array = qmc.MultivariateNormalQMC(np.zeros(size), seed=1).random(MEMBERS)
+        drawn: Array = qmc.MultivariateNormalQMC(np.zeros(size), seed=1).random(MIXTURE_MEMBERS)
     drawn[0] = 0.0
     return drawn
 
@@ -159,7 +162,7 @@ def _root(mode: Array, cost: Cost) -> Array:
     return root
 
 
-def _cost(theta: Array, apart: Array, data: Data, prior: Prior) -> tuple[float, Array]:
+def _cost(theta: Array, apart: Array, data: Data, prior: ThetaPrior) -> tuple[float, Array]:
     """Negative log posterior (Rasmussen and Williams 2006, equation 5.8) and its gradient."""
     kernel, n = Kernel.of(theta), len(data.values)
     covariance = kernel.covariance(apart)

@@ -28,7 +28,7 @@ BREEDERS = 15
 """The most promising, which are the parents of the next of these."""
 BROOD = 60
 """Children in each."""
-STEPS = (0.01, 0.4)
+MUTATION_SPREADS = (0.01, 0.4)
 """Standard deviations of a mutation, drawn log-uniformly: fine and coarse at every time."""
 
 
@@ -102,7 +102,7 @@ def _child(
     crossed = len(pool) > 1 and rng.random() < breeding.crossover
     parents: list[Genome] = operators.parents(pool, 2 if crossed else 1)
     numbers, classes = operators.mate(*parents) if crossed else parents[0].copy()
-    strength = STEPS[0] * (STEPS[1] / STEPS[0]) ** rng.random()
+    strength = MUTATION_SPREADS[0] * (MUTATION_SPREADS[1] / MUTATION_SPREADS[0]) ** rng.random()
     rate = min(breeding.rate / max(len(parents[0].expressed), 1), 1.0)
     numbers, classes = operators.mutate(numbers, classes, rate, strength)
     roots = [root for parent in parents for root in _roots(parent)[:1]]

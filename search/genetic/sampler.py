@@ -32,7 +32,7 @@ LINEAGE = "lineage"
 SCHEMES = ("steady", "generational")
 INITIAL = 6
 """Trials before the first child where a surrogate weighs what they leave open."""
-RUNNING = 64
+RUNNING_BELIEVED = 64
 """Running trials that are believed to come to what is expected of them, the latest."""
 ATTEMPTS = 40
 
@@ -252,7 +252,9 @@ class GeneticSampler(BaseSampler):
             Features(history.layout, rules),
             early,
             history.observed([*looked_at, *killed, *history.failed[-FAILURES:]]),
-            [history.place(t) for t in history.running if carried_of(t) or params_of(t)][-RUNNING:],
+            [history.place(t) for t in history.running if carried_of(t) or params_of(t)][
+                -RUNNING_BELIEVED:
+            ],
             number,
         )
         population = history.promising([*looked_at, *killed], model.expected, self.population_size)

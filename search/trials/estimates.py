@@ -23,7 +23,7 @@ WITNESSES = 3
 """Complete trials that must have passed a rung before it is translated."""
 LATEST = 200
 """Complete trials looked at, the latest: what an estimate costs is bounded."""
-LENGTH = "epochs"
+EPOCHS_GENE = "epochs"
 """The parameter that holds a trial's number of steps where nobody names one: if it does."""
 
 
@@ -50,7 +50,7 @@ def estimates(
         trials: the history; pruned and unfinished trials with a finite report are
             estimated, and failed ones where the machine ended them.
         maximize: whether more is better. Of several objectives the first is estimated.
-        length: the parameter that holds a trial's number of steps. By default it is `LENGTH`,
+        length: the parameter that holds a trial's number of steps. By default it is `EPOCHS_GENE`,
             where that is what most of the complete trials have made.
 
     Returns:
@@ -66,7 +66,7 @@ def estimates(
     curves = {t.number: _Curve(t, sign) for t in [*complete, *open_]}
     seen = [curves[t.number].best for t in open_ if not is_blameless(t)]
     spread = pstdev([*finals, *seen]) if finals or seen else 0.0
-    name = length or (LENGTH if _is_length(LENGTH, complete) else None)
+    name = length or (EPOCHS_GENE if _is_length(EPOCHS_GENE, complete) else None)
     lengths = {number: length_of(curve.trial, name) for number, curve in curves.items()}
     past = [(curves[t.number], lengths[t.number], v) for t, v in zip(complete, finals, strict=True)]
     lines: dict[tuple[float, bool], _Line | None] = {}

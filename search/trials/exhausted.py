@@ -3,7 +3,8 @@
 A small space of choices is used up long before the time is. Every further trial would then be
 answered from the history (`search.trials.repeats`) at once, for ever. Two things end that:
 
-- each recipe of the space is known: listed one by one where a space has no more than `MOST`;
+- each recipe of the space is known: listed one by one where a space has at most
+  `MOST_RECIPES`;
 - elsewhere, `IN_A_ROW` trials in a row were repeats, and nothing runs that could change the
   sampler's mind. So many, since a sampler that has nearly converged repeats itself by habit:
   of one that makes a new recipe in every hundredth trial, fewer than one in a hundred is ended.
@@ -32,7 +33,7 @@ from search.space.reading import is_active
 from .marks import same_as
 from .repeats import Repeats
 
-MOST = 4096
+MOST_RECIPES = 4096
 """Recipes of the largest space that is listed."""
 
 IN_A_ROW = 500
@@ -142,12 +143,12 @@ class Exhaustion:
         genes = self._space.genes.values()
         counts = [len(_values(gene.distribution) or ()) for gene in genes]
         always = [n for n, gene in zip(counts, genes, strict=True) if not gene.when]
-        if not all(counts) or math.prod(always) > MOST:
+        if not all(counts) or math.prod(always) > MOST_RECIPES:
             return None
         found = set[str]()
         for count, params in enumerate(self._combined({}, list(self._space.genes))):
             identity = self._repeats.identity_of(plain({**self._space.fixed, **params}))
-            if count >= MOST or identity is None:
+            if count >= MOST_RECIPES or identity is None:
                 return None
             found.add(identity)
         return frozenset(found)
@@ -166,15 +167,15 @@ class Exhaustion:
 
 
 def _values(distribution: object) -> Sequence[Any] | None:
-    """All values of a gene, or ``None`` where they are more than `MOST`."""
+    """All values of a gene, or ``None`` where they are more than `MOST_RECIPES`."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     if isinstance(distribution, IntDistribution):
         step = 1 if distribution.log else distribution.step
         values = range(distribution.low, distribution.high + 1, step)
-        return values if len(values) <= MOST else None
+        return values if len(values) <= MOST_RECIPES else None
     if isinstance(distribution, FloatDistribution) and distribution.step is not None:
         first, width = distribution.low, distribution.step
         count = math.floor((distribution.high - first) / width + 1e-8) + 1
-        return [first + k * width for k in range(count)] if count <= MOST else None
+        return [first + k * width for k in range(count)] if count <= MOST_RECIPES else None
     return None

@@ -26,7 +26,7 @@ PROMOTED = "promoted"
 
 LATE = 0.75
 """No rung lies beyond this share of a trial: too little is left to be saved."""
-MOST = 0.75
+MOST_KEPT = 0.75
 """At a rung at least a quarter pauses or stops, however noisy the values are."""
 
 
@@ -132,7 +132,7 @@ class Halving:
             places = max(1, places)
         ahead = sum(peer > value + self.margin * noise for peer in peers)
         better = sum(peer > value for peer in peers)
-        return ahead < places and better < max(places, math.floor(MOST * reached))
+        return ahead < places and better < max(places, math.floor(MOST_KEPT * reached))
 
 
 def default_halving(

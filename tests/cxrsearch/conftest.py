@@ -93,7 +93,7 @@ def tiny_builder() -> Callable[..., Any]:
     """What builds a network of two layers. Only who asks for it waits for torch."""
     from torch import Tensor, nn
 
-    from cxrsearch.learn.networks.architectures import Parts
+    from cxrsearch.learn.networks.architectures import NetworkParts
     from cxrsearch.learn.networks.head import DropoutLinear
     from cxrsearch.learn.networks.stem import GreyStem
 
@@ -113,9 +113,9 @@ def tiny_builder() -> Callable[..., Any]:
             out: Tensor = self.classifier(self.features(grey).mean(dim=(2, 3)))
             return out
 
-    def build(n_classes: int, *, dropout: float) -> Parts:
+    def build(n_classes: int, *, dropout: float) -> NetworkParts:
         net = TinyNet(n_classes, dropout)
-        return Parts(net, [[net.stem, net.norm], [net.conv]], "stem", TinyNet.features)
+        return NetworkParts(net, [[net.stem, net.norm], [net.conv]], "stem", TinyNet.features)
 
     return build
 

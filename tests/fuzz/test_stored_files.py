@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cxrsearch.ablation.page import read_verdict
 from cxrsearch.data.splits import Splits
 from cxrsearch.learn.networks import models
-from cxrsearch.learn.networks.architectures import Parts
+from cxrsearch.learn.networks.architectures import NetworkParts
 from cxrsearch.learn.networks.head import DropoutLinear
 from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.recipe import Recipe
@@ -95,9 +95,9 @@ class TwoLayers(nn.Module):
         return out
 
 
-def _build(n_classes: int, *, dropout: float) -> Parts:
+def _build(n_classes: int, *, dropout: float) -> NetworkParts:
     net = TwoLayers(n_classes, dropout)
-    return Parts(net, [[net.stem, net.norm]], "stem", TwoLayers.features)
+    return NetworkParts(net, [[net.stem, net.norm]], "stem", TwoLayers.features)
 
 
 @pytest.fixture(scope="module")

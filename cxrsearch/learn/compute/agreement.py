@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-Step = Callable[[Tensor, Tensor], Tensor]
+TrainingStep = Callable[[Tensor, Tensor], Tensor]
 """``(images, targets) -> loss``: sets the gradients of a model from none at all."""
 
 T = TypeVar("T")

@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 from cxrsearch.learn.recipe import Recipe, size_of
 
-from .agreement import Step
-from .compiled import Compiled, Network, repays
+from .agreement import TrainingStep
+from .compiled import Compiled, ForwardPass, repays
 from .cuda_graphs import Graphed, worthwhile
 from .memory import recomputes
 
 
 def faster_step(
-    by: Callable[[Network, Tensor, Tensor], Tensor],
+    by: Callable[[ForwardPass, Tensor, Tensor], Tensor],
     model: nn.Module,
     recipe: Recipe,
     device: torch.device,
     pieces: Sequence[slice],
     micro: int,
-) -> Step | None:
+) -> TrainingStep | None:
     """``by`` the compiled ``model`` or as a CUDA graph, where that repays; else None.
 
     Args:

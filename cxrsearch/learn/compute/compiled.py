@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .agreement import Step, difference, undone
+from .agreement import TrainingStep, difference, undone
 
 PIXELS = 5_000_000 * 224 * 224
 """Pixels in all (images of all epochs) from which on minutes of compiling are a small share.
@@ -25,7 +25,7 @@ An H200 trains DenseNet121 on some 2,500 images of 224 x 224 a second: half an h
 REPEATS = 3
 """Steps that are timed, of each kind."""
 
-Network = Callable[[Tensor], Any]
+ForwardPass = Callable[[Tensor], Any]
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -57,9 +57,9 @@ class Compiled:
 
     def __init__(
         self,
-        step: Callable[[Network, Tensor, Tensor], Tensor],
+        step: Callable[[ForwardPass, Tensor, Tensor], Tensor],
         model: nn.Module,
-        compiler: Callable[[nn.Module], Network] = torch.compile,
+        compiler: Callable[[nn.Module], ForwardPass] = torch.compile,
         seconds: Callable[[Callable[[], object]], float] = _seconds,
     ) -> None:
         self._model, self._seconds = model, seconds
@@ -70,9 +70,9 @@ class Compiled:
             torch._dynamo.maybe_mark_dynamic(images, 0)
             return compiled(images)
 
-        self._eager: Step = lambda images, targets: step(model, images, targets)
-        self._fast: Step = lambda images, targets: step(fast, images, targets)
-        self._chosen: Step | None = None
+        self._eager: TrainingStep = lambda images, targets: step(model, images, targets)
+        self._fast: TrainingStep = lambda images, targets: step(fast, images, targets)
+        self._chosen: TrainingStep | None = None
         self.problem: str | None = None
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -83,9 +83,9 @@ class Compiled:
         return self._chosen(images, targets)
 
     def _problem(self, images: Tensor, targets: Tensor) -> str | None:
-        took: dict[Step, float] = {}
+        took: dict[TrainingStep, float] = {}
 
-        def timed(step: Step) -> None:
+        def timed(step: TrainingStep) -> None:
             step(images, targets)
             took[step] = self._seconds(lambda: [step(images, targets) for _ in range(REPEATS)])
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from .agreement import Step, difference
+from .agreement import TrainingStep, difference
 
 BUSY_BATCH_PIXELS = 64 * 224 * 224
 """Larger batches keep a GPU busy without."""
@@ -78,7 +78,7 @@ class Graphed:
 
     def __init__(
         self,
-        step: Step,
+        step: TrainingStep,
         model: nn.Module,
         record: Callable[[Callable[[], Tensor]], Recording] = CudaRecording,
     ) -> None:

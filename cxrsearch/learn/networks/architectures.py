@@ -1,9 +1,10 @@
 """The networks by name: torchvision's architectures with a one-channel stem and logits of ours.
 
-To add one, write a function that returns `Parts` and enter it in `NETWORKS`, under torchvision's
-own name where torchvision has it: its ImageNet weights follow from that. Its keyword-only
-arguments are the genes that it takes: the gene ``model`` gets its name as a choice, and its genes
-act with it. Torch is imported where a network is built, so that a space is checked without it.
+To add one, write a function that returns `NetworkParts` and enter it in `NETWORKS`, under
+torchvision's own name where torchvision has it: its ImageNet weights follow from that. Its
+keyword-only arguments are the genes that it takes: the gene ``model`` gets its name as a choice,
+and its genes act with it. Torch is imported where a network is built, so that a space is checked
+without it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ VGG16_STAGES = ((0, 5), (5, 10), (10, 17), (17, 24), (24, 31))
 
 
 @dataclass(frozen=True)
-class Parts:
+class NetworkParts:
     """A network and what has to be known about it.
 
     Args:
@@ -36,7 +37,7 @@ class Parts:
     features: Callable[[Any, Tensor], Tensor]
 
 
-def densenet121(n_classes: int, *, dropout: float) -> Parts:
+def densenet121(n_classes: int, *, dropout: float) -> NetworkParts:
     """DenseNet121 (Huang et al., CVPR 2017). Blocks: stem, then four dense blocks.
 
     Each dense block counts with the layer after it (transition, or the last norm).
@@ -55,10 +56,10 @@ def densenet121(n_classes: int, *, dropout: float) -> Parts:
     after = (features.transition1, features.transition2, features.transition3, features.norm5)
     dense = [[getattr(features, f"denseblock{i}"), after[i - 1]] for i in range(1, 5)]
     blocks = [[features.conv0, features.norm0], *dense]
-    return Parts(net, blocks, "features.conv0", lambda net, grey: F.relu(net.features(grey)))
+    return NetworkParts(net, blocks, "features.conv0", lambda net, grey: F.relu(net.features(grey)))
 
 
-def vgg16(n_classes: int, *, dropout: float, vgg_head: str) -> Parts:
+def vgg16(n_classes: int, *, dropout: float, vgg_head: str) -> NetworkParts:
     """VGG16 (Simonyan & Zisserman, ICLR 2015). Blocks: the five convolution stages.
 
     ``vgg_head: full`` keeps torchvision's three dense layers; ``dropout`` is then the rate
@@ -71,7 +72,7 @@ def vgg16(n_classes: int, *, dropout: float, vgg_head: str) -> Parts:
     net = build(n_classes, dropout)
     net.features[0] = GreyStem(net.features[0])
     blocks = [list(net.features[start:end]) for start, end in VGG16_STAGES]
-    return Parts(net, blocks, "features.0", lambda net, grey: net.features(grey))
+    return NetworkParts(net, blocks, "features.0", lambda net, grey: net.features(grey))
 
 
 def _vgg16_full(n_classes: int, dropout: float) -> Any:
@@ -103,7 +104,7 @@ def _vgg16_pooled(n_classes: int, dropout: float) -> Any:
     return net
 
 
-NETWORKS: dict[str, Callable[..., Parts]] = {
+NETWORKS: dict[str, Callable[..., NetworkParts]] = {
     "densenet121": densenet121,
     "vgg16": vgg16,
 }

@@ -13,7 +13,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.registry import taken
 
 from . import weights as weight_files
-from .architectures import NETWORKS, Parts
+from .architectures import NETWORKS, NetworkParts
 
 
 class Wanted(Protocol):
@@ -47,7 +47,7 @@ class Network(nn.Module):
         notes: what was left out of the starting weights, for people.
     """
 
-    def __init__(self, parts: Parts, freeze: int = 0) -> None:
+    def __init__(self, parts: NetworkParts, freeze: int = 0) -> None:
         super().__init__()
         self.net = parts.net
         self.stem = parts.stem

@@ -19,7 +19,7 @@ VALIDATION = 1 / 3
 """What scoring an image costs, as a share of training on it."""
 
 
-class Kind(NamedTuple):
+class RecipeKind(NamedTuple):
     """Network and input size of a recipe; ``shape``: its other `network_genes`."""
 
     model: str
@@ -35,10 +35,10 @@ class Kind(NamedTuple):
         return f"{self.model} {self.size[0]}x{self.size[1]}"
 
 
-def kind_of(recipe: Recipe) -> Kind:
+def kind_of(recipe: Recipe) -> RecipeKind:
     """The kind of ``recipe``."""
     model, *shape = (getattr(recipe, gene) for gene in network_genes())
-    return Kind(model, tuple(shape), size_of(recipe.input_size))
+    return RecipeKind(model, tuple(shape), size_of(recipe.input_size))
 
 
 def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[Recipe]:
@@ -48,20 +48,20 @@ def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[R
     return [Recipe.from_params({**space.fixed, **space.decode(unit)}) for unit in units]
 
 
-def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[Kind, Recipe]:
+def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[RecipeKind, Recipe]:
     """A recipe of each kind that takes most of the search's time, going by pixels and epochs."""
-    kinds: dict[Kind, list[Recipe]] = defaultdict(list)
+    kinds: dict[RecipeKind, list[Recipe]] = defaultdict(list)
     for recipe in recipes:
         kinds[kind_of(recipe)].append(recipe)
 
-    def work(kind: Kind) -> float:
+    def work(kind: RecipeKind) -> float:
         return kind.pixels * sum(recipe.epochs * recipe.train_seed for recipe in kinds[kind])
 
     return {kind: kinds[kind][0] for kind in sorted(kinds, key=work, reverse=True)[:most]}
 
 
 def trial_seconds(
-    recipe: Recipe, steps: Mapping[Kind, float], train_images: int, val_images: int
+    recipe: Recipe, steps: Mapping[RecipeKind, float], train_images: int, val_images: int
 ) -> float:
     """Seconds of one trial, its epochs all run.
 
@@ -77,5 +77,5 @@ def trial_seconds(
     return recipe.epochs * image * (recipe.train_seed * train_images + VALIDATION * val_images)
 
 
-def _distance(one: Kind, other: Kind) -> tuple[bool, bool, int]:
+def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, int]:
     return one.model != other.model, one.shape != other.shape, abs(one.pixels - other.pixels)

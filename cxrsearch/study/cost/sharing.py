@@ -20,7 +20,7 @@ from cxrsearch.study.settings import AUTO, Settings
 from search.cores import detect_cpus, threads_of
 from search.space import SearchSpace
 
-from .recipe_kinds import Kind, sample_recipes, trial_seconds, weightiest
+from .recipe_kinds import RecipeKind, sample_recipes, trial_seconds, weightiest
 from .stopwatches import TimingError, timed
 
 MOST_ON_A_GPU = 16
@@ -55,7 +55,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Row:
+class ShareRow:
     """A share as it was measured.
 
     Args:
@@ -65,7 +65,7 @@ class Row:
     """
 
     share: Share
-    images: Mapping[Kind, float]
+    images: Mapping[RecipeKind, float]
     per_hour: float
 
 
@@ -80,8 +80,8 @@ class Sharing:
     """
 
     gpus: int
-    rows: tuple[Row, ...]
-    chosen: Row
+    rows: tuple[ShareRow, ...]
+    chosen: ShareRow
 
     @property
     def note(self) -> str:
@@ -152,7 +152,7 @@ def _doublings(most: int) -> Iterator[int]:
     yield most
 
 
-def choose(rows: Sequence[Row]) -> Row:
+def choose(rows: Sequence[ShareRow]) -> ShareRow:
     """The row of the most trials an hour, or of the fewest at once within `MARGIN` of it."""
     best = max(row.per_hour for row in rows)
     good = [row for row in rows if row.per_hour >= best * (1 - MARGIN)]
@@ -165,7 +165,7 @@ def measure(
     images: tuple[int, int],
     compute: ComputeOptions,
     on_note: OnNote = lambda line: None,
-) -> list[Row]:
+) -> list[ShareRow]:
     """Time ``options`` one after another until they no longer pay, memory ends or time is up.
 
     Args:
@@ -177,7 +177,7 @@ def measure(
     """
     recipes = sample_recipes(space)
     kinds = weightiest(recipes)
-    begin, rows, doubles = time.monotonic(), list[Row](), True
+    begin, rows, doubles = time.monotonic(), list[ShareRow](), True
     for share in options:
         late = time.monotonic() - begin > TOTAL_SECONDS
         if rows and (late or not doubles or rows[-1].per_hour < GIVE_UP * choose(rows).per_hour):
@@ -191,7 +191,7 @@ def measure(
             on_note(f"side by side: {share} could not be measured: {error}")
             break
         per_hour = share.at_once * 3600 / _mean_seconds(recipes, seconds, images)
-        rows.append(Row(share, seconds, per_hour))
+        rows.append(ShareRow(share, seconds, per_hour))
         on_note(f"side by side: {share}: {_rounded(per_hour)} trials an hour")
     return rows
 
@@ -201,7 +201,7 @@ def _rounded(value: float) -> str:
 
 
 def _mean_seconds(
-    recipes: Sequence[Recipe], seconds: Mapping[Kind, float], images: tuple[int, int]
+    recipes: Sequence[Recipe], seconds: Mapping[RecipeKind, float], images: tuple[int, int]
 ) -> float:
     return sum(trial_seconds(recipe, seconds, *images) for recipe in recipes) / len(recipes)
 

@@ -19,7 +19,7 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from search.cores import detect_cpus, thread_environment
 
-from .recipe_kinds import Kind
+from .recipe_kinds import RecipeKind
 from .stopwatch_process import order
 
 SECONDS = 1.0
@@ -34,7 +34,7 @@ LIMIT_SECONDS = 120.0
 WORKER_BYTES = 600 << 20
 """Memory of a process before it trains anything."""
 
-SHARE = 0.8
+MEMORY_SHARE_OF_ALL = 0.8
 """Share of the memory that all trials may use together."""
 
 
@@ -43,11 +43,11 @@ class TimingError(Exception):
 
 
 def timed(
-    recipes: Mapping[Kind, Recipe],
+    recipes: Mapping[RecipeKind, Recipe],
     at_once: int,
     compute: ComputeOptions,
     whole: bool = False,
-) -> tuple[dict[Kind, float], bool]:
+) -> tuple[dict[RecipeKind, float], bool]:
     """Time each recipe in ``at_once`` processes at the same time, one recipe after another.
 
     Args:
@@ -64,9 +64,9 @@ def timed(
         TimingError: where memory ran short, or a process ended or took too long.
     """
     _check_memory(at_once)
-    seconds: dict[Kind, float] = {}
+    seconds: dict[RecipeKind, float] = {}
     doubles, begin = True, time.monotonic()
-    share = replace(compute, memory_share=SHARE / at_once)
+    share = replace(compute, memory_share=MEMORY_SHARE_OF_ALL / at_once)
     with started(at_once, compute.threads or detect_cpus(), limit=LIMIT_SECONDS) as processes:
         for kind, recipe in recipes.items():
             if seconds and not whole and time.monotonic() - begin > ENOUGH_SECONDS:

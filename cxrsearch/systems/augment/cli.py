@@ -13,7 +13,7 @@ from cxrsearch.errors import quoted
 from cxrsearch.learn.recipe import AUGMENTATION, group_of
 from cxrsearch.study.options import (
     AGAIN,
-    FOLDER,
+    PATH_TYPE,
     Command,
     example,
     goes_on,
@@ -45,10 +45,10 @@ _RANGES = [_range(gene, limits) for gene, limits in group_of(AUGMENTATION).items
         "cxrsearch ga --data my-xrays-x10",
     )
 )
-@click.argument("data", type=FOLDER)
-@click.argument("out", type=FOLDER)
+@click.argument("data", type=PATH_TYPE)
+@click.argument("out", type=PATH_TYPE)
 @click.option("--copies", type=int, default=10, show_default=True, help="Of each labelled image.")
-@option_of(DataRequest, "labels", metavar=None, type=FOLDER,
+@option_of(DataRequest, "labels", metavar=None, type=PATH_TYPE,
            help="Label table, where it lies elsewhere.")  # fmt: skip
 @seed_option("what happens to a copy")
 @options(_RANGES)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch.data.request import DataRequest
-from cxrsearch.study.options import FOLDER, example, goes_on, in_groups, option_of, options
+from cxrsearch.study.options import PATH_TYPE, example, goes_on, in_groups, option_of, options
 
 
 @click.command(
@@ -18,8 +18,8 @@ from cxrsearch.study.options import FOLDER, example, goes_on, in_groups, option_
         "cxrsearch eda my-xrays --test-list test_list.txt --out my-xrays.html",
     )
 )
-@click.argument("source", type=FOLDER, metavar="DIR|LABEL_TABLE")
-@click.option("--out", type=FOLDER, required=True, help="HTML file to write.")
+@click.argument("source", type=PATH_TYPE, metavar="DIR|LABEL_TABLE")
+@click.option("--out", type=PATH_TYPE, required=True, help="HTML file to write.")
 @options(
     [
         option_of(DataRequest, "labels"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from cxrsearch.equal_compute.arm import Arm
-from cxrsearch.equal_compute.cell import Answer, Cell, Scores
+from cxrsearch.equal_compute.cell import Cell, CellRun, Scores
 from cxrsearch.learn.ensemble import fit, logits_of
 
 ARM_MEMBERS = 3
 """Networks of the ensemble."""
 
 
-def _ensemble(cell: Cell) -> Answer:
+def _ensemble(cell: Cell) -> CellRun:
     """Some networks with a share of the budget each, weighted on validation."""
     share, members = cell.images / ARM_MEMBERS, []
     for index in range(ARM_MEMBERS):

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from cxrsearch.study import options
-from cxrsearch.study.options import FOLDER, LateChoice, example, seed_option
+from cxrsearch.study.options import PATH_TYPE, LateChoice, example, seed_option
 
 
 def _methods() -> tuple[str, ...]:
@@ -38,8 +38,8 @@ ALONE = {"--cpus-per-trial", "--device", "--precision"}
         "cxrsearch ensemble results/first --per-disease --backbone shared --out heads",
     )
 )
-@click.argument("source", type=FOLDER)
-@click.option("--out", type=FOLDER, help="Ensemble folder to write (for a file: JSON with the "
+@click.argument("source", type=PATH_TYPE)
+@click.option("--out", type=PATH_TYPE, help="Ensemble folder to write (for a file: JSON with the "
               "weights). Without it, only print.")  # fmt: skip
 @click.option("--method", type=LateChoice(_methods), default="auto", show_default=True,
               help="How the weights are found; auto: stacking, greedy or uniform, whichever does "

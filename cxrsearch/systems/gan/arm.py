@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cxrsearch.equal_compute.arm import Arm
-from cxrsearch.equal_compute.cell import Answer, Cell
+from cxrsearch.equal_compute.cell import Cell, CellRun
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.epochs import told, train_epochs
@@ -37,7 +37,7 @@ GENERATED_FILE, GENERATED_PIXELS = "generated.npz", "pixels.u8"
 _PART = 256  # images stretched at once
 
 
-def generated(cell: Cell) -> Answer:
+def generated(cell: Cell) -> CellRun:
     """A GAN learns from all images, and draws as many; an auto-encoder learns from both kinds."""
     folder, pool = cell.folder / "gan", pool_of(cell)
     side = side_of(cell.recipe, cell.data.images.shape[1])

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cxrsearch.study.options import (
-    FOLDER,
+    PATH_TYPE,
     UNLABELLED,
     data_options,
     example,
@@ -20,7 +20,7 @@ from cxrsearch.study.options import (
 from .settings import GanSettings
 
 _GAN = [
-    click.option("--out", type=FOLDER, required=True,
+    click.option("--out", type=PATH_TYPE, required=True,
                  help="Folder of the GAN. The same command goes on with one that was stopped."),
     UNLABELLED,
     click.option("--images", type=click.IntRange(0, 1_000_000), default=0, show_default=True,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cxrsearch.errors import InputError
 from cxrsearch.fields import option
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.study.settings import DataRequest, Device, Unlabelled
+from cxrsearch.study.settings import DataRequest, Device, UnlabelledRequest
 
 if TYPE_CHECKING:
     from cxrsearch.systems.pretrain.run import PretrainPlan
@@ -26,10 +26,10 @@ MAY_CHANGE = ("data", "labels", "unlabelled", "test_list", "cache", "device")
 
 
 @dataclass(frozen=True)
-class GanSettings(Device, Unlabelled, DataRequest):
+class GanSettings(Device, UnlabelledRequest, DataRequest):
     """A GAN as asked for. Every field is an option of ``cxrsearch pretrain gan``.
 
-    What it shares with other commands lies in `DataRequest`, `Unlabelled` and `Device`.
+    What it shares with other commands lies in `DataRequest`, `UnlabelledRequest` and `Device`.
 
     Args:
         size: side of the images in pixels.

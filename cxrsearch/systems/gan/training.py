@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from cxrsearch.learn.augment import prepare, to_float
-from cxrsearch.learn.compute.compiled import Network
+from cxrsearch.learn.compute.compiled import ForwardPass
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
@@ -144,7 +144,7 @@ class GanTraining(Training):
         draws = torch.rand((count, 4 * DRAWS), **how)
         return images, torch.cat([torch.cat([latents, coded], dim=2).flatten(1), draws], dim=1)
 
-    def objective(self, network: Network, images: Tensor, targets: Tensor) -> Tensor:
+    def objective(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
         """The discriminator's loss, with its penalties when they are due."""
         numbers, _, draws, _ = _parted(targets)
         with torch.no_grad(), self.precision():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.equal_compute.arm import Arm
-from cxrsearch.equal_compute.cell import SCORES, Answer, Cell, Fitted, Scores
+from cxrsearch.equal_compute.cell import SCORES, Cell, CellRun, Fitted, Scores
 from cxrsearch.learn.compute.isolate import isolated
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_arrays, save_arrays
@@ -58,7 +58,7 @@ def one_each(
     return Scores(val, test), fits
 
 
-def shared_backbone(cell: Cell) -> Answer:
+def shared_backbone(cell: Cell) -> CellRun:
     """The joint model, then a head for each disease on its frozen features.
 
     Taking the features counts as a third of an image-step for each training image; fitting the
@@ -135,7 +135,7 @@ def _empty(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     return val, np.zeros((len(cell.test), width), np.float32)
 
 
-def _singles(cell: Cell) -> Answer:
+def _singles(cell: Cell) -> CellRun:
     scores, _ = yield from one_each(cell)
     return scores
 

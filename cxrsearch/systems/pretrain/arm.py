@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cxrsearch.equal_compute.arm import Arm
-from cxrsearch.equal_compute.cell import Answer, Cell, Fit
+from cxrsearch.equal_compute.cell import Cell, CellRun, Fit
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe, size_of
-from cxrsearch.model.pretrain_record import WEIGHTS
+from cxrsearch.model.pretrain_record import PRETRAINED
 from search.seeds import derive
 
 from .run import PRETRAIN_METHODS, PretrainPlan, pretrain
@@ -29,10 +29,10 @@ PRETRAIN_BATCH = 64
 """Images a step of a pre-training."""
 
 
-def pretrained(method: str) -> Callable[[Cell], Answer]:
+def pretrained(method: str) -> Callable[[Cell], CellRun]:
     """The network is trained without labels first, then as the baseline for what is left."""
 
-    def train(cell: Cell) -> Answer:
+    def train(cell: Cell) -> CellRun:
         weights = pretrained_on(cell, method, cell.data, pool_of(cell))
         return (yield from fitted_from(cell, weights))
 
@@ -61,9 +61,9 @@ def pretrained_on(cell: Cell, method: str, data: TrainData, pool: np.ndarray) ->
     each = passes(method, cell.recipe)
     rows, epochs = portion(cell, pool, cell.images * PRETRAIN_SHARE / each, "pool")
     cell.count(each * epochs * len(rows))
-    if not (folder / WEIGHTS).is_file():  # written whole, or not at all
+    if not (folder / PRETRAINED).is_file():  # written whole, or not at all
         _pretrain(cell, method, replace(data, train=rows), epochs)
-    return folder / WEIGHTS
+    return folder / PRETRAINED
 
 
 def fitted_from(cell: Cell, weights: Path) -> Fit:

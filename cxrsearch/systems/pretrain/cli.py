@@ -11,7 +11,7 @@ from cxrsearch.errors import quoted
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.study.options import (
     AGAIN,
-    FOLDER,
+    PATH_TYPE,
     UNLABELLED,
     data_options,
     example,
@@ -22,10 +22,10 @@ from cxrsearch.study.options import (
     seed_option,
     side,
 )
-from cxrsearch.study.settings import Training
+from cxrsearch.study.settings import TrainingRequest
 
 _PLAN = [
-    click.option("--out", type=FOLDER, required=True,
+    click.option("--out", type=PATH_TYPE, required=True,
                  help="Folder to write; the same command again goes on where it was stopped."),
     UNLABELLED,
     click.option("--model", default="densenet121", show_default=True,
@@ -44,11 +44,11 @@ _PLAN = [
                  help="Peak learning rate (AdamW, one cycle)."),
     click.option("--weight-decay", type=float, default=1e-2, show_default=True,
                  help="Weight decay."),
-    option_of(Training, "frame", help="Side of the cached images; default: what --input-size and "
-              "--crop need."),
-    *in_groups(Training, "weights"),
+    option_of(TrainingRequest, "frame", help="Side of the cached images; default: what "
+              "--input-size and --crop need."),
+    *in_groups(TrainingRequest, "weights"),
     seed_option("everything, the split's too: give the search the same"),
-    *in_groups(Training, "device"),
+    *in_groups(TrainingRequest, "device"),
 ]  # fmt: skip
 
 _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "weight_decay")
@@ -119,7 +119,7 @@ def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:
 
     plan = PretrainPlan(method, **{name: given.pop(name) for name in _GENES})
     with goes_on(AGAIN):
-        for step in run(Training(**given), plan, out, unlabelled, click.echo):
+        for step in run(TrainingRequest(**given), plan, out, unlabelled, click.echo):
             done, loss = f"epoch {step.epoch}/{step.epochs}", f"loss {step.loss:.5f}"
             click.echo(f"{done}: {loss}, {step.seconds:.1f} s")
     click.echo(pretraining_text(out))

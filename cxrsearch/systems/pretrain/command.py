@@ -18,13 +18,13 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
-from cxrsearch.learn.epochs import Progress
+from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.networks.models import weights_problem
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.study.data import cache_root, listed_names, load_data, split
 from cxrsearch.study.origins import origin_notes
-from cxrsearch.study.settings import DataRequest, Training
+from cxrsearch.study.settings import DataRequest, TrainingRequest
 from cxrsearch.study.space import frame_of
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.writing import HOLDER, LOCK, alone, claim
@@ -61,12 +61,12 @@ class PretrainImages:
 
 
 def run(
-    settings: Training,
+    settings: TrainingRequest,
     plan: PretrainPlan,
     folder: Path,
     unlabelled: Path | None = None,
     on_note: Callable[[str], None] = lambda line: None,
-) -> Generator[Progress, None, Path]:
+) -> Generator[EpochsDone, None, Path]:
     """Pre-train as ``plan`` says on the images of ``settings``, or go on with it in ``folder``.
 
     Args:
@@ -118,7 +118,7 @@ def _images(pool: PretrainImages) -> dict[str, list[str]]:
     return {"image_names": names, "image_contents": [pool.contents.get(n, "") for n in names]}
 
 
-def check(settings: Training, plan: PretrainPlan) -> None:
+def check(settings: TrainingRequest, plan: PretrainPlan) -> None:
     """Raise one `InputError` that names everything that cannot work."""
     problems = plan_problems(plan)
     for checked in (settings.check, lambda: pick_device(settings.device)):

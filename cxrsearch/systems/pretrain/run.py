@@ -23,13 +23,13 @@ import numpy as np
 
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData
-from cxrsearch.learn.epochs import Progress, told, train_epochs
+from cxrsearch.learn.epochs import EpochsDone, told, train_epochs
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.arrays import save_arrays
 from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.learn.session import Session
-from cxrsearch.model.pretrain_record import RECORD, SAMPLES, WEIGHTS
+from cxrsearch.model.pretrain_record import PRETRAINED, RECORD, SAMPLES
 from search.files import write_json
 
 from .autoencoder import AutoencoderTraining
@@ -82,7 +82,7 @@ def pretrain(
     folder: Path,
     about: dict[str, Any],
     compute: ComputeOptions,
-) -> Generator[Progress, None, Path]:
+) -> Generator[EpochsDone, None, Path]:
     """Train, or go on where ``folder``'s checkpoint left off, and write what came out.
 
     Args:
@@ -94,7 +94,7 @@ def pretrain(
         compute: where and how fast.
 
     Yields:
-        `Progress` after each epoch, those that the checkpoint remembers first.
+        `EpochsDone` after each epoch, those that the checkpoint remembers first.
 
     Returns:
         the weights file.
@@ -118,7 +118,7 @@ def pretrain(
     finally:
         session.close()
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    return folder / WEIGHTS
+    return folder / PRETRAINED
 
 
 def _finish(
@@ -147,7 +147,7 @@ def _finish(
         "held_out": found,
         "notes": session.notes,
     }
-    checkpoint.save_tensors(folder / WEIGHTS, weights, {"pretraining": plan.method})
+    checkpoint.save_tensors(folder / PRETRAINED, weights, {"pretraining": plan.method})
     save_arrays(folder / SAMPLES, **samples)
     write_json(folder / RECORD, record)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from cxrsearch.equal_compute.arm import Arm
-from cxrsearch.equal_compute.cell import Answer, Cell, Fitted
+from cxrsearch.equal_compute.cell import Cell, CellRun, Fitted
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.learn.pseudo import Pseudo, load_pseudo, save_pseudo
 
@@ -23,7 +23,7 @@ WANTED_PRECISION = 0.8
 """What the calibrated thresholds are to reach; the hard labels of the report take none."""
 
 
-def self_trained(cell: Cell) -> Answer:
+def self_trained(cell: Cell) -> CellRun:
     """A teacher labels what it is surest of among the unlabelled images, a student learns all.
 
     The report's way: of each disease the 5% nearest to 1 count as positives, the 5% nearest to 0

@@ -11,7 +11,7 @@ import click
 from cxrsearch.errors import quoted
 from cxrsearch.learn.recipe import PSEUDO
 from cxrsearch.study import options as cli_options
-from cxrsearch.study.options import FOLDER, STUDY, UNLABELLED, example
+from cxrsearch.study.options import PATH_TYPE, STUDY, UNLABELLED, example
 
 
 @click.command(
@@ -24,7 +24,7 @@ from cxrsearch.study.options import FOLDER, STUDY, UNLABELLED, example
     ),
 )
 @STUDY
-@click.option("--out", type=FOLDER, required=True, help="Model folder to write.")
+@click.option("--out", type=PATH_TYPE, required=True, help="Model folder to write.")
 @click.option("--kind", type=click.Choice(PSEUDO[1:]), default="hard", show_default=True,
               help="hard: 0 and 1 at the ends; soft: their calibrated probability; calibrated: 0 "
               "and 1 beyond a threshold of the wanted precision; mean_teacher: no labels, but "
@@ -45,7 +45,7 @@ from cxrsearch.study.options import FOLDER, STUDY, UNLABELLED, example
               help="Also train the teacher's recipe at least as long as the student, without "
               "pseudo-labels.")  # fmt: skip
 @UNLABELLED
-@click.option("--truth", type=FOLDER, metavar="FILE",
+@click.option("--truth", type=PATH_TYPE, metavar="FILE",
               help="Label table of unlabelled images, to judge by; nothing trains on "
               "it.")  # fmt: skip
 @cli_options.moved_options

@@ -14,7 +14,7 @@ from cxrsearch.ablation import describe, objective
 from cxrsearch.ablation.arms import ARMS
 from cxrsearch.ablation.design import judged_diseases
 from cxrsearch.equal_compute.arm import Arm
-from cxrsearch.equal_compute.cell import Answer, Cell
+from cxrsearch.equal_compute.cell import Cell, CellRun
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 from cxrsearch.study.cost.recipe_kinds import kind_of
@@ -221,7 +221,7 @@ def test_a_stopped_ablation_has_no_verdict_and_goes_on_to_the_same(
 ) -> None:
     study, trained = tmp_path / "cut", []
 
-    def stop(cell: Cell) -> Answer:
+    def stop(cell: Cell) -> CellRun:
         trained.append(cell.folder)
         if len(trained) == 1:
             raise KeyboardInterrupt
@@ -253,7 +253,7 @@ def test_where_the_time_is_up_it_says_how_to_go_on(
 def test_an_arm_that_fails_is_left_out_of_the_verdict(
     words: list[object], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(cell: Cell) -> Answer:
+    def fail(cell: Cell) -> CellRun:
         raise RuntimeError("no luck")
         yield
 

@@ -40,7 +40,7 @@ ONE = ComputeOptions("cpu", threads=1)
 @pytest.fixture
 def always_saving(monkeypatch) -> None:
     """A checkpoint after every epoch, however long writing it takes."""
-    monkeypatch.setattr(session, "SHARE", math.inf)
+    monkeypatch.setattr(session, "CHECKPOINT_SHARE", math.inf)
 
 
 def run(study, recipe, folder: Path, **options: Any):

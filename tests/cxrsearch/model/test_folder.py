@@ -15,7 +15,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn import student as students
 from cxrsearch.learn.compute.options import ComputeOptions
-from cxrsearch.learn.epochs import Progress
+from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
@@ -294,7 +294,7 @@ def test_prediction_halves_its_batch_where_memory_runs_out(folder, study, monkey
         model.predict(images)
 
 
-def finish(study, recipe: Recipe, meta: ModelMeta, out: Path, **options: Any) -> list[Progress]:
+def finish(study, recipe: Recipe, meta: ModelMeta, out: Path, **options: Any) -> list[EpochsDone]:
     options = {"epochs": 2, "seed": 1, "compute": ONE, **options}
     return list(
         train_final(recipe, study.data, out=out, meta=meta, splits=study.splits_path, **options)

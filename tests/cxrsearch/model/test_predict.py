@@ -16,7 +16,7 @@ from cxrsearch.learn.networks import models
 from cxrsearch.model import predict
 from cxrsearch.model.folder import LoadedModel, ModelMeta, load_model, save_model
 from cxrsearch.model.predict import (
-    COLUMNS,
+    PREDICTION_COLUMNS,
     Predictions,
     image_names,
     predict_folder,
@@ -201,7 +201,10 @@ def test_small_probabilities_do_not_tie_and_read_back_the_same(tmp_path) -> None
     scores = np.full((3, 14), 0.25, np.float32)
     scores[:, 0] = (1.23e-08, 1.24e-08, np.float32(0.1) + np.float32(1e-8))
     found = Predictions(("a.png", "=b.png", "c.png"), scores, ())
-    for write, header in ((write_competition, COLUMNS[0]), (write_tidy, COLUMNS[1])):
+    for write, header in (
+        (write_competition, PREDICTION_COLUMNS[0]),
+        (write_tidy, PREDICTION_COLUMNS[1]),
+    ):
         write(tmp_path / "out.csv", found)
         assert table_start(header).match((tmp_path / "out.csv").read_bytes())
         rows = list(csv.reader((tmp_path / "out.csv").open()))[1:]
@@ -212,8 +215,8 @@ def test_small_probabilities_do_not_tie_and_read_back_the_same(tmp_path) -> None
 
 
 def test_a_table_of_labels_is_no_table_of_predictions() -> None:
-    start = table_start(COLUMNS[0])
-    head = ",".join(COLUMNS[0]) + "\na.png"
+    start = table_start(PREDICTION_COLUMNS[0])
+    head = ",".join(PREDICTION_COLUMNS[0]) + "\na.png"
     assert not start.match((head + ",0" * 14 + "\n").encode())
     assert not start.match((head + ",1.0" * 14 + "\n").encode())
     assert start.match((head + ",0.123456" * 14 + "\n").encode()), "of an earlier version"

@@ -12,7 +12,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.named_recipes import Named, find_recipe, known_recipes, read_genes
 from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
-from cxrsearch.study.settings import Training
+from cxrsearch.study.settings import TrainingRequest
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = ("init=none", "epochs=3", "input_size=32", "batch_size=16", "lr=0.01")
@@ -21,8 +21,8 @@ TINY = ("init=none", "epochs=3", "input_size=32", "batch_size=16", "lr=0.01")
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
 
-def settings(xrays: Path, **given: object) -> Training:
-    return Training(data=str(xrays), device="cpu", **given)  # type: ignore[arg-type]
+def settings(xrays: Path, **given: object) -> TrainingRequest:
+    return TrainingRequest(data=str(xrays), device="cpu", **given)  # type: ignore[arg-type]
 
 
 def test_points_are_found_by_name_and_genes_set_otherwise() -> None:
@@ -130,7 +130,7 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_model(xrays: Path, tmp_
 def test_everything_wrong_is_said_before_training(xrays: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     named = Named("own", Recipe(model="vgg16", init="imagenet"))
-    wrong = Training(data=str(tmp_path / "gone"), val_share=2.0, weights_dir=str(tmp_path))
+    wrong = TrainingRequest(data=str(tmp_path / "gone"), val_share=2.0, weights_dir=str(tmp_path))
     with pytest.raises(InputError) as refused:
         prepare_recipe(named, wrong, tmp_path / "file")
     text = str(refused.value)

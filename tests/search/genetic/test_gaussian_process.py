@@ -10,7 +10,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from search.genetic.gaussian_process import JITTER, Data, GaussianProcess, Kernel, gaps
-from search.genetic.gaussian_process_fit import HEAVIEST, MEMBERS, Prior, _cost, _normal, fitted
+from search.genetic.gaussian_process_fit import (
+    HEAVIEST,
+    MIXTURE_MEMBERS,
+    ThetaPrior,
+    _cost,
+    _normal,
+    fitted,
+)
 
 
 def drawn(n: int, genes: int = 3, seed: int = 0) -> Data:
@@ -47,7 +54,7 @@ def test_predictions_are_those_of_scikit_learn() -> None:
 def test_the_gradient_is_that_of_the_cost() -> None:
     data, given = drawn(20), theta(3)
     apart = data.gaps(data.points)
-    prior = Prior.of(3)
+    prior = ThetaPrior.of(3)
 
     def cost(at: np.ndarray) -> float:
         return _cost(at, apart, data, prior)[0]
@@ -110,7 +117,7 @@ def test_no_member_of_the_mixture_weighs_nearly_all() -> None:
     for n in (3, 10, 40):
         belief = fitted(drawn(n, genes=6))
         assert belief.weights.sum() == pytest.approx(1)
-        assert belief.weights.max() < 1.5 * HEAVIEST / MEMBERS
+        assert belief.weights.max() < 1.5 * HEAVIEST / MIXTURE_MEMBERS
         assert len(belief.kernels) > 1
 
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.genetic import GeneticSampler
 from search.genetic.gaussian_process import _libraries, one_thread
-from search.genetic.sampler import RUNNING
+from search.genetic.sampler import RUNNING_BELIEVED
 from search.trials import summary as past_module
 from search.trials.pausing import AsSampled
 from search.trials.summary import Past, Tried, is_bad, past
@@ -110,7 +110,7 @@ def test_hundreds_of_running_trials_cost_no_more_than_the_latest(
         study.add_trial(trial)
     with pytest.raises(StopIteration):
         study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
-    assert seen == [RUNNING]
+    assert seen == [RUNNING_BELIEVED]
 
 
 def test_choices_that_cannot_be_looked_up_are_no_switches() -> None:

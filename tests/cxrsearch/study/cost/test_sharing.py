@@ -16,13 +16,13 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.study.cost import sharing, stopwatches
 from cxrsearch.study.cost.recipe_kinds import (
-    Kind,
+    RecipeKind,
     kind_of,
     sample_recipes,
     trial_seconds,
     weightiest,
 )
-from cxrsearch.study.cost.sharing import MARGIN, Row, Share, choose, measure, settle, shares
+from cxrsearch.study.cost.sharing import MARGIN, Share, ShareRow, choose, measure, settle, shares
 from cxrsearch.study.cost.stopwatch_process import CPU_PIXELS, sized
 from cxrsearch.study.cost.stopwatches import TimingError, timed
 from cxrsearch.study.experiment import Settings, resume, search
@@ -42,8 +42,8 @@ GPU = AUTO  # as resolve_hardware leaves it where there is one
 CPU = replace(AUTO, gpus_per_trial=0.0)
 
 
-def rows(*per_hour: float) -> list[Row]:
-    return [Row(Share(2**i, 1), {}, rate) for i, rate in enumerate(per_hour)]
+def rows(*per_hour: float) -> list[ShareRow]:
+    return [ShareRow(Share(2**i, 1), {}, rate) for i, rate in enumerate(per_hour)]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_kinds_are_those_that_take_the_time_and_the_nearest_stands_for_others() 
     recipes = sample_recipes(SPACE)
     assert [kind.size for kind in weightiest(recipes)] == [(64, 64), (32, 32)]
     small, large = Recipe(input_size=32, epochs=3), Recipe(input_size=64, epochs=3)
-    steps = {kind_of(large): 4.0, Kind("vgg16", ("full",), (32, 32)): 100.0}
+    steps = {kind_of(large): 4.0, RecipeKind("vgg16", ("full",), (32, 32)): 100.0}
     assert trial_seconds(large, steps, 10, 6) == 3 * 4.0 * 12
     assert trial_seconds(small, steps, 10, 6) == 3 * 1.0 * 12
 
@@ -219,7 +219,7 @@ def test_real_steps_are_timed_side_by_side_with_their_threads(
     seconds, doubles = timed({kind_of(recipe): recipe}, 2, ONE)
     assert [len(found) for found in told] == [2, 2]
     assert [found["threads"] for found in told[0]] == [1, 1]
-    assert set(seconds) == {Kind("densenet121", ("full",), (32, 32))}
+    assert set(seconds) == {RecipeKind("densenet121", ("full",), (32, 32))}
     assert 0 < seconds[kind_of(recipe)] < time.perf_counter() - begin
     assert doubles is True
     assert _children() <= before

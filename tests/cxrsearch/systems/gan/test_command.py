@@ -21,7 +21,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import prepare
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
-from cxrsearch.learn.networks.architectures import Parts
+from cxrsearch.learn.networks.architectures import NetworkParts
 from cxrsearch.learn.networks.head import DropoutLinear
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.networks.stem import GreyStem
@@ -60,9 +60,9 @@ class _Net(nn.Module):
         return out
 
 
-def _build(n_classes: int) -> Parts:
+def _build(n_classes: int) -> NetworkParts:
     net = _Net(n_classes)
-    return Parts(net, [[net.stem]], "stem", _Net.features)
+    return NetworkParts(net, [[net.stem]], "stem", _Net.features)
 
 
 @pytest.fixture(scope="module", autouse=True)

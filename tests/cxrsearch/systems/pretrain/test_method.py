@@ -75,7 +75,7 @@ def test_weights_come_out_under_the_networks_own_names(
 def test_a_pretraining_cut_off_equals_an_uninterrupted_one(
     study: Any, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "SHARE", float("inf"))
+    monkeypatch.setattr(session, "CHECKPOINT_SHARE", float("inf"))
     run(plan(method), study.data, tmp_path / "whole")
     first = pretrain(
         plan(method), study.data, folder=tmp_path / "cut", seed=4, compute=ONE,

@@ -29,16 +29,7 @@ CHANGEABLE = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "addre
 _DESIGN = [
     click.option("--study", type=PATH_TYPE, required=True,
                  help="Study folder; one that is there already is resumed."),
-    click.option("--arms", metavar="A,B,...",
-                 help="Arms beside the baseline. [default: all that can be had]"),
-    click.option("--seeds", type=int, default=5, show_default=True,
-                 help="How often each arm is trained, each time with another seed."),
-    click.option("--epochs", type=int, help="Budget of each arm, in passes of the baseline over "
-                 "the training part. [default: the space's first point's]"),
-    click.option("--input-size", metavar="N|HxW",
-                 help="What the network sees. [default: the space's first point's]"),
-    click.option("--search-trials", type=int, default=8, show_default=True,
-                 help="Trials of an arm that searches."),
+    *in_groups(Design, "design"),
     UNLABELLED,
     option_of(Settings, "space", help="Its first known-good point, with nothing added, is the "
               "baseline, and its genes are what is searched. Default: quick, or report where there "

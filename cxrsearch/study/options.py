@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -86,6 +87,10 @@ _TYPES: dict[Any, Any] = {float | str: amount, int | str: side, tuple[str, ...]:
 """How the command line reads a field of a type that click does not know by itself."""
 
 
+# Evaluates the types of all fields of a record at once, which takes a while.
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+
+
 def option_of(record: type[Record], name: str, **other: Any) -> Decorator:
     """The option of a field: type, default, help and choices are the field's.
 
@@ -96,7 +101,7 @@ def option_of(record: type[Record], name: str, **other: Any) -> Decorator:
     """
     about = options_of(record)[name]
     spelled, given = flag(name, about), record.__dataclass_fields__[name]
-    hint = get_type_hints(record)[name]
+    hint = _hints(record)[name]
     if isinstance(hint, UnionType) and NoneType in (kinds := get_args(hint)):
         hint = next(kind for kind in kinds if kind is not NoneType)
     how: dict[str, Any] = {"help": about.help, "metavar": about.metavar}

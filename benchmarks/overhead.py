@@ -113,10 +113,11 @@ def plain_tune(trials: int, reuse: bool) -> float:
 
 def plain(options: argparse.Namespace) -> tuple[float, float]:
     """Plain Tune without and with kept workers."""
+    from search.stopping import stopping
     from search.tune.cluster import connected
     from search.tune.quiet import quiet
 
-    with quiet(), connected(Resources()):
+    with stopping() as stop, quiet(), connected(Resources(), stop):
         return plain_tune(options.plain, reuse=False), plain_tune(options.trials, reuse=True)
 
 

@@ -169,12 +169,18 @@ def ray_store(trials: int) -> float:
 
     from search.budget import Budget
     from search.events import Event
+    from search.stopping import stopping
     from search.tune import Resources, run_tune
     from search.tune.cluster import connected
     from search.tune.quiet import quiet
 
     times: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="scaling-") as folder, quiet(), connected(Resources()):
+    with (
+        tempfile.TemporaryDirectory(prefix="scaling-") as folder,
+        stopping() as stop,
+        quiet(),
+        connected(Resources(), stop),
+    ):
         with Study.create(Path(folder) / "s", space(GENES), StudyConfig("s", "random", 0)) as study:
 
             def watch(event: Event) -> None:

@@ -120,7 +120,7 @@ def run(arm: str, seed: int, args: argparse.Namespace, place: Path) -> Judged:
 
 def judge(folder: Path) -> Judged:
     """The winner of the study in ``folder``, and its two points, on the test part."""
-    _, prepared = load_study(folder)
+    prepared = load_study(folder)
     row_of = {name: row for row, name in enumerate(prepared.cache.names)}
     rows = np.array([row_of[name] for name in prepared.splits.test])
     label_of = dict(zip(prepared.dataset.names, prepared.dataset.labels, strict=True))

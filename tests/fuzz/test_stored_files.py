@@ -55,7 +55,7 @@ def _history(path: Path) -> Any:
 
 def _splits(path: Path) -> Any:
     model = (path.parent / "model.json").exists()
-    return load_model(path.parent, "cpu").splits() if model else Splits.load(path)
+    return load_model(path.parent).splits() if model else Splits.load(path)
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -69,7 +69,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "best.safetensors": load_tensors,
     "verdict.json": lambda path: read_verdict(path.parent),
     "model.json": read_card,
-    "model.safetensors": lambda path: load_model(path.parent, "cpu").network.state_dict(),
+    "model.safetensors": lambda path: load_model(path.parent).network.state_dict(),
 }
 """How each file is read back."""
 

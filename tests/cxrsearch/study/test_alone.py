@@ -27,9 +27,9 @@ def test_they_take_all_cores_and_the_whole_memory_whatever_a_trial_had(
     finished_study: Path, cores: int
 ) -> None:
     config = trial_config(finished_study, load_alone(finished_study)).compute
-    assert (config.threads, config.memory_share) == (cores, folder.SHARE)
+    assert (config.threads, config.memory_share) == (cores, folder.MEMORY_SHARE_OF_ALL)
     config = trial_config(finished_study, load_alone(finished_study, cpus_per_trial=2)).compute
-    assert (config.threads, config.memory_share) == (2, folder.SHARE)
+    assert (config.threads, config.memory_share) == (2, folder.MEMORY_SHARE_OF_ALL)
 
 
 def test_they_keep_to_the_studys_precision_unless_told_otherwise(finished_study: Path) -> None:

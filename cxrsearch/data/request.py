@@ -70,6 +70,10 @@ class DataRequest(Record):
         0, "Seed of everything, the split's too.", group="seed", metavar="N", low=0, high=MOST_SEED
     )
 
+    def problems_of_folder(self) -> list[str]:
+        """What is wrong where ``data`` is always a place, also one that is called ``phantom``."""
+        return Record.problems(self)
+
     def problems(self) -> list[str]:
         """See `Record.problems`."""
         found = super().problems()

@@ -86,7 +86,7 @@ class CopiesWanted:
         limits, problems = gene_limits(), []
         if not 1 <= self.copies <= MOST_COPIES:
             problems.append(f"--copies {self.copies}: must be from 1 to {MOST_COPIES:,}")
-        problems += self.request.problems()
+        problems += self.request.problems_of_folder()
         for gene, value in self.ranges.items():
             if problem := limit_problem(value, limits[gene]):
                 problems.append(f"--{gene.replace('_', '-')}: {problem}")

@@ -90,7 +90,7 @@ def explore(request: DataRequest) -> Exploration:
         InputError: where source, table, list or numbers cannot be used. What only a search would
             refuse, such as too few patients, becomes a caution.
     """
-    source, problems = Path(request.data), request.problems()
+    source, problems = Path(request.data), request.problems_of_folder()
     if source.is_file() and request.labels is not None:
         problems.append(f"{source} is a label table already: leave out --labels {request.labels}")
     if problems:

@@ -73,6 +73,16 @@ def test_copies_have_labels_patient_and_size_of_their_image(source: Path, tmp_pa
     assert data.extra["Patient Gender"].tolist() == ["F"] * 12
 
 
+def test_a_folder_may_be_called_phantom(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.rename(tmp_path / "phantom")
+    monkeypatch.chdir(tmp_path)
+    table = str(Path("phantom", "Data_Entry_2017.csv"))
+    request = DataRequest(data="phantom", labels=table)
+    assert augment(CopiesWanted(request, tmp_path / "out", copies=1)).images == 3
+
+
 def test_what_happened_to_each_copy_is_recorded(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     augment(wanted(source, out, copies=2, ranges={"horizontal_flip": True}, seed=3))

@@ -235,6 +235,15 @@ def test_too_few_patients_for_a_search_are_a_caution_and_no_error(
     assert explore_html(found, 1.7e9)
 
 
+def test_a_folder_may_be_called_phantom(
+    xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "phantom").symlink_to(xrays, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    found = look(Path("phantom"), labels=str(xrays / TABLE))
+    assert found.balance is not None
+
+
 def test_wrong_options_are_named_all_at_once(xrays: Path) -> None:
     with pytest.raises(InputError) as error:
         look(xrays / TABLE, labels=str(xrays / TABLE), test_share=7, frame=8, seed=-5)

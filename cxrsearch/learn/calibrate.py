@@ -106,12 +106,11 @@ def threshold(
 ) -> float:
     """The lowest score from which on positives are right at least ``wanted`` of the time.
 
-    Tried are the scores that let the highest of `LET_THROUGH` through, and those equal to them. How
-    often
-    what is let through is right has a lower bound (Clopper & Pearson, Biometrika 1934, one-sided),
-    taken at a confidence at which all of the bounds hold together with ``level`` (Bonferroni):
-    with every score tried at ``level`` itself, the best looking one flatters. Images are taken as
-    independent; labels that were hidden tell what a threshold is worth.
+    Tried are the scores that let the highest of `LET_THROUGH` through, and those equal to them.
+    How often what is let through is right has a lower bound (Clopper & Pearson, Biometrika 1934,
+    one-sided), taken at a confidence at which all of the bounds hold together with ``level``
+    (Bonferroni): with every score tried at ``level`` itself, the best looking one flatters. Images
+    are taken as independent; labels that were hidden tell what a threshold is worth.
 
     Args:
         truth: (n,) whether each is positive.

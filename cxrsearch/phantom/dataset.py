@@ -61,7 +61,7 @@ class _Shot(NamedTuple):
 
 @dataclass(frozen=True)
 class PhantomSource:
-    """Draws images by name. A `Source`, and small to pickle.
+    """Draws images by name. A `PixelSource`, and small to pickle.
 
     Args:
         seed: seed of the whole set.

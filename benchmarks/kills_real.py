@@ -58,11 +58,15 @@ points:
 """
 
 TIMED = {
-    "attempt", "created", "deaths", "device", "digest", "elapsed", "hours", "images_per_second",
-    "notes", "seconds", "spans", "started", "study", "time", "took", "versions", "worker",
-    "written",
+    "attempt", "created", "deaths", "device", "digest", "elapsed", "files", "hours",
+    "images_per_second", "notes", "seconds", "spans", "started", "study", "time", "took",
+    "versions", "worker", "written",
 }  # fmt: skip
-"""What depends on the clock, on the folder, or tells of the kills themselves."""
+"""What depends on the clock, on the folder, or tells of the kills themselves.
+
+``files`` of a card are digests of its neighbours, pages with times among them; each of these files
+is compared by what it holds.
+"""
 
 CHECKPOINTS = ("checkpoint.safetensors",)
 

@@ -73,7 +73,7 @@ class Noise:
 
 def make_study(folder: Path, images: int, frame: int) -> dict[str, str]:
     """Cache, splits and labels of a study of ``images`` pictures; where they lie."""
-    from cxrsearch.learn.objective import save_labels
+    from cxrsearch.learn.saved.arrays import Labels, save_labels
 
     rng = np.random.default_rng(0)
     names = tuple(f"{i:08d}_000.png" for i in range(images))
@@ -83,7 +83,7 @@ def make_study(folder: Path, images: int, frame: int) -> dict[str, str]:
     folder.mkdir(parents=True)
     cache = open_cache(data, frame, root=folder / "cache")
     make_splits(names, labels, patients, seed=0).save(folder / "splits.json")
-    save_labels(folder / "labels.npz", names, labels, patients)
+    save_labels(folder / "labels.npz", Labels(np.array(names), labels, np.array(patients)))
     return {"folder": str(folder), "cache": str(cache.path)}
 
 

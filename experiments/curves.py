@@ -32,6 +32,7 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData, make_data
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.recipe import Recipe, gene_limits
+from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.study.space import gene_values
 from search.space import SearchSpace
 
@@ -95,7 +96,7 @@ def load(data: Path, cache: Path | None, frame: int, seed: int = 0) -> TrainData
     dataset = read_dataset(data, None)
     decoded = open_cache(dataset, frame, root=cache)
     splits = make_splits(dataset.names, dataset.labels, dataset.patients, seed=seed)
-    labels = np.array(dataset.names, np.str_), dataset.labels, dataset.patients
+    labels = Labels.of(dataset)
     seen = make_data(decoded, labels, splits)
     judging = make_data(decoded, labels, replace(splits, val=splits.test))
     return replace(seen, val_seed=seen.val, val=judging.val)

@@ -21,6 +21,7 @@ from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 
 ROOT = Path(__file__).parents[2]
@@ -119,8 +120,7 @@ class Material:
 
     def data(self) -> TrainData:
         """What a trial trains on, as a worker opens it: nothing prepared for it yet."""
-        labels = (np.array(self.dataset.names), self.dataset.labels, self.dataset.patients)
-        return make_data(self.cache, labels, self.splits)
+        return make_data(self.cache, Labels.of(self.dataset), self.splits)
 
     @property
     def folder(self) -> Path:

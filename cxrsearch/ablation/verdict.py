@@ -97,8 +97,8 @@ class _Cells:
     @classmethod
     def read(cls, record: StudyRecord) -> _Cells:
         found = cls(record)
-        names, labels, patients = load_labels(record.folder / "labels.npz")
-        row_of = {str(name): row for row, name in enumerate(names)}
+        known = load_labels(record.folder / "labels.npz")
+        row_of = {str(name): row for row, name in enumerate(known.names)}
         seen: np.ndarray | None = None
         for arm, trials in found.trials.items():
             for trial in trials:
@@ -112,7 +112,7 @@ class _Cells:
                 found.test[arm][int(trial.params[REPEAT])] = arrays["test"]
         if seen is not None:
             rows = [row_of[str(name)] for name in seen]
-            found.labels, found.patients = labels[rows], patients[rows]
+            found.labels, found.patients = known.labels[rows], known.patients[rows]
         return found
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from .diseases import DISEASES
 from .errors import ImageError
 from .formats import opened
+from .marks import all_known
 
 
 class PixelSource(Protocol):
@@ -47,7 +49,7 @@ class Dataset:
 
     Args:
         names: the labelled images, as the table calls them.
-        labels: ``(n, 14)`` uint8, 1 where the disease is present; columns as in `DISEASES`.
+        labels: ``(n, k)``, what is known of each label; see `cxrsearch.data.marks`.
         patients: ``(n,)`` str, whom each image shows.
         unlabelled: names of the images without a label.
         source: gives the pixels of both.
@@ -55,6 +57,13 @@ class Dataset:
         label: what the user gave.
         extra: the table's other columns, each ``(n,)`` str.
         source_side: typical side of the source images in pixels, to choose the cache's frame.
+        label_names: ``(k,)`` what the columns of ``labels`` are.
+        uncertain: ``(n, k)`` bool, the marks that a reader or a report was not sure of, which
+            ``labels`` do not know; None where there are none.
+        uncertain_as: ``(k,)`` out of `POLICIES`, what such a mark counts as in training where a
+            recipe says nothing else; empty: it is ignored.
+        parts: ``(n,)`` "train", "val", "test" or "", where the data come with their own split.
+        roles: role -> column of ``extra``: which are age, sex and view.
     """
 
     names: tuple[str, ...]
@@ -66,11 +75,29 @@ class Dataset:
     label: str = ""
     extra: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     source_side: int = 1024
+    label_names: tuple[str, ...] = DISEASES
+    uncertain: np.ndarray | None = None
+    uncertain_as: tuple[str, ...] = ()
+    parts: np.ndarray | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of names, labels and patients: not of row order, pixels or file times."""
-        return fingerprint(self.names, self.labels, self.patients)
+        """Of names, labels, their names and patients: not of row order, pixels or file times."""
+        return fingerprint(self.names, self.labels, self.patients, self.label_names, self.uncertain)
+
+    def taking(self, rows: Sequence[int] | np.ndarray) -> Dataset:
+        """The labelled images ``rows`` alone, in that order."""
+        keep = np.asarray(rows, np.int64)
+        return replace(
+            self,
+            names=tuple(self.names[row] for row in keep),
+            labels=self.labels[keep],
+            patients=self.patients[keep],
+            extra={column: values[keep] for column, values in self.extra.items()},
+            uncertain=None if self.uncertain is None else self.uncertain[keep],
+            parts=None if self.parts is None else self.parts[keep],
+        )
 
 
 def names_digest(names: Sequence[str]) -> str:
@@ -114,8 +141,32 @@ def file_content(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()[:CONTENT_BYTES]
 
 
-def fingerprint(names: Sequence[str], labels: np.ndarray, patients: np.ndarray) -> str:
-    """16 hex digits that stand for ``names``, their labels ``(n, 14)`` and patients ``(n,)``."""
-    marks = np.asarray(labels).astype(int).tolist()
-    rows = sorted(zip(names, marks, map(str, patients), strict=True))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+def fingerprint(
+    names: Sequence[str],
+    labels: np.ndarray,
+    patients: np.ndarray,
+    label_names: Sequence[str] = DISEASES,
+    uncertain: np.ndarray | None = None,
+) -> str:
+    """16 hex digits that stand for ``names``, their marks, the labels' names and the patients.
+
+    Those of NIH's labels, all known, are what they were before labels had names.
+
+    Args:
+        names: ``(n,)``.
+        labels: ``(n, k)``, see `cxrsearch.data.marks`.
+        patients: ``(n,)``.
+        label_names: ``(k,)``.
+        uncertain: ``(n, k)`` bool, or None.
+    """
+    marks = np.asarray(labels)
+    doubts = uncertain is not None and bool(np.any(uncertain))
+    plain = tuple(label_names) == DISEASES and all_known(marks) and not doubts
+    if plain:
+        listed: list[list[object]] = marks.astype(int).tolist()
+    else:
+        texts = np.where(np.isnan(marks), "", np.round(marks.astype(float), 6).astype(str))
+        listed = (texts if uncertain is None else np.where(uncertain, "?", texts)).tolist()
+    rows = sorted(zip(names, listed, map(str, patients), strict=True))
+    content = rows if plain else [list(label_names), rows]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +65,7 @@ def leave_out_bad(dataset: Dataset, cache: Cache) -> tuple[Dataset, list[str]]:
     if not cache.ok.any():
         raise InputError([f"{dataset.label}: not one image could be read", *some])
     keep = np.flatnonzero(cache.ok)
-    usable = replace(
-        dataset,
-        names=tuple(dataset.names[i] for i in keep),
-        labels=dataset.labels[keep],
-        patients=dataset.patients[keep],
-        extra={column: values[keep] for column, values in dataset.extra.items()},
-    )
+    usable = dataset.taking(keep)
     count = len(cache.bad)
     return usable, [
         f"{count} unreadable image{'s are' if count > 1 else ' is'} left out: {'; '.join(some)}",

@@ -117,12 +117,12 @@ def make_data(
             empty.
     """
     row_of = {str(name): row for row, name in enumerate(cache.names)}
-    known = [i for i, name in enumerate(labels[0].tolist()) if name in row_of]
-    rows = np.array([row_of[str(labels[0][i])] for i in known], np.int64)
-    marks = np.zeros((len(cache.names), len(DISEASES)), np.uint8)
-    marks[rows] = labels[1][known]
-    patients = np.zeros(len(cache.names), labels[2].dtype)
-    patients[rows] = labels[2][known]
+    known = [i for i, name in enumerate(labels.names.tolist()) if name in row_of]
+    rows = np.array([row_of[str(labels.names[i])] for i in known], np.int64)
+    marks = np.zeros((len(cache.names), labels.labels.shape[1]), labels.labels.dtype)
+    marks[rows] = labels.labels[known]
+    patients = np.zeros(len(cache.names), labels.patients.dtype)
+    patients[rows] = labels.patients[known]
     usable = np.zeros(len(cache.names), bool)
     usable[rows] = np.asarray(cache.ok, bool)[rows]
     parts = _parts(splits, row_of, usable)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.learn.objective import save_labels
+from cxrsearch.learn.saved.arrays import Labels, save_labels
 from search.errors import StudyError
 from search.space import SearchSpace
 from search.store.lock import locked
@@ -87,5 +87,4 @@ def _clear(folder: Path, storage: str | None) -> None:
 
 def write_labels(prepared: Prepared, folder: Path) -> None:
     """Put the labels where the workers read them."""
-    data = prepared.dataset
-    save_labels(folder / "labels.npz", data.names, data.labels, data.patients)
+    save_labels(folder / "labels.npz", Labels.of(prepared.dataset))

@@ -13,14 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import make_data
 from cxrsearch.learn.networks.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import Result, train
 from cxrsearch.model.card import predicting
@@ -144,11 +143,10 @@ def train_recipe(ready: ReadyRecipe) -> Generator[Epoch, None, Result]:
 def _trained(ready: ReadyRecipe, work: Path) -> Generator[Epoch, None, Result]:
     """Train in ``work``, and write the model folder."""
     named, settings, parts, out = ready
-    labels = (np.array(parts.dataset.names), parts.dataset.labels, parts.dataset.patients)
     threads = detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus)
     steps = train(
         named.recipe,
-        make_data(parts.cache, labels, parts.splits, DISEASES),
+        make_data(parts.cache, Labels.of(parts.dataset), parts.splits),
         seed=settings.seed,
         folder=work,
         compute=ComputeOptions.asked(settings, threads=threads),

@@ -16,7 +16,7 @@ from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.saved.arrays import save_labels
+from cxrsearch.learn.saved.arrays import Labels, save_labels
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 
 SPACE = """
@@ -224,9 +224,9 @@ def make_study(tmp_path: Path) -> Callable[..., Study]:
         folder = tmp_path / "study"
         folder.mkdir(exist_ok=True)
         splits.save(folder / "splits.json")
-        save_labels(folder / "labels.npz", names, dataset.labels, dataset.patients)
+        save_labels(folder / "labels.npz", Labels.of(dataset))
         cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1)
-        data = make_data(cache, (np.array(names), dataset.labels, dataset.patients), splits)
+        data = make_data(cache, Labels.of(dataset), splits)
         return Study(folder, dataset, splits, data)
 
     return make

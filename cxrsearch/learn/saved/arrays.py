@@ -7,19 +7,48 @@ import os
 import stat
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import compact
 from cxrsearch.errors import InputError
 from search.files import write_bytes
 
 UNPACKS_TO, UNPACKS_MORE = 200, 32 << 20
 """An array may unpack to so many times its packed bytes, and so many bytes more."""
 
-Labels = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Names (n,), labels (n, 14) uint8, patients (n,)."""
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is known of a study's images.
+
+    Args:
+        names: (n,) texts.
+        labels: (n, k) uint8 or float32; see `cxrsearch.data.marks`.
+        patients: (n,) texts.
+        label_names: (k,) what the columns are.
+        uncertain: (n, k) bool, marks that nobody was sure of and that ``labels`` do not know.
+        uncertain_as: (k,) what these count as in training, or empty; see `Dataset.uncertain_as`.
+    """
+
+    names: np.ndarray
+    labels: np.ndarray
+    patients: np.ndarray
+    label_names: tuple[str, ...] = DISEASES
+    uncertain: np.ndarray | None = None
+    uncertain_as: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Labels:
+        """Those of ``dataset``."""
+        return cls(
+            np.asarray(dataset.names, dtype=np.str_), dataset.labels, dataset.patients,
+            dataset.label_names, dataset.uncertain, dataset.uncertain_as,
+        )  # fmt: skip
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -69,6 +98,12 @@ def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     Raises:
         InputError: where the file is missing or damaged, or one of them is not in it.
     """
+    found = _with(path, keys)
+    return {key: found[key] for key in keys}
+
+
+def _with(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file, which has ``keys`` among them."""
     try:
         found = read_arrays(path)
     except FileNotFoundError as error:
@@ -78,36 +113,48 @@ def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path}: cannot be read: {', '.join(missing)} not in it; restore it from a copy"
         )
-    return {key: found[key] for key in keys}
+    return found
 
 
-def save_labels(
-    path: Path, names: Sequence[str], labels: np.ndarray, patients: Sequence[str] | np.ndarray
-) -> None:
-    """Write the names (n), labels (n, 14) and patients (n) of a study's images to ``path``."""
+def save_labels(path: Path, labels: Labels) -> None:
+    """Write the labels of a study's images to ``path``."""
+    marks = compact(labels.labels)
+    uncertain = np.zeros(marks.shape, bool) if labels.uncertain is None else labels.uncertain
     save_arrays(
         path,
-        names=np.asarray(names, dtype=np.str_),
-        labels=np.asarray(labels, dtype=np.uint8),
-        patients=np.asarray(patients, dtype=np.str_),
+        names=np.asarray(labels.names, dtype=np.str_),
+        labels=marks,
+        patients=np.asarray(labels.patients, dtype=np.str_),
+        label_names=np.asarray(labels.label_names, dtype=np.str_),
+        uncertain=uncertain,
+        uncertain_as=np.asarray(labels.uncertain_as, dtype=np.str_),
     )
 
 
 def load_labels(path: Path) -> Labels:
-    """What `save_labels` wrote.
+    """What `save_labels` wrote; without names of labels they are NIH's, as they were once.
 
     Raises:
         InputError: where the file is missing, damaged or of another shape.
     """
-    arrays = load_arrays(path, ("names", "labels", "patients"))
+    arrays = _with(path, ("names", "labels", "patients"))
     names, labels, patients = arrays["names"], arrays["labels"], arrays["patients"]
+    called = tuple(map(str, arrays.get("label_names", np.array(DISEASES)).tolist()))
+    uncertain = arrays.get("uncertain", np.zeros(labels.shape, bool))
+    uncertain_as = tuple(map(str, arrays.get("uncertain_as", np.array([], np.str_)).tolist()))
     if (
         names.ndim != 1
-        or labels.shape != (len(names), len(DISEASES))
+        or labels.shape != (len(names), len(called))
         or patients.shape != names.shape
+        or uncertain.shape != labels.shape
+        or len(uncertain_as) not in (0, len(called))
+        or labels.dtype.kind not in "biuf"
     ):
         raise InputError(
             f"{path}: {names.shape} names, labels of shape {labels.shape} and {patients.shape} "
             "patients do not fit together; restore the file from a copy of the study"
         )
-    return names, labels.astype(np.uint8), patients
+    return Labels(
+        names, compact(labels), patients, called,
+        uncertain.astype(bool) if uncertain.any() else None, uncertain_as,
+    )  # fmt: skip

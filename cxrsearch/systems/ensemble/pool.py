@@ -145,8 +145,8 @@ def _predictions(folder: Path) -> dict[str, np.ndarray]:
 
 def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels and patients of the images ``names``."""
-    known, labels, patients = load_labels(study / "labels.npz")
-    place = {str(name): i for i, name in enumerate(known)}
+    known = load_labels(study / "labels.npz")
+    place = {str(name): i for i, name in enumerate(known.names)}
     missing = [str(name) for name in names if str(name) not in place]
     if missing:
         raise InputError(
@@ -154,7 +154,7 @@ def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"{missing[0]!r}; restore it from a copy"
         )
     rows = [place[str(name)] for name in names]
-    return labels[rows], patients[rows]
+    return known.labels[rows], known.patients[rows]
 
 
 def file_pool(path: Path) -> MemberPool:

@@ -21,6 +21,7 @@ from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.networks.models import weights_problem
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.study.data import cache_root, listed_names, load_data, split
 from cxrsearch.study.origins import origin_notes
@@ -183,8 +184,7 @@ def read_pool(
     usable, bad = leave_out_bad(dataset, open_shown(dataset, frame, root))
     splits = split(request, usable.names, usable.labels, usable.patients, listed)
     found = find_unlabelled(usable, splits, frame, root, needed=False)
-    labels = (np.array(usable.names), usable.labels, usable.patients)
-    data = make_data(found.cache, labels, splits)
+    data = make_data(found.cache, Labels.of(usable), splits)
     place = {name: row for row, name in enumerate(found.cache.names)}
     more = np.array([place[name] for name in found.names], np.int64)
     notes = (*dataset.notes, *bad, *splits.notes, *found.notes)

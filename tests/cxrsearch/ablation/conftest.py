@@ -17,7 +17,7 @@ from cxrsearch.equal_compute.cell import Cell
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.objective import TrialConfig, load_trial_data
-from cxrsearch.learn.saved.arrays import save_labels
+from cxrsearch.learn.saved.arrays import Labels, save_labels
 from cxrsearch.systems.gan import arm as generated
 from cxrsearch.systems.pretrain import arm as unlabelled
 
@@ -57,7 +57,7 @@ def make_cell(
     dataset = Dataset(names, labels, patients, free, source, label="drawn", source_side=FRAME)
     splits = Splits(names[:30], names[30:46], names[46:], names[30:46], seed=0)
     splits.save(tmp_path / "splits.json")
-    save_labels(tmp_path / "labels.npz", names, labels, patients)
+    save_labels(tmp_path / "labels.npz", Labels(np.array(names), labels, np.array(patients)))
     every = (*names, *dataset.unlabelled)
     cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1, names=every)
     config = TrialConfig(

@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.errors import InputError
 from cxrsearch.learn import objective as trial
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.objective import TrialConfig, TrialObjective
-from cxrsearch.learn.saved.arrays import load_arrays, load_labels, save_arrays, save_labels
+from cxrsearch.learn.saved.arrays import (
+    Labels,
+    load_arrays,
+    load_labels,
+    save_arrays,
+    save_labels,
+)
 from search.objective import Outcome, Step, Task, drive
 
 PARAMS = {"epochs": 2, "batch_size": 8, "input_size": 32, "optimizer": "adamw", "lr": 1e-2,
@@ -127,11 +134,21 @@ def test_a_split_of_other_data_is_refused(config, study) -> None:
 def test_labels_round_trip_without_pickle(tmp_path) -> None:
     path = tmp_path / "labels.npz"
     labels = np.eye(14, dtype=np.uint8)[:3]
-    save_labels(path, ["a", "bé", "c"], labels, ["1", "1", "22"])
-    names, marks, patients = load_labels(path)
-    assert names.tolist() == ["a", "bé", "c"]
-    assert np.array_equal(marks, labels)
-    assert patients.tolist() == ["1", "1", "22"]
+    save_labels(path, Labels(np.array(["a", "bé", "c"]), labels, np.array(["1", "1", "22"])))
+    found = load_labels(path)
+    assert found.names.tolist() == ["a", "bé", "c"]
+    assert np.array_equal(found.labels, labels)
+    assert found.labels.dtype == np.uint8
+    assert found.patients.tolist() == ["1", "1", "22"]
+    assert found.label_names == DISEASES
+    unsure = np.array([[True, False]])
+    half = np.array([[np.nan, 0.5]], np.float32)
+    some = Labels(np.array(["a"]), half, np.array(["1"]), ("A b", "C"), unsure, ("soft", "ignore"))
+    save_labels(path, some)
+    found = load_labels(path)
+    assert np.array_equal(found.labels, half, equal_nan=True)
+    assert (found.label_names, found.uncertain_as) == (("A b", "C"), ("soft", "ignore"))
+    assert np.array_equal(found.uncertain, unsure)
     np.savez(path, names=np.array([{"an": "object"}], dtype=object), labels=labels, patients=[1])
     with pytest.raises(InputError, match=r"labels\.npz"):
         load_labels(path)

@@ -17,23 +17,22 @@ HALF = 0.5
 
 def present(labels: np.ndarray) -> NDArray[np.bool_]:
     """Where ``labels`` say that the label is there: more readers said so than not."""
-    return np.asarray(labels) > HALF
+    return np.asarray(np.asarray(labels) > HALF)
 
 
 def absent(labels: np.ndarray) -> NDArray[np.bool_]:
     """Where ``labels`` say that the label is not there."""
-    return np.asarray(labels) < HALF
+    return np.asarray(np.asarray(labels) < HALF)
 
 
 def known(labels: np.ndarray) -> NDArray[np.bool_]:
     """Where a mark is a positive or a negative, and so can be judged by."""
-    marks = np.asarray(labels)
-    return np.asarray(marks != HALF) & ~np.isnan(marks)
+    return np.logical_or(present(labels), absent(labels))
 
 
 def nothing_found(labels: np.ndarray) -> NDArray[np.bool_]:
     """``(n,)`` the images on which no label is known to be present: "no finding"."""
-    return ~present(labels).any(axis=1)
+    return np.logical_not(present(labels).any(axis=1))
 
 
 def all_known(labels: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from cxrsearch.data.diseases import NO_FINDING
 
-LONGEST_NAME = 100
+LONGEST_LABEL = 100
 """Characters of a label's name, at most."""
 _TAG = re.compile(r"<[A-Za-z/!?]")
 
@@ -43,9 +43,9 @@ def _wrong(name: str) -> str | None:
     rename = "rename it (name: NEW, from: OLD)"
     if not name.strip():
         return f"label {name!r} is empty; give it a name"
-    if len(name) > LONGEST_NAME:
+    if len(name) > LONGEST_LABEL:
         return (
-            f"label {_short(name)} has {len(name):,} characters; {LONGEST_NAME} at most: {rename}"
+            f"label {_short(name)} has {len(name):,} characters; {LONGEST_LABEL} at most: {rename}"
         )
     if not name.isprintable() or name != name.strip():
         return f"label {_short(name)} has characters that cannot be seen: {rename}"

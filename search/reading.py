@@ -453,6 +453,29 @@ def parse_yaml(text: str, source: str) -> Any:
     return value
 
 
+def yaml_lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Where each part of a YAML text stands: its keys and places in lists -> its line.
+
+    Args:
+        text: what `parse_yaml` reads.
+    """
+    root = yaml.compose(text, Loader=_Loader)
+    lines: dict[tuple[str | int, ...], int] = {}
+    pending: list[tuple[tuple[str | int, ...], yaml.Node | None]] = [((), root)]
+    while pending:
+        place, node = pending.pop()
+        if isinstance(node, yaml.MappingNode):
+            inner = [((*place, str(key.value)), key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = [((*place, row), part, part) for row, part in enumerate(node.value)]
+        else:
+            continue
+        for name, mark, value in inner:
+            lines[name] = mark.start_mark.line + 1
+            pending.append((name, value))
+    return lines
+
+
 def with_digest(text: str) -> str:
     """A YAML text between `FIRST_LINE` and a comment with the digest of all before it."""
     text = FIRST_LINE + text

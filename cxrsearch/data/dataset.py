@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Dataset:
             recipe says nothing else; empty: it is ignored.
         parts: ``(n,)`` "train", "val", "test" or "", where the data come with their own split.
         roles: role -> column of ``extra``: which are age, sex and view.
+        description: how the data were read, as `cxrsearch.data.sources` writes and reads it; a
+            study keeps it, to read them again in the same way.
     """
 
     names: tuple[str, ...]
@@ -80,6 +82,7 @@ class Dataset:
     uncertain_as: tuple[str, ...] = ()
     parts: np.ndarray | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    description: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,6 +12,9 @@ BLANKS = ("negative", "ignore")
 """What a blank cell may count as."""
 READERS = ("majority", "any", "mean")
 """How several readers' marks become one."""
+SPLITS = ("drawn", "column", "folders", "lists")
+"""How the parts come about: drawn by patient; by ``columns: split``; by a folder called train, val
+or test in the images' paths; by ``train_val_list.txt`` and ``test_list.txt`` beside the table."""
 ROLES = ("image", "patient", "split", "age", "sex", "view")
 """What a column may be, in ``columns``."""
 
@@ -51,7 +54,7 @@ class Description:
         blank: label -> one of `BLANKS`; ``""`` stands for all others.
         readers: one of `READERS`.
         filter: column -> values that are kept.
-        split: how the parts are given: a column, a folder level, lists; "" where they are drawn.
+        split: one of `SPLITS`.
         options: what only this format knows, such as the separator of a list.
     """
 
@@ -64,5 +67,5 @@ class Description:
     blank: Mapping[str, str] = field(default_factory=dict)
     readers: str = "majority"
     filter: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    split: str = ""
+    split: str = "drawn"
     options: Mapping[str, str] = field(default_factory=dict)

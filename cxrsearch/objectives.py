@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from search.errors import did_you_mean
 
-from .data.diseases import DISEASES
+from .data.labels.names import by_plain_name
 from .errors import InputError
 
 
@@ -52,48 +52,78 @@ class Objectives(NamedTuple):
 
     Args:
         measures: names out of `MEASURES`, ``auroc`` first.
-        diseases: those that the mean AUROC is over.
+        labels: those that the mean AUROC is over, as they were written; empty: all.
     """
 
     measures: tuple[str, ...]
-    diseases: tuple[str, ...]
+    labels: tuple[str, ...]
 
     @property
     def directions(self) -> tuple[str, ...]:
         """``maximize`` or ``minimize``, one for each measure."""
         return tuple(MEASURES[name].direction for name in self.measures)
 
+    def over(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the data's labels ``names`` that the mean AUROC is over.
+
+        A label may be written otherwise than the data do where case and marks alone differ.
+
+        Raises:
+            InputError: naming each that the data do not have.
+        """
+        if not self.labels:
+            return tuple(names)
+        plain = by_plain_name(names)
+        found: list[str] = []
+        problems: list[str] = []
+        for asked in self.labels:
+            known = asked if asked in names else plain.get(next(iter(by_plain_name([asked]))))
+            if known is not None:
+                found.append(known)
+                continue
+            hint = did_you_mean(asked, [*names, *MEASURES])
+            problems.append(
+                f"--objective: unknown label {asked!r}{hint or f'; the data have {_few(names)}'}"
+            )
+        if problems:
+            raise InputError(problems)
+        return tuple(dict.fromkeys(found))
+
+
+MOST_NAMED = 20
+"""Labels that a message lists at most."""
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    listed = ", ".join(names[:MOST_NAMED])
+    return f"{listed} and {more} more" if more > 0 else listed
+
 
 def parse_objective(text: str) -> Objectives:
     """The objectives of ``auroc``, ``auroc:Mass,Nodule``, ``auroc,seconds``, and so on.
 
-    Names of further objectives come after the diseases: ``auroc:Mass,Nodule,seconds``.
+    Names of further objectives come after the labels: ``auroc:Mass,Nodule,seconds``. Whether the
+    data have the labels is for `Objectives.over`.
 
     Raises:
         InputError: naming every part that means nothing.
     """
     head, *rest = [part.strip() for part in text.split(",")]
-    first, colon, disease = (part.strip() for part in head.partition(":"))
+    first, colon, label = (part.strip() for part in head.partition(":"))
     further = [name for name in rest if name in MEASURES]
     names = [name for name in rest if name not in MEASURES]
     usage = (
-        f"--objective {text}: write auroc, or auroc:Mass,Nodule for some diseases; for several "
+        f"--objective {text}: write auroc, or auroc:Mass,Nodule for some labels; for several "
         "objectives add seconds or parameters: auroc,seconds"
     )
-    if first != AUROC or bool(colon) != bool(disease) or AUROC in further:
+    if first != AUROC or bool(colon) != bool(label) or AUROC in further or "" in names:
         raise InputError(usage)
     if not colon and names:
         known = [name for name in MEASURES if name != AUROC]
         raise InputError(
             [f"--objective: unknown objective {name!r}{did_you_mean(name, known)} (known: auroc, "
-             f"{', '.join(known)}; diseases follow a colon: auroc:Mass)" for name in names]
+             f"{', '.join(known)}; labels follow a colon: auroc:Mass)" for name in names]
         )  # fmt: skip
-    diseases = [disease, *names] if colon else list(DISEASES)
-    problems = [
-        f"--objective: unknown disease {name!r}{did_you_mean(name, DISEASES)}"
-        for name in diseases
-        if name not in DISEASES
-    ]
-    if problems:
-        raise InputError(problems)
-    return Objectives((AUROC, *dict.fromkeys(further)), tuple(dict.fromkeys(diseases)))
+    labels = [label, *names] if colon else []
+    return Objectives((AUROC, *dict.fromkeys(further)), tuple(dict.fromkeys(labels)))

@@ -103,9 +103,7 @@ def prepare_ablation(
     images = len(prepared.splits.train)
     problems: list[str] = []
     free = attempt(lambda: unlabelled_of(prepared, design.unlabelled), problems)
-    diseases = attempt(
-        lambda: judged_diseases(prepared.counts, prepared.settings.diseases), problems
-    )
+    diseases = attempt(lambda: judged_diseases(prepared.counts, prepared.judged), problems)
     plan = Plan(
         arms=(), seeds=design.seeds, baseline=found, images=found["epochs"] * images,
         train_images=images, search_trials=design.search_trials, space=prepared.space.to_dict(),

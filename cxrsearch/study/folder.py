@@ -356,7 +356,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
             memory_share=MEMORY_SHARE_OF_ALL
             * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         ),
-        diseases=settings.diseases,
+        diseases=prepared.judged,
         measures=settings.objectives.measures[1:],
         reuse=settings.reuse,
         spare_bytes=_spare(folder, prepared),

@@ -52,7 +52,7 @@ class Prepared:
         space: the space with what cannot be had left out.
         cache: decoded images, side ``cache.frame``; with pseudo-labels also theirs.
         splits: train, validation, test.
-        counts: positives by part and disease.
+        counts: positives by part and label.
         notes: what the user should know; printed, and stored in study.yaml.
         prior: what earlier studies have to offer, where the search starts from some.
         choice: the sampler that was chosen, where that was left to us.
@@ -72,6 +72,11 @@ class Prepared:
     choice: Choice | None = None
     sharing: Sharing | None = None
     precision: str = MEASURE
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The labels that the objective averages over."""
+        return self.settings.objectives.over(self.dataset.label_names)
 
 
 def prepare(
@@ -103,16 +108,21 @@ def prepare(
     if found:
         kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
         problems += pseudo_problems(kinds, settings.pseudo)
+    objectives = attempt(lambda: settings.objectives, [])  # the settings' own check names it
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = attempt(lambda: load_data(settings), problems)
-    if problems or hardware is None or found is None or dataset is None:
+    judged = None
+    if dataset is not None and objectives is not None:
+        names = dataset.label_names
+        judged = attempt(lambda: objectives.over(names), problems)
+    if problems or hardware is None or found is None or dataset is None or judged is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
     frame = frame_for(space, dataset.source_side)
     parts = make_parts(settings, dataset, frame, listed, settings.pseudo)
-    if set(settings.diseases) <= set(parts.undefined):
+    if set(judged) <= set(parts.undefined):
         raise InputError(
-            f"--objective {settings.objective}: none of its diseases can be judged on the "
+            f"--objective {settings.objective}: none of its labels can be judged on the "
             f"{parts.counts['val']['images']} validation images; choose others, or give more data"
         )
     made = assemble(settings, space, parts, on_note)

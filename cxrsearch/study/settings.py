@@ -116,7 +116,7 @@ class Settings(TrainingRequest):
         trials: trials in all; None: ``generations`` times ``population``.
         generations: generations in all.
         time_budget: wall-clock limit such as ``8h`` or ``90m``.
-        objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some diseases; with
+        objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some labels; with
             ``,seconds`` or ``,parameters`` behind it a search of several objectives.
         early_stopping: successive halving on or off.
         halving: what becomes of a weak trial: ``promote`` (it pauses, and goes on when it turns
@@ -168,7 +168,7 @@ class Settings(TrainingRequest):
     )  # fmt: skip
     objective: str = option(
         "auroc",
-        "auroc, or auroc:Mass,Nodule for the mean over some diseases; with ,seconds (of training) "
+        "auroc, or auroc:Mass,Nodule for the mean over some labels; with ,seconds (of training) "
         "or ,parameters (of the model) several at once.",
         group="goal",
     )  # fmt: skip
@@ -233,11 +233,6 @@ class Settings(TrainingRequest):
     def objectives(self) -> Objectives:
         """What is optimised."""
         return parse_objective(self.objective)
-
-    @property
-    def diseases(self) -> tuple[str, ...]:
-        """The diseases that the objective averages over."""
-        return self.objectives.diseases
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, as study.yaml keeps them.

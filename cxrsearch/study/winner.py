@@ -148,7 +148,7 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
         source_side=prepared.dataset.source_side,
         study=str(folder.resolve()),
         trial=trial.number,
-        diseases=prepared.settings.diseases,
+        diseases=prepared.judged,
         validation={
             "value": trial.values[0] if trial.values else None,
             "interval": trial.user_attrs.get("interval"),

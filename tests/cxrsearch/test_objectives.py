@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.objectives import parse_objective
 from cxrsearch.study.prepare import resolve_sampler
@@ -17,22 +16,23 @@ from search.store.record import read_study
 
 
 @pytest.mark.parametrize(
-    ("text", "measures", "diseases"),
+    ("text", "measures", "labels"),
     [
-        ("auroc", ("auroc",), DISEASES),
+        ("auroc", ("auroc",), ()),
         ("auroc:Mass,Nodule", ("auroc",), ("Mass", "Nodule")),
-        ("auroc,seconds", ("auroc", "seconds"), DISEASES),
-        ("auroc, parameters ,seconds", ("auroc", "parameters", "seconds"), DISEASES),
+        ("auroc,seconds", ("auroc", "seconds"), ()),
+        ("auroc, parameters ,seconds", ("auroc", "parameters", "seconds"), ()),
         ("auroc:Mass,Nodule,seconds", ("auroc", "seconds"), ("Mass", "Nodule")),
         ("auroc:Mass,Mass,seconds,seconds", ("auroc", "seconds"), ("Mass",)),
+        ("auroc:Pleural Effusion,Nodule/Mass", ("auroc",), ("Pleural Effusion", "Nodule/Mass")),
     ],
 )
-def test_an_objective_is_auroc_over_diseases_and_what_it_costs(
-    text: str, measures: tuple[str, ...], diseases: tuple[str, ...]
+def test_an_objective_is_auroc_over_labels_and_what_it_costs(
+    text: str, measures: tuple[str, ...], labels: tuple[str, ...]
 ) -> None:
     found = parse_objective(text)
     assert found.measures == measures
-    assert found.diseases == tuple(diseases)
+    assert found.labels == labels
     assert found.directions == ("maximize", *["minimize"] * (len(measures) - 1))
 
 
@@ -44,15 +44,43 @@ def test_an_objective_is_auroc_over_diseases_and_what_it_costs(
         ("auroc,auroc", "write auroc"),
         ("auroc:", "write auroc"),
         ("auroc:,seconds", "write auroc"),
+        ("auroc:Mass,,Nodule", "write auroc"),
         ("auroc,second", "unknown objective 'second'; did you mean 'seconds'"),
-        ("auroc,Mass", "diseases follow a colon"),
-        ("auroc:Mas,seconds", "unknown disease 'Mas'; did you mean 'Mass'"),
-        ("auroc:Mass,paramters", "unknown disease 'paramters'"),
+        ("auroc,Mass", "labels follow a colon"),
     ],
 )
 def test_what_means_nothing_is_refused_with_the_way_out(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_objective(text)
+
+
+NAMES = ("Pleural Effusion", "Nodule/Mass", "COVID-19")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("auroc", NAMES),
+        ("auroc:COVID-19,seconds", ("COVID-19",)),
+        ("auroc:pleural_effusion, nodule mass", ("Pleural Effusion", "Nodule/Mass")),
+        ("auroc:COVID-19,covid 19", ("COVID-19",)),
+    ],
+)
+def test_labels_are_those_of_the_data_however_they_are_written(
+    text: str, labels: tuple[str, ...]
+) -> None:
+    assert parse_objective(text).over(NAMES) == labels
+
+
+def test_every_label_that_the_data_do_not_have_is_named() -> None:
+    with pytest.raises(InputError) as error:
+        parse_objective("auroc:Effusion,paramters,Hernia").over(NAMES)
+    effusion, parameters, hernia = error.value.problems
+    assert effusion == "--objective: unknown label 'Effusion'; did you mean 'Pleural Effusion'?"
+    assert parameters == "--objective: unknown label 'paramters'; did you mean 'parameters'?"
+    assert hernia.endswith("'Hernia'; the data have Pleural Effusion, Nodule/Mass, COVID-19")
+    with pytest.raises(InputError, match=r"label 0, .* and 180 more"):
+        parse_objective("auroc:x").over([f"label {i}" for i in range(200)])
 
 
 def test_a_sampler_of_one_objective_is_refused_with_several() -> None:

@@ -137,7 +137,7 @@ def _card(study: Path, prepared: Prepared, combined: Combined, again: bool) -> d
         "study": {
             "path": str(study.resolve()),
             "trial": None,
-            "objective": list(prepared.settings.diseases),
+            "objective": list(prepared.judged),
         },
         "training": {"rows": "train + validation" if again else "train"},
         "validation": combined.to_dict(),

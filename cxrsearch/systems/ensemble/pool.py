@@ -93,7 +93,7 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
         raise InputError(_too_few(study, len(trials), len(kept), members))
     found = [_predictions(folders[t.number]) for t in chosen]
     names = found[0]["names"]
-    labels, patients = _truth(study, names)
+    labels, patients, label_names = _truth(study, names)
     taken = {t.number for t in chosen}
     others = [t.values[0] for t in complete if t.number not in taken]
     stopped = [t for t in record.trials if t.state == TrialState.PRUNED and same_as(t) is None]
@@ -110,7 +110,7 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
         scores=np.stack([logits_of(one["scores"]) for one in found]),
         labels=labels,
         patients=patients,
-        columns=tuple(DISEASES.index(name) for name in settings.diseases),
+        columns=tuple(label_names.index(n) for n in settings.objectives.over(label_names)),
         trials=tuple(chosen),
         kept=frozenset(map(str, kept)),
         notes=tuple(notes),
@@ -143,8 +143,8 @@ def _predictions(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and patients of the images ``names``."""
+def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Labels and patients of the images ``names``, and what the labels are called."""
     known = load_labels(study / "labels.npz")
     place = {str(name): i for i, name in enumerate(known.names)}
     missing = [str(name) for name in names if str(name) not in place]
@@ -154,7 +154,7 @@ def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"{missing[0]!r}; restore it from a copy"
         )
     rows = [place[str(name)] for name in names]
-    return known.labels[rows], known.patients[rows]
+    return known.labels[rows], known.patients[rows], known.label_names
 
 
 def file_pool(path: Path) -> MemberPool:

@@ -146,7 +146,7 @@ class _Job:
         training = {"rows": "train", "heads": heads, "backbone": self.trial.number}
         val = self.joint_scores.copy()
         val[:, self.cell.data.columns] = scores.val[:, self.cell.data.columns]
-        meta = self._meta(self.trial, self.prepared.settings.diseases, val, training)
+        meta = self._meta(self.trial, self.prepared.judged, val, training)
         meta = replace(meta, trial=None)  # no look at these heads is one at the trial
         save_model(out, weights, joint.recipe, meta, splits=self.study / "splits.json")
         spent = self.cell.plan.images + self.cell.forward(len(self.cell.data.train))
@@ -228,7 +228,7 @@ class _Job:
         low, high = np.nanquantile(gains, [0.025, 0.975])
         joint, single = mean_auroc(values[0]), mean_auroc(values[1])
         names = [DISEASES[column] for column in columns]
-        left = [name for name in self.prepared.settings.diseases if name not in names]
+        left = [name for name in self.prepared.judged if name not in names]
         notes = [
             "validation chose epochs and recipes of both, so it flatters them, the single models "
             "more; `cxrsearch evaluate` judges on the test part",

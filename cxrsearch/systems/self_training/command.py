@@ -265,7 +265,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         source_side=prepared.dataset.source_side,
         study=report["study"],
         trial=None,  # no look at a student is one at its teacher
-        diseases=prepared.settings.diseases,
+        diseases=prepared.judged,
         validation={
             "value": student["value"],
             "interval": student["interval"],

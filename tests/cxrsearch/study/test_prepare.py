@@ -131,7 +131,7 @@ def test_an_objective_that_cannot_be_judged_is_refused(
     table = data / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace("Hernia", "Edema"))
     settings = Settings(data=str(data), space=str(tiny_space), trials=1, objective="auroc:Hernia")
-    with pytest.raises(InputError, match="none of its diseases can be judged"):
+    with pytest.raises(InputError, match="none of its labels can be judged"):
         prepare(settings)
 
 

@@ -130,7 +130,7 @@ def sizes_table() -> None:
     """Print what is read and written, in bytes."""
     print("\ncheckpoints, AdamW: bytes written an epoch, and kept by a paused trial")
     for model, head in (("densenet121", "full"), ("vgg16", "pooled"), ("vgg16", "full")):
-        one = weight_bytes(Recipe(model=model, vgg_head=head))
+        one = weight_bytes(Recipe(model=model, vgg_head=head), 14)
         name = f"{model} {head}" if model == "vgg16" else model
         print(f"  {name:<14} {3 * one / 1e6:>8.0f} to {COPIES_PAUSED * one / 1e6:.0f} MB, "
               f"{COPIES_PAUSED * one / 1e6:.0f} MB")  # fmt: skip

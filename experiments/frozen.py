@@ -44,7 +44,9 @@ def step(model: str, freeze: int, size: int) -> tuple[float, float]:
         size: side of the input.
     """
     with torch.device("meta"):  # shapes only
-        network: Any = build_model(Recipe(model=model, vgg_head="pooled", freeze=freeze))
+        network: Any = build_model(
+            Recipe(model=model, vgg_head="pooled", freeze=freeze), n_classes=14
+        )
         images = torch.empty(BATCH, 1, size, size)
     with FlopCounterMode(display=False) as whole:
         network(images).sum().backward()

@@ -134,7 +134,7 @@ def judge(folder: Path) -> Judged:
         params = record.trials[number].user_attrs["params"]
         weights, _ = checkpoint.load_tensors(folder / "trials" / str(number) / BEST)
         recipe = Recipe.from_params(params)
-        network = models.build_model(recipe)
+        network = models.build_model(recipe, n_classes=14)
         network.load_state_dict(weights)
         network.eval()
         pixels = prepare(prepared.cache.images, rows, recipe.crop, recipe.input_size)

@@ -94,7 +94,9 @@ class Ceiling:
         self.device = where.device
         torch.manual_seed(where.seed)
         self.kind = torch.contiguous_format if plain else torch.channels_last
-        self.model: nn.Module = build_model(recipe).to(self.device, memory_format=self.kind)  # type: ignore[call-overload]
+        self.model: nn.Module = build_model(recipe, n_classes=14).to(
+            self.device, memory_format=self.kind
+        )  # type: ignore[call-overload]
         self.optimizer = build_optimizer(self.model, recipe)
         self.amp = None if plain else amp_dtype(self.device)
         data = material.data()

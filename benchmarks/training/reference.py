@@ -99,7 +99,7 @@ def network(recipe: Recipe, seed: int) -> nn.Module:
     Only the first convolution is the project's: it stands for grey copied to three channels.
     """
     torch.manual_seed(derive(seed, "weights"))
-    state = build_model(recipe).net.state_dict()
+    state = build_model(recipe, n_classes=14).net.state_dict()
     net: Any
     if recipe.model == "densenet121":
         net = vision_models.densenet121(weights=None)

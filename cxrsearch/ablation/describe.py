@@ -54,7 +54,8 @@ def describe_time(ready: ReadyAblation) -> str:
     compute = ComputeOptions.asked(settings, device=device, threads=threads_of(settings.cpus))
     each = min(at_once, max(1, int(1 / settings.gpus + 1e-4))) if settings.gpus else at_once
     try:
-        steps, _ = timed({kind: recipe}, each, compute)
+        n_classes = len(ready.prepared.dataset.label_names)
+        steps, _ = timed({kind: recipe}, each, compute, n_classes=n_classes)
     except TimingError as error:
         raise InputError(
             f"no training step could be timed with {each} at once ({error})"

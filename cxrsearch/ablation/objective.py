@@ -77,7 +77,7 @@ class CellObjective:
                 left.unlink()
         value, details, notes = judge(
             data.labels[data.val], scores.val, data.patients[data.val], data.columns,
-            self.config.resamples, derive(seed, "bootstrap"),
+            self.config.resamples, derive(seed, "bootstrap"), data.label_names,
         )  # fmt: skip
         spent = {"images_seen": round(cell.spent), "split": data.split, "notes": cell.notes + notes}
         return Outcome(

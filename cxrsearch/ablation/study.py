@@ -87,7 +87,7 @@ def _run(
     prepared, free = ready.prepared, ready.unlabelled
     cache = free.cache if free else prepared.cache
     config = trial_config(study.folder, prepared)
-    config = replace(config, cache=cache, diseases=ready.diseases)
+    config = replace(config, cache=cache, objective=ready.diseases)
     objective = CellObjective(config, ready.plan, free.names if free else ())
     experiment.run(study, prepared.settings, objective, progress, seconds)
 

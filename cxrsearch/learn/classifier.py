@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
 from .compute.compiled import ForwardPass
@@ -43,7 +42,8 @@ class Learner(Training):
         learnt = labels[:, list(data.learnt)]
         self.targets = torch.from_numpy(learnt.astype(np.float32)).to(device)
         self.loss = build_loss(recipe, learnt.mean(axis=0))
-        some = len(data.learnt) < len(DISEASES)
+        self._outputs = len(data.label_names)
+        some = len(data.learnt) < self._outputs
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
         super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
 
@@ -53,7 +53,7 @@ class Learner(Training):
 
     def build(self) -> nn.Module:
         """The recipe's network."""
-        return models.build_model(self.recipe, self.compute.weights_dir)
+        return models.build_model(self.recipe, self.compute.weights_dir, n_classes=self._outputs)
 
     @property
     def images_per_epoch(self) -> int:
@@ -67,7 +67,7 @@ class Learner(Training):
     def batch(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augmented images, and their (b, 14) labels, or those of the diseases to learn."""
+        """Augmented images, and their (b, k) targets, or those of the labels to learn."""
         return self.augment(pixels, generator), self.targets[index]
 
     def objective(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
@@ -79,6 +79,6 @@ class Learner(Training):
         return self.loss(logits.float(), targets)
 
     def scores(self, pixels: Pixels) -> np.ndarray:
-        """(m, 14) float32 probabilities by the weights that count: the average, if there is one."""
+        """(m, k) float32 probabilities by the weights that count: the average, if there is one."""
         logits = self.outputs(pixels)
         return torch.cat([torch.sigmoid(each.float()) for each in logits]).cpu().numpy()

@@ -20,7 +20,6 @@ import numpy as np
 import psutil
 import torch
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
@@ -52,14 +51,18 @@ class TrainData:
     Args:
         images: (n, F, F) uint8, mapped from the cache.
         names: (n,) names, in the order of the rows.
-        labels: (n, 14) uint8, 1 where the image carries the disease.
+        labels: (n, k), what is known of each label; see `cxrsearch.data.marks`.
+        label_names: (k,) what the columns are.
         patients: (n,) texts.
         train: rows to train on, int64.
         val: rows of the whole validation part.
         val_seed: rows of its fixed subset on which epochs are scored.
         split: fingerprint of the split.
-        columns: the diseases that the objective averages over.
-        learnt: the diseases that the loss is over; the others' outputs mean nothing.
+        columns: the labels that the objective averages over.
+        learnt: the labels that the loss is over; the others' outputs mean nothing.
+        uncertain: (n, k) bool, marks that nobody was sure of and that ``labels`` do not know; None
+            where there are none.
+        uncertain_as: (k,) what these count as in training, or empty; see `Dataset.uncertain_as`.
         notes: what was left out, and why.
         pseudo: what a teacher says of images without a label.
         pseudo_rows: (m,) where those images are.
@@ -70,13 +73,16 @@ class TrainData:
     images: np.ndarray
     names: np.ndarray
     labels: np.ndarray
+    label_names: tuple[str, ...]
     patients: np.ndarray
     train: np.ndarray
     val: np.ndarray
     val_seed: np.ndarray
     split: str
-    columns: tuple[int, ...] = tuple(range(len(DISEASES)))
-    learnt: tuple[int, ...] = tuple(range(len(DISEASES)))
+    columns: tuple[int, ...]
+    learnt: tuple[int, ...]
+    uncertain: np.ndarray | None = None
+    uncertain_as: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pseudo: Pseudo | None = None
     pseudo_rows: np.ndarray | None = None
@@ -96,7 +102,7 @@ def make_data(
     cache: Cache,
     labels: Labels,
     splits: Splits,
-    diseases: Sequence[str] = DISEASES,
+    objective: Sequence[str] | None = None,
     spare: int = 0,
     pseudo: Pseudo | None = None,
 ) -> TrainData:
@@ -106,21 +112,28 @@ def make_data(
 
     Args:
         cache: the decoded images; prepared pixels are kept in its folder.
-        labels: names, labels and patients.
+        labels: what is known of the images.
         splits: which image is in which part.
-        diseases: those that the objective averages over.
+        objective: the labels that it averages over; None: all.
         spare: bytes of the cache's disk that prepared pixels leave to others.
         pseudo: what a teacher says of further images of the cache.
 
     Raises:
-        InputError: where a part or ``pseudo`` names an image that is not there, or a part ends up
-            empty.
+        InputError: where a part or ``pseudo`` names an image that is not there, ``objective`` a
+            label, or a part ends up empty.
     """
     row_of = {str(name): row for row, name in enumerate(cache.names)}
     known = [i for i, name in enumerate(labels.names.tolist()) if name in row_of]
     rows = np.array([row_of[str(labels.names[i])] for i in known], np.int64)
-    marks = np.zeros((len(cache.names), labels.labels.shape[1]), labels.labels.dtype)
+    columns = _columns(labels.label_names, objective)
+    shape = (len(cache.names), len(labels.label_names))
+    # Rows of images without a label are in no part.
+    marks = np.full(shape, np.nan if labels.labels.dtype.kind == "f" else 0, labels.labels.dtype)
     marks[rows] = labels.labels[known]
+    uncertain = None
+    if labels.uncertain is not None:
+        uncertain = np.zeros(shape, bool)
+        uncertain[rows] = labels.uncertain[known]
     patients = np.zeros(len(cache.names), labels.patients.dtype)
     patients[rows] = labels.patients[known]
     usable = np.zeros(len(cache.names), bool)
@@ -132,9 +145,13 @@ def make_data(
         images=cache.images,
         names=np.asarray(cache.names, dtype=np.str_),
         labels=marks,
+        label_names=labels.label_names,
         patients=patients,
         split=splits.fingerprint,
-        columns=tuple(DISEASES.index(name) for name in diseases),
+        columns=columns,
+        learnt=tuple(range(len(labels.label_names))),
+        uncertain=uncertain,
+        uncertain_as=labels.uncertain_as,
         notes=(note,) if left_out else (),
         pseudo=pseudo,
         pseudo_rows=None if pseudo is None else _pseudo_rows(pseudo, row_of),
@@ -143,6 +160,19 @@ def make_data(
         val=parts["val"],
         val_seed=parts["val_seed"],
     )
+
+
+def _columns(label_names: Sequence[str], objective: Sequence[str] | None) -> tuple[int, ...]:
+    """Where the labels of ``objective`` are among ``label_names``."""
+    if objective is None:
+        return tuple(range(len(label_names)))
+    missing = [name for name in objective if name not in label_names]
+    if missing:
+        raise InputError(
+            f"objective: the data have no label {', '.join(map(repr, missing))}; they have "
+            f"{', '.join(label_names[:10])}{', ...' if len(label_names) > 10 else ''}"
+        )
+    return tuple(list(label_names).index(name) for name in objective)
 
 
 def _parts(splits: Splits, row_of: dict[str, int], usable: np.ndarray) -> dict[str, np.ndarray]:

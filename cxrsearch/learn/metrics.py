@@ -1,4 +1,7 @@
-"""AUROC of many diseases at once, exactly, with patient-level bootstrap intervals.
+"""AUROC of many labels at once, exactly, with patient-level bootstrap intervals.
+
+What is not known of an image takes no part in that label's value: neither in its pairs nor in its
+resamples, which still draw patients out of all.
 
 NumPy only, so that status and dashboard can use it without loading torch.
 """
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import absent, present
 
 _CHUNK = 1 << 22  # resampled weights held at once (4 bytes each)
 
@@ -26,23 +29,27 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
     result is exact up to one division.
 
     Args:
-        labels: (n, k), 0 or 1 (bool, int or float).
+        labels: (n, k) of 0, 1, between them, and NaN; see `cxrsearch.data.marks`.
         scores: (n, k), more is more positive; any finite numbers.
 
     Returns:
-        (k,) values in [0, 1]; NaN where a column has positives only, or none.
+        (k,) values in [0, 1]; NaN where a column has no positives known, or no negatives.
 
     Raises:
-        ValueError: where shapes differ, labels are not 0 or 1, or scores are not finite.
+        ValueError: where shapes differ, labels are out of range, or scores are not finite.
     """
-    truth, values = _checked(labels, scores)
-    return np.array([_column(t, v) for t, v in zip(truth.T, values.T, strict=True)], dtype=float)
+    return np.array([_column(*column) for column in _columns(labels, scores)], dtype=float)
 
 
-def _column(truth: NDArray[np.bool_], values: NDArray[Any]) -> float:
+def _column(
+    positive: NDArray[np.bool_], negative: NDArray[np.bool_], values: NDArray[Any]
+) -> float:
     # For 16-bit integers `stable` is a radix sort, and for the others quicksort is faster.
     kind: Any = "stable" if values.dtype.itemsize == 2 else "quicksort"
-    positives, negatives = np.sort(values[truth], kind=kind), np.sort(values[~truth], kind=kind)
+    positives, negatives = (
+        np.sort(values[positive], kind=kind),
+        np.sort(values[negative], kind=kind),
+    )
     if not positives.size or not negatives.size:
         return float("nan")
     few, many = sorted((positives, negatives), key=len)
@@ -65,11 +72,11 @@ class Intervals:
 
     Args:
         mean: lower and upper end for the mean AUROC.
-        diseases: (k, 2) ends for each column; NaN where no resample defines it.
+        labels: (k, 2) ends for each column; NaN where no resample defines it.
     """
 
     mean: tuple[float, float]
-    diseases: NDArray[np.float64]
+    labels: NDArray[np.float64]
 
 
 def bootstrap(
@@ -84,11 +91,11 @@ def bootstrap(
 
     A patient's images are alike, so patients are drawn with replacement, as many as there
     are, each with all of its images (the cluster bootstrap: Field & Welsh, JRSS B 2007). A
-    resample in which a disease has one class only says nothing about that disease and is
-    left out for it; the mean is over the diseases that the resample defines.
+    resample in which a label has one class only says nothing about that label and is
+    left out for it; the mean is over the labels that the resample defines.
 
     Args:
-        labels: (n, k), 0 or 1.
+        labels: (n, k), as for `auroc`. Patients are drawn out of all, whatever is known of them.
         scores: (n, k), finite.
         patients: (n,) patient of each row, any type that can be compared.
         resamples: how many.
@@ -118,15 +125,15 @@ def resampled(
     Raises:
         ValueError: as `bootstrap`.
     """
-    truth, values = _checked(labels, scores)
+    columns = [_Sorted(*column) for column in _columns(labels, scores)]
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    if patient.shape != (len(truth),):
-        raise ValueError(f"patients must have shape ({len(truth)},), got {patient.shape}")
+    images = len(np.asarray(labels))
+    if patient.shape != (images,):
+        raise ValueError(f"patients must have shape ({images},), got {patient.shape}")
     if resamples < 1:
         raise ValueError(f"resamples >= 1, got {resamples}")
-    columns = [_Sorted(t, v) for t, v in zip(truth.T, values.T, strict=True)]
     rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK // max(1, len(truth)))
+    step = max(1, _CHUNK // max(1, images))
     drawn = []
     for start in range(0, resamples, step):
         counts = _multiplicities(
@@ -149,10 +156,12 @@ def _multiplicities(rng: np.random.Generator, n: int, resamples: int) -> NDArray
 class _Sorted:
     """One column, sorted once, whose AUROC under many weightings is then a running sum."""
 
-    def __init__(self, truth: NDArray[np.bool_], values: NDArray[Any]) -> None:
-        negatives = np.flatnonzero(~truth)
+    def __init__(
+        self, positive: NDArray[np.bool_], negative: NDArray[np.bool_], values: NDArray[Any]
+    ) -> None:
+        negatives = np.flatnonzero(negative)
         self.negatives = negatives[np.argsort(values[negatives], kind="stable")]
-        self.positives = np.flatnonzero(truth)
+        self.positives = np.flatnonzero(positive)
         ordered = values[self.negatives]
         self.below = np.searchsorted(ordered, values[self.positives], "left")
         self.up_to = np.searchsorted(ordered, values[self.positives], "right")
@@ -175,37 +184,43 @@ def _intervals(drawn: NDArray[np.float64], level: float) -> Intervals:
     defined = ~np.isnan(drawn)
     some = defined.any(axis=1)
     means = np.where(defined, drawn, 0.0)[some].sum(axis=1) / defined[some].sum(axis=1)
-    diseases = [_ends(column[~np.isnan(column)], ends) for column in drawn.T]
+    labels = [_ends(column[~np.isnan(column)], ends) for column in drawn.T]
     low, high = _ends(means, ends)
-    return Intervals((float(low), float(high)), np.array(diseases, dtype=float).reshape(-1, 2))
+    return Intervals((float(low), float(high)), np.array(labels, dtype=float).reshape(-1, 2))
 
 
 def _ends(values: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.quantile(values, ends) if values.size else np.full(2, np.nan)
 
 
-def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Labels as bool and scores as float, both column-major (n, k), or ValueError."""
-    truth, values = np.asarray(labels), np.asarray(scores)
-    if truth.ndim != 2 or truth.shape != values.shape:
+Column = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any]]
+"""Which images of a label are positive, which negative (neither: not known), and their scores."""
+
+
+def _columns(labels: ArrayLike, scores: ArrayLike) -> list[Column]:
+    """Marks and scores, (n, k) both, column by column, or ValueError."""
+    marks, values = np.asarray(labels), np.asarray(scores)
+    if marks.ndim != 2 or marks.shape != values.shape:
         raise ValueError(
-            f"labels and scores must both be (n, k), got {truth.shape} and {values.shape}"
+            f"labels and scores must both be (n, k), got {marks.shape} and {values.shape}"
         )
-    if truth.dtype.kind not in "biuf" or values.dtype.kind not in "biuf":
-        raise ValueError(f"labels and scores must be numbers, got {truth.dtype} and {values.dtype}")
-    if truth.dtype != bool:
-        other = (truth != 0) & (truth != 1)
+    if marks.dtype.kind not in "biuf" or values.dtype.kind not in "biuf":
+        raise ValueError(f"labels and scores must be numbers, got {marks.dtype} and {values.dtype}")
+    if marks.dtype != bool:
+        other = (marks < 0) | (marks > 1)  # neither is true of a NaN
         if other.any():
             row, column = np.argwhere(other)[0]
             raise ValueError(
-                f"labels must be 0 or 1, got {truth[row, column]} in row {row}, column {column}"
+                f"labels must be from 0 to 1 or NaN, got {marks[row, column]} in row {row}, "
+                f"column {column}"
             )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
             f"scores must be finite, got {values[row, column]} in row {row}, column {column}"
         )
-    return np.asfortranarray(truth.astype(bool)), np.asfortranarray(_sortable(values))
+    positive, negative = np.asfortranarray(present(marks)), np.asfortranarray(absent(marks))
+    return list(zip(positive.T, negative.T, np.asfortranarray(_sortable(values)).T, strict=True))
 
 
 def _sortable(values: NDArray[Any]) -> NDArray[Any]:
@@ -243,54 +258,60 @@ def judge(
     columns: Sequence[int],
     resamples: int,
     seed: int,
+    label_names: Sequence[str],
 ) -> tuple[float, dict[str, Any], list[str]]:
-    """The mean AUROC over some diseases, with all that is said beside it.
+    """The mean AUROC over some labels, with all that is said beside it.
 
     Args:
-        labels: (n, 14), 0 or 1.
-        scores: (n, 14).
+        labels: (n, k), as for `auroc`.
+        scores: (n, k).
         patients: (n,) whom each image shows; the bootstrap draws patients.
-        columns: the diseases that the mean is over.
+        columns: the labels that the mean is over.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        label_names: (k,) what the columns are.
 
     Returns:
         the mean (NaN where none of them is defined), a dict of ``auroc``, ``interval`` (of
-        the mean) and ``intervals``, and notes on diseases that have no AUROC.
+        the mean) and ``intervals``, and notes on labels that have no AUROC.
     """
     columns = list(columns)
     values = auroc(labels, scores)
     every = bootstrap(labels, scores, patients, resamples, seed)
     ends = every.mean
-    if columns != list(range(len(DISEASES))):
+    if columns != list(range(len(label_names))):
         ends = bootstrap(labels[:, columns], scores[:, columns], patients, resamples, seed).mean
     details: dict[str, Any] = {
-        "auroc": by_disease(values),
+        "auroc": by_label(values, label_names),
         "interval": [None if math.isnan(end) else end for end in ends],
-        "intervals": intervals_by_disease(every.diseases),
+        "intervals": intervals_by_label(every.labels, label_names),
     }
-    return mean_auroc(values[columns]), details, undefined_notes(values, columns)
+    return mean_auroc(values[columns]), details, undefined_notes(values, columns, label_names)
 
 
-def by_disease(values: np.ndarray) -> dict[str, float | None]:
-    """(14,) values by disease; None where not defined."""
+def by_label(values: np.ndarray, label_names: Sequence[str]) -> dict[str, float | None]:
+    """(k,) values by label; None where not defined."""
     return {
         name: None if math.isnan(value) else float(value)
-        for name, value in zip(DISEASES, values, strict=True)
+        for name, value in zip(label_names, values, strict=True)
     }
 
 
-def intervals_by_disease(ends: np.ndarray) -> dict[str, list[float] | None]:
-    """(14, 2) interval ends by disease; None where not defined."""
+def intervals_by_label(
+    ends: np.ndarray, label_names: Sequence[str]
+) -> dict[str, list[float] | None]:
+    """(k, 2) interval ends by label; None where not defined."""
     return {
         name: None if np.isnan(pair).any() else [float(pair[0]), float(pair[1])]
-        for name, pair in zip(DISEASES, ends, strict=True)
+        for name, pair in zip(label_names, ends, strict=True)
     }
 
 
-def undefined_notes(values: np.ndarray, columns: Sequence[int]) -> list[str]:
-    """A note that names the objective's diseases which have no AUROC."""
-    names = [DISEASES[column] for column in columns if math.isnan(values[column])]
+def undefined_notes(
+    values: np.ndarray, columns: Sequence[int], label_names: Sequence[str]
+) -> list[str]:
+    """A note that names the objective's labels which have no AUROC."""
+    names = [label_names[column] for column in columns if math.isnan(values[column])]
     if not names:
         return []
     return [

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
@@ -39,7 +38,7 @@ class TrialConfig:
         labels_path: the study's ``labels.npz``, as from `save_labels`.
         split_fingerprint: of the split that the study was made with.
         compute: where and how fast a trial computes.
-        diseases: those that the objective averages over.
+        objective: the labels that the objective averages over; empty: all.
         measures: further objectives, by their names in `cxrsearch.objectives.MEASURES`.
         resamples: of the bootstrap behind the intervals.
         reuse: whether a trial whose recipe has been trained in the study is answered by that.
@@ -52,7 +51,7 @@ class TrialConfig:
     labels_path: Path
     split_fingerprint: str
     compute: ComputeOptions = field(default_factory=ComputeOptions)
-    diseases: tuple[str, ...] = field(default=DISEASES)
+    objective: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     resamples: int = 1000
     reuse: bool = True
@@ -107,7 +106,7 @@ def load_trial_data(config: TrialConfig) -> TrainData:
               if path is not None]  # fmt: skip
     key = (
         config.cache.path, config.splits_path, config.labels_path, config.split_fingerprint,
-        config.diseases, config.pseudo, *stamps,
+        config.objective, config.pseudo, *stamps,
     )  # fmt: skip
     if key not in _held:
         _held[key] = _load(config)
@@ -126,4 +125,6 @@ def _load(config: TrialConfig) -> TrainData:
         )
     labels = load_labels(config.labels_path)
     pseudo = None if config.pseudo is None else load_pseudo(config.pseudo)
-    return make_data(config.cache, labels, splits, config.diseases, config.spare_bytes, pseudo)
+    return make_data(
+        config.cache, labels, splits, config.objective or None, config.spare_bytes, pseudo
+    )

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.data.diseases import DISEASES
 from search.seeds import derive
 
 from .classifier import Learner
@@ -34,10 +33,6 @@ from .training import SCORING
 
 RAMP_UP = 0.3
 """Share of the steps in which the cost of disagreeing with a mean teacher rises to its weight."""
-
-
-NOBODY = Extra(np.zeros(0, np.int64), np.zeros((0, len(DISEASES)), np.float32))
-"""No images without a label, where none is sure enough."""
 
 
 def ramp(progress: float) -> float:
@@ -57,7 +52,8 @@ class Student(Learner):
         compute: ComputeOptions,
     ) -> None:
         recipe = replace(recipe, ema=averaged(recipe))
-        added = extra(data.pseudo, data.pseudo_rows, recipe) or NOBODY
+        nobody = Extra(np.zeros(0, np.int64), np.zeros((0, len(data.label_names)), np.float32))
+        added = extra(data.pseudo, data.pseudo_rows, recipe) or nobody  # where none is sure
         self._labelled, self._added = len(data.train), added
         self._others = round(recipe.train_seed * len(added.rows))
         super().__init__(recipe, data, seed=seed, compute=compute)
@@ -90,9 +86,9 @@ class Student(Learner):
     def batch(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augmented images and (b, 2, 14) targets, (b, 4, 14) with a mean teacher.
+        """Augmented images and (b, 2, k) targets, (b, 4, k) with a mean teacher.
 
-        Of the diseases to learn, where those are fewer.
+        Of the labels to learn, where those are fewer.
         """
         images, targets = super().batch(pixels, index, generator)
         if self._teacher is None:
@@ -104,7 +100,7 @@ class Student(Learner):
 
     @torch.no_grad()
     def _agreed(self, teacher: nn.Module, images: Tensor) -> Tensor:
-        """(b, 14) the teacher's probabilities, or those of the diseases to learn."""
+        """(b, k) the teacher's probabilities, or those of the labels to learn."""
         found = []
         for piece in even_slices(len(images), SCORING * self.micro):
             chunk = images[piece].contiguous(memory_format=torch.channels_last)

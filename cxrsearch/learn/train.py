@@ -49,11 +49,11 @@ class Result:
     """How a trained recipe does on the whole validation part.
 
     Args:
-        value: mean AUROC over the objective's diseases, of the best epoch.
+        value: mean AUROC over the objective's labels, of the best epoch.
         attrs: ``auroc``, ``interval``, ``intervals``, ``best_epoch``, ``epochs_run``,
             ``images_seen``, ``seconds``, ``parameters``, ``exposure``, ``notes``, ``split``,
             ``device``, ``precision``, ``threads``, ``micro_batch``; JSON-able.
-        scores: (m, 14) float32 probabilities of the validation part.
+        scores: (m, k) float32 probabilities of the validation part.
         others: the further objectives that were asked for.
     """
 
@@ -184,7 +184,7 @@ class _Run:
         value = mean_auroc(auroc(self.data.labels[rows], scores)[list(self.data.columns)])
         if not math.isfinite(value):
             raise TrialError(
-                "bad data", "no disease of the objective has both positives and negatives "
+                "bad data", "no label of the objective has both positives and negatives "
                 "in the validation subset; use more data or another --seed"
             )  # fmt: skip
         self._count(exposure)
@@ -287,7 +287,7 @@ class _Run:
         save_arrays(self.folder / PREDICTIONS, names=data.names[rows], labels=labels, scores=scores)
         value, details, notes = judge(
             labels, scores, data.patients[rows], data.columns, resamples,
-            derive(self.session.seed, "bootstrap"),
+            derive(self.session.seed, "bootstrap"), data.label_names,
         )  # fmt: skip
         attrs = dict(self._step(len(self.book["curve"])).attrs) | {
             "split": data.split,

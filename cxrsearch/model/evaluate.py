@@ -79,7 +79,13 @@ def evaluate_model(
             "from a copy"
         )
     mean, details, more = judge(
-        labels, scores, patients, columns, resamples, derive("evaluate", dataset.fingerprint)
+        labels,
+        scores,
+        patients,
+        columns,
+        resamples,
+        derive("evaluate", dataset.fingerprint),
+        dataset.label_names,
     )
     unknown = model.not_covered
     if unknown:

@@ -286,7 +286,7 @@ def network_of(recipe: Recipe, path: Path) -> nn.Module:
     state = stored_weights(path)
     # Built without content: its start would be thrown away, and takes seconds for VGG16.
     with torch.device("meta"):
-        network = models.build_model(replace(recipe, init="none"))
+        network = models.build_model(replace(recipe, init="none"), n_classes=len(DISEASES))
     _check_fit(path, network.state_dict(), state)
     network.load_state_dict(state, assign=True)
     return network

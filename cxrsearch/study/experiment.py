@@ -57,7 +57,8 @@ def check_room(prepared: Prepared, folder: Path) -> None:
     Raises:
         InputError: naming what is needed and what is free.
     """
-    check_disk(folder, disk_need(prepared.space, prepared.settings))
+    n_classes = len(prepared.dataset.label_names)
+    check_disk(folder, disk_need(prepared.space, prepared.settings, n_classes))
 
 
 def start(prepared: Prepared, folder: Path, progress: Progress | None = None) -> Path:

@@ -356,7 +356,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
             memory_share=MEMORY_SHARE_OF_ALL
             * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         ),
-        diseases=prepared.judged,
+        objective=prepared.judged,
         measures=settings.objectives.measures[1:],
         reuse=settings.reuse,
         spare_bytes=_spare(folder, prepared),
@@ -367,4 +367,5 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
 def _spare(folder: Path, prepared: Prepared) -> int:
     """Bytes that prepared pixels must leave to the study's checkpoints, on a disk of both."""
     same = folder.stat().st_dev == prepared.cache.path.stat().st_dev
-    return disk_need(prepared.space, prepared.settings) if same else 0
+    n_classes = len(prepared.dataset.label_names)
+    return disk_need(prepared.space, prepared.settings, n_classes) if same else 0

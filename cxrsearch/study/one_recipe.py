@@ -102,7 +102,7 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
     parts = make_parts(settings, dataset, frame, listed)
     origins = origin_notes([recipe.init], parts.splits.fingerprint)
     parts = parts._replace(notes=(*origins, *parts.notes))
-    need = (COPIES_RUNNING + 1) * weight_bytes(recipe)
+    need = (COPIES_RUNNING + 1) * weight_bytes(recipe, len(dataset.label_names))
     check_disk(out, need, "free some, or name an --out on another disk")
     return ReadyRecipe(named, settings, parts, out)
 

@@ -155,7 +155,7 @@ def assemble(
         precision: of the study's trials so far; None: what this machine is good at.
     """
     images = len(parts.splits.train), len(parts.splits.val_seed)
-    settings, sharing = settle(settings, space, images, on_note)
+    settings, sharing = settle(settings, space, images, len(parts.dataset.label_names), on_note)
     return Prepared(
         settings, parts.dataset, space, parts.cache, parts.splits, parts.counts, parts.notes,
         sharing=sharing, precision=precision or resolve_precision(settings),

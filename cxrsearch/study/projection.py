@@ -44,21 +44,21 @@ class Projection:
     steps: dict[str, float]
 
 
-def weight_bytes(recipe: Recipe) -> int:
-    """Bytes of the weights of the recipe's network with 14 logits."""
+def weight_bytes(recipe: Recipe, n_classes: int) -> int:
+    """Bytes of the weights of the recipe's network for ``n_classes`` labels."""
     import torch
 
     from cxrsearch.learn.networks.models import build_model
 
     with torch.device("meta"):  # shapes only: costs no memory
-        state = build_model(replace(recipe, init="none")).state_dict()
+        state = build_model(replace(recipe, init="none"), n_classes=n_classes).state_dict()
     return sum(tensor.nbytes for tensor in state.values())
 
 
-def disk_need(space: SearchSpace, settings: Settings) -> int:
+def disk_need(space: SearchSpace, settings: Settings, n_classes: int) -> int:
     """Bytes of checkpoints at most, for the largest model in the space."""
     kinds = {kind_of(recipe)[:2]: recipe for recipe in sample_recipes(space)}
-    largest = max(weight_bytes(recipe) for recipe in kinds.values())
+    largest = max(weight_bytes(recipe, n_classes) for recipe in kinds.values())
     keep = parse_keep(settings.keep_checkpoints)
     target = settings.target_trials or 100
     kept = target if keep == "all" else 0 if keep == "none" else min(int(keep), target)
@@ -77,7 +77,11 @@ def project(prepared: Prepared) -> Projection:
     settings, splits = prepared.settings, prepared.splits
     recipes = sample_recipes(prepared.space)
     kinds = weightiest(recipes)
-    images = prepared.sharing.chosen.images if prepared.sharing else _timed(kinds, settings)
+    n_classes = len(prepared.dataset.label_names)
+    if prepared.sharing:
+        images = prepared.sharing.chosen.images
+    else:
+        images = _timed(kinds, settings, n_classes)
     mean = statistics.mean(
         trial_seconds(recipe, images, _seen(recipe, prepared), len(splits.val_seed))
         for recipe in recipes
@@ -88,7 +92,7 @@ def project(prepared: Prepared) -> Projection:
         mean,
         mean * target / concurrent / 3600,
         concurrent,
-        disk_need(prepared.space, settings),
+        disk_need(prepared.space, settings, n_classes),
         {str(kind): seconds * kinds[kind].batch_size for kind, seconds in images.items()},
     )
 
@@ -99,14 +103,16 @@ def _seen(recipe: Recipe, prepared: Prepared) -> int:
     return len(prepared.splits.train) + (others if recipe.pseudo != "none" else 0)
 
 
-def _timed(kinds: Mapping[RecipeKind, Recipe], settings: Settings) -> dict[RecipeKind, float]:
+def _timed(
+    kinds: Mapping[RecipeKind, Recipe], settings: Settings, n_classes: int
+) -> Mapping[RecipeKind, float]:
     """Seconds an image with as many trials at once as share a GPU, or all cores."""
     at_once, device = trials_at_once(settings), "cuda" if settings.gpus else "cpu"
     compute = ComputeOptions.asked(settings, device=device, threads=threads_of(settings.cpus))
     if settings.gpus:
         at_once = min(at_once, max(1, int(1 / settings.gpus + 1e-4)))
     try:
-        return timed(kinds, at_once, compute)[0]
+        return timed(kinds, at_once, compute, n_classes=n_classes)[0]
     except TimingError as error:
         raise InputError(
             f"no training step could be timed with {at_once} at once ({error}); ask for fewer "

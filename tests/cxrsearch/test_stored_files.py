@@ -67,7 +67,7 @@ def test_a_flipped_bit_in_any_stored_file_changes_nothing_or_is_refused(
     recipe = Recipe(input_size=32)
     split = Splits.load(study / "splits.json").fingerprint
     meta = ModelMeta(32, "data", split)
-    save_model(model, models.build_model(recipe), recipe, meta, study / "splits.json")
+    save_model(model, models.build_model(recipe, n_classes=14), recipe, meta, study / "splits.json")
     files = sorted(
         path for folder in (study, model) for path in folder.rglob("*") if path.is_file()
     )

@@ -119,7 +119,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_json(study / "verdict.json", {"arms": [{"name": "a", "gain": 0.25}], "repeats": 3})
         recipe = Recipe(input_size=32)
         meta = ModelMeta(32, "data", Splits.load(study / "splits.json").fingerprint)
-        save_model(top / "model", models.build_model(recipe), recipe, meta, study / "splits.json")
+        save_model(
+            top / "model",
+            models.build_model(recipe, n_classes=14),
+            recipe,
+            meta,
+            study / "splits.json",
+        )
         yield top
 
 

@@ -8,7 +8,6 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.registry import taken
 
@@ -33,7 +32,7 @@ class Wanted(Protocol):
 
 
 class Network(nn.Module):
-    """A network with some of its first blocks frozen: (b, 1, H, W) in [0, 1] -> (b, 14) logits.
+    """A network with some of its first blocks frozen: (b, 1, H, W) in [0, 1] -> (b, k) logits.
 
     Frozen blocks get no gradient and keep their batch normalisation at its stored
     statistics, in training too.
@@ -79,7 +78,7 @@ def build_model(
     recipe: Wanted,
     weights_dir: Path | None = None,
     *,
-    n_classes: int = len(DISEASES),
+    n_classes: int,
     download: bool = False,
 ) -> Network:
     """The network of a recipe, on the CPU, in channels_last and in training mode.
@@ -90,7 +89,7 @@ def build_model(
     Args:
         recipe: genes ``model``, ``init``, ``freeze`` and those that the network takes.
         weights_dir: folder with torchvision's weight files; torch.hub's own by default.
-        n_classes: logits.
+        n_classes: logits, one a label.
         download: allow fetching ImageNet weights that are not there.
 
     Raises:
@@ -133,7 +132,7 @@ def weights_problem(recipe: Wanted, weights_dir: Path | None = None) -> str | No
         return None
     try:
         with torch.device("meta"):  # shapes only: costs no memory
-            network = _network(recipe, len(DISEASES))
+            network = _network(recipe, 1)  # a head need not fit
         _start(network, recipe.init, recipe.model, weights_dir)
     except InputError as error:
         return "; ".join(error.problems)

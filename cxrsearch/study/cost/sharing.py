@@ -163,6 +163,7 @@ def measure(
     options: Sequence[Share],
     space: SearchSpace,
     images: tuple[int, int],
+    n_classes: int,
     compute: ComputeOptions,
     on_note: OnNote = lambda line: None,
 ) -> list[ShareRow]:
@@ -172,6 +173,7 @@ def measure(
         options: fewest at once first.
         space: recipes are drawn from it.
         images: of the training part, and those that epochs are scored on.
+        n_classes: labels to learn.
         compute: on ``cpu`` or ``cuda`` (one GPU), and in which precision.
         on_note: told each figure.
     """
@@ -186,7 +188,7 @@ def measure(
             kinds = {kind: kinds[kind] for kind in rows[0].images}
         try:
             each = replace(compute, threads=share.threads)
-            seconds, doubles = timed(kinds, share.at_once, each, bool(rows))
+            seconds, doubles = timed(kinds, share.at_once, each, bool(rows), n_classes=n_classes)
         except TimingError as error:
             on_note(f"side by side: {share} could not be measured: {error}")
             break
@@ -210,6 +212,7 @@ def settle(
     settings: Settings,
     space: SearchSpace,
     images: tuple[int, int],
+    n_classes: int,
     on_note: OnNote = lambda line: None,
 ) -> tuple[Settings, Sharing | None]:
     """Put numbers in the place of ``auto`` for cores and GPUs a trial.
@@ -221,6 +224,7 @@ def settle(
         settings: as `cxrsearch.study.prepare.resolve_hardware` leaves them.
         space: recipes are drawn from it.
         images: of the training part, and those that epochs are scored on.
+        n_classes: labels to learn.
         on_note: told what is being measured, and what came out.
 
     Returns:
@@ -236,7 +240,8 @@ def settle(
         return _with(settings, options[0]), None
     on_note("measuring how many trials to run side by side")
     device = "cuda" if settings.gpus_per_trial == AUTO else "cpu"
-    rows = measure(options, space, images, ComputeOptions.asked(settings, device=device), on_note)
+    compute = ComputeOptions.asked(settings, device=device)
+    rows = measure(options, space, images, n_classes, compute, on_note)
     if not rows:
         return _with(settings, options[0] if device == "cuda" else options[-1]), None
     chosen = choose(rows)

@@ -23,7 +23,6 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe, size_of
 
@@ -34,16 +33,19 @@ GPU_STEPS = 8
 """Steps between two looks at a GPU's clock, which make it wait."""
 
 
-def order(recipe: Recipe, compute: ComputeOptions, seconds: float) -> str:
+def order(recipe: Recipe, compute: ComputeOptions, seconds: float, n_classes: int) -> str:
     """The line that asks for a timing.
 
     Args:
         recipe: what to train.
         compute: on ``cpu`` or ``cuda``, with the share of memory that the process may use.
         seconds: to train for once it is told to.
+        n_classes: labels to learn.
     """
     how = asdict(replace(compute, weights_dir=None))  # a timed network starts from random ones
-    return json.dumps({"recipe": asdict(recipe), "compute": how, "seconds": seconds})
+    return json.dumps(
+        {"recipe": asdict(recipe), "compute": how, "seconds": seconds, "n_classes": n_classes}
+    )
 
 
 def sized(recipe: Recipe, device: str) -> Recipe:
@@ -65,9 +67,10 @@ class Stopwatch:
     Args:
         recipe: as asked for; see `sized`.
         compute: as for `order`.
+        n_classes: labels to learn.
     """
 
-    def __init__(self, recipe: Recipe, compute: ComputeOptions) -> None:
+    def __init__(self, recipe: Recipe, compute: ComputeOptions, n_classes: int) -> None:
         from cxrsearch.learn.classifier import Learner
         from cxrsearch.learn.compute.device import micro_batch, pick_device
         from cxrsearch.learn.data import TrainData
@@ -81,12 +84,15 @@ class Stopwatch:
         data = TrainData(
             images=rng.integers(0, 256, (self.images, frame, frame), dtype=np.uint8),
             names=rows.astype(str),
-            labels=(rng.random((self.images, len(DISEASES))) < 0.2).astype(np.uint8),
+            labels=(rng.random((self.images, n_classes)) < 0.2).astype(np.uint8),
+            label_names=tuple(map(str, range(n_classes))),
             patients=rows.astype(str),
             train=rows,
             val=none,
             val_seed=none,
             split="",
+            columns=tuple(range(n_classes)),
+            learnt=tuple(range(n_classes)),
         )
         self.learner = Learner(self.recipe, data, seed=0, compute=compute)
         self.epochs = 0
@@ -127,7 +133,7 @@ def answer(asked: Mapping[str, Any], lines: TextIO, out: TextIO) -> None:
 
     ratios = tuple(asked["recipe"]["ratios"])
     recipe = Recipe(**{**asked["recipe"], "ratios": ratios})
-    watch = Stopwatch(recipe, ComputeOptions(**asked["compute"]))
+    watch = Stopwatch(recipe, ComputeOptions(**asked["compute"]), asked["n_classes"])
     ready = {"threads": torch.get_num_threads(), "doubles": watch.doubles}
     print(json.dumps(ready), file=out, flush=True)
     if lines.readline():

@@ -47,6 +47,8 @@ def timed(
     at_once: int,
     compute: ComputeOptions,
     whole: bool = False,
+    *,
+    n_classes: int,
 ) -> tuple[dict[RecipeKind, float], bool]:
     """Time each recipe in ``at_once`` processes at the same time, one recipe after another.
 
@@ -55,6 +57,7 @@ def timed(
         at_once: processes, among which the memory is shared out.
         compute: on ``cpu`` or ``cuda``; its threads are of each, set before torch is loaded.
         whole: whether all are wanted. Else, on a slow machine, the first few are enough.
+        n_classes: labels to learn.
 
     Returns:
         seconds an image takes each process, by kind (median over the processes), and whether
@@ -71,7 +74,7 @@ def timed(
         for kind, recipe in recipes.items():
             if seconds and not whole and time.monotonic() - begin > ENOUGH_SECONDS:
                 break
-            tell(processes, order(recipe, share, SECONDS))
+            tell(processes, order(recipe, share, SECONDS, n_classes))
             doubles &= all(found["doubles"] for found in answers(processes))
             tell(processes, "go")
             times = [float(found["seconds"]) for found in answers(processes)]

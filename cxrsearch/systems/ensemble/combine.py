@@ -12,7 +12,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, NestedEstimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
-from cxrsearch.learn.metrics import by_disease
+from cxrsearch.learn.metrics import by_label
 
 from .pool import MemberPool
 
@@ -82,7 +82,7 @@ def _plain(estimate: NestedEstimate) -> dict[str, Any]:
         "gain": estimate.gain,
         "gain_interval": list(estimate.gain_interval),
         "naive": estimate.naive,
-        "auroc": by_disease(estimate.auroc),
+        "auroc": by_label(estimate.auroc, DISEASES),
     }
 
 

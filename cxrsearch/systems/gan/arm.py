@@ -41,7 +41,7 @@ def generated(cell: Cell) -> CellRun:
     """A GAN learns from all images, and draws as many; an auto-encoder learns from both kinds."""
     folder, pool = cell.folder / "gan", pool_of(cell)
     side = side_of(cell.recipe, cell.data.images.shape[1])
-    train_cost, draw_cost = costs(side, cell.recipe)
+    train_cost, draw_cost = costs(side, cell.recipe, len(cell.data.label_names))
     rows, epochs = portion(cell, pool, cell.images * GAN_SHARE / train_cost, "gan pool")
     cell.count(train_cost * epochs * len(rows) + draw_cost * len(pool))
     if not (folder / GENERATED_FILE).is_file():
@@ -74,7 +74,7 @@ def side_of(recipe: Recipe, frame: int) -> int:
     return max(side for side in resolutions(LARGEST_SIDE) if side <= max(most, SMALLEST_SIDE))
 
 
-def costs(side: int, recipe: Recipe) -> tuple[float, float]:
+def costs(side: int, recipe: Recipe, n_classes: int) -> tuple[float, float]:
     """What an image of the GAN's training costs, and one that it draws, in image-steps.
 
     By the arithmetic of forward passes, G and D, where a training pass counts three. The
@@ -85,9 +85,8 @@ def costs(side: int, recipe: Recipe) -> tuple[float, float]:
     with torch.random.fork_rng(devices=[]):
         g = flops(Generator(side, CHANNELS), (LATENT,))
         d = flops(Discriminator(side, CHANNELS), (1, side, side))
-        step = 3 * flops(
-            build_model(replace(recipe, init="none")), (1, *size_of(recipe.input_size))
-        )
+        network = build_model(replace(recipe, init="none"), n_classes=n_classes)
+        step = 3 * flops(network, (1, *size_of(recipe.input_size)))
     return (4 * g + (9 + 12 / PENALTY_EVERY) * d) / step, g / step
 
 

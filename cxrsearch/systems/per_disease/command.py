@@ -178,6 +178,7 @@ class _Job:
             columns,
             HEAD_RESAMPLES,
             self.cell.seed,
+            data.label_names,
         )
         own = {**meta.validation, "value": value, "interval": details["interval"]}
         return replace(meta, diseases=tuple(diseases), validation=own, training=training)

@@ -58,7 +58,7 @@ def portion(cell: Cell, pool: np.ndarray, images: float, name: str) -> tuple[np.
 def pretrained_on(cell: Cell, method: str, data: TrainData, pool: np.ndarray) -> Path:
     """Weights of a pre-training on rows ``pool`` of ``data``, for its share of what is left."""
     folder = cell.folder / "pretraining"
-    each = passes(method, cell.recipe)
+    each = passes(method, cell.recipe, len(data.label_names))
     rows, epochs = portion(cell, pool, cell.images * PRETRAIN_SHARE / each, "pool")
     cell.count(each * epochs * len(rows))
     if not (folder / PRETRAINED).is_file():  # written whole, or not at all
@@ -87,14 +87,14 @@ def _pretrain(cell: Cell, method: str, data: TrainData, epochs: int) -> None:
         pass
 
 
-def passes(method: str, recipe: Recipe) -> float:
+def passes(method: str, recipe: Recipe, n_classes: int) -> float:
     """What an image of a pre-training costs, in images of the classifier's training.
 
     By the arithmetic of a forward pass: a decoder or an embedder comes on top of the network,
     and two views are two images.
     """
     with torch.random.fork_rng(devices=[]):
-        network = models.build_model(replace(recipe, init="none"))
+        network = models.build_model(replace(recipe, init="none"), n_classes=n_classes)
         whole = PRETRAIN_METHODS[method].around(network)
     shape = (1, *size_of(recipe.input_size))
     return PRETRAIN_METHODS[method].passes * flops(whole, shape) / flops(network, shape)

@@ -58,7 +58,7 @@ class Pretraining(Training):
         seed: int,
         compute: ComputeOptions,
     ) -> None:
-        self._count = len(data.train)
+        self._count, self._outputs = len(data.train), len(data.label_names)
         super().__init__(recipe, data, data.train, seed=seed, compute=compute)
 
     @staticmethod
@@ -82,7 +82,7 @@ class Pretraining(Training):
 
     def build(self) -> nn.Module:
         """The recipe's network, its head left as it is, inside the method's model."""
-        encoder = models.build_model(self.recipe, self.compute.weights_dir)
+        encoder = models.build_model(self.recipe, self.compute.weights_dir, n_classes=self._outputs)
         for name, parameter in encoder.net.named_parameters():
             if name.startswith(HEAD):
                 parameter.requires_grad_(False)

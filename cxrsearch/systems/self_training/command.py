@@ -217,7 +217,7 @@ def _teacher(job: Job) -> dict[str, Any]:
     data, scores = job.data, _scores(job, "teacher")
     value, details, _ = judge(
         data.labels[data.val], scores, data.patients[data.val], data.columns, 1000,
-        derive(job.seed, "bootstrap"),
+        derive(job.seed, "bootstrap"), data.label_names,
     )  # fmt: skip
     first = job.teachers[0]
     attrs = job.record.trials[first.number].user_attrs

@@ -147,7 +147,7 @@ def paired_difference(
     once = np.ones((1, len(truth)), np.int32)
     drawn, points = [], []
     for column in range(truth.shape[1]):
-        first, second = (_Sorted(truth[:, column], s[:, column]) for s in scores)
+        first, second = (_Sorted(truth[:, column], ~truth[:, column], s[:, column]) for s in scores)
         drawn.append(second.auroc(counts) - first.auroc(counts))
         points.append(float((second.auroc(once) - first.auroc(once))[0]))
     chosen = [c for c in columns if not math.isnan(points[c])]

@@ -62,7 +62,7 @@ def make_cell(
     cache = open_cache(dataset, FRAME, root=tmp_path / "cache", workers=1, names=every)
     config = TrialConfig(
         cache, tmp_path / "splits.json", tmp_path / "labels.npz", splits.fingerprint,
-        ComputeOptions("cpu", 1, "float32"), diseases=("Mass", "Nodule"), resamples=10,
+        ComputeOptions("cpu", 1, "float32"), objective=("Mass", "Nodule"), resamples=10,
     )  # fmt: skip
     held = {"epochs": 2, "input_size": 32, "batch_size": 10}
     genes = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}}

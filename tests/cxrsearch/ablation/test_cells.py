@@ -67,7 +67,7 @@ def test_a_gan_s_images_join_the_real_ones_and_none_but_labels_stay_out(make_cel
 
 
 def test_what_a_gan_costs_is_counted_by_its_networks() -> None:
-    train, draw = costs(64, Recipe(input_size=64))
+    train, draw = costs(64, Recipe(input_size=64), 14)
     assert 0.2 < train < 3
     assert 0 < draw < train / 8
     assert side_of(Recipe(input_size="100x134"), 224) == 64
@@ -180,5 +180,5 @@ def test_the_outputs_of_the_test_images_are_those_of_the_best_epoch(make_cell: M
 
 def test_what_a_pre_trainings_image_costs_is_counted_in_the_classifiers() -> None:
     recipe = Recipe(input_size=32)
-    assert 1.1 < passes("autoencoder", recipe) < 2
-    assert 2 < passes("contrastive", recipe) < 2.5
+    assert 1.1 < passes("autoencoder", recipe, 14) < 2
+    assert 2 < passes("contrastive", recipe, 14) < 2.5

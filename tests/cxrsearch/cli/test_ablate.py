@@ -207,7 +207,7 @@ def test_a_dry_run_shows_arms_and_compute(
 ) -> None:
     study = tmp_path / "dry"
     timed = {kind_of(Recipe(input_size=32)): 0.01}
-    monkeypatch.setattr(describe, "timed", lambda *given: (timed, True))
+    monkeypatch.setattr(describe, "timed", lambda *given, **options: (timed, True))
     code, out, _ = run("ablate", "--study", study, *words, "--dry-run")
     assert code == 0
     assert "cells: 2 arms x 2 seeds = 4" in out

@@ -123,9 +123,8 @@ def test_scores_that_are_not_finite_are_refused_by_place(
     [
         (np.zeros((3, 2)), np.zeros((3, 3)), "must both be"),
         (np.zeros(3), np.zeros(3), "must both be"),
-        (np.full((2, 1), 2), np.zeros((2, 1)), "0 or 1, got 2 in row 0"),
-        (np.full((2, 1), np.nan), np.zeros((2, 1)), "0 or 1, got nan"),
-        (np.full((2, 1), -1), np.zeros((2, 1)), "0 or 1, got -1"),
+        (np.full((2, 1), 2), np.zeros((2, 1)), "0 to 1 or NaN, got 2 in row 0"),
+        (np.full((2, 1), -1), np.zeros((2, 1)), "0 to 1 or NaN, got -1"),
         (np.array([["a"], ["b"]]), np.zeros((2, 1)), "numbers"),
         (np.zeros((2, 1)), np.zeros((2, 1), dtype=complex), "numbers"),
     ],
@@ -160,7 +159,7 @@ def test_intervals_equal_those_of_resamples_written_out() -> None:
     assert not np.isnan(drawn[:, 3]).all()
     result = bootstrap(labels, scores, patients, resamples=50, seed=4)
     expected = np.nanquantile(drawn, [0.025, 0.975], axis=0).T
-    np.testing.assert_allclose(result.diseases, expected, atol=1e-12)
+    np.testing.assert_allclose(result.labels, expected, atol=1e-12)
     np.testing.assert_allclose(
         result.mean, np.quantile(np.nanmean(drawn, axis=1), [0.025, 0.975]), atol=1e-12
     )
@@ -173,7 +172,7 @@ def test_intervals_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("cxrsearch.learn.metrics._CHUNK", 350)
     parts = bootstrap(labels, scores, patients, resamples=40)
     assert parts.mean == whole.mean
-    np.testing.assert_array_equal(parts.diseases, whole.diseases)
+    np.testing.assert_array_equal(parts.labels, whole.labels)
 
 
 def test_seed_decides_the_intervals() -> None:
@@ -187,8 +186,8 @@ def test_intervals_hold_the_value_and_widen_when_patients_repeat_images() -> Non
     labels, scores = example(300)
     single = bootstrap(labels, scores, np.arange(300), 200)
     values = auroc(labels, scores)
-    assert (single.diseases[:, 0] < values).all()
-    assert (values < single.diseases[:, 1]).all()
+    assert (single.labels[:, 0] < values).all()
+    assert (values < single.labels[:, 1]).all()
     copies = bootstrap(
         np.repeat(labels, 4, 0), np.repeat(scores, 4, 0), np.arange(300).repeat(4), 200
     )
@@ -204,8 +203,8 @@ def test_nothing_to_resample_is_nan() -> None:
         empty = bootstrap(np.zeros((0, 14)), np.zeros((0, 14)), np.zeros(0), 10)
     for result in (none, empty):
         assert np.isnan(result.mean).all()
-        assert np.isnan(result.diseases).all()
-        assert result.diseases.shape == (14, 2)
+        assert np.isnan(result.labels).all()
+        assert result.labels.shape == (14, 2)
 
 
 def test_arguments_of_the_bootstrap_are_checked() -> None:
@@ -236,5 +235,68 @@ def test_two_scores_of_the_same_images_are_judged_on_the_same_resamples() -> Non
     scores, patients = rng.random((40, 3)), np.arange(40) // 2
     one, again = (resampled(labels, s, patients, 50, seed=3) for s in (scores, 2 * scores))
     assert np.array_equal(one, again)
-    ends = bootstrap(labels, scores, patients, 50, seed=3).diseases
+    ends = bootstrap(labels, scores, patients, 50, seed=3).labels
     assert ends == pytest.approx(np.quantile(one, [0.025, 0.975], axis=0).T)
+
+
+def by_pairs(marks: np.ndarray, scores: np.ndarray) -> float:
+    """AUROC of one label by its definition, over what is known alone."""
+    pairs = [
+        1.0 if ill > well else 0.5 if ill == well else 0.0
+        for ill in scores[marks > 0.5]
+        for well in scores[marks < 0.5]
+    ]
+    return float(np.mean(pairs)) if pairs else float("nan")
+
+
+def hidden(seed: int = 0, n: int = 60, k: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Marks of which some are unknown or soft, scores with ties, and patients of several images."""
+    rng = np.random.default_rng(seed)
+    marks = (rng.random((n, k)) < 0.4).astype(np.float32)
+    marks[rng.random((n, k)) < 0.15] = 0.25  # one of four readers: a negative
+    marks[rng.random((n, k)) < 0.15] = 0.5  # nobody can tell
+    marks[rng.random((n, k)) < 0.3] = np.nan
+    return marks, rng.integers(0, 9, (n, k)) / 8, rng.integers(0, 20, n)
+
+
+def test_what_is_unknown_takes_no_part_in_an_auroc() -> None:
+    marks, scores, _ = hidden()
+    expected = [by_pairs(marks[:, c], scores[:, c]) for c in range(3)]
+    np.testing.assert_allclose(auroc(marks, scores), expected, atol=1e-12)
+    for column in range(3):
+        known = ~np.isnan(marks[:, column]) & (marks[:, column] != 0.5)
+        plain = (marks[known, column] > 0.5)[:, None]
+        assert auroc(plain, scores[known][:, [column]])[0] == auroc(marks, scores)[column]
+    assert np.isnan(auroc(np.full((4, 1), np.nan), np.zeros((4, 1)))).all()
+
+
+def test_a_bootstrap_draws_patients_out_of_all_and_judges_by_what_is_known() -> None:
+    from cxrsearch.learn.metrics import _multiplicities
+
+    marks, scores, patients = hidden(1)
+    found = resampled(marks, scores, patients, 40, seed=5)
+    names, whose = np.unique(patients, return_inverse=True)
+    counts = _multiplicities(np.random.default_rng(5), len(names), 40)
+    for draw in range(40):
+        rows = np.repeat(np.arange(len(marks)), counts[draw][whose])
+        expected = [by_pairs(marks[rows, c], scores[rows, c]) for c in range(3)]
+        np.testing.assert_allclose(found[draw], expected, atol=1e-12)
+    # The draws are those of marks that are all known, so that two models stay paired.
+    every = (np.nan_to_num(marks) > 0.5).astype(np.uint8)
+    every[:, 0] = marks[:, 0] = np.arange(len(marks)) % 2
+    np.testing.assert_array_equal(
+        resampled(every, scores, patients, 40, seed=5)[:, 0],
+        resampled(marks, scores, patients, 40, seed=5)[:, 0],
+    )
+
+
+def test_marks_that_are_all_known_are_judged_the_same_in_any_type() -> None:
+    rng = np.random.default_rng(2)
+    marks, scores = rng.random((50, 4)) < 0.3, rng.random((50, 4))
+    patients = rng.integers(0, 20, 50)
+    for kind in (np.uint8, np.float32, np.float64):
+        same = marks.astype(kind)
+        np.testing.assert_array_equal(auroc(same, scores), auroc(marks, scores))
+        np.testing.assert_array_equal(
+            resampled(same, scores, patients, 20, 3), resampled(marks, scores, patients, 20, 3)
+        )

@@ -37,7 +37,9 @@ def folder(study, recipe, tmp_path) -> Path:
     meta = ModelMeta(
         40, study.dataset.fingerprint, study.splits.fingerprint, study="results/x", trial=2
     )
-    save_model(tmp_path / "m", models.build_model(recipe), recipe, meta, study.splits_path)
+    save_model(
+        tmp_path / "m", models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path
+    )
     return tmp_path / "m"
 
 
@@ -96,7 +98,8 @@ def knowing(study, recipe, cache, tmp_path) -> Path:
     splits.save(tmp_path / "known.json")
     meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint)
     save_model(
-        tmp_path / "k", models.build_model(recipe), recipe, meta, tmp_path / "known.json"
+        tmp_path / "k", models.build_model(recipe, n_classes=14), recipe, meta,
+        tmp_path / "known.json",
     )  # fmt: skip
     return tmp_path / "k"
 
@@ -147,7 +150,7 @@ def seeing(study, recipe, folder: Path, *images: str, unknown: tuple[str, ...] =
         40, study.dataset.fingerprint, study.splits.fingerprint,
         also_seen={"images": list(images), "unknown": list(unknown)},
     )  # fmt: skip
-    save_model(folder, models.build_model(recipe), recipe, meta, study.splits_path)
+    save_model(folder, models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path)
     return folder
 
 
@@ -191,7 +194,9 @@ def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_pa
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint)
     student = replace(recipe, pseudo="hard")
-    save_model(tmp_path / "m", models.build_model(recipe), student, meta, study.splits_path)
+    save_model(
+        tmp_path / "m", models.build_model(recipe, n_classes=14), student, meta, study.splits_path
+    )
     result = evaluate_model(load_predictor(tmp_path / "m", CPU), data, cache, resamples=20)
     assert result["n_images"] == 10
     assert any("of an older version, does not say" in note for note in result["notes"])
@@ -212,7 +217,8 @@ def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) 
     splits.save(tmp_path / "splits.json")
     meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint)
     save_model(
-        tmp_path / "n", models.build_model(recipe), recipe, meta, tmp_path / "splits.json"
+        tmp_path / "n", models.build_model(recipe, n_classes=14), recipe, meta,
+        tmp_path / "splits.json",
     )  # fmt: skip
     with pytest.raises(InputError, match="no test part"):
         evaluate_model(load_predictor(tmp_path / "n", CPU), study.dataset, cache)
@@ -246,7 +252,9 @@ def test_a_study_that_left_out_bad_images_knows_its_own_data(
         study.dataset.patients[keep],
     )
     meta = ModelMeta(40, usable, study.splits.fingerprint)
-    save_model(tmp_path / "b", models.build_model(recipe), recipe, meta, study.splits_path)
+    save_model(
+        tmp_path / "b", models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path
+    )
     broken = replace(cache, ok=ok)
     result = evaluate_model(load_predictor(tmp_path / "b", CPU), study.dataset, broken, resamples=9)
     assert result["part"] == "test"
@@ -264,7 +272,9 @@ def test_the_mean_is_over_the_objective_that_chose_the_model(
     study, recipe, cache, tmp_path
 ) -> None:
     meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, diseases=("Mass",))
-    save_model(tmp_path / "o", models.build_model(recipe), recipe, meta, study.splits_path)
+    save_model(
+        tmp_path / "o", models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path
+    )
     result = evaluate_model(load_predictor(tmp_path / "o", CPU), study.dataset, cache, resamples=9)
     assert result["objective"] == ["Mass"]
     assert result["mean"] == pytest.approx(result["auroc"]["Mass"])

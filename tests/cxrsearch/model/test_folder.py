@@ -43,13 +43,13 @@ def meta(study) -> ModelMeta:
 @pytest.fixture
 def folder(study, recipe, meta, tmp_path) -> Path:
     path = tmp_path / "model"
-    save_model(path, models.build_model(recipe), recipe, meta, study.splits_path)
+    save_model(path, models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path)
     return path
 
 
 def test_a_loaded_model_predicts_what_the_saved_one_did(study, recipe, meta, tmp_path) -> None:
     torch.manual_seed(5)
-    model = models.build_model(recipe)
+    model = models.build_model(recipe, n_classes=14)
     model(torch.rand(4, 1, 32, 32))  # moves the statistics of batch normalisation
     save_model(tmp_path / "m", model, recipe, meta, study.splits_path)
     loaded = load_model(tmp_path / "m", CPU)
@@ -101,7 +101,9 @@ def test_a_model_predicts_in_the_precision_of_its_card_on_every_device(
     study, recipe, meta, tmp_path, tiny_builder, device, said, asked, expected
 ) -> None:
     path = tmp_path / "model"
-    save_model(path, models.build_model(recipe), recipe, replace(meta, precision=said))
+    save_model(
+        path, models.build_model(recipe, n_classes=14), recipe, replace(meta, precision=said)
+    )
     loaded = load_model(path, replace(CPU, precision=asked))
     with pytest.MonkeyPatch.context() as patch:
         assert type_of(loaded, np.asarray(study.data.images[:2]), patch, device) == expected
@@ -138,7 +140,7 @@ def test_the_card_says_what_a_reader_needs(folder, study) -> None:
 
 
 def test_a_taken_folder_is_refused_and_an_empty_one_used(folder, recipe, meta, tmp_path) -> None:
-    model = models.build_model(recipe)
+    model = models.build_model(recipe, n_classes=14)
     with pytest.raises(InputError, match="not empty"):
         save_model(folder, model, recipe, meta)
     with pytest.raises(InputError, match="is a file"):
@@ -153,7 +155,13 @@ def test_a_taken_folder_is_refused_and_an_empty_one_used(folder, recipe, meta, t
 
 def test_a_failed_save_leaves_nothing(recipe, meta, tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
-        save_model(tmp_path / "m", models.build_model(recipe), recipe, meta, tmp_path / "none")
+        save_model(
+            tmp_path / "m",
+            models.build_model(recipe, n_classes=14),
+            recipe,
+            meta,
+            tmp_path / "none",
+        )
     assert not [p for p in tmp_path.iterdir() if "m" in p.name.split(".")]
 
 
@@ -250,7 +258,7 @@ def test_a_card_of_an_earlier_version_says_nothing_of_its_files(folder) -> None:
 
 
 def test_files_of_two_models_are_not_mixed(folder, recipe, meta, study, tmp_path) -> None:
-    save_model(tmp_path / "other", models.build_model(recipe), recipe, meta)
+    save_model(tmp_path / "other", models.build_model(recipe, n_classes=14), recipe, meta)
     for name in ("model.safetensors", "splits.json"):
         whole = (folder / name).read_bytes()
         if name == "splits.json":

@@ -32,7 +32,12 @@ pytestmark = pytest.mark.usefixtures("tiny_model")
 
 @pytest.fixture
 def model(recipe, tmp_path) -> LoadedModel:
-    save_model(tmp_path / "model", models.build_model(recipe), recipe, ModelMeta(40, "d", "s"))
+    save_model(
+        tmp_path / "model",
+        models.build_model(recipe, n_classes=14),
+        recipe,
+        ModelMeta(40, "d", "s"),
+    )
     return load_model(tmp_path / "model", CPU)
 
 
@@ -120,7 +125,7 @@ def test_grey_saved_as_rgb_with_a_small_coloured_mark_is_an_x_ray(model, tmp_pat
 
 def test_a_model_of_small_images_takes_small_images(recipe, tmp_path) -> None:
     meta = ModelMeta(40, "d", "s", source_side=12)
-    save_model(tmp_path / "m", models.build_model(recipe), recipe, meta)
+    save_model(tmp_path / "m", models.build_model(recipe, n_classes=14), recipe, meta)
     draw(tmp_path / "in" / "tiny.png", (12, 12))
     assert predict_folder(load_model(tmp_path / "m", CPU), tmp_path / "in").left_out == ()
 

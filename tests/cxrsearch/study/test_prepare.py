@@ -80,7 +80,7 @@ class TestMissingWeights:
         from cxrsearch.learn.recipe import Recipe
 
         file = tmp_path / "own.pt"
-        torch.save(build_model(Recipe()).state_dict(), file)
+        torch.save(build_model(Recipe(), n_classes=14).state_dict(), file)
         space = space_of(LR, fixed={"init": str(file)})
         assert without_missing_weights(space, self.settings(tmp_path)) == (space, [])
 

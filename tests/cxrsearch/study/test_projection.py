@@ -19,13 +19,13 @@ def test_every_model_has_a_size_on_disk(model: str) -> None:
     space = SearchSpace.from_dict(plain, "s", known=gene_limits())
     few = Settings(trials=10, concurrent=1, keep_checkpoints="best:1", halving="stop")
     more = Settings(trials=10, concurrent=1, keep_checkpoints="best:3", halving="stop")
-    weights = weight_bytes(Recipe(model=model))
-    assert disk_need(space, more) - disk_need(space, few) == 2 * weights
+    weights = weight_bytes(Recipe(model=model), 14)
+    assert disk_need(space, more, 14) - disk_need(space, few, 14) == 2 * weights
     pausing = replace(few, halving="promote")
-    assert disk_need(space, pausing) - disk_need(space, few) == 8 * COPIES_PAUSED * weights
-    assert disk_need(space, replace(pausing, early_stopping=False)) == disk_need(space, few)
+    assert disk_need(space, pausing, 14) - disk_need(space, few, 14) == 8 * COPIES_PAUSED * weights
+    assert disk_need(space, replace(pausing, early_stopping=False), 14) == disk_need(space, few, 14)
 
 
 def test_the_dense_head_of_vgg16_is_counted() -> None:
-    assert 500e6 < weight_bytes(Recipe(model="vgg16")) < 600e6
-    assert 50e6 < weight_bytes(Recipe(model="vgg16", vgg_head="pooled")) < 70e6
+    assert 500e6 < weight_bytes(Recipe(model="vgg16"), 14) < 600e6
+    assert 50e6 < weight_bytes(Recipe(model="vgg16", vgg_head="pooled"), 14) < 70e6

@@ -114,7 +114,7 @@ def test_activations_are_counted_once_and_without_weights() -> None:
 
 
 def test_counting_changes_nothing_and_grows_with_the_image() -> None:
-    model = build_model(Recipe())
+    model = build_model(Recipe(), n_classes=14)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     small, large = (devices.activation_bytes(model, size) for size in (64, "128x64"))
     assert large == pytest.approx(2 * small, rel=0.05)
@@ -161,7 +161,7 @@ def kept_bytes(model: nn.Module, size: int, images: int) -> int:
 def test_activations_are_counted_in_the_type_that_is_trained_in(
     recipe: Recipe, kind: torch.dtype | None
 ) -> None:
-    model = build_model(recipe)
+    model = build_model(recipe, n_classes=14)
     estimate = devices.footprint(model, 64, kind)
     with torch.autocast("cpu", kind, enabled=kind is not None):
         few, more = (kept_bytes(model, 64, images) for images in (2, 6))
@@ -172,7 +172,7 @@ def test_activations_are_counted_in_the_type_that_is_trained_in(
 
 
 def test_half_the_bytes_are_kept_under_autocast() -> None:
-    model = build_model(Recipe())
+    model = build_model(Recipe(), n_classes=14)
     whole, half = (devices.footprint(model, 64, kind).image for kind in (None, torch.bfloat16))
     assert 0.49 < half / whole < 0.52
     with torch.autocast("cpu", torch.bfloat16):  # nor is a count of one taken for the other

@@ -22,7 +22,7 @@ def two_steps(model: nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 
 def test_recomputed_layers_train_the_same_to_the_last_bit() -> None:
-    plain = build_model(Recipe(model="densenet121", freeze=2))
+    plain = build_model(Recipe(model="densenet121", freeze=2), n_classes=14)
     again = copy.deepcopy(plain)
     assert recompute(again)
     assert plain.state_dict().keys() == again.state_dict().keys()
@@ -32,19 +32,19 @@ def test_recomputed_layers_train_the_same_to_the_last_bit() -> None:
 
 
 def test_only_trained_dense_layers_recompute() -> None:
-    whole = build_model(Recipe(model="densenet121"))
-    frozen = build_model(Recipe(model="densenet121", freeze=2))
+    whole = build_model(Recipe(model="densenet121"), n_classes=14)
+    frozen = build_model(Recipe(model="densenet121", freeze=2), n_classes=14)
     counts = []
     for model in (whole, frozen):
         recompute(model)
         recompute(model)  # again changes nothing
         counts.append(sum(recomputes(module) for module in model.modules()))
     assert counts == [58, 52]
-    assert not recompute(build_model(Recipe(model="vgg16", vgg_head="pooled")))
+    assert not recompute(build_model(Recipe(model="vgg16", vgg_head="pooled"), n_classes=14))
 
 
 def test_recomputing_is_counted_as_less_memory() -> None:
-    model = build_model(Recipe(model="densenet121"))
+    model = build_model(Recipe(model="densenet121"), n_classes=14)
     before = devices.activation_bytes(model, 64)
     recompute(model)
     after = devices.activation_bytes(model, 64)

@@ -31,7 +31,7 @@ def memory(monkeypatch: pytest.MonkeyPatch):
 
 
 def chosen(recipe: Recipe, share: float, given: int | None = None, precision: str = "bf16"):
-    model = build_model(recipe)
+    model = build_model(recipe, n_classes=14)
     compute = ComputeOptions("cpu", None, precision, share, micro=given)
     found, notes = choose_micro(model, recipe, compute, 2)
     return found, notes, any(recomputes(module) for module in model.modules())
@@ -94,7 +94,7 @@ def test_a_smaller_device_says_so_to_a_training_that_goes_on(memory) -> None:
 def test_a_network_that_cannot_compute_again_goes_in_parts(memory) -> None:
     memory(0.8)
     recipe = Recipe(model="vgg16", vgg_head="pooled", input_size=64, batch_size=64)
-    model: nn.Module = build_model(recipe)
+    model: nn.Module = build_model(recipe, n_classes=14)
     found, notes = choose_micro(model, recipe, ComputeOptions("cpu", None, "float32", 0.5), 1)
     assert 1 < found < 64
     assert notes == (), "without batch normalisation the parts add up to the same"

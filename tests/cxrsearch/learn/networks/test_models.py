@@ -149,7 +149,7 @@ def test_vgg_equals_torchvision_on_grey(tmp_path: Path, dtype: torch.dtype, atol
     path = tmp_path / "vgg.safetensors"
     save_file(state, path)
     with default_dtype(dtype):
-        model = build_model(replace(POOLED, init=str(path))).eval()
+        model = build_model(replace(POOLED, init=str(path)), n_classes=14).eval()
     with torch.device("meta"):
         features = vision_models.vgg16(weights=None).features
     features.to_empty(device="cpu").to(dtype).load_state_dict(
@@ -166,7 +166,7 @@ def test_fresh_start_is_torchvisions_own() -> None:
     torch.manual_seed(3)
     plain = vision_models.densenet121(weights=None).eval()
     torch.manual_seed(3)
-    model = build_model(DENSE).eval()
+    model = build_model(DENSE, n_classes=14).eval()
     grey = torch.rand(1, 1, 32, 32)
     with torch.no_grad():
         expected = plain.features(three_channels(grey))
@@ -180,7 +180,7 @@ def test_every_allowed_model_has_a_builder() -> None:
 
 @EVERY
 def test_smallest_images_train_in_channels_last(recipe: Recipe) -> None:
-    model = build_model(recipe)
+    model = build_model(recipe, n_classes=14)
     assert model.training
     logits = model(torch.rand(2, 1, 32, 32))
     assert logits.shape == (2, 14)
@@ -192,7 +192,7 @@ def test_smallest_images_train_in_channels_last(recipe: Recipe) -> None:
 
 def test_full_vgg_has_torchvisions_head_and_both_dropouts() -> None:
     with torch.device("meta"):
-        model = build_model(Recipe(model="vgg16", vgg_head="full", dropout=0.3))
+        model = build_model(Recipe(model="vgg16", vgg_head="full", dropout=0.3), n_classes=14)
         logits = model(torch.rand(1, 1, 32, 32))
     assert logits.shape == (1, 14)
     rates = [m.p for m in model.modules() if isinstance(m, nn.Dropout)]
@@ -203,7 +203,7 @@ def test_full_vgg_has_torchvisions_head_and_both_dropouts() -> None:
 
 def test_dropout_acts_before_the_last_layer_in_training_only() -> None:
     torch.manual_seed(0)
-    model = build_model(replace(POOLED, dropout=0.5))
+    model = build_model(replace(POOLED, dropout=0.5), n_classes=14)
     grey = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
         assert not torch.equal(model(grey), model(grey))
@@ -215,7 +215,7 @@ def test_dropout_acts_before_the_last_layer_in_training_only() -> None:
 @pytest.mark.parametrize("freeze", [0, 1, 3, 5])
 def test_frozen_blocks_do_not_change(recipe: Recipe, freeze: int) -> None:
     torch.manual_seed(0)
-    model = build_model(replace(recipe, freeze=freeze)).train()
+    model = build_model(replace(recipe, freeze=freeze), n_classes=14).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     model(torch.rand(2, 1, 32, 32)).square().sum().backward()
@@ -236,7 +236,7 @@ def test_frozen_blocks_do_not_change(recipe: Recipe, freeze: int) -> None:
 
 
 def test_head_of_another_size_is_left_out_and_said(dense_file: Path) -> None:
-    model = build_model(replace(DENSE, init=str(dense_file)))
+    model = build_model(replace(DENSE, init=str(dense_file)), n_classes=14)
     (note,) = model.notes
     assert "head not taken over" in note
     assert "classifier.weight" in note
@@ -244,10 +244,10 @@ def test_head_of_another_size_is_left_out_and_said(dense_file: Path) -> None:
 
 def test_own_state_dict_comes_back(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = build_model(POOLED)
+    model = build_model(POOLED, n_classes=14)
     path = tmp_path / "own.safetensors"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-    again = build_model(replace(POOLED, init=str(path)))
+    again = build_model(replace(POOLED, init=str(path)), n_classes=14)
     assert again.notes == ()
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -263,7 +263,7 @@ def test_imagenet_file_is_found_with_its_old_names(dense: nn.Module, tmp_path: P
     assert any("denselayer1.norm.1.weight" in k for k in old)
     torch.save(old, tmp_path / "densenet121-a639ec97.pth")
     assert weights_problem(Recipe(init="imagenet", model="densenet121"), tmp_path) is None
-    model = build_model(replace(DENSE, init="imagenet"), tmp_path)
+    model = build_model(replace(DENSE, init="imagenet"), tmp_path, n_classes=14)
     own = model.state_dict()["net.features.denseblock1.denselayer1.norm1.running_mean"]
     assert torch.equal(
         own, dense.state_dict()["features.denseblock1.denselayer1.norm1.running_mean"]
@@ -276,7 +276,7 @@ def test_missing_imagenet_weights_name_file_and_place(tmp_path: Path) -> None:
     assert str(tmp_path / "vgg16-397923af.pth") in problem
     assert "https://download.pytorch.org/models/vgg16-397923af.pth" in problem
     with pytest.raises(InputError, match="vgg16-397923af"):
-        build_model(replace(POOLED, init="imagenet"), tmp_path)
+        build_model(replace(POOLED, init="imagenet"), tmp_path, n_classes=14)
 
 
 def test_nothing_is_needed_without_starting_weights() -> None:
@@ -292,7 +292,7 @@ def test_weights_of_another_network_are_counted(dense_file: Path) -> None:
 
 
 def test_logits_are_not_rounded_to_half_precision(tiny_model: None) -> None:
-    model = build_model(Recipe(input_size=32)).eval()
+    model = build_model(Recipe(input_size=32), n_classes=14).eval()
     images = torch.rand(64, 1, 32, 32)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         logits = model(images)

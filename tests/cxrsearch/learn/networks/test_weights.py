@@ -181,7 +181,7 @@ def test_the_usual_chexnet_file_is_taken_over_and_what_is_left_out_is_said(tmp_p
     content = {"epoch": 9, "state_dict": state, "best_loss": 0.2, "optimizer": {"state": {}}}
     torch.save(content, path, _use_new_zipfile_serialization=False)
     assert weights_problem(Recipe(init=str(path), model="densenet121")) is None
-    network = build_model(Recipe(init=str(path))).eval()
+    network = build_model(Recipe(init=str(path)), n_classes=14).eval()
     grey = torch.rand(1, 1, 32, 32)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406),
                                                            (0.229, 0.224, 0.225)))  # fmt: skip

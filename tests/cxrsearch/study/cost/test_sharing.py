@@ -104,7 +104,7 @@ def times(figures: dict[int, float], doubles: int = 99) -> Callable[..., Any]:
 def tried(monkeypatch: pytest.MonkeyPatch, told: Callable[..., Any]) -> list[int]:
     monkeypatch.setattr(sharing, "timed", told)
     options = [Share(n, 8 // n) for n in (1, 2, 4, 8)]
-    return [row.share.at_once for row in measure(options, SPACE, (100, 30), ONE)]
+    return [row.share.at_once for row in measure(options, SPACE, (100, 30), 14, ONE)]
 
 
 def test_measuring_ends_where_more_at_once_no_longer_pays_fits_or_works(
@@ -122,7 +122,7 @@ def test_measuring_ends_where_more_at_once_no_longer_pays_fits_or_works(
 
 def test_trials_an_hour_are_weighed_by_what_recipes_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "timed", times({1: 0.5}))
-    (row,) = measure([Share(1, 2)], SPACE, (100, 30), ONE)
+    (row,) = measure([Share(1, 2)], SPACE, (100, 30), 14, ONE)
     assert row.per_hour == pytest.approx(3600 / (2 * 0.5 * (100 + 30 / 3)))
 
 
@@ -134,7 +134,7 @@ def test_auto_becomes_numbers_and_numbers_stay(monkeypatch: pytest.MonkeyPatch) 
     def found(settings: Settings, **figures: float) -> tuple[float | str, float | str, bool]:
         told = {int(key[1:]): value for key, value in figures.items()}
         monkeypatch.setattr(sharing, "timed", times(told))
-        settled, measured = settle(settings, SPACE, (100, 30), notes.append)
+        settled, measured = settle(settings, SPACE, (100, 30), 14, notes.append)
         return settled.cpus_per_trial, settled.gpus_per_trial, measured is not None
 
     assert found(replace(CPU, cpus_per_trial=3.0)) == (3.0, 0.0, False)
@@ -153,7 +153,7 @@ def test_auto_becomes_numbers_and_numbers_stay(monkeypatch: pytest.MonkeyPatch) 
 def test_many_on_a_gpu_fit_it_as_ray_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     for at_once in range(1, 17):
         monkeypatch.setattr(sharing, "shares", lambda *_, n=at_once: [Share(n, 1)])
-        settled, _ = settle(replace(GPU, cpus_per_trial=1.0), SPACE, (1, 1))
+        settled, _ = settle(replace(GPU, cpus_per_trial=1.0), SPACE, (1, 1), 14)
         assert at_once * round(settled.gpus * 10_000) <= 10_000
         assert int(1 / settled.gpus + 1e-4) == at_once
 
@@ -216,7 +216,7 @@ def test_real_steps_are_timed_side_by_side_with_their_threads(
     monkeypatch.setattr(stopwatches, "answers", answers)
     recipe = Recipe(input_size=32, batch_size=4)
     begin, before = time.perf_counter(), _children()
-    seconds, doubles = timed({kind_of(recipe): recipe}, 2, ONE)
+    seconds, doubles = timed({kind_of(recipe): recipe}, 2, ONE, n_classes=14)
     assert [len(found) for found in told] == [2, 2]
     assert [found["threads"] for found in told[0]] == [1, 1]
     assert set(seconds) == {RecipeKind("densenet121", ("full",), (32, 32))}
@@ -230,13 +230,13 @@ def test_a_recipe_that_cannot_be_timed_is_a_reason_and_leaves_no_process(
 ) -> None:
     recipe, before = Recipe(input_size=32, batch_size=4), _children()
     with pytest.raises(TimingError, match="KeyError"):
-        timed({kind_of(recipe): replace(recipe, model="none")}, 1, ONE)
+        timed({kind_of(recipe): replace(recipe, model="none")}, 1, ONE, n_classes=14)
     monkeypatch.setattr(stopwatches, "LIMIT_SECONDS", 0.05)
     with pytest.raises(TimingError, match="took too long"):
-        timed({kind_of(recipe): recipe}, 1, ONE)
+        timed({kind_of(recipe): recipe}, 1, ONE, n_classes=14)
     monkeypatch.setattr(stopwatches, "WORKER_BYTES", 1 << 60)
     with pytest.raises(TimingError, match="memory"):
-        timed({kind_of(recipe): recipe}, 2, ONE)
+        timed({kind_of(recipe): recipe}, 2, ONE, n_classes=14)
     assert _children() <= before
 
 

@@ -84,7 +84,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     recipe, meta = Recipe(input_size=32), ModelMeta(32, "data", "split")
     folder = tmp_path_factory.mktemp("model") / "model"
-    save_model(folder, build_model(recipe), recipe, meta)
+    save_model(folder, build_model(recipe, n_classes=14), recipe, meta)
     return folder
 
 

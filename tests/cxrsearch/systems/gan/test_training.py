@@ -267,7 +267,7 @@ def test_the_penalty_is_the_squared_slope_of_real_and_generated_images(data: Any
 def judge_of(data: Any) -> Judge:
     torch.manual_seed(0)
     recipe = Recipe(input_size=32)
-    features = FeatureNetwork(build_model(recipe), recipe, CPU, "random")
+    features = FeatureNetwork(build_model(recipe, n_classes=14), recipe, CPU, "random")
     return Judge(features, np.asarray(data.images[data.train]),
                  np.asarray(data.images[data.val]), seed=1)  # fmt: skip
 

@@ -73,7 +73,7 @@ def test_features_and_own_head_give_the_networks_scores(
 ) -> None:
     recipe = Training(input_size=32)
     torch.manual_seed(0)
-    network = build_model(recipe).eval()
+    network = build_model(recipe, n_classes=14).eval()
     card = {"pixels": {"frame": study.data.images.shape[1]}}
     model = LoadedModel(tmp_path, card, recipe, network, ComputeOptions("cpu", precision="float32"))
     rows = np.arange(9)

@@ -60,7 +60,7 @@ def test_weights_come_out_under_the_networks_own_names(
     assert record["image_steps"] == 3 * len(study.data.train)
     assert any(note.startswith("only 3 optimiser steps") for note in record["notes"])
     state = read_weights(tmp_path / "p" / "weights.safetensors")
-    started = build_model(Recipe(init=str(tmp_path / "p" / "weights.safetensors")))
+    started = build_model(Recipe(init=str(tmp_path / "p" / "weights.safetensors")), n_classes=14)
     own = started.net.state_dict()
     assert set(own) - set(state) == {"classifier.weight", "classifier.bias"}
     assert all(torch.equal(own[name], value) for name, value in state.items())
@@ -144,7 +144,7 @@ def test_the_autoencoder_learns_to_draw(study: Any, tmp_path: Path) -> None:
 
 
 def test_the_decoder_draws_at_any_size() -> None:
-    model = Autoencoder(build_model(Recipe(input_size="48x80"))).eval()
+    model = Autoencoder(build_model(Recipe(input_size="48x80"), n_classes=14)).eval()
     assert model(torch.rand(1, 1, 48, 80)).shape == (1, 1, 48, 80)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from cxrsearch.data.decoding import leave_out_bad, open_shown
 from cxrsearch.data.pixels.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
@@ -15,7 +13,6 @@ from cxrsearch.data.request import PHANTOM, DataRequest
 from cxrsearch.data.splits import (
     Splits,
     check_leakage,
-    disease_counts,
     judgeable,
     make_splits,
 )
@@ -31,9 +28,9 @@ class DataParts(NamedTuple):
         dataset: the images that can be read.
         cache: decoded images, with pseudo-labels also theirs.
         splits: train, validation, test.
-        counts: positives by part and disease.
+        counts: positives by part and label, see `label_counts`.
         notes: what the user should know.
-        undefined: diseases that have no AUROC on the validation part.
+        undefined: labels that have no AUROC on the validation part.
     """
 
     dataset: Dataset
@@ -83,11 +80,9 @@ def make_parts(
     """
     cache = open_shown(dataset, request.frame or frame, cache_root(request))
     usable, bad_notes = leave_out_bad(dataset, cache)
-    splits = split(request, usable.names, usable.labels, usable.patients, listed).knowing(
-        cache.contents
-    )
-    counts = disease_counts(splits, usable.names, usable.labels, usable.patients)
-    warnings, undefined = judgeable(counts)
+    splits = split(request, usable, listed).knowing(cache.contents)
+    counts = splits.counts(usable)
+    warnings, undefined = judgeable(counts, usable.label_names)
     cache = with_pseudo(request, pseudo, usable, splits, cache)
     notes = (*dataset.notes, *bad_notes, *splits.notes, *warnings)
     return DataParts(usable, cache, splits, counts, notes, tuple(undefined))
@@ -125,34 +120,27 @@ def restore_parts(
     return DataParts(usable, cache, splits, record["splits"]["counts"], tuple(notes))
 
 
-def split(
-    request: DataRequest,
-    names: Sequence[str],
-    labels: np.ndarray,
-    patients: np.ndarray,
-    listed: Sequence[str] | None,
-) -> Splits:
-    """The parts that ``request`` asks for.
+def split(request: DataRequest, dataset: Dataset, listed: Sequence[str] | None) -> Splits:
+    """The parts that ``request`` asks for, or that the data come with.
 
     Args:
         request: shares, validation subset and seed.
-        names: (n) the readable images.
-        labels: (n, k) theirs.
-        patients: (n) theirs.
+        dataset: the readable images.
         listed: names of the test part, where they are given.
 
     Raises:
         InputError: where they cannot be split.
     """
     return make_splits(
-        names,
-        labels,
-        patients,
+        dataset.names,
+        dataset.labels,
+        dataset.patients,
         seed=request.seed,
         test_share=request.test_share,
         val_share=request.val_share,
         test_list=listed,
         val_seed=request.val_seed,
+        parts=dataset.parts,
     )
 
 

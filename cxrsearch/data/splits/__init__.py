@@ -17,11 +17,12 @@ from cxrsearch.errors import InputError
 from search.files import write_json
 from search.reading import read_json
 
-from .counts import ALL_PARTS, disease_counts, judgeable
+from .counts import ALL_PARTS, judgeable, label_counts
+from .given import check_given, given_notes, given_words
 from .listed import listed_rows
 from .stratify import generator, per_patient, stratify
 
-__all__ = ["ALL_PARTS", "Splits", "check_leakage", "disease_counts", "judgeable", "make_splits"]
+__all__ = ["ALL_PARTS", "Splits", "check_leakage", "judgeable", "label_counts", "make_splits"]
 
 VAL_SEED = 2000
 """Images at most in the fixed validation subset where nothing else is said."""
@@ -62,8 +63,11 @@ class Splits:
         return hashlib.sha256(json.dumps([parts, self.seed]).encode()).hexdigest()[:16]
 
     def counts(self, dataset: Dataset) -> dict[str, dict[str, int]]:
-        """Positives of each disease, images and patients, by part. See `disease_counts`."""
-        return disease_counts(self, dataset.names, dataset.labels, dataset.patients)
+        """Positives of each label, images and patients, by part. See `label_counts`."""
+        return label_counts(
+            self, dataset.names, dataset.labels, dataset.patients, dataset.label_names,
+            dataset.uncertain,
+        )  # fmt: skip
 
     def knowing(self, contents: Mapping[str, str]) -> Splits:
         """These parts, with what stands for the files of their images out of ``contents``."""
@@ -134,57 +138,99 @@ def make_splits(
     val_share: float = 0.2,
     test_list: Sequence[str] | None = None,
     val_seed: int | None = None,
+    parts: np.ndarray | None = None,
 ) -> Splits:
-    """Split by patient, stratified over the 14 diseases and "no finding".
+    """Split by patient, stratified over the labels and "no finding".
 
     The test part is drawn first and depends on neither ``val_share`` nor ``val_seed``. The
     order of the rows does not matter.
 
+    Of given ``parts`` those that lack are drawn: from the given training part, or where that is
+    not given from the images of no part. Beside a given training part those are left out.
+
     Args:
         names: ``(n,)``.
-        labels: ``(n, 14)``.
+        labels: ``(n, k)``, see `cxrsearch.data.marks`.
         patients: ``(n,)``.
         seed: the same seed and data give the same parts.
         test_share: share of the patients that become the test part; 0 for none.
         val_share: share of the other patients that become the validation part.
-        test_list: names of the test part instead of ``test_share``.
+        test_list: names of the test part instead of ``test_share`` and of ``parts``.
         val_seed: images at most in the fixed validation subset; `VAL_SEED` where None.
+        parts: ``(n,)`` "train", "val", "test" or "", where the data come with their own split.
 
     Raises:
         InputError: too few patients, shares out of range, or a patient on both sides of
-            ``test_list``.
+            ``test_list`` or in two of ``parts``.
     """
+    given = np.full(len(names), "") if parts is None else np.asarray(parts).astype(str)
+    own = given_words(given)
     _check(names, labels, patients, test_share, val_share, val_seed)
     order = sorted(range(len(names)), key=names.__getitem__)
     images = np.array([names[row] for row in order])
     marks, owners = np.asarray(labels)[order], np.asarray(patients).astype(str)[order]
+    part = given[order]
     notes: tuple[str, ...] = ()
     if test_list is not None:
-        in_test, notes = listed_rows(images, owners, test_list)
-    elif test_share > 0:
-        in_test = _draw(marks, owners, test_share, generator(seed, "test"), rest=2)
-    else:
-        in_test = np.zeros(len(images), bool)
-    rest = np.flatnonzero(~in_test)
-    if len(set(owners[rest])) < 2:
-        raise InputError(
-            f"test list: patients left beside it: {len(set(owners[rest]))}; train and validation "
-            "need one each"
-        )
-    in_val = _draw(marks[rest], owners[rest], val_share, generator(seed, "val"))
-    val = rest[in_val]
+        listed, notes = listed_rows(images, owners, test_list)
+        part = np.where(listed, "test", "")
+        if own:
+            notes += (f"the data's own split ({own}) is not used: a test list was given",)
+    elif own:
+        check_given(owners, part)
+    there = {one for one in ALL_PARTS[:3] if (part == one).any()}
+    drawn = [one for one in ALL_PARTS[:3] if one not in there and (one != "test" or test_share > 0)]
+    if own and test_list is None:
+        notes += given_notes(images, part, drawn)
+    rest = np.flatnonzero(part == ("train" if "train" in there else ""))
+    _check_rest(owners[rest], there, drawn, test_list is not None)
+    if "test" in drawn:
+        least = 1 + ("val" in drawn)
+        in_test = _draw(marks[rest], owners[rest], test_share, generator(seed, "test"), rest=least)
+        part, rest = _moved(part, rest[in_test], "test"), rest[~in_test]
+    if "val" in drawn:
+        in_val = _draw(marks[rest], owners[rest], val_share, generator(seed, "val"))
+        part, rest = _moved(part, rest[in_val], "val"), rest[~in_val]
+    val = np.flatnonzero(part == "val")
     cap = VAL_SEED if val_seed is None else val_seed
     chosen = val[_subset(marks[val], owners[val], cap, generator(seed, "val_seed"))]
     splits = Splits(
-        train=tuple(images[rest[~in_val]].tolist()),
+        train=tuple(images[rest].tolist()),
         val=tuple(images[val].tolist()),
-        test=tuple(images[in_test].tolist()),
+        test=tuple(images[part == "test"].tolist()),
         val_seed=tuple(images[chosen].tolist()),
         seed=seed,
         notes=notes,
     )
     check_leakage(splits, dict(zip(images.tolist(), owners.tolist(), strict=True)))
     return splits
+
+
+def _moved(part: np.ndarray, rows: np.ndarray, to: str) -> np.ndarray:
+    """``part`` with ``rows`` in the part ``to``."""
+    moved = part.astype("<U5")
+    moved[rows] = to
+    return moved
+
+
+def _check_rest(owners: np.ndarray, there: set[str], drawn: Sequence[str], listed: bool) -> None:
+    """Check that what is left beside given parts is enough to train on and to draw from.
+
+    Raises:
+        InputError: where it is not.
+    """
+    needed, left = len({"train", *drawn}), len(set(owners))
+    if not there or left >= needed:
+        return
+    if listed:
+        raise InputError(
+            f"test list: patients left beside it: {left}; train and validation need one each"
+        )
+    raise InputError(
+        f"the data's own split has no {' and no '.join(drawn)}, and {left} patients are left to "
+        f"draw {'them' if len(drawn) > 1 else 'it'} from: {needed} are needed. Give that part, or "
+        "take the split out of the description: then the parts are drawn by patient"
+    )
 
 
 def _check_shares(test_share: float, val_share: float, val_seed: int | None) -> list[str]:
@@ -283,8 +329,8 @@ def _subset(
     part = stratify(counts, (1 - share, share), rng)
     images = dict(zip(*np.unique(patients, return_counts=True), strict=True))
     inside = [int(p) for p in rng.permutation(np.flatnonzero(part == 1))]
-    # Too many by a few: who carries no disease goes first, so that rare positives stay.
-    inside.sort(key=lambda patient: not counts[patient, :-1].any())
+    # Too many by a few: who carries no label goes first, so that rare positives stay.
+    inside.sort(key=lambda patient: not counts[patient, : labels.shape[1]].any())
     total = sum(images[unique[patient]] for patient in inside)
     while total > cap:
         total -= images[unique[inside.pop()]]

@@ -8,9 +8,11 @@ positives as it has images that carry the label.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+
+from cxrsearch.data.marks import absent, known, nothing_found, present
 
 DEALS = 4
 """Deals of which the nearest to the wanted shares is taken."""
@@ -26,17 +28,20 @@ def per_patient(labels: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, n
     """Label counts of every patient.
 
     Args:
-        labels: ``(n, k)``, 0 or 1.
+        labels: ``(n, k)``, see `cxrsearch.data.marks`.
         patients: ``(n,)``.
 
     Returns:
-        the patients, sorted, ``(p,)``; and their images by label, ``(p, k + 1)``, with the
-        images that carry no label in the last column.
+        the patients, sorted, ``(p,)``; and their images by stratum, ``(p, k + 1 + u)``: with each
+        label, with none, and known to be without each of the ``u`` labels that are not known of
+        every image. An AUROC needs these too, and they can be as rare as positives.
     """
     unique, which = np.unique(patients, return_inverse=True)
-    marks = np.column_stack([labels, ~labels.any(axis=1)]).astype(np.int64)
-    counts = np.zeros((len(unique), marks.shape[1]), np.int64)
-    np.add.at(counts, which, marks)
+    partly = ~known(labels).all(axis=0)
+    strata = [*present(labels).T, nothing_found(labels), *absent(labels[:, partly]).T]
+    counts = np.empty((len(unique), len(strata)), np.int64)
+    for column, marks in enumerate(strata):
+        counts[:, column] = np.bincount(which[marks], minlength=len(unique))
     return unique, counts
 
 
@@ -71,19 +76,45 @@ def stratify(
 def _deal(counts: np.ndarray, share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One pass of the algorithm, ``(p,)`` parts."""
     wanted = share[:, None] * counts.sum(axis=0)
-    room = share * len(counts)
+    room = (share * len(counts)).tolist()
     part = np.full(len(counts), -1)
     order = rng.permutation(len(counts))
-    for label in _rarest_first(counts, part):
-        for patient in order[(counts[order, label] > 0) & (part[order] < 0)]:
-            # Who lacks most of this label; among equals, who lacks most patients.
-            lack = wanted[:, label]
-            best = np.flatnonzero(lack >= lack.max() - 1e-9)
-            chosen = best[np.argmax(room[best])]
-            part[patient] = chosen
-            wanted[chosen] -= counts[patient]
-            room[chosen] -= 1
+    left = (counts > 0).sum(axis=0)
+    while left.any():
+        # The label that fewest patients without a part still have.
+        label = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
+        dealt = order[part[order] < 0]
+        dealt = dealt[counts[dealt, label] > 0]
+        part[dealt] = _deal_label(counts[dealt, label], wanted[:, label], room)
+        left -= (counts[dealt] > 0).sum(axis=0)
+        for chosen, rest in enumerate(wanted):
+            mine = dealt[part[dealt] == chosen]
+            # One after the other: the sum of them, taken off at once, would be rounded otherwise.
+            wanted[chosen] = np.subtract.reduce(np.vstack([rest[None], counts[mine]]), axis=0)
     return part
+
+
+def _deal_label(images: np.ndarray, wanted: np.ndarray, room: list[float]) -> list[int]:
+    """The part of each patient that has one label.
+
+    Plain numbers and no arrays: there can be tens of thousands of patients, and few parts.
+
+    Args:
+        images: ``(m,)`` of each patient with the label, in the order of dealing.
+        wanted: of the label by part, what each still lacks.
+        room: by part, patients that each still lacks; counted down.
+    """
+    lack = wanted.tolist()
+    parts = range(len(lack))
+    found = []
+    for count in images.tolist():
+        # Who lacks most of this label; among equals, who lacks most patients.
+        most = max(lack) - 1e-9
+        chosen = max((part for part in parts if lack[part] >= most), key=room.__getitem__)
+        found.append(chosen)
+        lack[chosen] -= count
+        room[chosen] -= 1
+    return found
 
 
 def _distance(part: np.ndarray, counts: np.ndarray, share: np.ndarray) -> float:
@@ -92,15 +123,6 @@ def _distance(part: np.ndarray, counts: np.ndarray, share: np.ndarray) -> float:
     wanted = share[:, None] * columns.sum(axis=0)
     got = np.stack([columns[part == index].sum(axis=0) for index in range(len(share))])
     return float(np.square((got - wanted) / (wanted + 1)).sum())
-
-
-def _rarest_first(counts: np.ndarray, part: np.ndarray) -> Iterator[int]:
-    """Labels, at each step the one that fewest patients without a part still have.
-
-    Reads ``part`` anew at each step, as the caller fills it in between.
-    """
-    while (left := (counts[part < 0] > 0).sum(axis=0)).any():
-        yield int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
 
 
 def _top_up(part: np.ndarray, counts: np.ndarray, least: Sequence[int]) -> None:

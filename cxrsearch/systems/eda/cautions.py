@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.marks import present
 from cxrsearch.data.splits import ALL_PARTS, Splits
 from cxrsearch.data.splits.listed import on_both_sides
 
@@ -44,17 +45,8 @@ class Caution(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-class Rows(NamedTuple):
-    """A data set as its table says: ``names`` and ``patients`` ``(n,)``, ``labels`` ``(n, 14)``."""
-
-    names: tuple[str, ...]
-    labels: np.ndarray
-    patients: np.ndarray
-    extra: Mapping[str, np.ndarray]
-
-
 def cautions(
-    rows: Rows,
+    rows: Dataset,
     people: People,
     splits: Splits | None,
     checks: ImageChecks | None,
@@ -86,7 +78,7 @@ def cautions(
 
 
 def _parts(
-    rows: Rows, refused: Sequence[str], test_list: Sequence[str] | None
+    rows: Dataset, refused: Sequence[str], test_list: Sequence[str] | None
 ) -> Iterator[Caution]:
     names = np.array(rows.names)
     both = on_both_sides(names, rows.patients, test_list) if test_list else []
@@ -102,7 +94,7 @@ def _parts(
             yield Caution(SERIOUS, f"No search would start: {problem}", "Mend that first.")
 
 
-def _patients(rows: Rows) -> Iterator[Caution]:
+def _patients(rows: Dataset) -> Iterator[Caution]:
     names, counts = np.unique(rows.patients.astype(str), return_counts=True)
     if len(names) > 1 and names.tolist() == sorted(rows.names):
         yield Caution(
@@ -126,10 +118,9 @@ def _patients(rows: Rows) -> Iterator[Caution]:
         )
 
 
-def _few(rows: Rows) -> Iterator[Caution]:
-    marks = rows.labels.astype(bool)
-    positive = [len(set(rows.patients[marks[:, i]].tolist())) for i in range(len(DISEASES))]
-    counted = list(zip(DISEASES, positive, strict=True))
+def _few(rows: Dataset) -> Iterator[Caution]:
+    positive = [len(set(rows.patients[has].tolist())) for has in present(rows.labels).T]
+    counted = list(zip(rows.label_names, positive, strict=True))
     none = [d for d, count in counted if not count]
     if none:
         yield Caution(
@@ -147,7 +138,7 @@ def _few(rows: Rows) -> Iterator[Caution]:
         )
 
 
-def _duplicates(rows: Rows, splits: Splits | None, checks: ImageChecks) -> Iterator[Caution]:
+def _duplicates(rows: Dataset, splits: Splits | None, checks: ImageChecks) -> Iterator[Caution]:
     across, within = checks.across(rows.patients), checks.within(rows.patients)
     if across:
         part = _part_of(rows, splits)
@@ -180,7 +171,7 @@ def _duplicates(rows: Rows, splits: Splits | None, checks: ImageChecks) -> Itera
         )
 
 
-def _looks(rows: Rows, checks: ImageChecks) -> Iterator[Caution]:
+def _looks(rows: Dataset, checks: ImageChecks) -> Iterator[Caution]:
     for place, kind in enumerate(BLANK, start=1):
         here = np.flatnonzero(checks.blank == place)
         if len(here):
@@ -230,7 +221,7 @@ def _unreadable(bad: Mapping[str, str]) -> Iterator[Caution]:
         )
 
 
-def _people(rows: Rows, people: People) -> Iterator[Caution]:
+def _people(rows: Dataset, people: People) -> Iterator[Caution]:
     here = np.flatnonzero([] if people.absurd is None else people.absurd != "")
     if len(here) and (absurd := people.absurd) is not None:
         yield Caution(
@@ -262,16 +253,16 @@ def _people(rows: Rows, people: People) -> Iterator[Caution]:
         )
 
 
-def _part_of(rows: Rows, splits: Splits | None) -> list[str]:
+def _part_of(rows: Dataset, splits: Splits | None) -> list[str]:
     where = {n: p for p in ALL_PARTS[:3] for n in getattr(splits, p)} if splits else {}
     return [where.get(name, "") for name in rows.names]
 
 
-def _names(rows: Rows, which: np.ndarray) -> tuple[str, ...]:
+def _names(rows: Dataset, which: np.ndarray) -> tuple[str, ...]:
     return tuple(rows.names[row] for row in which.tolist())
 
 
-def _named(rows: Rows, groups: Sequence[Sequence[int]]) -> tuple[str, ...]:
+def _named(rows: Dataset, groups: Sequence[Sequence[int]]) -> tuple[str, ...]:
     return tuple(" = ".join(rows.names[row] for row in group) for group in groups)
 
 

@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
+from cxrsearch.data.errors import ImageError
 from cxrsearch.data.labels.tables import read_table
 from cxrsearch.data.read import read_dataset
 from cxrsearch.data.request import DataRequest
-from cxrsearch.data.splits import Splits, disease_counts, judgeable
+from cxrsearch.data.splits import Splits, judgeable
 from cxrsearch.errors import InputError
 from cxrsearch.study.data import cache_root, listed_names, split
 
-from .cautions import Caution, Rows, cautions
+from .cautions import Caution, cautions
 from .label_counts import LabelCounts, explore_labels
 from .people import People, read_people
 from .quality import ImageChecks, check_images
@@ -57,7 +59,7 @@ class Exploration:
     """
 
     label: str
-    rows: Rows
+    rows: Dataset
     labels: LabelCounts
     people: People
     balance: Balance | None
@@ -71,8 +73,20 @@ class Exploration:
     options: Mapping[str, object]
 
 
+class NoImages:
+    """The pixels of a label table that is looked at alone: there are none."""
+
+    def decode(self, name: str, size: int) -> np.ndarray:
+        """Refuse. Raises `ImageError`."""
+        raise ImageError(f"{name}: a label table alone has no images")
+
+    def stamp(self, name: str) -> str:
+        """Of no file."""
+        return ""
+
+
 class _Read(NamedTuple):
-    rows: Rows
+    rows: Dataset
     notes: tuple[str, ...]
     unlabelled: int = 0
     images: Images | None = None
@@ -132,7 +146,10 @@ def explore(request: DataRequest) -> Exploration:
 
 def _table(path: Path) -> _Read:
     table = read_table(path)
-    return _Read(Rows(table.images, table.labels, table.patients, table.extra), table.notes)
+    rows = Dataset(
+        table.images, table.labels, table.patients, (), NoImages(), extra=table.extra,
+    )  # fmt: skip
+    return _Read(rows, table.notes)
 
 
 def _folder(request: DataRequest) -> _Read:
@@ -140,26 +157,25 @@ def _folder(request: DataRequest) -> _Read:
     side = request.frame or max(THUMBNAIL_SIDE, min(dataset.source_side, LARGEST_FRAME))
     cache = open_shown(dataset, side, cache_root(request))
     usable, notes = leave_out_bad(dataset, cache)
-    rows = Rows(usable.names, usable.labels, usable.patients, usable.extra)
     return _Read(
-        rows,
+        usable,
         (*dataset.notes, *notes),
         len(dataset.unlabelled),
-        Images(rows, cache, np.flatnonzero(cache.ok)),
+        Images(usable, cache, np.flatnonzero(cache.ok)),
     )
 
 
 def _balance(
-    rows: Rows, request: DataRequest, listed: Sequence[str] | None
+    rows: Dataset, request: DataRequest, listed: Sequence[str] | None
 ) -> tuple[Balance | None, list[str]]:
     """The split, or why there is none."""
     try:
-        splits = split(request, rows.names, rows.labels, rows.patients, listed)
+        splits = split(request, rows, listed)
     except InputError as error:
         return None, list(error.problems)
-    counts = disease_counts(splits, rows.names, rows.labels, rows.patients)
+    counts = splits.counts(rows)
     try:
-        warnings, refused = judgeable(counts)[0], []
+        warnings, refused = judgeable(counts, rows.label_names)[0], []
     except InputError as error:
         warnings, refused = [], list(error.problems)
     return Balance(splits, counts, tuple(warnings)), refused

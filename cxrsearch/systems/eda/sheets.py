@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.marks import nothing_found, present
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.pixels.resize import resize
 from cxrsearch.data.splits import Splits
 from search.seeds import derive
 
-from .cautions import Rows
 from .orientation import ORIENTATIONS
 from .quality import BLANK, ImageChecks
 
@@ -43,17 +44,17 @@ class Sheet(NamedTuple):
 class Images(NamedTuple):
     """Decoded images: those of ``rows`` are in the ``cache`` at ``place``, ``(n,)`` int."""
 
-    rows: Rows
+    rows: Dataset
     cache: Cache
     place: np.ndarray
 
 
 def examples(images: Images, splits: Splits | None, seed: int) -> tuple[Sheet, ...]:
     """Of each disease some images of different patients, drawn from the training part."""
-    names, labels = np.array(images.rows.names), images.rows.labels.astype(bool)
+    names, labels = np.array(images.rows.names), images.rows.labels
     seen = np.isin(names, splits.train) if splits else np.ones(len(names), bool)
-    columns = [(name, labels[:, i]) for i, name in enumerate(DISEASES)]
-    columns.append((NO_FINDING, np.invert(labels.any(axis=1))))
+    columns = list(zip(images.rows.label_names, present(labels).T, strict=True))
+    columns.append((NO_FINDING, nothing_found(labels)))
     sheets = []
     for name, has in columns:
         rows = np.flatnonzero(has & seen)
@@ -102,6 +103,6 @@ def _picture(images: Images, row: int, note: str) -> SheetPicture:
 
 
 def _findings(images: Images, row: int) -> str:
-    marks = images.rows.labels[row]
-    found = [name for name, mark in zip(DISEASES, marks, strict=True) if mark]
+    marks = present(images.rows.labels[row])
+    found = [name for name, mark in zip(images.rows.label_names, marks, strict=True) if mark]
     return ", ".join(name.replace("_", " ") for name in found) or NO_FINDING

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.read import read_dataset
-from cxrsearch.data.splits import Splits, check_leakage, disease_counts, judgeable, make_splits
+from cxrsearch.data.splits import Splits, check_leakage, judgeable, label_counts, make_splits
+from cxrsearch.data.splits.counts import ALL_PARTS, negatives
 from cxrsearch.errors import InputError
 from search.errors import SearchError
 from search.reading import read_json
@@ -75,7 +76,7 @@ def test_shares_and_label_proportions_are_near_the_request(
     splits = make_splits(
         names, labels, patients, seed=seed, test_share=test_share, val_share=val_share
     )
-    counts = disease_counts(splits, names, labels, patients)
+    counts = label_counts(splits, names, labels, patients, DISEASES)
     wanted = {"test": test_share, "val": (1 - test_share) * val_share}
     for part, share in wanted.items():
         assert abs(counts[part]["patients"] / 500 - share) < 0.05
@@ -90,14 +91,14 @@ def test_rare_diseases_reach_every_part() -> None:
     labels[:, 13] = 0
     labels[:10, 13] = 1  # of five patients and more
     splits = make_splits(names, labels, patients, seed=1)
-    counts = disease_counts(splits, names, labels)
+    counts = label_counts(splits, names, labels, None, DISEASES)
     assert min(counts[part]["Hernia"] for part in ("train", "val", "test")) >= 1
 
 
 def test_the_fixed_subset_keeps_proportions() -> None:
     names, labels, patients = population(900, seed=2)
     splits = make_splits(names, labels, patients, seed=3, val_share=0.5, val_seed=400)
-    counts = disease_counts(splits, names, labels)
+    counts = label_counts(splits, names, labels, None, DISEASES)
     assert 380 <= len(splits.val_seed) <= 400
     for disease in DISEASES:
         share = counts["val_seed"][disease] / max(counts["val"][disease], 1)
@@ -250,27 +251,27 @@ def counted(**val: int) -> dict[str, dict[str, int]]:
 
 
 def test_diseases_that_cannot_be_judged_are_named() -> None:
-    warnings, undefined = judgeable(counted(Mass=0, Edema=100, Hernia=4, Nodule=5))
+    warnings, undefined = judgeable(counted(Mass=0, Edema=100, Hernia=4, Nodule=5), DISEASES)
     assert undefined == ["Mass", "Edema"]
     assert len(warnings) == 2
     assert "Mass, Edema" in warnings[0]
     assert "Hernia (4)" in warnings[1]
     assert "Nodule" not in warnings[1]
-    assert judgeable(counted()) == ([], [])
+    assert judgeable(counted(), DISEASES) == ([], [])
 
 
 def test_train_test_and_epoch_scores_are_warned_about_too() -> None:
     counts = counted()
     counts["train"]["Mass"] = counts["test"]["Edema"] = counts["val_seed"]["Hernia"] = 0
-    text = "\n".join(judgeable(counts)[0])
+    text = "\n".join(judgeable(counts, DISEASES)[0])
     assert "cannot be learnt: Mass" in text
     assert "the test score: Edema" in text
     assert "single epochs: Hernia" in text
 
 
 def test_nothing_to_judge_is_refused() -> None:
-    with pytest.raises(InputError, match="no disease can be judged"):
-        judgeable(counted(**dict.fromkeys(DISEASES, 0)))
+    with pytest.raises(InputError, match="no label can be judged: there are no positives"):
+        judgeable(counted(**dict.fromkeys(DISEASES, 0)), DISEASES)
 
 
 @pytest.mark.real
@@ -282,7 +283,7 @@ def test_real_patients_are_split_in_proportion() -> None:
     for disease, total in zip(DISEASES, data.labels.sum(axis=0), strict=True):
         assert abs(counts["test"][disease] - 0.2 * total) <= 4
         assert abs(counts["val"][disease] - 0.16 * total) <= 4
-    assert judgeable(counts) == ([], [])
+    assert judgeable(counts, DISEASES) == ([], [])
 
 
 def test_images_without_a_finding_are_counted_too() -> None:
@@ -290,6 +291,54 @@ def test_images_without_a_finding_are_counted_too() -> None:
     labels[0, 2] = labels[0, 5] = labels[1, 2] = 1
     names = ("a", "b", "c", "d")
     splits = Splits(train=("a", "c", "d"), val=("b",), test=(), val_seed=("b",), seed=0)
-    counts = disease_counts(splits, names, labels)
+    counts = label_counts(splits, names, labels, None, DISEASES)
     assert [counts[part]["No Finding"] for part in ("train", "val")] == [2, 0]
     assert counts["train"]["Effusion"] == 1
+
+
+def test_what_is_not_known_counts_for_neither_side() -> None:
+    nan = np.nan
+    labels = np.array([[1, nan], [0, 0.2], [nan, 0.9], [0, nan]], np.float32)
+    uncertain = np.array([[0, 1], [0, 0], [0, 0], [0, 0]], bool)
+    names, owners = ("a", "b", "c", "d"), np.array(["1", "1", "2", "3"])
+    splits = Splits(train=("a", "b"), val=("c", "d"), test=(), val_seed=("c", "d"), seed=0)
+    counts = label_counts(splits, names, labels, owners, ("Nodule/Mass", "COVID-19"), uncertain)
+    assert counts["train"] == {
+        "images": 2, "patients": 1, "Nodule/Mass": 1, "COVID-19": 0, "No Finding": 1,
+        "Nodule/Mass:negative": 1, "COVID-19:negative": 1, "COVID-19:uncertain": 1,
+    }  # fmt: skip
+    assert negatives(counts["val"], "COVID-19") == 0
+    with pytest.raises(InputError, match="none has positives and negatives among the 2 validation"):
+        judgeable(counts, ("Nodule/Mass", "COVID-19"))
+
+
+def test_known_negatives_decide_what_can_be_judged() -> None:
+    counts = counted(**{"Mass:negative": 0, "Edema:negative": 3, "Hernia:negative": 9})
+    counts["train"]["Nodule:negative"] = 0
+    warnings, undefined = judgeable(counts, DISEASES)
+    assert undefined == ["Mass"]
+    assert "fewer than 5 negatives" in warnings[1]
+    assert "Edema (3)" in warnings[1]
+    assert "no negatives to train on, cannot be learnt: Nodule" in warnings[2]
+
+
+def test_one_label_alone_is_split_counted_and_judged() -> None:
+    rng = np.random.default_rng(0)
+    names = tuple(f"{i}.png" for i in range(100))
+    labels = (rng.random((100, 1)) < 0.2).astype(np.uint8)
+    splits = make_splits(names, labels, np.array(names), seed=0)
+    counts = label_counts(splits, names, labels, None, ("COVID-19",))
+    assert sum(counts[p]["COVID-19"] for p in ("train", "val", "test")) == labels.sum()
+    assert judgeable(counts, ("COVID-19",), 1) == ([], [])
+    none = label_counts(splits, names, 0 * labels, None, ("COVID-19",))
+    with pytest.raises(InputError, match="no label can be judged: COVID-19: there are no positiv"):
+        judgeable(none, ("COVID-19",))
+
+
+def test_a_warning_on_very_many_labels_stays_short() -> None:
+    names = [f"label {i}" for i in range(193)]
+    part = {"images": 100, **dict.fromkeys(names, 0), "label 0": 50}
+    warnings, undefined = judgeable(dict.fromkeys(ALL_PARTS, part), names)
+    assert len(undefined) == 192
+    assert "and 180 more" in warnings[0]
+    assert max(map(len, warnings)) < 300

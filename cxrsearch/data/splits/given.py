@@ -1,0 +1,74 @@
+"""Parts that the data come with: a column, lists or folders say what is train, val and test."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from cxrsearch.errors import InputError
+
+GIVEN = ("train", "val", "test")
+
+
+def given_words(parts: np.ndarray) -> str:
+    """How many images each given part has, in words; empty where none is given.
+
+    Args:
+        parts: ``(n,)`` out of `GIVEN`, or empty.
+    """
+    counted = Counter(parts.tolist())
+    return ", ".join(f"{part} {counted[part]:,}" for part in GIVEN if counted[part])
+
+
+def check_given(patients: np.ndarray, parts: np.ndarray) -> None:
+    """Check that no patient is in two given parts.
+
+    Images of no part are checked where train and validation are drawn from them.
+
+    Args:
+        patients: ``(n,)``.
+        parts: ``(n,)`` out of `GIVEN`, or empty.
+
+    Raises:
+        InputError: with how many there are, examples, and the way out.
+    """
+    used = parts != "" if (parts == "train").any() else np.ones(len(parts), bool)
+    pairs = np.unique(np.stack([patients[used], parts[used]]), axis=1)
+    owners, counts = np.unique(pairs[0], return_counts=True)
+    both = owners[counts > 1]
+    if not len(both):
+        return
+    examples = []
+    for patient in both[:5].tolist():
+        where = [part or "no part" for part in pairs[1][pairs[0] == patient].tolist()]
+        examples.append(f"{patient!r} ({' and '.join(where)})")
+    raise InputError(
+        f"the data's own split: {len(both):,} patient{'s' * (len(both) > 1)} in two parts, such as "
+        f"{', '.join(examples)}; put all images of a patient in one part, see that the patient "
+        "column is the right one, or take the split out of the description: then the parts are "
+        "drawn by patient"
+    )
+
+
+def given_notes(names: np.ndarray, parts: np.ndarray, drawn: list[str]) -> tuple[str, ...]:
+    """What was made of the given parts.
+
+    Args:
+        names: ``(n,)``.
+        parts: ``(n,)`` out of `GIVEN`, or empty.
+        drawn: the parts that are drawn from what is left.
+    """
+    rest = "train" if "train" not in drawn else "the images of no given part"
+    note = f"parts are those that the data give: {given_words(parts)}"
+    if drawn:
+        are = "are" if len(drawn) > 1 else "is"
+        note += f"; {' and '.join(drawn)} {are} drawn by patient from {rest}"
+    outside = names[parts == ""]
+    if rest != "train" or not len(outside):
+        return (note,)
+    return (
+        note,
+        f"{len(outside):,} image{'s' * (len(outside) > 1)} in no given part: left out of all, such "
+        f"as {str(outside[0])!r}; give them a part to use them",
+    )

@@ -182,7 +182,7 @@ def read_pool(
     frame = request.frame or frame_of([plan.input_size], [plan.crop], dataset.source_side)
     root = cache_root(request)
     usable, bad = leave_out_bad(dataset, open_shown(dataset, frame, root))
-    splits = split(request, usable.names, usable.labels, usable.patients, listed)
+    splits = split(request, usable, listed)
     found = find_unlabelled(usable, splits, frame, root, needed=False)
     data = make_data(found.cache, Labels.of(usable), splits)
     place = {name: row for row, name in enumerate(found.cache.names)}

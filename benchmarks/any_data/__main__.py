@@ -1,0 +1,70 @@
+"""What the product makes of data sets of all formats: ``python -m benchmarks.any_data COMMAND``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from .running import ROOT
+from .sources import SOURCES
+
+TABLES = ROOT.parent / "shared" / "label-tables"
+
+
+@contextmanager
+def working(folder: Path | None) -> Iterator[Path]:
+    """``folder``, or one that is gone afterwards."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    made = Path(tempfile.mkdtemp(prefix="any-data-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@click.group()
+def main() -> None:
+    """Data sets of every format, with drawn images where only their tables are at hand."""
+
+
+@main.command()
+@click.option("--tables", type=click.Path(path_type=Path), default=TABLES, show_default=True)
+@click.option("--only", multiple=True, type=click.Choice(tuple(SOURCES)), help="Some of them.")
+@click.option("--images", default=160, show_default=True, help="Of each, the first so many.")
+@click.option("--trials", default=4, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep all there.")
+@click.option("--quiet", is_flag=True, help="The table alone.")
+def commands(
+    tables: Path, only: tuple[str, ...], images: int, trials: int, folder: Path | None, quiet: bool
+) -> None:
+    """dataset, eda, a search, train, evaluate and predict on each data set."""
+    from .commands import run_through, table
+
+    outcomes = []
+    with working(folder) as home:
+        for name in only or tuple(SOURCES):
+            place = home / name
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            found = run_through(name, place, tables, images, trials)
+            outcomes.append(found)
+            if not quiet and "dataset" in found.ran:
+                click.echo(f"\n== {name}\n{found.ran['dataset'].out.rstrip()}")
+            for step, ran in found.ran.items():
+                if ran.code:
+                    click.echo(f"\n-- {name}: {step} ended with {ran.code}\n{ran.said}")
+    click.echo(f"\n{table(outcomes)}")
+    if any(found.failed and not found.reason for found in outcomes):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -66,5 +66,24 @@ def commands(
         raise SystemExit(1)
 
 
+@main.command()
+@click.argument("tree", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--images", default=120, show_default=True)
+@click.option("--trials", default=3, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep all there.")
+def before(tree: Path, images: int, trials: int, folder: Path | None) -> None:
+    """NIH's 14 labels give what TREE gave, and what TREE made opens.
+
+    TREE is a checkout of the commit to compare with: `git worktree add TREE COMMIT`.
+    """
+    from .before import run
+
+    with working(folder) as home:
+        report = run(tree, home, images, trials)
+    click.echo("\n".join(report.lines))
+    if report.differing:
+        raise click.ClickException(f"{report.differing} comparisons differ")
+
+
 if __name__ == "__main__":
     main()

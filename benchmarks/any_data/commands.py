@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .running import Ran, cxrsearch, write_space
-from .sources import SOURCES, Missing
+from .sources import SOURCES, MissingError
 
 STEPS = ("dataset", "eda", "search", "train", "evaluate", "predict")
 
@@ -49,7 +49,7 @@ def run_through(name: str, home: Path, tables: Path, count: int, trials: int) ->
     found = Outcome(name)
     try:
         source = SOURCES[name](home / "data", tables, count)
-    except Missing as missing:
+    except MissingError as missing:
         found.reason = str(missing)
         return found
     study, model, scores = home / "study", home / "model", home / "scores.csv"

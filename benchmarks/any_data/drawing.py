@@ -73,9 +73,7 @@ def signs_of(labels: Iterable[str]) -> np.ndarray:
     return np.array([name in drawn for name in DISEASES], np.uint8)
 
 
-def draw_pictures(
-    folder: Path, pictures: Iterable[Picture], side: int = 96, seed: int = 0
-) -> None:
+def draw_pictures(folder: Path, pictures: Iterable[Picture], side: int = 96, seed: int = 0) -> None:
     """Draw ``pictures`` below ``folder``, ``side`` pixels a side, with plain signs."""
     numbers: dict[str, int] = {}
     for image, picture in enumerate(pictures):

@@ -1,7 +1,7 @@
 """Data sets as people have them on their disk: real tables, and some written to documentation.
 
 Each function of `SOURCES` makes one below a folder, with at most so many images, and says what is
-given as ``--data``. A table that is not at hand is a reason, by `Missing`.
+given as ``--data``. A table that is not at hand is a reason, by `MissingError`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIDE = 96
 """Pixels a side of what is drawn here."""
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """Why a data set cannot be made here."""
 
 
@@ -45,7 +45,7 @@ class Source:
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table, packed or not."""
     if not path.is_file():
-        raise Missing(f"{path}: no such table here")
+        raise MissingError(f"{path}: no such table here")
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = data.decode("utf-8-sig")
     if path.name.startswith("padchest"):  # its last cell is cut off inside a quotation
@@ -96,7 +96,7 @@ def nih_2020(folder: Path, tables: Path, count: int) -> Source:
     kept = rows[:count]
     _write(folder / "Data_Entry_2017_v2020.csv", header, kept)
     patients = sorted({row[0].split("_")[0] for row in kept})
-    test = set(patients[:: 4])
+    test = set(patients[::4])
     for name, inside in (("train_val_list.txt", False), ("test_list.txt", True)):
         lines = [row[0] for row in kept if (row[0].split("_")[0] in test) == inside]
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -183,7 +183,9 @@ def mimic(folder: Path, tables: Path, count: int) -> Source:
     head = ("subject_id", "study_id")
     _write(folder / f"{start}-chexpert.csv.gz", (*head, *MIMIC_LABELS), labels)
     _write(folder / f"{start}-metadata.csv.gz", MIMIC_METADATA, metadata)
-    _write(folder / f"{start}-split.csv.gz", ("dicom_id", "study_id", "subject_id", "split"), splits)
+    _write(
+        folder / f"{start}-split.csv.gz", ("dicom_id", "study_id", "subject_id", "split"), splits
+    )
     return _draw(folder, folder / "files", pictures)
 
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from cxrsearch.show.clock import duration
 from cxrsearch.show.notes import moment
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.panels.labels import readable
 from cxrsearch.show.rows import mapping
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import QUIET, STYLES, figure, score, text

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.panels.labels import readable
 from cxrsearch.show.rows import Interval, mapping, number, pair, whole
 
 FEW_POSITIVES = 10

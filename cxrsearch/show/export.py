@@ -1,4 +1,4 @@
-"""A study's trials as CSV: a line a trial, a column a gene and a column a disease."""
+"""A study's trials as CSV: a line a trial, a column a gene and a column a label."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def export_csv(folder: Path, out: Path) -> Path:
 
     Columns: number, state, value and attributes, ``objective_<name>`` for each further objective
     (empty where a trial is not complete), then ``param_<gene>`` (empty where the gene was not
-    active), then ``auroc_<disease>`` with its interval. ``value`` of a trial that is
+    active), then ``auroc_<label>`` with its interval. ``value`` of a trial that is
     not complete is its best so far. Times are seconds since 1970. Text that a spreadsheet
     would take for a formula gets an apostrophe in front.
 
@@ -47,22 +47,22 @@ def export_csv(folder: Path, out: Path) -> Path:
 def csv_text(rows: Sequence[Row]) -> str:
     """The CSV text of ``rows``, with Unix line ends."""
     genes = list(dict.fromkeys(name for r in rows for name in (*r.params, *r.settings)))
-    diseases = list(dict.fromkeys(name for r in rows for name in r.auroc))
+    labels = list(dict.fromkeys(name for r in rows for name in r.auroc))
     further = list(dict.fromkeys(name for r in rows for name in list(r.objectives)[1:]))
     heads = [
         *EXPORT_COLUMNS,
         *(f"objective_{name}" for name in further),
         *(f"param_{gene}" for gene in genes),
     ]
-    for disease in diseases:
-        heads += [f"auroc_{disease}", f"auroc_{disease}_low", f"auroc_{disease}_high"]
+    for label in labels:
+        heads += [f"auroc_{label}", f"auroc_{label}_low", f"auroc_{label}_high"]
     lines = []
     for r in rows:
         params = {**r.settings, **r.params}
         line = [*_attributes(r), *(r.objectives.get(name) for name in further)]
         line += [*(params.get(gene) for gene in genes)]
-        for disease in diseases:
-            line += [r.auroc.get(disease), *(r.intervals.get(disease) or (None, None))]
+        for label in labels:
+            line += [r.auroc.get(label), *(r.intervals.get(label) or (None, None))]
         lines.append([_cell(value) for value in line])
     return table_text.csv_text([_cell(head) for head in heads], lines)
 

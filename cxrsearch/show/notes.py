@@ -12,6 +12,7 @@ import yaml
 from search.prior import Prior
 
 from .clock import SearchClock, duration
+from .marks import marks_text
 from .panels.front import front
 from .rows import Interval, Row, count_states, mapping
 from .section import Section
@@ -195,9 +196,16 @@ def notes(view: StudyView) -> list[str]:
     """What the search had to say: its own notes, unreadable files, the best trial's notes."""
     given = view.settings.get("notes")
     found = [str(note) for note in given] if isinstance(given, list) else []
+    if marks := marks_text(view.marks, searches_uncertain(view)):
+        found.insert(0, marks)
     if view.best is not None:
         found += [f"Best trial: {note}" for note in view.best.notes]
     return [*dict.fromkeys([*found, *view.problems])]
+
+
+def searches_uncertain(view: StudyView) -> bool:
+    """Whether trials of the study choose what uncertain marks count as."""
+    return any("uncertain" in row.params or "uncertain" in row.settings for row in view.rows)
 
 
 def left_out(view: StudyView) -> list[str]:

@@ -20,6 +20,7 @@ from search.prior import index_of
 from search.store.places import HISTORY, URL_FILE
 
 from .clock import SearchClock, duration
+from .marks import marks_text
 from .panels.front import front, value_text
 from .rows import Row, count_states
 from .view import StudyView, read_view
@@ -31,7 +32,8 @@ MOST_FRONT = 30
 def status(folder: str | Path) -> dict[str, Any]:
     """How the study in ``folder`` stands, JSON-able.
 
-    Keys: ``name``, ``sampler``, ``data``, ``space``, ``running`` (whether a driver is alive),
+    Keys: ``name``, ``sampler``, ``data``, ``labels`` (their names), ``marks`` (those that are not
+    plain, see `StudyView.marks`), ``space``, ``running`` (whether a driver is alive),
     ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (answered by what an
     earlier trial came to), ``running``, ``paused``, ``interrupted``, ``total``),
     ``target_trials``, ``elapsed`` (seconds in which a trial ran), ``images_seen``,
@@ -57,6 +59,8 @@ def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
         "name": view.name,
         "sampler": view.record.config.sampler,
         "data": view.data_name,
+        "labels": list(view.labels),
+        "marks": view.marks,
         "space": view.record.space.name,
         "running": view.record.driver_alive,
         "trials": trials,
@@ -133,6 +137,8 @@ def status_text(record: Mapping[str, Any]) -> str:
         f"trials: {trials['total']}{f' of {target}' if target else ''}"
         f"{f' ({states})' if states else ''}; {duration(record['elapsed'])} of search"
     )
+    if marks := marks_text(record["marks"]):
+        out.print(marks, soft_wrap=True)
     _print_earlier(out, record["from"])
     if record["front"]:
         _print_front(out, record)

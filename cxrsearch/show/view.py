@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cxrsearch.data.diseases import DISEASES
 from search.reading import FileError, read_json, read_yaml
 from search.store.record import StudyRecord, read_study
 
@@ -95,8 +96,31 @@ class StudyView:
         return str(self.data.get("source") or self.asked.get("data") or "not recorded")
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the data; of a study made before labels had names, NIH's."""
+        noted = mapping(self.data.get("labels"))
+        return tuple(noted) or DISEASES
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """How many of the labels' marks are not plain: unknown, and uncertain by what they are.
+
+        Keys: ``unknown``, and ``ignore``, ``positive``, ``negative`` or ``soft``, what uncertain
+        ones count as in training; those that there are.
+        """
+        taken, found = mapping(self.data.get("uncertain_as")), dict[str, int]()
+        for name, counts in mapping(self.data.get("labels")).items():
+            some = {key: whole(value) or 0 for key, value in mapping(counts).items()}
+            for key, count in (
+                (str(taken.get(name)), some.get("uncertain", 0)),
+                ("unknown", some.get("unknown", 0)),
+            ):
+                found[key] = found.get(key, 0) + count
+        return {key: count for key, count in found.items() if count}
+
+    @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by part and disease, as counted before the first trial; may be empty."""
+        """Images by part and label, as counted before the first trial; may be empty."""
         parts = mapping(mapping(self.settings.get("splits")).get("counts"))
         return {
             part: {name: n for name, v in mapping(item).items() if (n := whole(v)) is not None}

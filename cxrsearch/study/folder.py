@@ -10,6 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.description import POLICIES
+from cxrsearch.data.marks import absent, known, present
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.device import multiplies_bf16, pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
@@ -122,6 +127,7 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
             "unlabelled": len(prepared.dataset.unlabelled),
             "frame": prepared.cache.frame,
             "left_out": dict(prepared.cache.bad),
+            **_marks(prepared.dataset),
         },
         **more,
         **_chosen(prepared),
@@ -136,6 +142,25 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
         "versions": {"cxrsearch": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in libraries},
     }
+
+
+def _marks(data: Dataset) -> dict[str, Any]:
+    """What is known of each label, and what the marks that nobody was sure of count as."""
+    marks, names = data.labels, data.label_names
+    doubts = np.zeros(marks.shape, bool) if data.uncertain is None else data.uncertain
+    there, gone, sure = present(marks), absent(marks), ~doubts
+    counts = {
+        name: {
+            "positive": int(there[:, column].sum()),
+            "negative": int(gone[:, column].sum()),
+            "uncertain": int(doubts[:, column].sum()),
+            "unknown": int((~known(marks) & sure)[:, column].sum()),
+        }
+        for column, name in enumerate(names)
+    }
+    policies = data.uncertain_as or (POLICIES[0],) * len(names)
+    taken = {n: p for n, p in zip(names, policies, strict=True) if counts[n]["uncertain"]}
+    return {"labels": counts, **({"uncertain_as": taken} if taken else {})}
 
 
 def _version(library: str) -> str:

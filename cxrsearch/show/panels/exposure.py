@@ -1,39 +1,43 @@
-"""How often the best trial saw each disease, beside how often the data has it."""
+"""How often the best trial saw each label, beside how often the data has it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.diseases import NO_FINDING
 from cxrsearch.show.rows import Row
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, figure, text
 from cxrsearch.show.view import StudyView
 
-from .diseases import readable
+from .labels import MOST_SHOWN, named, readable
 
 
 class Exposure(NamedTuple):
-    """Shares of images with a disease: as drawn in training, and as the data has it."""
+    """Shares of images with a label: as drawn in training, and as the data has it."""
 
     name: str
     drawn: float
     prevalence: float | None
 
 
-def exposures(best: Row | None, counts: Mapping[str, int] | None = None) -> list[Exposure]:
-    """One entry a disease of the ``best`` trial's exposure, the rarest in the data first.
+def exposures(
+    best: Row | None, counts: Mapping[str, int] | None = None, labels: Sequence[str] = ()
+) -> list[Exposure]:
+    """One entry a label of the ``best`` trial's exposure, the rarest in the data first.
 
-    ``counts`` are the training part's images by disease, and ``images`` in all.
+    ``counts`` are the training part's images by label, and ``images`` in all; ``labels`` those of
+    the data.
     """
     if best is None or not best.exposure:
         return []
     counts = counts or {}
     total = counts.get("images") or 0
-    order = [*DISEASES, NO_FINDING]
+    order = [*labels, NO_FINDING]
     found = [
         Exposure(name, drawn, counts[name] / total if total and name in counts else None)
         for name, drawn in best.exposure.items()
@@ -42,8 +46,20 @@ def exposures(best: Row | None, counts: Mapping[str, int] | None = None) -> list
     return sorted(found, key=lambda e: e.drawn if e.prevalence is None else e.prevalence)
 
 
-def exposures_figure(numbers: list[Exposure]) -> go.Figure:
-    """From each disease's prevalence to its exposure, on a logarithmic axis."""
+def most_changed(numbers: Sequence[Exposure]) -> list[Exposure]:
+    """``numbers``; of very many those that sampling changed most, in the same order."""
+
+    def change(entry: Exposure) -> float:
+        if not entry.drawn or not entry.prevalence:
+            return 0.0
+        return abs(math.log(entry.drawn / entry.prevalence))
+
+    kept = {e.name for e in sorted(numbers, key=change, reverse=True)[:MOST_SHOWN]}
+    return [e for e in numbers if e.name in kept]
+
+
+def exposures_figure(numbers: Sequence[Exposure]) -> go.Figure:
+    """From each label's prevalence to its exposure, on a logarithmic axis."""
     fig = figure(100 + 28 * len(numbers))
     names = [text(readable(e.name)) for e in numbers]
     ends: list[float | None] = []
@@ -89,14 +105,18 @@ def sections(view: StudyView, now: float) -> list[Section]:
 
 
 def _panel(view: StudyView) -> Panel:
-    found = exposures(view.best, view.counts.get("train"))
+    found = exposures(view.best, view.counts.get("train"), view.labels)
     if not found:
         return Panel("", sentence="No complete trial has recorded what it was shown.")
-    none = [readable(e.name) for e in found if not e.drawn]
-    never = f" Never drawn: {', '.join(none)}." if none else ""
+    none = [e.name for e in found if not e.drawn]
+    never = f" Never drawn: {named(none)}." if none else ""
+    shown = most_changed(found)
+    few = ""
+    if len(shown) < len(found):
+        few = f" Shown are the {len(shown)} of {len(found)} that this changed most."
     return Panel(
         "",
-        exposures_figure(found),
-        caption="Share of the images drawn for training that carry a disease, beside its share "
-        f"in the training part: what seed and proportional sampling changed.{never}",
+        exposures_figure(shown),
+        caption="Share of the images drawn for training that carry a label, beside its share "
+        f"in the training part: what seed and proportional sampling changed.{few}{never}",
     )

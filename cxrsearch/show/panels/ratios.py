@@ -1,4 +1,4 @@
-"""Draw ratios beside the exposures that they led to and the AUROC by disease."""
+"""Draw ratios beside the exposures that they led to and the AUROC by label."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.labels.names import gene_part
 from cxrsearch.show.rows import Row, number
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, faded, figure, score, show, text
 from cxrsearch.show.view import StudyView
 
-from .diseases import readable
+from .labels import MOST_SHOWN, readable
 
 RATIO_GENE = "ratio_"
 MOST_DOTS = 8
 """Trials drawn at most: more dots in a line cannot be told apart."""
-RATIO_LABELS = (*DISEASES, NO_FINDING)
 
 
 class Drawn(NamedTuple):
-    """One disease in one trial; None where it is not known (no finding has no AUROC)."""
+    """One label in one trial; None where it is not known (no finding has no AUROC)."""
 
     name: str
     ratio: float
@@ -32,22 +32,31 @@ class Drawn(NamedTuple):
 
 
 class Ratios(NamedTuple):
-    """The best complete trials, the best first, each with all diseases in the order of ``names``.
+    """The best complete trials, the best first, each with all labels in the order of ``names``.
 
     ``names`` are the rarest in the training part first; ``prevalence`` is their share of its
-    images, empty where nobody counted; ``complete`` is how many trials the best were among.
+    images, empty where nobody counted; ``complete`` is how many trials the best were among;
+    ``labels`` how many there are, "no finding" among them, where ``names`` are fewer.
     """
 
     names: list[str]
     trials: list[tuple[Row, list[Drawn]]]
     prevalence: dict[str, float]
     complete: int
+    labels: int
 
 
-def ratios(rows: Sequence[Row], counts: Mapping[str, int] | None = None) -> Ratios | None:
+def ratios(
+    rows: Sequence[Row], counts: Mapping[str, int] | None = None, labels: Sequence[str] = ()
+) -> Ratios | None:
     """The draw ratios of the best complete trials; None where no ratio was searched or fixed.
 
-    ``counts`` are the training part's images by disease, and ``images`` in all.
+    Of very many labels those whose ratio in the best trial is farthest from 1.
+
+    Args:
+        rows: the trials.
+        counts: the training part's images by label, and ``images`` in all.
+        labels: of the data.
     """
     if not any(gene.startswith(RATIO_GENE) for r in rows for gene in (*r.params, *r.settings)):
         return None
@@ -56,15 +65,21 @@ def ratios(rows: Sequence[Row], counts: Mapping[str, int] | None = None) -> Rati
     )
     counts = counts or {}
     total = counts.get("images") or 0
-    prevalence = {name: counts[name] / total for name in RATIO_LABELS if total and name in counts}
-    names = sorted(RATIO_LABELS, key=lambda name: prevalence.get(name, 0.0))
+    every = [*labels, NO_FINDING]
+    prevalence = {name: counts[name] / total for name in every if total and name in counts}
+    if complete:
+        best = complete[0]
+        every.sort(key=lambda name: -abs(math.log(_drawn(best, name).ratio)))
+    names = sorted(every[:MOST_SHOWN], key=lambda name: prevalence.get(name, 0.0))
     trials = [(r, [_drawn(r, name) for name in names]) for r in complete[:MOST_DOTS]]
-    return Ratios(names, trials, prevalence, len(complete))
+    return Ratios(names, trials, prevalence, len(complete), len(every))
 
 
 def _drawn(row: Row, name: str) -> Drawn:
-    given = gene(row, RATIO_GENE + name.replace(" ", "_"))
-    return Drawn(name, 1.0 if given is None else given, row.exposure.get(name), row.auroc.get(name))
+    given = gene(row, RATIO_GENE + gene_part(name))
+    return Drawn(
+        name, given if given and given > 0 else 1.0, row.exposure.get(name), row.auroc.get(name)
+    )
 
 
 def gene(row: Row, name: str) -> float | None:
@@ -74,7 +89,7 @@ def gene(row: Row, name: str) -> float | None:
 
 
 def ratios_figure(numbers: Ratios) -> go.Figure:
-    """Three panels with one line a disease: ratio, exposure, AUROC. The best trial stands out."""
+    """Three panels with one line a label: ratio, exposure, AUROC. The best trial stands out."""
     fig = figure(130 + 30 * len(numbers.names))
     names = [text(readable(name)) for name in numbers.names]
     if numbers.prevalence:
@@ -158,7 +173,7 @@ def _add_trial(
 
 def sections(view: StudyView, now: float) -> list[Section]:
     """Draw ratios and what they led to, where there are some."""
-    found = ratios(view.rows, view.counts.get("train"))
+    found = ratios(view.rows, view.counts.get("train"), view.labels)
     if found is None:
         return []
     if not found.trials:
@@ -176,12 +191,18 @@ def _about_ratios(found: Ratios) -> str:
     if seed is not None and 0 < seed < 1:
         limits = (
             f"An epoch of the best trial drew {seed:.0%} of the images without replacement: no "
-            f"disease is shown more than {1 / seed:.3g} times as often as it occurs. "
+            f"label is shown more than {1 / seed:.3g} times as often as it occurs. "
         )
     on_top = "" if balance is None else f", on top of balance ({balance:.2f} in the best trial)"
+    drawn = ""
+    if found.labels > len(found.names):
+        drawn = (
+            f"Drawn are the {len(found.names)} of {found.labels} whose ratio in the best trial is "
+            "farthest from 1. "
+        )
     return (
-        f"{shown}Only how ratios compare with one another counts{on_top}. {limits}"
-        "Diseases come together in one image, so drawing one more often draws its companions too. "
-        "AUROC by disease rests on few positives: see the intervals above before reading a pattern "
+        f"{shown}{drawn}Only how ratios compare with one another counts{on_top}. {limits}"
+        "Labels come together in one image, so drawing one more often draws its companions too. "
+        "AUROC by label rests on few positives: see the intervals above before reading a pattern "
         "into it."
     )

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.splits.counts import IMAGES
-from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.panels.labels import readable
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, TEST, counted, faded, figure, text
 
 from .label_counts import Prevalence, Spread, Together

@@ -10,7 +10,7 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.show.notes import CITATIONS, Fact, moment
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.panels.labels import readable
 from cxrsearch.show.picture import data_uri
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.writing import PAGE, check_file

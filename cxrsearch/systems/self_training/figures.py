@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.panels.labels import readable
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, figure, text
 
 POSITIVE, NEGATIVE = "#d1495b", "#3a86c8"

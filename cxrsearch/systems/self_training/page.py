@@ -8,7 +8,7 @@ from typing import Any
 
 from cxrsearch.show.notes import Fact
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.diseases import readable
+from cxrsearch.show.panels.labels import readable
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import score, show
 from search.reading import read_json

@@ -52,7 +52,7 @@ def test_page_builds_on_every_kind_of_study(make: SimpleNamespace, any_trials: l
     found = _Page(text)
     ids = {attrs.get("id") for _, attrs in found.tags}
     assert ids >= {
-        "progress", "trials", "curves", "genes", "importance", "diseases", "population",
+        "progress", "trials", "curves", "genes", "importance", "labels", "population",
         "lineage", "workers", "exposure", "notes",
     }  # fmt: skip
     figures = sum(attrs.get("class") == "figure" for _, attrs in found.tags)

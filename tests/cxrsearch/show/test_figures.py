@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.show.clock import SearchClock, duration
 from cxrsearch.show.panels.ancestry import ancestry, ancestry_figure, change_text
 from cxrsearch.show.panels.curves import chosen, curves_figure, loss_curves, value_curves
-from cxrsearch.show.panels.diseases import diseases, diseases_figure
 from cxrsearch.show.panels.exposure import exposures, exposures_figure
 from cxrsearch.show.panels.genes import (
     INACTIVE,
@@ -22,6 +22,7 @@ from cxrsearch.show.panels.genes import (
 )
 from cxrsearch.show.panels.history import AXES, history, history_figure
 from cxrsearch.show.panels.importance import importance, importance_figure
+from cxrsearch.show.panels.labels import label_scores, labels_figure
 from cxrsearch.show.panels.population import generations, population_figure
 from cxrsearch.show.panels.ratios import ratios, ratios_figure, sections
 from cxrsearch.show.panels.workers import schedule, schedule_figure
@@ -46,7 +47,7 @@ def test_every_figure_builds_on_every_kind_of_study(any_trials: list[Any], alive
         curves_figure(loss_curves(rows, {0: (CurvePoint(1, 0.4, 1e-3, 0.5),)}), "loss"),
         parallel_figure(parallel(rows, genes, ordered(genes, numbers.shares))),
         importance_figure(numbers),
-        diseases_figure(diseases(best)),
+        labels_figure(label_scores(best)),
         population_figure(generations(rows, any_trials, 10)),
         ancestry_figure(ancestry(rows, any_trials)),
         schedule_figure(schedule(rows, now=2e9)),
@@ -190,9 +191,9 @@ def test_few_trials_say_nothing_about_importance(make: SimpleNamespace) -> None:
     assert importance([make.trial(n) for n in range(11)]).shares == {}
 
 
-def test_diseases_without_a_score_are_named(make: SimpleNamespace) -> None:
+def test_labels_without_a_score_are_named(make: SimpleNamespace) -> None:
     best = row(make.trial(0, value=0.7), False)
-    found = diseases(best, counts={"Mass": 12})
+    found = label_scores(best, counts={"Mass": 12}, labels=DISEASES)
     assert [d.name for d in found.judged] == ["Edema", "Mass"]
     assert "Hernia" in found.not_judged
     assert len(found.not_judged) == 12
@@ -202,9 +203,9 @@ def test_diseases_without_a_score_are_named(make: SimpleNamespace) -> None:
 
 def test_test_scores_stand_beside_validation(make: SimpleNamespace) -> None:
     look = Look("t", "m", 0, 0.65, None, {"Mass": 0.64}, {"Mass": (0.5, 0.7)})
-    found = diseases(row(make.trial(0, value=0.7), False), look)
+    found = label_scores(row(make.trial(0, value=0.7), False), look)
     assert [(d.name, d.test) for d in found.judged] == [("Edema", None), ("Mass", 0.64)]
-    assert [t.name for t in diseases_figure(found).data] == ["validation (selected)", "test"]
+    assert [t.name for t in labels_figure(found).data] == ["validation (selected)", "test"]
 
 
 def test_generations_know_their_median_best_and_diversity(make: SimpleNamespace) -> None:
@@ -284,7 +285,7 @@ def test_ratios_stand_beside_exposure_and_auroc_of_the_best_trials(make: SimpleN
 
     trials = [trial(n, 0.5 + n / 100, ratio_Mass=1.0 + n) for n in range(12)]
     counts = {"images": 100, "Mass": 10, "Hernia": 1, "No Finding": 50}
-    found = ratios(rows_of(trials), counts)
+    found = ratios(rows_of(trials), counts, DISEASES)
     assert found is not None
     assert [row.number for row, _ in found.trials] == [11, 10, 9, 8, 7, 6, 5, 4]
     assert (found.complete, found.names[-1], len(found.names)) == (12, "No Finding", 15)

@@ -1,4 +1,4 @@
-"""AUROC by disease, with intervals, on validation and, once evaluated, on the test part."""
+"""AUROC by label, with intervals, on validation and, once evaluated, on the test part."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.show.rows import Interval, Row
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, TEST, figure, score, text
 from cxrsearch.show.view import Look, StudyView
 
+MOST_SHOWN = 40
+"""Labels that a figure shows at most: more of them cannot be read."""
+MOST_NAMED = 20
+"""Labels that a sentence names at most."""
 
-class Disease(NamedTuple):
-    """Scores of one disease; None where it has none. ``positives`` counts validation images."""
+
+class LabelScore(NamedTuple):
+    """Scores of one label; None where it has none. ``positives`` counts validation images."""
 
     name: str
     validation: float | None
@@ -25,27 +29,36 @@ class Disease(NamedTuple):
     positives: int | None
 
 
-class Diseases(NamedTuple):
-    """Judged diseases, the best on top, and the names of those that could not be judged."""
+class LabelScores(NamedTuple):
+    """Judged labels, the best on top, and the names of those that could not be judged."""
 
-    judged: list[Disease]
+    judged: list[LabelScore]
     not_judged: list[str]
 
 
-def diseases(
-    best: Row | None, look: Look | None = None, counts: Mapping[str, int] | None = None
-) -> Diseases:
+def label_scores(
+    best: Row | None,
+    look: Look | None = None,
+    counts: Mapping[str, int] | None = None,
+    labels: Sequence[str] = (),
+) -> LabelScores:
     """The scores of the ``best`` trial, and of its latest ``look`` at the test part.
 
-    A disease is judged where it has an AUROC on validation or on test.
+    A label is judged where it has an AUROC on validation or on test.
+
+    Args:
+        best: the trial.
+        look: at the test part, with a model of it.
+        counts: positives of the validation part by label.
+        labels: of the data.
     """
     if best is None or not best.auroc:
-        return Diseases([], [])
+        return LabelScores([], [])
     test = {} if look is None else look.auroc
     test_intervals = {} if look is None else look.intervals
-    names = [*DISEASES, *(name for name in best.auroc if name not in DISEASES)]
+    names = list(dict.fromkeys([*labels, *best.auroc]))
     every = [
-        Disease(
+        LabelScore(
             name,
             best.auroc.get(name),
             best.intervals.get(name),
@@ -58,7 +71,7 @@ def diseases(
     judged = [d for d in every if d.validation is not None or d.test is not None]
     known = {d.name for d in judged}
     judged.sort(key=lambda d: -(d.test or 0.0 if d.validation is None else d.validation))
-    return Diseases(judged, [name for name in names if name not in known])
+    return LabelScores(judged, [name for name in names if name not in known])
 
 
 def readable(name: str) -> str:
@@ -66,9 +79,23 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def diseases_figure(numbers: Diseases) -> go.Figure:
-    """A dot and its interval for each disease; the line at 0.5 is guessing."""
-    shown = numbers.judged[::-1]
+def named(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """``names`` as people read them, the first ``most`` of them, and how many more there are."""
+    more = len(names) - most
+    listed = ", ".join(readable(name) for name in names[:most])
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def shown_in_figure(numbers: LabelScores) -> list[LabelScore]:
+    """The judged labels, the best first; of very many those with the most positives."""
+    surest = sorted(numbers.judged, key=lambda d: -(d.positives or 0))[:MOST_SHOWN]
+    kept = {d.name for d in surest}
+    return [d for d in numbers.judged if d.name in kept]
+
+
+def labels_figure(numbers: LabelScores) -> go.Figure:
+    """A dot and its interval for each label; the line at 0.5 is guessing."""
+    shown = shown_in_figure(numbers)[::-1]
     fig = figure(110 + 34 * len(shown))
     parts = [("validation", STYLES["complete"].colour, 0.0, "circle")]
     if any(d.test is not None for d in shown):
@@ -99,7 +126,7 @@ def diseases_figure(numbers: Diseases) -> go.Figure:
 
 
 def _add_scores(
-    fig: go.Figure, shown: Sequence[Disease], name: str, colour: str, shift: float, symbol: str
+    fig: go.Figure, shown: Sequence[LabelScore], name: str, colour: str, shift: float, symbol: str
 ) -> None:
     test = name == "test"
     points = []
@@ -136,23 +163,28 @@ def _add_scores(
 def sections(view: StudyView, now: float) -> list[Section]:
     """The best trial's scores, on the test part too where it was evaluated."""
     look = (view.looks_at(None if view.best is None else view.best.number) or (None,))[-1]
-    found = diseases(view.best, look, view.counts.get("val"))
+    found = label_scores(view.best, look, view.counts.get("val"), view.labels)
     values = {"scores": found, "readable": readable, "score": score}
     return [
-        Section("diseases", "Diseases", "AUROC by disease", [_panel(found)],
+        Section("labels", "Labels", "AUROC by label", [_panel(found)],
                 macro="scores_table", values=values)
     ]  # fmt: skip
 
 
-def _panel(numbers: Diseases) -> Panel:
+def _panel(numbers: LabelScores) -> Panel:
     if not numbers.judged:
-        return Panel("", sentence="No complete trial has scores by disease yet.")
+        return Panel("", sentence="No complete trial has scores by label yet.")
     missing = ""
     if numbers.not_judged:
-        names = ", ".join(readable(name) for name in numbers.not_judged)
-        missing = f" Not judged, for want of positives or negatives: {names}."
+        missing = f" Not judged, for want of positives or negatives: {named(numbers.not_judged)}."
+    few = ""
+    if len(numbers.judged) > MOST_SHOWN:
+        few = (
+            f" Drawn are the {MOST_SHOWN} of {len(numbers.judged)} labels that have the most "
+            "positives; the table has them all."
+        )
     return Panel(
         "",
-        diseases_figure(numbers),
-        caption=f"The best trial, with 95% intervals over patients.{missing}",
+        labels_figure(numbers),
+        caption=f"The best trial, with 95% intervals over patients.{few}{missing}",
     )

@@ -14,6 +14,7 @@ from .running import ROOT
 from .sources import SOURCES
 
 TABLES = ROOT.parent / "shared" / "label-tables"
+NIH = ROOT.parent / "shared" / "nih-small"
 
 
 @contextmanager
@@ -83,6 +84,38 @@ def before(tree: Path, images: int, trials: int, folder: Path | None) -> None:
     click.echo("\n".join(report.lines))
     if report.differing:
         raise click.ClickException(f"{report.differing} comparisons differ")
+
+
+@main.command()
+@click.option("--tables", type=click.Path(path_type=Path), default=TABLES, show_default=True)
+@click.option("--seeds", default=3, show_default=True, help="Searches in each world.")
+@click.option("--epochs", default=8, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep all there.")
+def uncertain(tables: Path, seeds: int, epochs: int, folder: Path | None) -> None:
+    """The gene `uncertain`, where uncertain marks are mostly positive and where they are noise."""
+    from .uncertain import run
+
+    with working(folder) as home:
+        lines = run(tables / "chexpert_train.csv", home, seeds, epochs)
+    click.echo("\n".join(lines))
+
+
+@main.command()
+@click.option("--data", type=click.Path(path_type=Path), default=NIH, show_default=True)
+@click.option("--images", default=1916, show_default=True, help="Of the table, the first so many.")
+@click.option("--trials", default=4, show_default=True)
+@click.option("--epochs", default=10, show_default=True)
+@click.option("--share", default=0.3, show_default=True, help="Of the marks, hidden.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep all there.")
+def hidden(
+    data: Path, images: int, trials: int, epochs: int, share: float, folder: Path | None
+) -> None:
+    """A search on NIH's labels with some marks hidden, beside one on all of them."""
+    from .hidden import run
+
+    with working(folder) as home:
+        lines = run(data, home, images, trials, epochs, share)
+    click.echo("\n".join(lines))
 
 
 if __name__ == "__main__":

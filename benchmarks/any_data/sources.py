@@ -42,7 +42,7 @@ class Source:
     truth: dict[str, frozenset[str]]
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table, packed or not."""
     if not path.is_file():
         raise MissingError(f"{path}: no such table here")
@@ -80,7 +80,7 @@ def _draw(data: Path, images: Path, pictures: Sequence[Picture]) -> Source:
 
 def nih(folder: Path, tables: Path, count: int) -> Source:
     """NIH ChestX-ray14, 2017: names among each other with ``|`` in one cell."""
-    header, rows = _rows(tables.parent / "nih-small" / "Data_Entry_2017.csv")
+    header, rows = read_rows(tables.parent / "nih-small" / "Data_Entry_2017.csv")
     kept = rows[:count]
     _write(folder / "Data_Entry_2017.csv", header, kept)
     return _draw(folder, folder / "images", _nih_pictures(kept))
@@ -92,7 +92,7 @@ def _nih_pictures(rows: list[list[str]]) -> list[Picture]:
 
 def nih_2020(folder: Path, tables: Path, count: int) -> Source:
     """NIH's release of 2020, by its file's name, with both of its lists."""
-    header, rows = _rows(tables.parent / "nih-small" / "Data_Entry_2017_v2020_full.csv.gz")
+    header, rows = read_rows(tables.parent / "nih-small" / "Data_Entry_2017_v2020_full.csv.gz")
     kept = rows[:count]
     _write(folder / "Data_Entry_2017_v2020.csv", header, kept)
     patients = sorted({row[0].split("_")[0] for row in kept})
@@ -106,7 +106,7 @@ def nih_2020(folder: Path, tables: Path, count: int) -> Source:
 def google(folder: Path, tables: Path, count: int) -> Source:
     """NIH's images with Google's adjudicated labels: YES and NO beside the text-mined ones."""
     table = "google2019_nih-chest-xray-labels.csv"
-    header, rows = _rows(tables / table)
+    header, rows = read_rows(tables / table)
     columns = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
     at = {name: header.index(name) for name in columns}
     first = rows[:count]
@@ -123,7 +123,7 @@ def google(folder: Path, tables: Path, count: int) -> Source:
 
 def chexpert(folder: Path, tables: Path, count: int) -> Source:
     """CheXpert as it unpacks: ``CheXpert-v1.0-small/train.csv`` and ``train/patient.../``."""
-    header, rows = _rows(tables / "chexpert_train.csv")
+    header, rows = read_rows(tables / "chexpert_train.csv")
     kept = rows[:count]
     home = folder / "CheXpert-v1.0-small"
     _write(home / "train.csv", header, kept)
@@ -191,7 +191,7 @@ def mimic(folder: Path, tables: Path, count: int) -> Source:
 
 def padchest(folder: Path, tables: Path, count: int) -> Source:
     """PadChest: lists as Python writes them, images in numbered folders, laterals among them."""
-    header, rows = _rows(tables / "padchest.csv")
+    header, rows = read_rows(tables / "padchest.csv")
     kept = rows[:count]
     at = {name: header.index(name) for name in ("ImageID", "ImageDir", "PatientID", "Labels")}
     _write(folder / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", header, kept)
@@ -205,7 +205,7 @@ def padchest(folder: Path, tables: Path, count: int) -> Source:
 
 def vindr(folder: Path, tables: Path, count: int) -> Source:
     """VinDr-CXR as on Kaggle: a row a box and a reader; names without a suffix."""
-    header, rows = _rows(tables / "vinbigdata_train.csv")
+    header, rows = read_rows(tables / "vinbigdata_train.csv")
     kept = _first(rows, lambda row: row[0], count)
     _write(folder / "train.csv", header, kept)
     found: dict[str, set[str]] = defaultdict(set)
@@ -218,7 +218,7 @@ def vindr(folder: Path, tables: Path, count: int) -> Source:
 
 def rsna(folder: Path, tables: Path, count: int) -> Source:
     """RSNA's pneumonia challenge: a row a box, ``Target``, DICOM files."""
-    header, rows = _rows(tables / "rsna_stage_2_train_labels.csv")
+    header, rows = read_rows(tables / "rsna_stage_2_train_labels.csv")
     kept = _first(rows, lambda row: row[0], count)
     _write(folder / "stage_2_train_labels.csv", header, kept)
     target = {row[0]: row[-1] == "1" for row in kept}

@@ -18,7 +18,7 @@ from cxrsearch.version import __version__
 from search.errors import SearchError
 from search.stopping import Stopped, raise_stopped, stopping
 
-from . import ablate, model, spaces_and_phantom, train
+from . import ablate, dataset, model, spaces_and_phantom, train
 
 
 @click.group(
@@ -30,12 +30,16 @@ from . import ablate, model, spaces_and_phantom, train
     ),
 )
 @click.version_option(__version__, prog_name="cxrsearch")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find the training recipe that gives the best mean AUROC on a small chest X-ray set.
 
     A search lives in one folder, its study. It can be killed and resumed at any moment, looked at
     while it runs, and ends in a model that predicts. Research use only.
     """
+    from cxrsearch.data.sources.telling import telling
+
+    context.with_resource(telling(_note))
 
 
 @cli.command(
@@ -193,6 +197,7 @@ for command in (
     model.evaluate,
     model.predict,
     ablate.ablate,
+    dataset.dataset,
 ):
     cli.add_command(command)
 

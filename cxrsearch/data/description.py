@@ -12,7 +12,7 @@ BLANKS = ("negative", "ignore")
 """What a blank cell may count as."""
 READERS = ("majority", "any", "mean")
 """How several readers' marks become one."""
-SPLITS = ("drawn", "column", "folders", "lists")
+SPLIT_BY = ("drawn", "column", "folders", "lists")
 """How the parts come about: drawn by patient; by ``columns: split``; by a folder called train, val
 or test in the images' paths; by ``train_val_list.txt`` and ``test_list.txt`` beside the table."""
 ROLES = ("image", "patient", "split", "age", "sex", "view")
@@ -54,7 +54,7 @@ class Description:
         blank: label -> one of `BLANKS`; ``""`` stands for all others.
         readers: one of `READERS`.
         filter: column -> values that are kept.
-        split: one of `SPLITS`.
+        split: one of `SPLIT_BY`.
         options: what only this format knows, such as the separator of a list.
     """
 

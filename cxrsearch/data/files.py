@@ -65,6 +65,35 @@ def remote_problem(path: Path) -> str | None:
     return None
 
 
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
+"""How archives end, which are unpacked before anything is read of them."""
+
+
+def archive_problem(path: Path) -> str | None:
+    """What to do with ``path`` where it is an archive, or None."""
+    name = path.name.lower()
+    if not name.endswith(ARCHIVES):
+        return None
+    way = "unzip" if name.endswith(".zip") else "tar xf" if ".t" in name else "7z x"
+    return f"{path}: an archive; unpack it ({way} {path.name}) and give the folder that comes of it"
+
+
+def folder_problem(folder: Path) -> str | None:
+    """Why no images can lie in ``folder``, or None."""
+    try:
+        if not folder.exists():
+            return remote_problem(folder) or f"{folder}: no such folder; check its name"
+        if not folder.is_dir():
+            return archive_problem(folder) or (
+                f"{folder}: a file, but a folder of images is wanted; give the one it lies in"
+            )
+        if next(folder.iterdir(), None) is None:
+            return f"{folder}: the folder is empty; give one that holds images"
+    except OSError as error:
+        return f"{folder}: cannot be read ({error.strerror}); check its permissions"
+    return None
+
+
 def find_images(folder: Path) -> Found:
     """All image files below ``folder``, hidden ones aside; symbolic links are followed.
 
@@ -78,6 +107,7 @@ def find_images(folder: Path) -> Found:
     refused: list[str] = []
     unread: list[str] = []
     astray: list[str] = []
+    packed: list[str] = []
     seen: set[tuple[int, int]] = set()
     pending: list[str] = [""]
     linked: list[str] = []
@@ -99,6 +129,8 @@ def find_images(folder: Path) -> Found:
                         (linked if entry.is_symlink() else pending).append(f"{below}{entry.name}/")
                     elif entry.is_symlink() and not _exists(entry):
                         astray.append(below + entry.name)
+                    elif entry.name.lower().endswith(ARCHIVES):
+                        packed.append(below + entry.name)
                     elif (kind := _other(entry)) == IMAGE:
                         files.append(below + entry.name)
                     elif kind is not None:
@@ -111,6 +143,11 @@ def find_images(folder: Path) -> Found:
         notes.append(
             f"{len(unread):,} {are} left out, as no image that is read has such a format or "
             f"suffix: {_some(unread)}"
+        )
+    if packed:
+        notes.append(
+            f"archives are not looked into ({len(packed):,}: {_some(packed)}); where they hold "
+            "images, unpack them there"
         )
     if astray:
         notes.append(f"links that lead nowhere: {len(astray):,}, such as {min(astray)}")

@@ -16,7 +16,7 @@ from cxrsearch.errors import InputError
 
 LONGEST_PATTERN = 500
 """Characters of a pattern, at most."""
-PATIENCE, PER_TEXT = 4.0, 1e-4
+MATCH_SECONDS, SECONDS_A_TEXT = 4.0, 1e-4
 """Seconds that matching may take, and more of them a text."""
 
 _MATCH = """
@@ -62,7 +62,7 @@ def values_found(regex: str, texts: Sequence[str]) -> list[str | None]:
             input=json.dumps([regex, list(texts)]),
             capture_output=True,
             text=True,
-            timeout=PATIENCE + PER_TEXT * len(texts),
+            timeout=MATCH_SECONDS + SECONDS_A_TEXT * len(texts),
             check=True,
         )
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""From a folder of X-rays and a label table to a `Dataset`."""
+"""From what a user points at to a `Dataset`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +15,28 @@ from cxrsearch.errors import InputError
 
 from .contents import without_copies
 from .dataset import Dataset, PixelSource, fingerprint
+from .description import POLICIES
 from .errors import ImageError
-from .files import find_images, match_images, remote_problem
+from .files import folder_problem, match_images
 from .formats import SUFFIXES
-from .labels.csv_rows import read_lines
-from .labels.tables import LabelTable, find_table, read_table
+from .labels.tables import LabelTable
 from .pixels.dicom import dicom_decoders, dicom_problem, is_dicom
 from .pixels.images import image_size, read_image
+from .sources.given import lists_in, parts_by_folders, parts_by_lists, read_names
+from .sources.resolve import Source, resolve
+from .sources.tables import read_labels
+from .sources.telling import tell
+from .sources.words import few_lines
+from .sources.written import plain
 
 __all__ = [
     "Dataset",
     "FolderSource",
     "PixelSource",
     "fingerprint",
+    "folder_problem",
     "read_dataset",
+    "read_source",
     "read_test_list",
 ]
 
@@ -72,24 +81,42 @@ class FolderSource:
         return f"{stamp}-{dicom_decoders()}" if bare or is_dicom(file) else stamp
 
 
-def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
-    """Read the labelled and unlabelled X-rays below a folder.
+def read_dataset(
+    data: Path,
+    labels: Path | None = None,
+    images: Path | None = None,
+    stored: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """Read the labelled and unlabelled X-rays of a data set.
 
     Args:
-        folder: holds image files (PNG, JPEG, DICOM) at any depth.
-        labels: the label table; looked for in the folder itself where None.
+        data: a folder of images at any depth with a label table or class folders, a label table,
+            or a ``dataset.yaml``.
+        labels: the label table of a folder, where it lies elsewhere.
+        images: the images of a table, where they lie elsewhere.
+        stored: the `Dataset.description` of an earlier reading, to read in the same way.
 
     Returns:
         the data set, sorted by name. Labelled names without a file are left out and noted;
         images whose name the table does not have are the unlabelled part.
 
     Raises:
-        InputError: no such folder, no images, no usable table, or none of its images there.
+        InputError: no such place, no images, no usable table, or none of its images there.
     """
-    folder = Path(folder)
-    _check_places(folder, labels)
-    table = read_table(Path(labels) if labels is not None else find_table(folder))
-    found = find_images(folder)
+    source = resolve(Path(data), _path(labels), _path(images), stored)
+    return read_source(source)
+
+
+def read_source(source: Source) -> Dataset:
+    """`read_dataset` of what has been resolved.
+
+    Raises:
+        InputError: as `read_dataset`.
+    """
+    folder, found = source.description.images, source.found
+    table = read_labels(source.description, found.files)
+    if source.stated is None and not source.stored:
+        tell(few_lines(source, table.label_names))
     if not found.files:
         raise InputError([none_below(folder), *found.notes])
     match = match_images(table.images, found.files)
@@ -102,25 +129,74 @@ def read_dataset(folder: Path, labels: Path | None = None) -> Dataset:
         )
     rows.sort(key=table.images.__getitem__)
     names = tuple(table.images[row] for row in rows)
+    parts, part_notes = given_parts(source, names, [match.files[name] for name in names])
     own, copies = without_copies(
         match.unlabelled,
         {file: folder / file for file in match.unlabelled},
         [folder / match.files[name] for name in names],
     )
     files = {name: match.files[name] for name in (*names, *own)}
-    source = FolderSource(folder.resolve(), files)
+    pixels = FolderSource(folder.resolve(), files)
     _check_dicom(folder, [match.files[name] for name in names])
     return Dataset(
         names=names,
         labels=table.labels[rows],
         patients=table.patients[rows],
         unlabelled=own,
-        source=source,
-        notes=(*table.notes, *found.notes, *_missing(table, names), *match.notes, *copies),
-        label=str(folder),
+        source=pixels,
+        notes=(
+            *source.notes, *table.notes, *found.notes, *_missing(table, names), *match.notes,
+            *copies, *part_notes,
+        ),
+        label=source.label,
         extra={column: values[rows] for column, values in table.extra.items()},
-        source_side=_typical_side(source, names),
-    )
+        source_side=_typical_side(pixels, names),
+        label_names=table.label_names,
+        uncertain=None if table.uncertain is None else table.uncertain[rows],
+        uncertain_as=policies(source.description.uncertain, table.label_names),
+        parts=parts if parts is not None or table.parts is None else table.parts[rows],
+        roles=table.roles,
+        description=plain(source.description, source.base),
+    )  # fmt: skip
+
+
+def given_parts(
+    source: Source, names: Sequence[str], files: Sequence[str]
+) -> tuple[np.ndarray | None, list[str]]:
+    """The parts that lists or folders give, ``(n,)``; None where the table or nothing does.
+
+    Args:
+        source: the data set.
+        names: of its labelled images.
+        files: theirs, below the folder of the images.
+    """
+    description = source.description
+    if description.split == "lists":
+        lists = lists_in([description.images, source.base, *(t.parent for t in description.table)])
+        if not lists:
+            raise InputError(f"{source.base}: split: lists, but there is no test_list.txt in it")
+        return parts_by_lists(names, lists)
+    if description.split == "folders":
+        parts = parts_by_folders(files)
+        if parts is None:
+            raise InputError(
+                f"{description.images}: split: folders, but not every image lies in a folder "
+                "called train, val or test; write split: drawn, or move them"
+            )
+        return parts, []
+    return None, []
+
+
+def policies(uncertain: Mapping[str, str], labels: Sequence[str]) -> tuple[str, ...]:
+    """``(k,)`` what an uncertain mark of each label counts as; empty where nothing is said."""
+    if not uncertain:
+        return ()
+    others = uncertain.get("", POLICIES[0])
+    return tuple(uncertain.get(label, others) for label in labels)
+
+
+def _path(given: Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def none_below(folder: Path) -> str:
@@ -137,41 +213,7 @@ def read_test_list(path: Path) -> list[str]:
     Raises:
         InputError: where the file cannot be read or holds no name.
     """
-    names = [line.strip() for line in read_lines(Path(path))]
-    names = list(dict.fromkeys(name for name in names if name))
-    if not names:
-        raise InputError(f"{path}: no image names in it; write one name a line")
-    return names
-
-
-def _check_places(folder: Path, labels: Path | None) -> None:
-    """Collect what is wrong with the two paths before anything is read."""
-    problems = [folder_problem(folder), None if labels is None else _file_problem(Path(labels))]
-    if any(problems):
-        raise InputError([problem for problem in problems if problem])
-
-
-def folder_problem(folder: Path) -> str | None:
-    """Why no images can lie in ``folder``, or None."""
-    try:
-        if not folder.exists():
-            return remote_problem(folder) or f"{folder}: no such folder; check its name"
-        if not folder.is_dir():
-            return f"{folder}: a file, but a folder of images is wanted; give the one it lies in"
-        if next(folder.iterdir(), None) is None:
-            return f"{folder}: the folder is empty; give one that holds images"
-    except OSError as error:
-        return f"{folder}: cannot be read ({error.strerror}); check its permissions"
-    return None
-
-
-def _file_problem(labels: Path) -> str | None:
-    try:
-        if labels.is_file():
-            return None
-        return remote_problem(labels) or f"{labels}: no such label table; name a CSV file"
-    except OSError as error:
-        return f"{labels}: cannot be read ({error.strerror}); check its permissions"
+    return read_names(Path(path))
 
 
 def _check_dicom(folder: Path, files: Sequence[str]) -> None:

@@ -18,8 +18,9 @@ class DataRequest(Record):
     """Data as asked for. The same request gives the same images and the same parts everywhere.
 
     Args:
-        data: a folder of chest X-rays, or ``phantom``.
+        data: a folder of chest X-rays, a label table, a ``dataset.yaml``, or ``phantom``.
         labels: label table, where it does not lie in ``data``.
+        images: folder of the images, where they do not lie with the table that ``data`` is.
         cache: folder of the decoded cache.
         test_list: NIH's ``test_list.txt``; without it ``test_share`` of the patients.
         test_share: share of the patients kept for the test part.
@@ -32,12 +33,18 @@ class DataRequest(Record):
     """
 
     data: str = option(
-        PHANTOM, "Folder of chest X-rays with a label table, or: phantom.",
-        group="source", metavar="DIR", path=True, word=PHANTOM,
+        PHANTOM,
+        "Chest X-rays: a folder, a label table, a dataset.yaml (see `cxrsearch dataset`), or: "
+        "phantom.",
+        group="source", metavar="SOURCE", path=True, word=PHANTOM,
     )  # fmt: skip
     labels: str | None = option(
-        None, "Label table (NIH's format or one-hot), where it lies elsewhere.",
+        None, "Label table of a folder, where it lies elsewhere.",
         group="source", metavar="FILE", path=True,
+    )  # fmt: skip
+    images: str | None = option(
+        None, "Folder of the images, where they lie elsewhere than the table.",
+        group="source", metavar="DIR", path=True,
     )  # fmt: skip
     cache: str | None = option(
         None,
@@ -79,9 +86,16 @@ class DataRequest(Record):
         found = super().problems()
         if self.labels and self.data == PHANTOM:
             found.append(f"--labels {self.labels}: name the folder of its images with --data")
+        if self.images and self.data == PHANTOM:
+            found.append(f"--images {self.images}: name the table of their labels with --data")
         return found
 
     @property
     def label_table(self) -> Path | None:
         """Where the label table lies; None: in the data's folder."""
         return Path(self.labels) if self.labels else None
+
+    @property
+    def image_folder(self) -> Path | None:
+        """Where the images lie; None: with ``data``."""
+        return Path(self.images) if self.images else None

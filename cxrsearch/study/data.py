@@ -41,8 +41,16 @@ class DataParts(NamedTuple):
     undefined: tuple[str, ...] = ()
 
 
-def load_data(request: DataRequest) -> Dataset:
-    """The labelled images that ``request`` names."""
+def load_data(request: DataRequest, stored: Mapping[str, Any] | None = None) -> Dataset:
+    """The labelled images that ``request`` names.
+
+    Args:
+        request: where they are.
+        stored: how a study has read them before: its ``data.description``.
+
+    Raises:
+        InputError: where they cannot be read.
+    """
     if request.data == PHANTOM:
         from cxrsearch.phantom.dataset import phantom_dataset
 
@@ -51,7 +59,7 @@ def load_data(request: DataRequest) -> Dataset:
             seed=request.seed,
             difficulty=request.phantom_difficulty,
         )
-    return read_dataset(Path(request.data), request.label_table)
+    return read_dataset(Path(request.data), request.label_table, request.image_folder, stored)
 
 
 def cache_root(request: DataRequest) -> Path:
@@ -102,7 +110,7 @@ def restore_parts(
     Raises:
         InputError: where images, labels or splits are others.
     """
-    dataset = load_data(request)
+    dataset = load_data(request, record["data"].get("description"))
     cache = open_shown(dataset, record["data"]["frame"], cache_root(request))
     usable, notes = leave_out_bad(dataset, cache)
     if usable.fingerprint != record["data"]["fingerprint"]:

@@ -128,6 +128,7 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
             "frame": prepared.cache.frame,
             "left_out": dict(prepared.cache.bad),
             **_marks(prepared.dataset),
+            **({"description": dict(how)} if (how := prepared.dataset.description) else {}),
         },
         **more,
         **_chosen(prepared),

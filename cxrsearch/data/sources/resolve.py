@@ -1,0 +1,211 @@
+"""What ``--data`` points at: a folder, a table, or a dataset.yaml, as one description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cxrsearch.data.description import Description
+from cxrsearch.data.files import Found, archive_problem, find_images, folder_problem, remote_problem
+from cxrsearch.errors import InputError
+
+from .given import lists_in
+from .stated import ENDS, NAMES, Stated, described, stated_in
+from .tables import recognise
+
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+"""How the name of a table ends."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it is going to be read.
+
+    Args:
+        label: what the user gave.
+        base: the folder that paths of its description are relative to.
+        description: how it is read.
+        found: its image files.
+        stated: the dataset.yaml; None where all was recognised.
+        notes: what was decided here.
+        stored: whether a study said all of it.
+    """
+
+    label: str
+    base: Path
+    description: Description
+    found: Found = field(repr=False)
+    stated: Stated | None = None
+    notes: tuple[str, ...] = ()
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The places that the words of a user come to."""
+
+    base: Path
+    images: Path
+    table: Path | None
+    stated: Stated | None
+    notes: tuple[str, ...] = ()
+
+
+def resolve(
+    data: Path,
+    labels: Path | None = None,
+    images: Path | None = None,
+    stored: Mapping[str, Any] | None = None,
+    *,
+    without_images: bool = False,
+) -> Source:
+    """The data set that a user points at.
+
+    Args:
+        data: a folder, a label table, or a dataset.yaml.
+        labels: the label table of a folder, where it lies elsewhere.
+        images: the images of a table, where they lie elsewhere.
+        stored: how a study has read it before, so that it is read in the same way.
+        without_images: whether a table will do whose images are not there.
+
+    Raises:
+        InputError: naming everything that cannot be used.
+    """
+    if stored:
+        return _again(data, labels, images, stored)
+    asked = _places(data, labels, images)
+    stated = asked.stated
+    found = _files(asked, without_images)
+    description = recognise(asked.images, asked.table, found.files)
+    if stated is not None:
+        description = _over(description, stated)
+    elif description.split == "drawn":
+        folders = [asked.images, *(table.parent for table in description.table)]
+        if lists_in(folders):
+            description = replace(description, split="lists")
+    return Source(str(data), asked.base, description, found, stated, asked.notes)
+
+
+def _again(
+    data: Path, labels: Path | None, images: Path | None, stored: Mapping[str, Any]
+) -> Source:
+    """The data set as a study has read it, wherever it lies now."""
+    base = data if data.is_dir() else data.parent
+    if not data.exists():
+        raise InputError(_not_there(data))
+    description = described(stored, "the study's description of its data", base.absolute())
+    if images is not None:
+        description = replace(description, images=images.absolute())
+    if labels is not None:
+        description = replace(description, table=(labels.absolute(), *description.table[1:]))
+    missing = [str(table) for table in description.table if not table.is_file()]
+    if missing:
+        raise InputError(
+            [f"{table}: the label table is not there; say where with --labels" for table in missing]
+        )
+    return Source(str(data), base, description, _images_in(description.images), stored=True)
+
+
+def _places(data: Path, labels: Path | None, images: Path | None) -> _Asked:
+    """Which folder, table and description ``data`` and the options beside it are."""
+    problems = []
+    if labels is not None and (problem := _table_problem(labels)):
+        problems.append(problem)
+    if images is not None and (problem := folder_problem(images)):
+        problems.append(f"--images {problem}")
+    try:
+        folder, file = data.is_dir(), data.is_file()
+    except OSError as error:
+        raise InputError(
+            f"{data}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    if folder:
+        asked = _folder(data, labels, images, problems)
+    elif file and data.name.lower().endswith(ENDS):
+        if labels is not None:
+            problems.append(f"{data} says which table it is: leave out --labels {labels}")
+        stated = stated_in(data)
+        own = stated.fields.get("images", stated.base)
+        table = stated.fields.get("table") or (None,)
+        asked = _Asked(stated.base, images.absolute() if images else own, table[0], stated)
+    elif file and data.name.lower().endswith(TABLES):
+        if labels is not None:
+            problems.append(f"{data} is a label table already: leave out --labels {labels}")
+        base = data.absolute().parent
+        asked = _Asked(base, images.absolute() if images else base, data.absolute(), None)
+    else:
+        raise InputError([_not_there(data), *problems])
+    if problems:
+        raise InputError(problems)
+    return asked
+
+
+def _folder(data: Path, labels: Path | None, images: Path | None, problems: list[str]) -> _Asked:
+    if problem := folder_problem(data):
+        problems.append(problem)
+    if images is not None:
+        problems.append(
+            f"--images {images}: {data} is the folder of the images already; name the table "
+            "instead (--data TABLE), or leave out --images"
+        )
+    base = data.absolute()
+    description = next((data / name for name in NAMES if (data / name).is_file()), None)
+    if description is None or labels is not None:
+        left = (
+            ()
+            if description is None
+            else (f"{description} is not used, as --labels names another table",)
+        )
+        return _Asked(base, base, labels.absolute() if labels else None, None, left)
+    stated = stated_in(description)
+    table = stated.fields.get("table") or (None,)
+    note = f"read as {description} says"
+    return _Asked(base, stated.fields.get("images", base), table[0], stated, (note,))
+
+
+def _not_there(data: Path) -> str:
+    """Why ``data`` cannot be a data set, in words."""
+    if not data.exists():
+        return remote_problem(data) or f"{data}: no such folder; check its name"
+    return archive_problem(data) or (
+        f"{data}: a file, but a folder of images is wanted, a label table ({', '.join(TABLES)}) or "
+        "a dataset.yaml"
+    )
+
+
+def _table_problem(labels: Path) -> str | None:
+    try:
+        if labels.is_file():
+            return None
+        return remote_problem(labels) or f"{labels}: no such label table; name a CSV file"
+    except OSError as error:
+        return f"{labels}: cannot be read ({error.strerror}); check its permissions"
+
+
+def _images_in(folder: Path) -> Found:
+    return find_images(folder) if folder.is_dir() else Found((), ())
+
+
+def _files(asked: _Asked, without_images: bool) -> Found:
+    """The image files, with what is wrong with the places of a description by line."""
+    stated = asked.stated
+    if stated is None:
+        return _images_in(asked.images)
+    if not asked.images.is_dir() and not without_images:
+        stated.fault(("images",), folder_problem(asked.images) or f"{asked.images}: no folder")
+    for row, table in enumerate(stated.fields.get("table", ())):
+        if problem := _table_problem(table):
+            stated.fault(("table", row), problem)
+    stated.check()
+    return _images_in(asked.images)
+
+
+def _over(description: Description, stated: Stated) -> Description:
+    """``description`` but for what a file states."""
+    fields = dict(stated.fields)
+    if "columns" in fields:
+        every = {**description.columns, **fields["columns"]}
+        fields["columns"] = {role: column for role, column in every.items() if column is not None}
+    return replace(description, **fields)

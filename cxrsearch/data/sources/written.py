@@ -11,7 +11,7 @@ import yaml
 
 from cxrsearch.data.description import Description, LabelFrom, Pattern
 
-from .stated import KEYS, ALL_OTHERS
+from .stated import ALL_OTHERS, KEYS
 
 ABOUT = {
     "images": "the folder of the images, at any depth; relative to this file",

@@ -12,7 +12,7 @@ From a folder of X-rays to a model that predicts::
 
     found = predict(model, "new-xrays")
     for name, scores in zip(found.names, found.scores):
-        print(name, dict(zip(found.diseases, scores)))
+        print(name, dict(zip(found.labels, scores)))
 
 A search that was stopped, or killed, goes on with `resume`. Whatever the user gave that cannot
 be used raises `InputError`, with all problems at once in its ``problems``.

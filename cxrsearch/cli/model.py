@@ -30,7 +30,12 @@ _PRECISION = option_of(
 )
 
 
-@click.command(epilog=example("cxrsearch evaluate model --data my-xrays"))
+@click.command(
+    epilog=example(
+        "cxrsearch evaluate model --data my-xrays",
+        'cxrsearch evaluate model --data my-xrays --map "Pleural Effusion=Effusion"',
+    )
+)
 @click.argument("model", type=PATH_TYPE)
 @option_of(
     DataRequest,
@@ -40,6 +45,9 @@ _PRECISION = option_of(
     help="Data to judge on. [default: those it was trained on]",
 )
 @option_of(DataRequest, "labels", help="Label table, where it lies elsewhere.")
+@click.option("--map", "maps", multiple=True, metavar='"THEIRS=OURS"',
+              help="A label of the data that the model calls otherwise; may be "
+              "repeated.")  # fmt: skip
 @click.option("--study", type=PATH_TYPE, help="The study it was trained from, if that moved.")
 @_TTA
 @_PRECISION
@@ -62,13 +70,13 @@ def evaluate(model: Path, as_json: bool, **where: Any) -> None:
 @click.argument("model", type=PATH_TYPE)
 @click.argument("images", type=PATH_TYPE)
 @click.option("--out", type=PATH_TYPE, required=True, help="CSV file to write.")
-@click.option("--tidy", is_flag=True, help="One line an image and disease.")
+@click.option("--tidy", is_flag=True, help="One line an image and label.")
 @click.option("--sample", type=PATH_TYPE, help="A competition's sample submission (CSV): its "
               "columns and rows, in its order, are written.")  # fmt: skip
 @_TTA
 @_PRECISION
 def predict(model: Path, images: Path, out: Path, **how: Any) -> None:
-    """Write the 14 probabilities of every image in a folder, by a model or an ensemble."""
+    """Write the probabilities of every image in a folder, by a model or an ensemble."""
     from cxrsearch.study.winner import predict_to_file
 
     def told(done: int, of: int) -> None:

@@ -219,13 +219,14 @@ class Cell:
         (self.folder / name / BEST).unlink(missing_ok=True)
 
     def score(self, recipe: Recipe, weights: Path, rows: np.ndarray) -> np.ndarray:
-        """(m, 14) float32 probabilities of the images ``rows`` by weights on the disk."""
+        """(m, k) float32 probabilities of the images ``rows`` by weights on the disk."""
         with isolated(self.config.compute, self.seed):
             return self.model(recipe, weights).predict(self.data.images, rows)
 
     def model(self, recipe: Recipe, weights: Path) -> LoadedModel:
         """The network of ``recipe`` with weights on the disk, ready to predict."""
-        return trial_model(weights, recipe, self.data.images.shape[1], self.config.compute)
+        frame = self.data.images.shape[1]
+        return trial_model(weights, recipe, self.data.label_names, frame, self.config.compute)
 
 
 def _read_done(folder: Path) -> dict[str, Any] | None:

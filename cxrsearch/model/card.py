@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +31,7 @@ class CardKind(NamedTuple):
 
     Args:
         format: how it names itself.
-        version: the one that this program writes and reads.
+        version: the one that this program writes; it reads those before too.
         what: what it is, for messages.
         made: what it should be and which command makes it, for messages.
         keys: those that it must have, and of which type.
@@ -45,7 +45,7 @@ class CardKind(NamedTuple):
 
 
 MODEL_KIND = CardKind(
-    "cxrsearch model", 1, "the model's card", "a model made by `cxrsearch train`",
+    "cxrsearch model", 2, "the model's card", "a model made by `cxrsearch train`",
     dict.fromkeys(("pixels", "recipe", "data", "study", "validation", "training"), dict),
 )  # fmt: skip
 
@@ -58,10 +58,11 @@ class ModelMeta:
         frame: side of the square pictures that its pixels are cut from.
         data_fingerprint: of the data set.
         split_fingerprint: of its parts.
+        labels: what the network's outputs are, in their order.
         source_side: typical side of the data set's own images; None: not known.
         study: path of the study folder, as text.
         trial: the trial whose recipe it is; None where more than its recipe made the model.
-        diseases: those that the recipe was chosen by.
+        objective: the labels that the recipe was chosen by; empty: all.
         validation: the trial's own score: ``value``, ``interval``, ``selected_from`` (how many
             trials the choice was among) and what else is to be kept.
         training: how this model was trained: ``rows``, ``epochs``, ``seed``, ``loss``.
@@ -76,10 +77,11 @@ class ModelMeta:
     frame: int
     data_fingerprint: str
     split_fingerprint: str
+    labels: tuple[str, ...]
     source_side: int | None = None
     study: str | None = None
     trial: int | None = None
-    diseases: tuple[str, ...] = DISEASES
+    objective: tuple[str, ...] = ()
     validation: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +112,7 @@ def make_card(
         "format": MODEL_KIND.format,
         "version": MODEL_KIND.version,
         "intended_use": INTENDED_USE,
-        "diseases": list(DISEASES),
+        "labels": list(meta.labels),
         "pixels": {
             "channels": "one, grey",
             "type": "uint8",
@@ -130,7 +132,11 @@ def make_card(
             "split_fingerprint": meta.split_fingerprint,
             **({"reading": dict(meta.reading)} if meta.reading else {}),
         },
-        "study": {"path": meta.study, "trial": meta.trial, "objective": list(meta.diseases)},
+        "study": {
+            "path": meta.study,
+            "trial": meta.trial,
+            "objective": list(meta.objective or meta.labels),
+        },
         "validation": dict(meta.validation),
         "training": dict(meta.training),
         **({"also_seen": dict(meta.also_seen)} if meta.also_seen else {}),
@@ -189,9 +195,9 @@ def open_card(
         raise InputError(error.problems) from None
     if not isinstance(card, dict) or card.get("format") != kind.format:
         raise InputError(f"{path}: not {kind.made}")
-    if card.get("version") != kind.version:
+    if card.get("version") not in range(1, kind.version + 1):
         raise InputError(
-            f"{path}: format version {card.get('version')!r}, but this program reads "
+            f"{path}: format version {card.get('version')!r}, but this program reads up to "
             f"{kind.version}; use the version of cxrsearch that wrote it"
         )
     problems = [
@@ -207,18 +213,33 @@ def open_card(
 def read_card(path: Path) -> dict[str, Any]:
     """The content of ``model.json`` at ``path``, checked.
 
+    Version 1 knew no names of labels: its ``labels`` are NIH's diseases.
+
     Raises:
         InputError: for whatever is missing, damaged or of another format.
     """
     card = open_card(path, MODEL_KIND, f"no such file; {path.parent} is not a model folder")
-    problems = [f"{path}: {problem}" for problem in [*data_problems(card), *_wrong(card)]]
+    if card["version"] == 1:
+        if card.get("diseases") != list(DISEASES):
+            raise InputError(f"{path}: its diseases are not the 14 of NIH in NIH's order")
+        card = {**card, "labels": list(DISEASES)}
+    labels = card.get("labels")
+    if not isinstance(labels, list) or not _are_labels(labels):
+        raise InputError(f"{path}: labels holds no names, or one twice; {RESTORE_CARD}")
+    found = [*data_problems(card, labels), *_wrong(card, labels)]
+    problems = [f"{path}: {problem}" for problem in found]
     if problems:
         raise InputError(problems)
     return card
 
 
-def data_problems(card: Mapping[str, Any]) -> list[str]:
-    """What cannot be so in what every card says: of pixels, data, study and files."""
+def data_problems(card: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
+    """What cannot be so in what every card says: of pixels, data, study and files.
+
+    Args:
+        card: of a model or an ensemble.
+        labels: what it predicts.
+    """
     frame, data, study = card["pixels"].get("frame"), card["data"], card["study"]
     problems = []
     if not isinstance(frame, int) or whole(frame, 1, LARGEST) is None:
@@ -227,14 +248,15 @@ def data_problems(card: Mapping[str, Any]) -> list[str]:
         problems.append(f"data has no fingerprints; {RESTORE_CARD}")
     if not isinstance(study.get("path"), str | None):
         problems.append(f"study.path is not text; {RESTORE_CARD}")
-    if not _are_diseases(study.get("objective", [])):
-        problems.append(f"study.objective holds other names than the diseases; {RESTORE_CARD}")
+    objective = study.get("objective", [])
+    if not isinstance(objective, list) or not all(name in labels for name in objective):
+        problems.append(f"study.objective holds other names than its labels; {RESTORE_CARD}")
     if not _are_digests(card.get("files", {})):
         problems.append(f"files holds no digests; {RESTORE_CARD}")
     return problems
 
 
-def _wrong(card: Mapping[str, Any]) -> list[str]:
+def _wrong(card: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
     """What cannot be so in what a single model's card says."""
     side, trial = card["pixels"].get("source_side"), card["study"].get("trial")
     only = card["training"].get("only")
@@ -246,19 +268,20 @@ def _wrong(card: Mapping[str, Any]) -> list[str]:
     if card.get("precision") not in (None, *MODEL_PRECISIONS):
         which = " nor ".join(MODEL_PRECISIONS)
         problems.append(f"precision is {card['precision']!r}, neither {which}; {RESTORE_CARD}")
-    if card.get("diseases") != list(DISEASES):
-        problems.append("its diseases are not the 14 of NIH in NIH's order")
     if not isinstance(card["data"].get("reading", {}), dict):
         problems.append(f"data.reading holds no settings; {RESTORE_CARD}")
     if trial is not None and whole(trial, 0) is None:
         problems.append(f"study.trial {trial!r} is not a trial's number; {RESTORE_CARD}")
-    if only is not None and only not in DISEASES:
-        problems.append(f"training.only {only!r} is none of the diseases; {RESTORE_CARD}")
+    if only is not None and only not in labels:
+        problems.append(f"training.only {only!r} is none of its labels; {RESTORE_CARD}")
     return problems
 
 
-def _are_diseases(value: Any) -> bool:
-    return isinstance(value, list) and all(name in DISEASES for name in value)
+def _are_labels(values: list[Any]) -> bool:
+    """Whether ``values`` are names, one at least and none twice."""
+    if not all(isinstance(name, str) and name.strip() for name in values):
+        return False
+    return 0 < len(values) == len(set(values))
 
 
 def _are_digests(value: Any) -> bool:

@@ -28,7 +28,7 @@ from .views import NONE
 
 ENSEMBLE_CARD, MEMBER_FOLDERS = "ensemble.json", "members"
 ENSEMBLE_KIND = CardKind(
-    "cxrsearch ensemble folder", 1, "the ensemble's card",
+    "cxrsearch ensemble folder", 2, "the ensemble's card",
     "an ensemble made by `cxrsearch ensemble`",
     {"pixels": dict, "data": dict, "study": dict, "ensemble": dict, "members": list},
 )  # fmt: skip
@@ -47,13 +47,18 @@ class LoadedEnsemble(Predictor):
     members: tuple[LoadedModel, ...]
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """What its weights are for."""
+        return self.ensemble.label_names
+
+    @property
     def parts(self) -> tuple[ModelPart, ...]:
         """The networks that a prediction takes: the members."""
         return tuple(part for member in self.members for part in member.parts)
 
     @property
     def covered(self) -> tuple[int, ...]:
-        """Columns of the diseases that some member has a weight for."""
+        """Columns of the labels that some member has a weight for."""
         weighed = self.ensemble.weights.any(axis=0) | self.ensemble.cross.any(axis=0)
         return tuple(np.flatnonzero(weighed).tolist())
 
@@ -141,18 +146,21 @@ def load_ensemble(
         InputError: as `load_predictor`.
     """
     path = folder / ENSEMBLE_CARD
-    card = _read(path)
+    card = open_card(path, ENSEMBLE_KIND)
     ensemble = Ensemble.from_dict(card["ensemble"], str(path))
+    if problems := data_problems(card, ensemble.label_names):
+        raise InputError([f"{path}: {problem}" for problem in problems])
     names = card["members"]
     if len(names) != len(ensemble.members) or not all(_inside(name) for name in names):
         raise InputError(f"{path}: its members do not fit its weights; restore it from a copy")
     check_files(folder, card, card.get("files", {}))
     parts = tuple(load_model(folder / name, compute, tta) for name in names)
-    wanted = (card["pixels"]["frame"], card["data"]["split_fingerprint"])
+    wanted = (card["pixels"]["frame"], card["data"]["split_fingerprint"], ensemble.label_names)
     strange = [
-        f"{part.folder}: not of this ensemble (frame or split differ); restore it from a copy"
+        f"{part.folder}: not of this ensemble (frame, split or labels differ); restore it "
+        "from a copy"
         for part in parts
-        if (part.frame, part.split) != wanted
+        if (part.frame, part.split, part.labels) != wanted
     ]
     if strange:
         raise InputError(strange)
@@ -163,11 +171,3 @@ def _inside(name: Any) -> bool:
     """Whether a member's path stays within the ensemble's folder."""
     parts = Path(name).parts if isinstance(name, str) else ()
     return len(parts) == 2 and parts[0] == MEMBER_FOLDERS and parts[1] != ".."
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The content of ``ensemble.json``, checked."""
-    card = open_card(path, ENSEMBLE_KIND)
-    if problems := data_problems(card):
-        raise InputError([f"{path}: {problem}" for problem in problems])
-    return card

@@ -6,7 +6,7 @@ looked at often, and chosen by, is no test part any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cxrsearch.data.copy_names import same_files, same_images
-from cxrsearch.data.dataset import Dataset, fingerprint
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.marks import absent, present
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import patients_of
@@ -27,6 +27,7 @@ from search.files import write_json
 from search.reading import read_json
 from search.seeds import derive
 
+from .labels import few, shared_labels
 from .predictor import ModelPart, Predictor
 
 LOOKS = "looks.json"
@@ -37,6 +38,7 @@ def evaluate_model(
     dataset: Dataset,
     cache: Cache,
     *,
+    maps: Sequence[str] = (),
     resamples: int = 1000,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -47,54 +49,75 @@ def evaluate_model(
         dataset: labelled images. Where its fingerprint is that of the model's data, the test
             part is scored; otherwise it is external data and every image is.
         cache: its decoded pictures, at the model's `Predictor.frame`.
+        maps: which of its labels are called otherwise by the model; see
+            `cxrsearch.model.labels.shared_labels`.
         resamples: of the bootstrap over patients.
         on_progress: called with how many images are done, of how many.
 
     Returns:
         JSON-able: ``time``, ``model``, ``study``, ``trial``, ``data``, ``part`` (``"test"`` or
-        ``"external"``), ``n_images``, ``n_patients``, ``positives`` and ``auroc`` by disease,
-        ``mean``, ``interval`` (95%, over patients), ``intervals`` by disease, ``not_covered``
-        (diseases that the model says nothing of: left out of all but ``positives``), ``notes``.
+        ``"external"``), ``n_images``, ``n_patients``; ``positives``, ``negatives`` and ``auroc`` by
+        label, of those that model and data both have, in the model's words; ``mean``, ``interval``
+        (95%, over patients), ``intervals`` by label; ``not_covered`` (labels that the model says
+        nothing of: left out of all but the counts), ``mapped`` (label -> what the data call it,
+        where that differs), ``only_in_model`` and ``only_in_data`` (labels that the other does not
+        have); ``notes``. Marks that are not known, or not sure, take no part.
 
     Raises:
-        InputError: where the model was trained on some of the images, or none can be scored.
+        InputError: where the model was trained on some of the images, none can be scored, or
+            no label is shared.
     """
     if cache.frame != model.frame:
         raise InputError(
             f"pictures decoded at {cache.frame} pixels, but {model.folder} takes {model.frame}"
         )
+    shared = shared_labels(model.labels, dataset.label_names, maps)
     part, wanted, notes = _images(model, dataset, cache)
-    labels, patients, rows, left_out = _rows(dataset, cache, wanted)
+    places, rows, left_out = _rows(dataset, cache, wanted)
     if left_out:
         notes.append(f"{left_out} images could not be read and are left out")
     if not len(rows):
         raise InputError(f"{dataset.label}: no readable image to score")
-    scores = model.predict(cache.images, rows, on_progress)
-    objective = model.card["study"].get("objective") or DISEASES
-    columns = [DISEASES.index(name) for name in objective if name in DISEASES]
-    columns = [column for column in columns if column in model.covered]
-    if not columns:
+    names = [model.labels[column] for column in shared.ours]
+    marks = np.asarray(dataset.labels)[places][:, shared.theirs]
+    covered = [place for place, column in enumerate(shared.ours) if column in model.covered]
+    if not covered:
         raise InputError(
-            f"{model.folder}: no model for any of the diseases that it was chosen by; restore it "
-            "from a copy"
+            f"{model.folder}: says nothing of the labels that it and {dataset.label} both have "
+            f"({few(names)}); judge it on other data"
         )
+    judged, labels = [names[place] for place in covered], marks[:, covered]
+    wished = model.card["study"].get("objective") or model.labels
+    columns = [place for place, name in enumerate(judged) if name in wished]
+    if not columns:
+        notes.append(f"none of the labels that it was chosen by ({few(wished)}): mean over all")
+        columns = list(range(len(judged)))
+    scores = model.predict(cache.images, rows, on_progress)
+    patients = np.asarray(dataset.patients)[places]
     mean, details, more = judge(
         labels,
-        scores,
+        scores[:, [shared.ours[place] for place in covered]],
         patients,
         columns,
         resamples,
         derive("evaluate", dataset.fingerprint),
-        dataset.label_names,
+        judged,
     )
-    unknown = model.not_covered
+    unknown = [name for name in names if name not in judged]
     if unknown:
-        notes.append(f"no model, left out of table and mean: {', '.join(unknown)}")
-    for name in unknown:
-        details["auroc"].pop(name)
-        details["intervals"].pop(name)
+        notes.append(f"no model, left out of table and mean: {few(unknown)}")
+    if shared.only_model:
+        notes.append(
+            f"labels of the model that the data do not have, not judged: {few(shared.only_model)}"
+        )
+    if shared.only_data:
+        notes.append(
+            f"labels of the data that the model does not have, not judged: "
+            f'{few(shared.only_data)} (is one the same under another name? --map "THEIRS=OURS")'
+        )
     if np.isnan(mean):
-        raise InputError(f"{dataset.label}: no disease has both positives and negatives in it")
+        raise InputError(f"{dataset.label}: no label has both positives and negatives in it")
+    called = [dataset.label_names[column] for column in shared.theirs]
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": str(model.folder),
@@ -105,11 +128,15 @@ def evaluate_model(
         "part": part,
         "n_images": len(rows),
         "n_patients": len(np.unique(patients)),
-        "positives": {d: int(labels[:, i].sum()) for i, d in enumerate(DISEASES)},
-        "objective": [DISEASES[column] for column in columns],
+        "positives": dict(zip(names, present(marks).sum(axis=0).tolist(), strict=True)),
+        "negatives": dict(zip(names, absent(marks).sum(axis=0).tolist(), strict=True)),
+        "objective": [judged[column] for column in columns],
         "mean": mean,
         **details,
         "not_covered": unknown,
+        "mapped": {o: t for o, t in zip(names, called, strict=True) if o != t},
+        "only_in_model": list(shared.only_model),
+        "only_in_data": list(shared.only_data),
         "notes": [*notes, *more],
     }
 
@@ -122,9 +149,7 @@ def _images(
     # A study's own fingerprint is of the images that could be read.
     readable = {name for name, ok in zip(cache.names, cache.ok, strict=True) if ok}
     keep = [i for i, name in enumerate(dataset.names) if name in readable]
-    usable = fingerprint(
-        [dataset.names[i] for i in keep], dataset.labels[keep], dataset.patients[keep]
-    )
+    usable = dataset.taking(keep).fingerprint
     own = model.card["data"]["fingerprint"] in (dataset.fingerprint, usable)
     if own and splits is None:
         raise InputError(
@@ -260,15 +285,13 @@ def _also_seen(part: ModelPart) -> tuple[list[tuple[str, str]], list[str]]:
 
 def _rows(
     dataset: Dataset, cache: Cache, wanted: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Labels, patients and cache rows of the ``wanted`` images; how many cannot be had."""
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Places in ``dataset`` and cache rows of the ``wanted`` images; how many cannot be had."""
     row_of = {str(name): row for row, name in enumerate(cache.names) if cache.ok[row]}
     label_of = {name: i for i, name in enumerate(dataset.names)}
     found = [name for name in wanted if name in row_of and name in label_of]
-    places = [label_of[name] for name in found]
-    rows = np.array([row_of[name] for name in found], np.int64)
-    labels = np.asarray(dataset.labels)[places].reshape(-1, len(DISEASES))
-    return labels, np.asarray(dataset.patients)[places], rows, len(wanted) - len(found)
+    places = np.array([label_of[name] for name in found], np.int64)
+    return places, np.array([row_of[name] for name in found], np.int64), len(wanted) - len(found)
 
 
 def record_look(study: Path | None, model: Path, result: dict[str, Any]) -> int:

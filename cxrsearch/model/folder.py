@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.files import check_place
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import cut, to_float
@@ -128,7 +127,8 @@ def save_best(
     Raises:
         InputError: where ``folder`` holds something, or the weights are not of ``recipe``.
     """
-    save_model(folder, network_of(recipe, weights), recipe, meta, splits)
+    network = network_of(recipe, weights, len(meta.labels))
+    save_model(folder, network, recipe, meta, splits)
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,11 @@ class LoadedModel(Predictor):
     network: nn.Module
     compute: ComputeOptions
     tta: str = NONE
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the network's outputs are."""
+        return tuple(self.card["labels"])
 
     @property
     def parts(self) -> tuple[ModelPart, ...]:
@@ -169,9 +174,9 @@ class LoadedModel(Predictor):
 
     @property
     def covered(self) -> tuple[int, ...]:
-        """Columns of the diseases that it was trained on: all, or the only one."""
+        """Columns of the labels that it was trained on: all, or the only one."""
         only = self.card["training"].get("only")
-        return tuple(i for i, name in enumerate(DISEASES) if only in (None, name))
+        return tuple(i for i, name in enumerate(self.labels) if only in (None, name))
 
     def predict(
         self,
@@ -179,7 +184,7 @@ class LoadedModel(Predictor):
         rows: np.ndarray | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """Probabilities of the 14 diseases; see `Predictor.predict`."""
+        """Probabilities of its labels; see `Predictor.predict`."""
         shape = (self.frame, self.frame)
         if images.ndim != 3 or images.shape[1:] != shape or images.dtype != np.uint8:
             raise InputError(
@@ -187,7 +192,7 @@ class LoadedModel(Predictor):
                 f"takes (n, {self.frame}, {self.frame}) uint8; decode them at that size"
             )
         chosen = np.arange(len(images)) if rows is None else np.asarray(rows, np.int64)
-        scores = np.zeros((len(chosen), len(DISEASES)), np.float32)
+        scores = np.zeros((len(chosen), len(self.labels)), np.float32)
         done, size = 0, BATCH
         while done < len(chosen):
             part = chosen[done : done + size]
@@ -206,7 +211,7 @@ class LoadedModel(Predictor):
 
     @torch.inference_mode()
     def _scored(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """(b, 14) probabilities, or None where memory ran out."""
+        """(b, k) probabilities, or None where memory ran out."""
         kind = amp_dtype(self.device, self.precision)
         seen = views(self.tta, images.shape[1], self.recipe.crop)
         try:
@@ -249,19 +254,24 @@ def load_model(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE
             f"{folder / CARD}: pixels and recipe do not agree in {' and '.join(strange)}; restore "
             "it from a copy"
         )
-    network = ready_network(folder / WEIGHTS, recipe, where)
+    network = ready_network(folder / WEIGHTS, recipe, len(card["labels"]), where)
     check_files(folder, card, card.get("files", {}))
     return LoadedModel(folder, card, recipe, network, compute, tta)
 
 
 def trial_model(
-    weights: Path, recipe: Recipe, frame: int, compute: ComputeOptions = AS_IT_IS
+    weights: Path,
+    recipe: Recipe,
+    labels: Sequence[str],
+    frame: int,
+    compute: ComputeOptions = AS_IT_IS,
 ) -> LoadedModel:
     """The model that a trial's ``best.safetensors`` is, before there is a folder of it.
 
     Args:
         weights: the file.
         recipe: the trial's.
+        labels: those of its data.
         frame: side of the square pictures that it was trained on.
         compute: as the trial computed, so that what it says of other images can stand beside its
             scores of the validation part.
@@ -269,24 +279,25 @@ def trial_model(
     Raises:
         InputError: where the file is missing, damaged or does not fit.
     """
-    meta = ModelMeta(frame, data_fingerprint="", split_fingerprint="", precision=compute.precision)
-    network = ready_network(weights, recipe, pick_device(compute.device))
+    meta = ModelMeta(frame, "", "", tuple(labels), precision=compute.precision)
+    network = ready_network(weights, recipe, len(labels), pick_device(compute.device))
     return LoadedModel(weights.parent, make_card(recipe, meta), recipe, network, compute)
 
 
-def ready_network(weights: Path, recipe: Recipe, device: torch.device) -> nn.Module:
+def ready_network(weights: Path, recipe: Recipe, n_classes: int, device: torch.device) -> nn.Module:
     """The network of ``recipe`` with the weights of a file, ready to predict."""
-    network = network_of(recipe, weights).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network_of(recipe, weights, n_classes).to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ready: nn.Module = network.eval().requires_grad_(False)
     return ready
 
 
-def network_of(recipe: Recipe, path: Path) -> nn.Module:
-    """The network of ``recipe`` with the weights in ``path``."""
+def network_of(recipe: Recipe, path: Path, n_classes: int) -> nn.Module:
+    """The network of ``recipe`` with ``n_classes`` outputs and the weights in ``path``."""
     state = stored_weights(path)
     # Built without content: its start would be thrown away, and takes seconds for VGG16.
     with torch.device("meta"):
-        network = models.build_model(replace(recipe, init="none"), n_classes=len(DISEASES))
+        network = models.build_model(replace(recipe, init="none"), n_classes=n_classes)
     _check_fit(path, network.state_dict(), state)
     network.load_state_dict(state, assign=True)
     return network

@@ -16,10 +16,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import SHOWN, find_images
-from cxrsearch.data.labels.table_text import csv_text, image_cell, number_cell
+from cxrsearch.data.labels.table_text import csv_text, image_cell, number_cell, text_cell
 from cxrsearch.data.notes import noted, reasons, summary
 from cxrsearch.data.pixels.dicom import dicom_problem, is_dicom
 from cxrsearch.data.pixels.images import image_size, read_image, thumbnail
@@ -43,8 +42,10 @@ SMALLEST = 32
 COLOURED, COLOUR_SHARE = 32, 0.1
 """An image is coloured where channels differ by more levels than this, in more of its area."""
 
-PREDICTION_COLUMNS = (("image", *DISEASES), ("image", "disease", "probability"))
-"""Of the tables of predictions: a row an image, or a row an image and disease."""
+TIDY_COLUMNS = ("image", "label", "probability")
+"""Of a table of predictions with a row an image and label."""
+TIDY_BEFORE = ("image", "disease", "probability")
+"""The same in tables of the version before."""
 
 READ_AT_ONCE = 64
 """Images decoded before the network sees them."""
@@ -57,17 +58,17 @@ class Predictions:
     Args:
         names: (n) image names: the file's own, or its path below the folder where two files
             in different subfolders share one.
-        scores: (n, 14) float32 probabilities, in the order of `DISEASES`.
+        scores: (n, k) float32 probabilities.
+        labels: (k,) what the columns of ``scores`` are.
         left_out: name and reason of each image that got none.
         notes: what else the user should know.
-        diseases: (14) what the columns of ``scores`` are of.
     """
 
     names: tuple[str, ...]
     scores: np.ndarray
+    labels: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
-    diseases: tuple[str, ...] = DISEASES
 
 
 def predict_folder(
@@ -118,7 +119,7 @@ def predict_folder(
         some = reasons(left_out, SHOWN)
         raise InputError([f"{folder}: none of its {len(files)} images can be used", *some])
     notes = (*notes, *summary(told, len(files)))
-    return Predictions(tuple(kept), np.concatenate(scores), tuple(left_out), notes)
+    return Predictions(tuple(kept), np.concatenate(scores), model.labels, tuple(left_out), notes)
 
 
 def image_files(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -214,23 +215,28 @@ def _picture(path: Path, frame: int, smallest: int) -> tuple[np.ndarray | str, i
         return str(error), 0
 
 
+def prediction_columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """Of a table of predictions with a row an image: ``image``, then the labels by name."""
+    return ("image", *map(text_cell, labels))
+
+
 def write_competition(path: Path, predictions: Predictions) -> None:
-    """Write a row an image: column ``image``, then the 14 diseases by NIH's names."""
+    """Write a row an image: column ``image``, then the labels by name."""
     rows = (
         [image_cell(name), *map(number_cell, scores)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
     )
-    write_csv(path, PREDICTION_COLUMNS[0], rows)
+    write_csv(path, prediction_columns(predictions.labels), rows)
 
 
 def write_tidy(path: Path, predictions: Predictions) -> None:
-    """Write a row an image and disease: columns ``image``, ``disease``, ``probability``."""
+    """Write a row an image and label: columns ``image``, ``label``, ``probability``."""
     rows = (
-        [image_cell(name), disease, number_cell(value)]
+        [image_cell(name), text_cell(label), number_cell(value)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
-        for disease, value in zip(DISEASES, scores, strict=True)
+        for label, value in zip(predictions.labels, scores, strict=True)
     )
-    write_csv(path, PREDICTION_COLUMNS[1], rows)
+    write_csv(path, TIDY_COLUMNS, rows)
 
 
 def table_start(header: Sequence[str]) -> re.Pattern[bytes]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe
@@ -48,13 +47,18 @@ class Predictor(ABC):
 
     @property
     @abstractmethod
+    def labels(self) -> tuple[str, ...]:
+        """The k labels that it predicts, in the order of its scores."""
+
+    @property
+    @abstractmethod
     def parts(self) -> tuple[ModelPart, ...]:
         """The networks that a prediction takes."""
 
     @property
     @abstractmethod
     def covered(self) -> tuple[int, ...]:
-        """Columns of the diseases that it says something of; the others' scores mean nothing."""
+        """Columns of the labels that it says something of; the others' scores mean nothing."""
 
     @abstractmethod
     def predict(
@@ -63,7 +67,7 @@ class Predictor(ABC):
         rows: np.ndarray | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """Scores of the 14 diseases.
+        """Scores of its `labels`.
 
         Args:
             images: (n, F, F) uint8 grey, F its `frame`.
@@ -71,7 +75,7 @@ class Predictor(ABC):
             on_progress: called with how many are done, of how many, over all networks.
 
         Returns:
-            (m, 14) float32 in [0, 1].
+            (m, k) float32 in [0, 1].
 
         Raises:
             InputError: where the pictures are of another size or type.
@@ -79,8 +83,8 @@ class Predictor(ABC):
 
     @property
     def not_covered(self) -> list[str]:
-        """The diseases that it says nothing of."""
-        return [name for column, name in enumerate(DISEASES) if column not in self.covered]
+        """The labels that it says nothing of."""
+        return [name for column, name in enumerate(self.labels) if column not in self.covered]
 
     @property
     def frame(self) -> int:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cxrsearch.data.diseases import DISEASES
-from cxrsearch.data.labels.columns import IMAGE_COLUMNS, plain
+from cxrsearch.data.labels.columns import IMAGE_COLUMNS
+from cxrsearch.data.labels.names import plain_name
 from cxrsearch.data.labels.table_text import number_cell
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
+from .labels import few, known_label
 from .predict import Predictions, image_files, image_names, write_csv
 
 LISTED = 10
@@ -28,7 +29,7 @@ class Sample:
         path: the sample's file.
         header: its columns.
         image: position of the one that names the image.
-        diseases: position of each other column -> which disease it holds.
+        labels: position of each other column -> which of the model's labels it holds.
         ids: the images, in the sample's order.
         files: the file of each, as a path below the folder of images.
     """
@@ -36,7 +37,7 @@ class Sample:
     path: Path
     header: tuple[str, ...]
     image: int
-    diseases: dict[int, int]
+    labels: dict[int, int]
     ids: tuple[str, ...]
     files: tuple[str, ...]
 
@@ -68,23 +69,24 @@ class Sample:
         rows = []
         for one, file in zip(self.ids, files, strict=True):
             row = [one] * len(self.header)
-            for column, disease in self.diseases.items():
-                row[column] = number_cell(scores[names[file]][disease])
+            for column, label in self.labels.items():
+                row[column] = number_cell(scores[names[file]][label])
             rows.append(row)
         write_csv(out, self.header, rows)
 
 
-def read_sample(path: Path, folder: Path) -> Sample:
-    """Read a sample submission: an image column and a column for each disease asked for.
+def read_sample(path: Path, folder: Path, labels: Sequence[str]) -> Sample:
+    """Read a sample submission: an image column and a column for each label asked for.
 
     The image column is one called as in label tables (``Image Index``, ``image``, ``id``), or
-    else the first. Disease columns are found by NIH's names, whatever their case, spaces or
-    underscores. A row names a file by its path below ``folder``, its base name or either
+    else the first. The other columns are found by the labels' names, whatever their case, spaces
+    or underscores. A row names a file by its path below ``folder``, its base name or either
     without the extension, as long as it fits one file only.
 
     Args:
         path: the sample.
         folder: where the images lie.
+        labels: what the model predicts.
 
     Raises:
         InputError: naming all columns and rows that are not understood, and all images that
@@ -100,8 +102,8 @@ def read_sample(path: Path, folder: Path) -> Sample:
     if len(rows) < 2:
         raise InputError(f"--sample {path}: must have a header and a row for each image")
     header = tuple(cell.strip() for cell in rows[0])
-    image = _image_column(header)
-    diseases, problems = _disease_columns(path, header, image)
+    image = _image_column(header, labels)
+    columns, problems = _label_columns(path, header, image, labels)
     short = [str(line) for line, row in enumerate(rows[1:], 2) if len(row) <= image]
     if short:
         problems.append(f"--sample {path}: rows without an image: {_some(short)}")
@@ -112,7 +114,7 @@ def read_sample(path: Path, folder: Path) -> Sample:
     files, lost = _files(path, ids, folder)
     if problems or lost:
         raise InputError([*problems, *lost])
-    return Sample(Path(path), header, image, diseases, ids, files)
+    return Sample(Path(path), header, image, columns, ids, files)
 
 
 def _files(path: Path, ids: Sequence[str], folder: Path) -> tuple[tuple[str, ...], list[str]]:
@@ -144,33 +146,32 @@ def _files(path: Path, ids: Sequence[str], folder: Path) -> tuple[tuple[str, ...
     return tuple(next(iter(fit), "") for fit in fits), problems
 
 
-def _image_column(header: Sequence[str]) -> int:
-    known = {plain(disease) for disease in DISEASES}
-    names = [plain(name) for name in header]
+def _image_column(header: Sequence[str], labels: Sequence[str]) -> int:
+    known = set(map(plain_name, labels))
+    names = list(map(plain_name, header))
     places = (names.index(name) for name in IMAGE_COLUMNS if name in names and name not in known)
     return next(places, 0)
 
 
-def _disease_columns(
-    path: Path, header: Sequence[str], image: int
+def _label_columns(
+    path: Path, header: Sequence[str], image: int, labels: Sequence[str]
 ) -> tuple[dict[int, int], list[str]]:
-    """Which disease each column holds, and what is wrong."""
-    known = {plain(disease): i for i, disease in enumerate(DISEASES)}
+    """Which label each column holds, and what is wrong."""
     found: dict[int, int] = {}
     problems = []
     for column, name in enumerate(header):
         if column == image:
             continue
-        disease = known.get(plain(name))
-        if disease is None:
-            hint = did_you_mean(name, DISEASES)
-            problems.append(f"--sample {path}: column {name!r} is none of NIH's 14 diseases{hint}")
-        elif disease in found.values():
-            problems.append(f"--sample {path}: two columns for {DISEASES[disease]!r}")
+        label = known_label(name, labels)
+        if label is None:
+            hint = did_you_mean(name, labels) or f"; it predicts {few(labels)}"
+            problems.append(f"--sample {path}: column {name!r} is no label of the model{hint}")
+        elif (place := labels.index(label)) in found.values():
+            problems.append(f"--sample {path}: two columns for {label!r}")
         else:
-            found[column] = disease
+            found[column] = place
     if not found and not problems:
-        problems.append(f"--sample {path}: no column for a disease")
+        problems.append(f"--sample {path}: no column for a label")
     return found, problems
 
 

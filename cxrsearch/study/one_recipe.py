@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import make_data
@@ -183,7 +182,7 @@ def _meta(ready: ReadyRecipe, result: Result) -> ModelMeta:
         data_fingerprint=parts.dataset.fingerprint,
         split_fingerprint=parts.splits.fingerprint,
         source_side=parts.dataset.source_side,
-        diseases=DISEASES,
+        labels=parts.dataset.label_names,
         validation={
             "value": result.value,
             "interval": attrs["interval"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
 from cxrsearch.model.folder import CARD, ModelMeta, check_out
 from cxrsearch.model.predict import (
-    PREDICTION_COLUMNS,
+    TIDY_BEFORE,
+    TIDY_COLUMNS,
     predict_folder,
+    prediction_columns,
     table_start,
     write_competition,
     write_tidy,
@@ -148,7 +150,8 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
         source_side=prepared.dataset.source_side,
         study=str(folder.resolve()),
         trial=trial.number,
-        diseases=prepared.judged,
+        labels=prepared.dataset.label_names,
+        objective=prepared.judged,
         validation={
             "value": trial.values[0] if trial.values else None,
             "interval": trial.user_attrs.get("interval"),
@@ -168,6 +171,7 @@ def evaluate_model_folder(
     study: Path | None = None,
     tta: str = NONE,
     precision: str = "auto",
+    maps: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
 
@@ -178,6 +182,7 @@ def evaluate_model_folder(
         study: the model's study, where it was moved.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
         precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+        maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
 
     Returns:
         as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were.
@@ -190,7 +195,7 @@ def evaluate_model_folder(
     request = _data_request(loaded, study, data, labels)
     dataset = load_data(request)
     cache = open_shown(dataset, loaded.frame, cache_root(request))
-    result = {**evaluate_model(loaded, dataset, cache), "tta": tta}
+    result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": tta}
     if study is None and result["part"] == "test":
         why = "its study is not here" if loaded.card["study"].get("path") else "it has no study"
         result["notes"].append(f"{why}, so this look is counted in {model} alone")
@@ -266,7 +271,7 @@ def predict_to_file(
         model: a model folder or an ensemble folder.
         images: folder of PNG, JPEG or DICOM files.
         out: CSV to write.
-        tidy: one row an image and disease, instead of one an image.
+        tidy: one row an image and label, instead of one an image.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
         sample: a sample submission, whose columns and rows are written in its order.
         precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
@@ -281,11 +286,11 @@ def predict_to_file(
     """
     if tidy and sample is not None:
         raise InputError("--tidy and --sample name two different formats; choose one")
-    form = read_sample(sample, images) if sample is not None else None
-    own = PREDICTION_COLUMNS if form is None else (form.header,)
-    check_file(out, "predictions.csv", *map(table_start, own))
-    wanted = form.files if form is not None else None
     loaded = load_predictor(model, ComputeOptions(precision=precision), tta)
+    form = read_sample(sample, images, loaded.labels) if sample is not None else None
+    own = [prediction_columns(loaded.labels), TIDY_COLUMNS, TIDY_BEFORE]
+    check_file(out, "predictions.csv", *map(table_start, own if form is None else [form.header]))
+    wanted = form.files if form is not None else None
     found = predict_folder(loaded, images, on_progress, wanted)
     if form is not None:
         form.write(out, found)

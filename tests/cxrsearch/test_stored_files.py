@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
@@ -49,6 +51,8 @@ OTHERS = {"history.db", "driver.lock", "driver.json", ".looks.json.lock"}
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values are equal, arrays and tensors among them bit for bit."""
+    if is_dataclass(one):
+        return same(vars(one), vars(other))
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):
@@ -66,7 +70,7 @@ def test_a_flipped_bit_in_any_stored_file_changes_nothing_or_is_refused(
     record_look(None, study, {"mean": 0.7})
     recipe = Recipe(input_size=32)
     split = Splits.load(study / "splits.json").fingerprint
-    meta = ModelMeta(32, "data", split)
+    meta = ModelMeta(32, "data", split, DISEASES)
     save_model(model, models.build_model(recipe, n_classes=14), recipe, meta, study / "splits.json")
     files = sorted(
         path for folder in (study, model) for path in folder.rglob("*") if path.is_file()

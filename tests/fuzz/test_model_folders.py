@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble
@@ -60,14 +61,17 @@ def _read(path: Path) -> tuple[Any, Any]:
 def _ensemble() -> Ensemble:
     weights = np.full((2, 14), 0.5)
     zeros = np.zeros((14, 14)), np.zeros(14)
-    return Ensemble(("a", "b"), "mean", Scale("logit", np.empty((0, 2, 14))), weights, *zeros)
+    scale = Scale("logit", np.empty((0, 2, 14)))
+    return Ensemble(("a", "b"), "mean", scale, weights, *zeros, DISEASES)
 
 
 def test_an_absurd_card_is_refused_or_within_its_limits(
     tmp_path: Path, cases: Callable[[int], range], guarded: Callable[..., Any]
 ) -> None:
     path = tmp_path / "model.json"
-    meta = ModelMeta(224, "data", "split", study="results/x", trial=3, training={"only": "Hernia"})
+    meta = ModelMeta(
+        224, "data", "split", DISEASES, study="results/x", trial=3, training={"only": "Hernia"}
+    )
     card = make_card(Recipe(), meta, {"model.safetensors": "sha256:" + "0" * 64})
     for number in cases(400):
         path.write_text(_absurd(card, random.Random(number)))
@@ -102,7 +106,7 @@ def test_a_flipped_bit_in_a_card_is_refused_or_nothing(
         "splits": lambda: Splits.load(path).fingerprint,
     }[kind]
     if kind == "model":
-        write_json(path, make_card(Recipe(), ModelMeta(224, "data", "split")))
+        write_json(path, make_card(Recipe(), ModelMeta(224, "data", "split", DISEASES)))
     elif kind == "ensemble":
         _ensemble().save(path)
     else:

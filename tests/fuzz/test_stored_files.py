@@ -6,6 +6,7 @@ import functools
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrsearch.ablation.page import read_verdict
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.architectures import NetworkParts
@@ -118,7 +120,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         record_look(None, study, {"mean": 0.7})
         write_json(study / "verdict.json", {"arms": [{"name": "a", "gain": 0.25}], "repeats": 3})
         recipe = Recipe(input_size=32)
-        meta = ModelMeta(32, "data", Splits.load(study / "splits.json").fingerprint)
+        meta = ModelMeta(32, "data", Splits.load(study / "splits.json").fingerprint, DISEASES)
         save_model(
             top / "model",
             models.build_model(recipe, n_classes=14),
@@ -133,6 +135,8 @@ def _same(one: Any, other: Any) -> bool:
     """Whether two values are equal, arrays and tensors among them bit for bit."""
     if type(one) is not type(other):
         return False
+    if is_dataclass(one):
+        return _same(vars(one), vars(other))
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):

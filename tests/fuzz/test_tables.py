@@ -65,7 +65,7 @@ def test_a_damaged_table_is_read_or_refused_in_a_sentence(
     for number in cases(150):
         path.write_bytes(damaged(random.Random(number)))
         guarded(number, read, InputError)
-        guarded(f"sample {number}", lambda: read_sample(path, images), InputError)
+        guarded(f"sample {number}", lambda: read_sample(path, images, DISEASES), InputError)
 
 
 @pytest.mark.parametrize("column", [0, 2, 3, 4, 5], ids=["image", "patient", "age", "sex", "view"])

@@ -18,6 +18,17 @@ def gene_part(label: str) -> str:
     return re.sub(r"\W+", "_", label).strip("_")
 
 
+def folder_part(label: str, column: int) -> str:
+    """``label`` as the name of a folder, which none of the other labels has.
+
+    Args:
+        label: its name, which a data set has by `name_problems`.
+        column: its place among the data set's labels.
+    """
+    part = gene_part(label)
+    return part if part.isascii() else f"label-{column + 1}"
+
+
 def name_problems(names: Sequence[str]) -> list[str]:
     """What is wrong with the names of a data set's labels, all of it.
 
@@ -66,6 +77,11 @@ def _short(name: str) -> str:
     return repr(name if len(name) <= 60 else f"{name[:60]}...")
 
 
+def plain_name(name: str) -> str:
+    """What is left of ``name`` without case, spaces, underscores and other marks."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
 def by_plain_name(names: Iterable[str]) -> dict[str, str]:
     """Names by what they have in common however they are written: ``pleuraleffusion``."""
-    return {re.sub(r"[\W_]+", "", name).lower(): name for name in names}
+    return {plain_name(name): name for name in names}

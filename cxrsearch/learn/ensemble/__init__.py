@@ -5,10 +5,10 @@ NumPy only. Fit on one half of the patients, apply to the other::
     import numpy as np
     from cxrsearch.learn.ensemble import fit, nested, read_predictions
 
-    half = read_predictions("fit_half.npz")        # labels, patients, (k, n, 14) logits
+    half = read_predictions("fit_half.npz")        # labels, patients, (k, n, d) logits
     ensemble = fit(half.scores, half.labels, half.patients, members=half.names)
     other = read_predictions("other_half.npz")
-    scores = ensemble.apply(other.scores)          # (n, 14), in [0, 1]
+    scores = ensemble.apply(other.scores)          # (n, d), in [0, 1]
     found = nested(half.scores, half.labels, half.patients)   # what to expect of it
 
 `Ensemble.save` and `Ensemble.load` keep one as JSON; ``cxrsearch ensemble fit_half.npz --out

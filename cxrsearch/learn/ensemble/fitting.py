@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import absent, known, present
 from cxrsearch.learn.metrics import auroc, mean_auroc
 
 from .folds import held_out
 from .genetic import genetic_weights
 from .greedy import greedy_weights
+from .predictions import names_for
 from .scale import SCALES, Array, Scale
 from .stacking import PLAIN, STRENGTHS, Stack, stack
 from .weights import Ensemble
@@ -30,8 +31,8 @@ class Problem(NamedTuple):
 
     Args:
         logits: (k, n, d).
-        truth: (n, d) bool.
-        judged: (m,) the columns that have both classes.
+        truth: (n, d) bool, or where something is not known 1.0, 0.0 and NaN.
+        judged: (m,) the columns in which both classes are known.
         columns: (j,) those of them that the objective is over.
         averaging: the scale that averages are taken on.
         seed: of what is drawn.
@@ -60,21 +61,24 @@ def fit(
     columns: Sequence[int] | None = None,
     most: int | None = None,
     seed: int = 0,
+    label_names: Sequence[str] | None = None,
 ) -> Ensemble:
     """Find weights for the members.
 
     Args:
-        scores: (k, n, 14) logits of k models for n images.
-        labels: (n, 14), 0 or 1.
+        scores: (k, n, d) logits of k models for n images.
+        labels: (n, d), see `cxrsearch.data.marks`; what is not known of an image takes no part in
+            the fit of that label.
         patients: (n,) whom each image shows.
         method: one of `METHODS`, or ``auto``: whichever of `CANDIDATES` does best on patients it
             was not fitted on.
         members: names of the models; ``0``, ``1`` and so on by default.
         averaging: ``probability``, ``logit`` or ``rank``: what is averaged. The two stackings
             take z-scores of logits in any case.
-        columns: diseases that a joint choice is made by; all by default.
+        columns: labels that a joint choice is made by; all by default.
         most: how many members may take part, the best by mean AUROC; all by default.
         seed: of what is drawn at random.
+        label_names: (d,) what the columns are; by default as in `names_for`.
 
     Returns:
         the ensemble, its members those of ``scores`` in order, also where a weight is 0.
@@ -91,10 +95,13 @@ def fit(
     names = tuple(map(str, range(k))) if members is None else tuple(members)
     if len(names) != k:
         raise ValueError(f"{len(names)} names for {k} members")
-    judged = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+    called = names_for(d) if label_names is None else tuple(label_names)
+    if len(called) != d:
+        raise ValueError(f"{len(called)} names for {d} labels")
+    judged = np.flatnonzero(present(truth).any(axis=0) & absent(truth).any(axis=0))
     wanted = np.intersect1d(judged, np.arange(d) if columns is None else np.asarray(columns))
     if not len(wanted):
-        raise ValueError("no disease has both positives and negatives")
+        raise ValueError("no label has both positives and negatives")
     problem = Problem(scores, truth, judged, wanted, averaging, seed)
     if method == AUTO:
         method = _best(problem, np.asarray(patients), most)
@@ -103,7 +110,7 @@ def fit(
     scale, found, cross, bias = METHODS[method](problem._replace(logits=scores[chosen]))
     weights = np.zeros((k, d))
     weights[chosen] = found
-    return Ensemble(names, method, Scale.learn(scale.kind, scores), weights, cross, bias)
+    return Ensemble(names, method, Scale.learn(scale.kind, scores), weights, cross, bias, called)
 
 
 def _singles(problem: Problem) -> Array:
@@ -139,7 +146,7 @@ def _best(problem: Problem, patients: Array, most: int | None) -> str:
 
 
 def check(scores: Array, labels: Array, patients: Array) -> tuple[Array, Array]:
-    """Scores and bool labels that fit together.
+    """Scores and labels that fit together; labels as in `Problem.truth`.
 
     Raises:
         ValueError: where they do not.
@@ -149,15 +156,15 @@ def check(scores: Array, labels: Array, patients: Array) -> tuple[Array, Array]:
         raise ValueError(
             f"scores must be (k, n, d) and labels (n, d), got {scores.shape} and {labels.shape}"
         )
-    if labels.shape[1] != len(DISEASES):
-        raise ValueError(f"{labels.shape[1]} columns of labels, but there are {len(DISEASES)}")
     if np.asarray(patients).shape != labels.shape[:1]:
         raise ValueError(f"patients must be ({len(labels)},), got {np.asarray(patients).shape}")
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must be 0 or 1")
+    if ((labels < 0) | (labels > 1)).any():  # neither is true of a NaN
+        raise ValueError("labels must be from 0 to 1, or NaN")
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
-    return scores, labels.astype(bool)
+    there = known(labels)
+    positive = present(labels)
+    return scores, positive if there.all() else np.where(there, positive, np.nan)
 
 
 def _average(problem: Problem, weights: Array) -> FittedWeights:
@@ -182,7 +189,7 @@ def _single(problem: Problem) -> FittedWeights:
     return _average(problem._replace(averaging="logit"), weights)
 
 
-def _by_disease(problem: Problem, columns: Array) -> Array:
+def _by_label(problem: Problem, columns: Array) -> Array:
     """(j, k, n) float32 scores for ``columns``, on the problem's scale."""
     x = Scale.learn(problem.averaging, problem.logits)(problem.logits)
     return np.ascontiguousarray(x[:, :, columns].transpose(2, 0, 1))
@@ -191,24 +198,24 @@ def _by_disease(problem: Problem, columns: Array) -> Array:
 def _greedy(problem: Problem) -> FittedWeights:
     """Selection with replacement for the mean AUROC."""
     columns = problem.columns
-    x = _by_disease(problem, columns)
+    x = _by_label(problem, columns)
     return _average(problem, greedy_weights(x, problem.truth[:, columns], problem.seed)[:, 0])
 
 
 def _greedy_each(problem: Problem) -> FittedWeights:
-    """Selection with replacement for each disease."""
+    """Selection with replacement for each label."""
     k, _, d = problem.logits.shape
     weights = np.full((k, d), 1.0 / k)
-    x = _by_disease(problem, problem.judged)
+    x = _by_label(problem, problem.judged)
     truth = problem.truth[:, problem.judged]
-    weights[:, problem.judged] = greedy_weights(x, truth, problem.seed, by_disease=True)
+    weights[:, problem.judged] = greedy_weights(x, truth, problem.seed, each=True)
     return _average(problem, weights)
 
 
 def _genetic(problem: Problem) -> FittedWeights:
     """Weights by the genetic algorithm."""
     columns = problem.columns
-    x = _by_disease(problem, columns)
+    x = _by_label(problem, columns)
     return _average(problem, genetic_weights(x, problem.truth[:, columns], problem.seed))
 
 
@@ -224,7 +231,7 @@ def _stacking(problem: Problem) -> FittedWeights:
 
 
 def _stacked(problem: Problem, precisions: tuple[float, ...], cross: bool) -> FittedWeights:
-    """Stacking for the diseases with both classes; equal weights for the others."""
+    """Stacking for the labels with both classes; equal weights for the others."""
     k, _, d = problem.logits.shape
     judged = problem.judged
     scale = Scale.learn("z", problem.logits)

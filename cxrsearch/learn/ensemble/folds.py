@@ -7,18 +7,19 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import rankdata
 
+from cxrsearch.data.marks import present
 from cxrsearch.data.splits.stratify import generator, per_patient, stratify
 
 from .scale import Array
 
 
 def deal(labels: Array, patients: Array, folds: int, seed: int) -> Array:
-    """(n,) the fold of each image: whole patients, each disease shared out evenly.
+    """(n,) the fold of each image: whole patients, each label shared out evenly.
 
     Raises:
         ValueError: where there are fewer patients than folds.
     """
-    people, counts = per_patient(np.asarray(labels, dtype=bool), patients)
+    people, counts = per_patient(present(labels), patients)
     if not 2 <= folds <= len(people):
         raise ValueError(f"{folds} folds of {len(people)} patients: from 2 to as many as patients")
     part = stratify(counts, [1 / folds] * folds, generator(seed, "ensemble"), (1,) * folds)

@@ -35,7 +35,7 @@ def genetic_weights(x: Array, truth: Array, seed: int) -> Array:
 
     Args:
         x: (d, k, n) float32 scores of the members.
-        truth: (n, d) bool; every column with both classes.
+        truth: (n, d), as in `Problem.truth`; every column with both classes.
         seed: of all draws.
 
     Returns:

@@ -26,14 +26,14 @@ STEPS_WITHOUT_GAIN = 4
 """The selection ends after so many steps without a gain."""
 
 
-def greedy_weights(x: Array, truth: Array, seed: int, by_disease: bool = False) -> Array:
-    """Weights that sum to 1 for each disease.
+def greedy_weights(x: Array, truth: Array, seed: int, each: bool = False) -> Array:
+    """Weights that sum to 1 for each label.
 
     Args:
         x: (d, k, n) float32 scores of the members.
-        truth: (n, d) bool; every column with both classes.
+        truth: (n, d), as in `Problem.truth`; every column with both classes.
         seed: of the bags.
-        by_disease: weights of each disease's own; otherwise one set for the mean AUROC.
+        each: weights of each label's own; otherwise one set for the mean AUROC.
 
     Returns:
         (k, d).
@@ -45,7 +45,7 @@ def greedy_weights(x: Array, truth: Array, seed: int, by_disease: bool = False) 
     for _ in range(bags):
         size = max(2, round(LIBRARY_SHARE * k)) if bags > 1 else k
         bag = np.sort(rng.choice(k, size, replace=False))
-        if by_disease:
+        if each:
             for column in range(d):
                 one = slice(column, column + 1)
                 total[bag, column] += _select(x[one][:, bag], truth[:, one])

@@ -29,7 +29,7 @@ NESTED_RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class NestedEstimate:
-    """One method's mean AUROC over the diseases asked for.
+    """One method's mean AUROC over the labels asked for.
 
     Args:
         method: its name.
@@ -38,7 +38,7 @@ class NestedEstimate:
         interval: 95% of ``nested``, resampling patients.
         gain: ``nested`` above that of the best single member, chosen on the same folds.
         gain_interval: 95% of the paired difference, resampling patients.
-        auroc: (14,) of held-out patients by disease; NaN where not defined.
+        auroc: (d,) of held-out patients by label; NaN where not defined.
         chosen: the method that ``auto`` chose on all images; otherwise ``method``.
     """
 
@@ -74,12 +74,12 @@ def nested(
     """Estimate methods side by side, on the same folds and the same resamples.
 
     Args:
-        scores: (k, n, 14) logits.
-        labels: (n, 14), 0 or 1.
+        scores: (k, n, d) logits.
+        labels: (n, d), as for `fit`.
         patients: (n,); a patient's images are in one fold.
         methods: names as `fit` takes them, or (name, averaging). The best single member is
             always estimated too, and comes first.
-        columns: diseases that the mean is over; all by default.
+        columns: labels that the mean is over; all by default.
         averaging: for methods without one of their own.
         most: as for `fit`.
         folds: how many.
@@ -108,8 +108,8 @@ def nested(
         ranks = held_out(fold, truth, patients, folds, seed)
         drawn = _means(resampled(truth[:, wanted], ranks[:, wanted], patients, resamples, seed))
         single = single if len(single) else drawn
-        by_disease = auroc(truth, ranks)
-        value = mean_auroc(by_disease[wanted])
+        by_label = auroc(truth, ranks)
+        value = mean_auroc(by_label[wanted])
         whole = fit(
             scores, truth, patients, method,
             averaging=kind, columns=columns, most=most, seed=seed,
@@ -122,7 +122,7 @@ def nested(
                 interval=_ends(drawn),
                 gain=value - (found[0].nested if found else value),
                 gain_interval=_ends(drawn - single),
-                auroc=by_disease,
+                auroc=by_label,
                 chosen=whole.method,
             )
         )
@@ -132,7 +132,7 @@ def nested(
 
 
 def _means(drawn: Array) -> Array:
-    """(resamples,) means over the diseases that a resample defines; NaN where none is."""
+    """(resamples,) means over the labels that a resample defines; NaN where none is."""
     some = ~np.isnan(drawn)
     count = some.sum(axis=1)
     total = np.where(some, drawn, 0.0).sum(axis=1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cxrsearch.data.marks import known, present
+
 from .scale import Array
 
 BINS = 4096
@@ -20,11 +22,15 @@ def quick_auroc(columns: Array, truth: Array) -> Array:
 
     Args:
         columns: (c, n) scores.
-        truth: (n,) bool, with both classes in it.
+        truth: (n,) marks, with both classes among those that are known; the others count nowhere.
 
     Returns:
         (c,) values in [0, 1].
     """
+    there = known(truth)
+    if not there.all():
+        columns, truth = columns[:, there], truth[there]
+    positives = present(truth)
     if columns.min() > 0:  # means of probabilities crowd near 0: equal bins of their logarithms
         columns = np.log(columns)
     bins = min(BINS, 2 * columns.shape[1] + 64)
@@ -34,8 +40,8 @@ def quick_auroc(columns: Array, truth: Array) -> Array:
     places += np.arange(len(columns))[:, None] * bins
     size = len(columns) * bins
     every = np.bincount(places.ravel(), minlength=size).reshape(-1, bins)
-    positive = np.bincount(places[:, truth].ravel(), minlength=size).reshape(-1, bins)
+    positive = np.bincount(places[:, positives].ravel(), minlength=size).reshape(-1, bins)
     negative = every - positive
     beaten = np.cumsum(negative, axis=1) - 0.5 * negative
-    pairs = float(truth.sum()) * float((~truth).sum())
+    pairs = float(positives.sum()) * float((~positives).sum())
     return np.asarray((positive * beaten).sum(axis=1) / pairs)

@@ -1,12 +1,12 @@
-"""Stacking: a logistic regression for each disease over what the members say (Wolpert, 1992).
+"""Stacking: a logistic regression for each label over what the members say (Wolpert, 1992).
 
-Plain stacking, with as many free weights as members for a disease with a few dozen positives,
+Plain stacking, with as many free weights as members for a label with a few dozen positives,
 overfits: correlated members get large weights of opposite signs. Three things hold it back
 here. The members' logits are z-scored and the weights get a normal prior about 0 (ridge): the
 stronger it is, the nearer the direction comes to the members' mean difference between sick
 and healthy, so that every member counts by how well it separates. Several strengths are
-averaged instead of one being chosen by few positives. And the members' mean for the 13 other
-diseases joins in, under the same prior: an effusion says something about an infiltration
+averaged instead of one being chosen by few positives. And the members' mean for the other
+labels joins in, under the same prior: an effusion says something about an infiltration
 (label correlation, as in Godbole & Sarawagi, PAKDD 2004).
 """
 
@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+
+from cxrsearch.data.marks import known, present
 
 from .scale import Array, sigmoid
 
@@ -37,13 +39,15 @@ class Stack(NamedTuple):
 
 
 def stack(x: Array, truth: Array, precisions: tuple[float, ...], cross: bool) -> Stack:
-    """Logistic regressions, one a disease, averaged over prior precisions.
+    """Logistic regressions, one a label, averaged over prior precisions.
+
+    Each is fitted on the images of which its label is known.
 
     Args:
         x: (k, n, d) z-scores of the members' logits.
-        truth: (n, d) bool; every column with both classes.
+        truth: (n, d) marks; every column with both classes.
         precisions: of the prior of each weight; the loss is a sum over images.
-        cross: whether the members' mean for other diseases joins in.
+        cross: whether the members' mean for other labels joins in.
 
     Returns:
         the mean of the regressions' coefficients over ``precisions``.
@@ -57,7 +61,10 @@ def stack(x: Array, truth: Array, precisions: tuple[float, ...], cross: bool) ->
         features = np.concatenate(
             [x[:, :, column].T, mean[:, others] / spread[others]], axis=1
         ).astype(np.float64)
-        path = _path(features, truth[:, column], sorted(precisions, reverse=True))
+        marks, there = truth[:, column], known(truth[:, column])
+        if not there.all():
+            features, marks = features[there], marks[there]
+        path = _path(features, present(marks), sorted(precisions, reverse=True))
         found.weights[:, column] = path[:k]
         found.cross[others, column] = path[k:-1] / spread[others]
         found.bias[column] = path[-1]

@@ -15,20 +15,20 @@ from search.reading import FileError, read_json
 
 from .scale import SCALES, Array, Scale, sigmoid
 
-ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "cxrsearch ensemble", 1
+ENSEMBLE_FORMAT, ENSEMBLE_VERSION = "cxrsearch ensemble", 2
 LARGEST_WEIGHT = 1e9
 """Weights beyond are damaged: no score would be left of the others."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Weights over ``k`` members for ``d`` diseases.
+    """Weights over ``k`` members for ``d`` labels.
 
-    The score of an image for disease j, with x the members' scores on ``scale``::
+    The score of an image for label j, with x the members' scores on ``scale``::
 
         t[j] = sum_k weights[k, j] x[k, j] + sum_i cross[i, j] mean_k x[k, i] + bias[j]
 
-    where the mean is over the members that have a weight for any disease,
+    where the mean is over the members that have a weight for any label,
 
     and ``apply`` gives t itself for probabilities and ranks, 1 / (1 + exp(-t)) for logits and
     z-scores.
@@ -38,8 +38,9 @@ class Ensemble:
         method: how the weights were found.
         scale: what is weighted.
         weights: (k, d).
-        cross: (d, d), what the members' mean for another disease adds; all 0 for averages.
+        cross: (d, d), what the members' mean for another label adds; all 0 for averages.
         bias: (d,).
+        label_names: (d,) what the columns are.
     """
 
     members: tuple[str, ...]
@@ -48,6 +49,7 @@ class Ensemble:
     weights: Array
     cross: Array
     bias: Array
+    label_names: tuple[str, ...]
 
     def apply(self, scores: Array) -> Array:
         """(n, d) scores in [0, 1] from the members' logits.
@@ -81,11 +83,11 @@ class Ensemble:
         chosen = np.array(self.used, dtype=int)
         return Ensemble(
             tuple(self.members[i] for i in chosen), self.method, self.scale.keep(chosen),
-            self.weights[chosen], self.cross, self.bias,
+            self.weights[chosen], self.cross, self.bias, self.label_names,
         )  # fmt: skip
 
     def shares(self) -> Array:
-        """(k,) each member's share of the absolute weights, mean over the diseases."""
+        """(k,) each member's share of the absolute weights, mean over the labels."""
         size = np.abs(self.weights)
         total = size.sum(axis=0)
         return np.asarray((size / np.where(total > 0, total, 1.0)).mean(axis=1))
@@ -95,7 +97,7 @@ class Ensemble:
         return {
             "format": ENSEMBLE_FORMAT,
             "version": ENSEMBLE_VERSION,
-            "diseases": list(DISEASES),
+            "labels": list(self.label_names),
             "method": self.method,
             "members": list(self.members),
             "scale": self.scale.kind,
@@ -107,16 +109,16 @@ class Ensemble:
 
     @classmethod
     def from_dict(cls, value: Any, place: str = "ensemble") -> Ensemble:
-        """What `to_dict` gave.
+        """What `to_dict` gave; version 1, which knew no names of labels, is of NIH's diseases.
 
         Raises:
             InputError: for whatever is missing, of another format or shape.
         """
         if not isinstance(value, dict) or value.get("format") != ENSEMBLE_FORMAT:
             raise InputError(f"{place}: not written by `cxrsearch ensemble`")
-        if value.get("version") != ENSEMBLE_VERSION:
+        if value.get("version") not in range(1, ENSEMBLE_VERSION + 1):
             raise InputError(
-                f"{place}: format version {value.get('version')!r}, but this program reads "
+                f"{place}: format version {value.get('version')!r}, but this program reads up to "
                 f"{ENSEMBLE_VERSION}; use the version of cxrsearch that wrote it"
             )
         try:
@@ -146,11 +148,17 @@ class Ensemble:
 
 def _checked(value: dict[str, Any]) -> Ensemble:
     members = tuple(value["members"])
-    k, d = len(members), len(DISEASES)
+    named = value["diseases" if value["version"] == 1 else "labels"]
+    names = tuple(named) if isinstance(named, list) else ()
+    k, d = len(members), len(names)
     if not k or not all(isinstance(name, str) for name in members):
         raise ValueError("no names of members")
-    if value["diseases"] != list(DISEASES) or value["scale"] not in SCALES:
-        raise ValueError("its diseases or its scale are unknown")
+    if value["version"] == 1 and names != DISEASES:
+        raise ValueError("its diseases are not the 14 of NIH in NIH's order")
+    if not d or len(set(names)) < d or not all(isinstance(name, str) for name in names):
+        raise ValueError("no names of labels")
+    if value["scale"] not in SCALES:
+        raise ValueError("its scale is unknown")
     arrays = {
         name: np.asarray(value[name], dtype=np.float64).reshape(shape)
         for name, shape in (
@@ -172,5 +180,5 @@ def _checked(value: dict[str, Any]) -> Ensemble:
         raise ValueError(f"{', '.join(wrong)}: numbers out of range")
     return Ensemble(
         members, str(value["method"]), Scale(value["scale"], arrays["table"]),
-        arrays["weights"], arrays["cross"], arrays["bias"],
+        arrays["weights"], arrays["cross"], arrays["bias"], names,
     )  # fmt: skip

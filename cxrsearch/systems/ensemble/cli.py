@@ -57,10 +57,10 @@ ALONE = {"--cpus-per-trial", "--device", "--precision"}
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True,
               help="Of the patients, for the nested estimate.")  # fmt: skip
 @seed_option("the folds, of the genetic method and of --per-disease", click.IntRange(0, 2**31 - 1))
-@click.option("--per-disease", is_flag=True, help="Train a model for each disease instead, within "
+@click.option("--per-disease", is_flag=True, help="Train a model for each label instead, within "
               "the best trial's image-steps, and hold them against it.")  # fmt: skip
 @click.option("--backbone", type=click.Choice(("own", "shared")), default="own", show_default=True,
-              help="With --per-disease: a network for each disease with the recipe that was best "
+              help="With --per-disease: a network for each label with the recipe that was best "
               "for it, or heads on the best trial's network, frozen.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @options.moved_options
@@ -76,7 +76,8 @@ def ensemble(
     Weights come from the trials' saved validation predictions: nothing is trained for them.
     The gain over the best single model is estimated on patients that had no part in choosing the
     weights. Trials and their best epochs were chosen by all of them, so it may be a little high.
-    A file (.npz) holds labels (n, 14), patient (n,) and the logits (n, 14) of each model.
+    A file (.npz) holds labels (n, k), patient (n,), the logits (n, k) of each model, and
+    label_names (k,) where the labels are not NIH's.
     """
     _check(ctx, source.is_file(), per_disease)
     if per_disease:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import present
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, NestedEstimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
@@ -64,16 +64,18 @@ class Combined:
             "patients": len(np.unique(self.pool.patients)),
             "positives": {
                 name: int(count)
-                for name, count in zip(DISEASES, self.pool.labels.sum(axis=0), strict=True)
+                for name, count in zip(
+                    self.pool.label_names, present(self.pool.labels).sum(axis=0), strict=True
+                )
             },
             "folds": self.folds,
-            "estimates": [_plain(one) for one in self.estimates],
+            "estimates": [_plain(one, self.pool.label_names) for one in self.estimates],
             "caution": self.pool.caution,
             "notes": list(self.pool.notes),
         }
 
 
-def _plain(estimate: NestedEstimate) -> dict[str, Any]:
+def _plain(estimate: NestedEstimate, label_names: Sequence[str]) -> dict[str, Any]:
     return {
         "method": estimate.method,
         "chosen": estimate.chosen,
@@ -82,7 +84,7 @@ def _plain(estimate: NestedEstimate) -> dict[str, Any]:
         "gain": estimate.gain,
         "gain_interval": list(estimate.gain_interval),
         "naive": estimate.naive,
-        "auroc": by_label(estimate.auroc, DISEASES),
+        "auroc": by_label(estimate.auroc, label_names),
     }
 
 
@@ -104,7 +106,7 @@ def combine(
         on_progress: called with the name of each method that has been estimated.
 
     Raises:
-        InputError: where there are too few patients or no disease to judge by.
+        InputError: where there are too few patients or no label to judge by.
     """
     names = [name for name in COMPARED_METHODS if name != method]
     options: dict[str, Any] = {"averaging": averaging, "most": most, "seed": seed}
@@ -117,7 +119,7 @@ def combine(
     try:
         ensemble = fit(
             pool.scores, pool.labels, pool.patients, method,
-            members=pool.names, columns=pool.columns, **options,
+            members=pool.names, columns=pool.columns, label_names=pool.label_names, **options,
         )  # fmt: skip
         found = nested(
             pool.scores, pool.labels, pool.patients, [*names, method],

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import logits_of, read_predictions
-from cxrsearch.learn.saved.arrays import load_arrays, load_labels
+from cxrsearch.learn.saved.arrays import Labels, load_arrays, load_labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.study.folder import read_study_yaml
@@ -29,10 +28,11 @@ class MemberPool:
 
     Args:
         names: of the k members.
-        scores: (k, n, 14) logits.
-        labels: (n, 14).
+        scores: (k, n, d) logits.
+        labels: (n, d), see `cxrsearch.data.marks`.
+        label_names: (d,) what the columns are.
         patients: (n,).
-        columns: the diseases that the objective is over.
+        columns: the labels that the objective is over.
         trials: the members' trials; empty for a pool that comes from a file.
         kept: names of the members whose weights are there.
         notes: what the user should know.
@@ -43,8 +43,9 @@ class MemberPool:
     names: tuple[str, ...]
     scores: np.ndarray
     labels: np.ndarray
+    label_names: tuple[str, ...]
     patients: np.ndarray
-    columns: tuple[int, ...] = tuple(range(len(DISEASES)))
+    columns: tuple[int, ...]
     trials: tuple[FrozenTrial, ...] = ()
     kept: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
@@ -91,9 +92,10 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
     chosen = [t for t in trials if members == ALL or t.number in kept]
     if len(chosen) < 2:
         raise InputError(_too_few(study, len(trials), len(kept), members))
-    found = [_predictions(folders[t.number]) for t in chosen]
-    names = found[0]["names"]
-    labels, patients, label_names = _truth(study, names)
+    known = load_labels(study / "labels.npz")
+    found = [_predictions(folders[t.number], len(known.label_names)) for t in chosen]
+    names, label_names = found[0]["names"], known.label_names
+    labels, patients = _truth(study, known, names)
     taken = {t.number for t in chosen}
     others = [t.values[0] for t in complete if t.number not in taken]
     stopped = [t for t in record.trials if t.state == TrialState.PRUNED and same_as(t) is None]
@@ -109,6 +111,7 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
         names=tuple(str(t.number) for t in chosen),
         scores=np.stack([logits_of(one["scores"]) for one in found]),
         labels=labels,
+        label_names=label_names,
         patients=patients,
         columns=tuple(label_names.index(n) for n in settings.objectives.over(label_names)),
         trials=tuple(chosen),
@@ -131,21 +134,17 @@ def _too_few(study: Path, trials: int, kept: int, members: str) -> str:
     return f"{study}: {count}, and an ensemble takes two or more; {way}"
 
 
-def _predictions(folder: Path) -> dict[str, np.ndarray]:
+def _predictions(folder: Path, width: int) -> dict[str, np.ndarray]:
     path = folder / PREDICTIONS
     arrays = load_arrays(path, ("names", "scores"))
     scores = arrays["scores"]
-    if (
-        scores.shape != (len(arrays["names"]), len(DISEASES))
-        or not ((scores >= 0) & (scores <= 1)).all()
-    ):
-        raise InputError(f"{path}: not probabilities of the 14 diseases; restore it from a copy")
+    if scores.shape != (len(arrays["names"]), width) or not ((scores >= 0) & (scores <= 1)).all():
+        raise InputError(f"{path}: not probabilities of {width} labels; restore it from a copy")
     return arrays
 
 
-def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Labels and patients of the images ``names``, and what the labels are called."""
-    known = load_labels(study / "labels.npz")
+def _truth(study: Path, known: Labels, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and patients of the images ``names``."""
     place = {str(name): i for i, name in enumerate(known.names)}
     missing = [str(name) for name in names if str(name) not in place]
     if missing:
@@ -154,7 +153,7 @@ def _truth(study: Path, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, tupl
             f"{missing[0]!r}; restore it from a copy"
         )
     rows = [place[str(name)] for name in names]
-    return known.labels[rows], known.patients[rows], known.label_names
+    return known.labels[rows], known.patients[rows]
 
 
 def file_pool(path: Path) -> MemberPool:
@@ -164,4 +163,7 @@ def file_pool(path: Path) -> MemberPool:
         InputError: naming all that does not fit.
     """
     saved = read_predictions(path)
-    return MemberPool(saved.names, saved.scores, saved.labels, saved.patients)
+    return MemberPool(
+        saved.names, saved.scores, saved.labels, saved.label_names, saved.patients,
+        tuple(range(len(saved.label_names))),
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from cxrsearch.study.printing import to_text
 
 
 def describe_ensemble(found: Mapping[str, Any]) -> str:
-    """Members, methods side by side, and diseases, as text.
+    """Members, methods side by side, and labels, as text.
 
     Args:
         found: as from `cxrsearch.systems.ensemble.combine.Combined.to_dict`.
@@ -33,8 +33,8 @@ def describe_ensemble(found: Mapping[str, Any]) -> str:
             to_text(_methods(found)),
             found["caution"],
             "",
-            "AUROC by disease, on held-out patients",
-            to_text(_diseases(found)) + notes,
+            "AUROC by label, on held-out patients",
+            to_text(_labels(found)) + notes,
         )
     )
 
@@ -71,19 +71,19 @@ def _methods(found: Mapping[str, Any]) -> Table:
     return table
 
 
-def _diseases(found: Mapping[str, Any]) -> Table:
+def _labels(found: Mapping[str, Any]) -> Table:
     table = Table(box=None)
     table.add_column("")
     for column in ("positives", "best single", "ensemble", "difference"):
         table.add_column(column, justify="right")
     single, last = found["estimates"][0]["auroc"], found["estimates"][-1]["auroc"]
-    for disease, value in last.items():
-        before, positives = single[disease], str(found["positives"][disease])
+    for label, value in last.items():
+        before, positives = single[label], str(found["positives"][label])
         if value is None or before is None:
-            table.add_row(disease, positives, "not defined", "", "")
+            table.add_row(label, positives, "not defined", "", "")
             continue
         difference = f"{value - before:+.3f}"
-        table.add_row(disease, positives, f"{before:.3f}", f"{value:.3f}", difference)
+        table.add_row(label, positives, f"{before:.3f}", f"{value:.3f}", difference)
     return table
 
 

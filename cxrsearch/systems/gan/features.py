@@ -139,7 +139,8 @@ def train_features(
             (folder / name).unlink(missing_ok=True)
     auroc = _auroc(folder)
     where = pick_device(compute.device)
-    network = network_of(recipe, folder / BEST).to(where).requires_grad_(False)
+    network = network_of(recipe, folder / BEST, len(data.label_names))
+    network = network.to(where).requires_grad_(False)
     name = (
         f"a {recipe.model} of our own, {recipe.epochs} epochs on the training part "
         f"(validation AUROC {auroc:.3f})"

@@ -1,4 +1,4 @@
-"""A model for each disease: one head and recipe a disease, with a backbone each or one for all."""
+"""A model for each label: one head and recipe a label, with a backbone each or one for all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.labels.names import folder_part
+from cxrsearch.data.marks import known, present
 from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import SCORES, Cell, CellRun, Fitted, Scores
 from cxrsearch.learn.compute.isolate import isolated
@@ -29,37 +30,37 @@ HEADS = "heads"
 def one_each(
     cell: Cell, recipes: Mapping[int, Recipe] | None = None, keep: bool = False
 ) -> Generator[Step, None, tuple[Scores, dict[int, Fitted]]]:
-    """A network for each disease of the objective, each with an equal share of the budget.
+    """A network for each label of the objective, each with an equal share of the budget.
 
-    Each learns its disease alone (the loss is over one output) and keeps the epoch that is best
-    for it on validation. Diseases that the objective leaves out score 0.
+    Each learns its label alone (the loss is over one output) and keeps the epoch that is best
+    for it on validation. Labels that the objective leaves out score 0.
 
     Args:
         cell: budget, data and seed.
-        recipes: by disease (its column); the baseline's where it is not named.
+        recipes: by label (its column); the baseline's where it is not named.
         keep: whether the weights stay.
 
     Returns:
-        the scores put together, and each disease's fit.
+        the scores put together, and each label's fit.
     """
-    columns = cell.data.columns
+    columns, names = cell.data.columns, cell.data.label_names
     share = cell.images / len(columns)
     val, test = _empty(cell)
     fits = {}
     for column in columns:
-        name = DISEASES[column]
         data = replace(cell.data, columns=(column,), learnt=(column,))
         recipe = (recipes or {}).get(column, cell.recipe)
         fitted = yield from cell.fit(
-            name, recipe, share, seed=cell.seed_of(name), data=data, keep=keep
-        )
+            folder_part(names[column], column), recipe, share, seed=cell.seed_of(names[column]),
+            data=data, keep=keep,
+        )  # fmt: skip
         val[:, column], test[:, column] = fitted.val[:, column], fitted.test[:, column]
         fits[column] = fitted
     return Scores(val, test), fits
 
 
 def shared_backbone(cell: Cell) -> CellRun:
-    """The joint model, then a head for each disease on its frozen features.
+    """The joint model, then a head for each label on its frozen features.
 
     Taking the features counts as a third of an image-step for each training image; fitting the
     heads, which takes seconds, does not count.
@@ -73,10 +74,10 @@ def shared_backbone(cell: Cell) -> CellRun:
 
 
 def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, dict[str, Any] | None]]:
-    """Scores of one head a disease on the features of ``joint``; kept, and not fitted twice.
+    """Scores of one head a label on the features of ``joint``; kept, and not fitted twice.
 
     Returns:
-        the scores, and by disease what its head was fitted with (None: the joint model's own).
+        the scores, and by label what its head was fitted with (None: the joint model's own).
     """
     folder: Path = cell.folder / HEADS
     if not (folder / SCORES).is_file():
@@ -90,7 +91,7 @@ def on_frozen(cell: Cell, joint: Fitted) -> tuple[Scores, dict[str, dict[str, An
         )  # fmt: skip
     found = load_arrays(folder / SCORES, ("val", "test", "penalty", "balanced"))
     chosen_by: dict[str, dict[str, Any] | None] = {
-        DISEASES[column]: None
+        cell.data.label_names[column]: None
         if np.isnan(penalty)
         else {"penalty": float(penalty), "balanced": bool(balanced)}
         for column, penalty, balanced in zip(
@@ -121,16 +122,26 @@ def _heads(cell: Cell, joint: Fitted) -> tuple[np.ndarray, np.ndarray, list[Head
     scores = _empty(cell)
     chosen = []
     for column in data.columns:
-        truth = [data.labels[rows][:, column].astype(bool) for rows in (data.train, data.val)]
-        head = best_head(own_head(model.network, column), (train, truth[0]), (val, truth[1]))
+        sides = [
+            _known(features, data.labels[rows][:, column])
+            for features, rows in ((train, data.train), (val, data.val))
+        ]
+        head = best_head(own_head(model.network, column), *sides)
         scores[0][:, column], scores[1][:, column] = head.score(val), head.score(test)
         chosen.append(head)
     return *scores, chosen
 
 
+def _known(features: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features and truth of the images of which a label is known."""
+    there = known(marks)
+    some = features if there.all() else features[there]
+    return some, present(marks[there])
+
+
 def _empty(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     """Scores of 0 for the validation and the test images."""
-    width = len(DISEASES)
+    width = len(cell.data.label_names)
     val = np.zeros((len(cell.data.val), width), np.float32)
     return val, np.zeros((len(cell.test), width), np.float32)
 
@@ -142,13 +153,13 @@ def _singles(cell: Cell) -> CellRun:
 
 ARMS: dict[str, Arm] = {
     "per-disease": Arm(
-        "a network per disease",
-        "One network for each disease, an equal share of the budget each.",
+        "a network per label",
+        "One network for each label, an equal share of the budget each.",
         _singles,
     ),
     "per-disease-shared": Arm(
-        "a head per disease",
-        "The joint network, then for each disease a head of its own on the frozen features.",
+        "a head per label",
+        "The joint network, then for each label a head of its own on the frozen features.",
         shared_backbone,
     ),
 }

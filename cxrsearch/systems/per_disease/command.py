@@ -1,6 +1,6 @@
-"""A model for each disease, out of a finished search, held against its best joint model.
+"""A model for each label, out of a finished search, held against its best joint model.
 
-Each disease has the recipe of the trial that was best for it, trained on that disease alone; or,
+Each label has the recipe of the trial that was best for it, trained on that label alone; or,
 with a shared backbone, a head of its own on the frozen features of the best trial's network.
 
 Compute is held equal: the networks together take the image-steps that the joint model's trial
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.labels.names import folder_part
+from cxrsearch.data.marks import absent, present
 from cxrsearch.equal_compute.cell import Cell, Fitted, Scores
 from cxrsearch.equal_compute.judging import row_means
 from cxrsearch.equal_compute.plan import Plan
@@ -52,13 +53,13 @@ OWN, SHARED = "own", "shared"
 def per_disease(
     study: Path, out: Path, backbone: str = OWN, seed: int = 0, **moved: Any
 ) -> Iterator[str | SingleAndJoint]:
-    """Train a model for each disease and write them as one folder that predicts.
+    """Train a model for each label and write them as one folder that predicts.
 
     Cut off and called again with the same arguments, it goes on.
 
     Args:
         study: a finished search.
-        out: the folder to write: an ensemble with a member a disease, or with a shared backbone
+        out: the folder to write: an ensemble with a member a label, or with a shared backbone
             one model.
         backbone: ``own`` or ``shared``.
         seed: of the trainings.
@@ -118,17 +119,22 @@ class _Job:
         cell = Cell(plan, config, data, np.zeros(0, np.int64), start, work)
         return cls(study, record, prepared, trial, cell)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called."""
+        return self.cell.data.label_names
+
     def own(self, out: Path) -> Generator[str, None, SingleScores]:
-        """A network for each disease."""
-        chosen = best_for(self.record.trials, self.trial, self.cell.data.columns)
+        """A network for each label."""
+        chosen = best_for(self.record.trials, self.trial, self.cell.data.columns, self.names)
         recipes = {c: Recipe.from_params(t.user_attrs["params"]) for c, t in chosen.items()}
         scores, fits = yield from _lines(one_each(self.cell, recipes, keep=True))
         self._save_members(out, fits, chosen)
-        said = {DISEASES[c]: f"trial {t.number}" for c, t in chosen.items()}
+        said = {self.names[c]: f"trial {t.number}" for c, t in chosen.items()}
         return scores, said, self.cell.spent
 
     def shared(self, out: Path) -> Generator[str, None, SingleScores]:
-        """A head for each disease, in the joint model's network."""
+        """A head for each label, in the joint model's network."""
         folder = self.study / "trials" / str(self.trial.number)
         if not (folder / BEST).is_file():
             raise InputError(
@@ -137,7 +143,7 @@ class _Job:
             )
         yield "taking the features of the joint model's network, and fitting heads to them"
         joint = Fitted(
-            self.joint_scores, np.zeros((0, len(DISEASES)), np.float32), self.cell.recipe,
+            self.joint_scores, np.zeros((0, len(self.names)), np.float32), self.cell.recipe,
             float(self.trial.values[0]), folder,
         )  # fmt: skip
         scores, recipes = on_frozen(self.cell, joint)
@@ -166,11 +172,15 @@ class _Job:
         return found["scores"]
 
     def _meta(
-        self, trial: FrozenTrial, diseases: Sequence[str], val: np.ndarray, training: dict[str, Any]
+        self,
+        trial: FrozenTrial,
+        objective: Sequence[str],
+        val: np.ndarray,
+        training: dict[str, Any],
     ) -> ModelMeta:
         """What a model with a trial's recipe says of itself; its value is that of ``val``."""
         meta = meta_of(self.study, self.prepared, trial, self.record.counts()["complete"])
-        data, columns = self.cell.data, [DISEASES.index(name) for name in diseases]
+        data, columns = self.cell.data, [self.names.index(name) for name in objective]
         value, details, _ = judge(
             data.labels[data.val],
             val,
@@ -181,28 +191,28 @@ class _Job:
             data.label_names,
         )
         own = {**meta.validation, "value": value, "interval": details["interval"]}
-        return replace(meta, diseases=tuple(diseases), validation=own, training=training)
+        return replace(meta, objective=tuple(objective), validation=own, training=training)
 
     def _save_members(
         self, out: Path, fits: Mapping[int, Fitted], chosen: Mapping[int, FrozenTrial]
     ) -> None:
-        """An ensemble folder in which each disease listens to its own member."""
-        folders, weights = [], np.zeros((len(fits), len(DISEASES)))
+        """An ensemble folder in which each label listens to its own member."""
+        folders, weights = [], np.zeros((len(fits), len(self.names)))
         for place, (column, fitted) in enumerate(fits.items()):
             weights[place, column] = 1.0
-            only = DISEASES[column]
+            only = self.names[column]
             training = {"rows": "train", "only": only, "epochs": fitted.recipe.epochs}
             meta = self._meta(chosen[column], (only,), fitted.val, training)
-            folder = self.cell.folder / "members" / only
+            folder = self.cell.folder / "members" / folder_part(only, column)
             shutil.rmtree(folder, ignore_errors=True)
             state = stored_weights(fitted.folder / BEST)
             save_model(folder, state, fitted.recipe, meta)
             folders.append(folder)
         empty = np.zeros((0, *weights.shape))
-        width = len(DISEASES)
+        width = len(self.names)
         ensemble = Ensemble(
             tuple(folder.name for folder in folders), "per-disease", Scale("probability", empty),
-            weights, np.zeros((width, width)), np.zeros(width),
+            weights, np.zeros((width, width)), np.zeros(width), self.names,
         )  # fmt: skip
         data, frame = self.prepared.dataset, self.prepared.cache.frame
         card = {
@@ -210,8 +220,8 @@ class _Job:
             "data": {"fingerprint": data.fingerprint,
                      "split_fingerprint": self.prepared.splits.fingerprint},
             "study": {"path": str(self.study.resolve()), "trial": None,
-                      "objective": [DISEASES[column] for column in fits]},
-            "training": {"rows": "train", "each": "its own disease"},
+                      "objective": [self.names[column] for column in fits]},
+            "training": {"rows": "train", "each": "its own label"},
         }  # fmt: skip
         save_ensemble(out, ensemble, folders, card, self.study / "splits.json")
 
@@ -228,7 +238,7 @@ class _Job:
         gains = row_means(drawn[1] - drawn[0])
         low, high = np.nanquantile(gains, [0.025, 0.975])
         joint, single = mean_auroc(values[0]), mean_auroc(values[1])
-        names = [DISEASES[column] for column in columns]
+        names = [self.names[column] for column in columns]
         left = [name for name in self.prepared.judged if name not in names]
         notes = [
             "validation chose epochs and recipes of both, so it flatters them, the single models "
@@ -236,7 +246,7 @@ class _Job:
             "one training each: the interval is over patients, not over seeds",
         ]
         if left:
-            notes.append(f"no single model, for want of positives: {', '.join(left)}")
+            notes.append(f"no single model, for want of positives or negatives: {', '.join(left)}")
         return SingleAndJoint(
             self.trial.number, backbone, joint, single, single - joint, (float(low), float(high)),
             {
@@ -248,16 +258,20 @@ class _Job:
 
 
 def best_for(
-    trials: Sequence[FrozenTrial], joint: FrozenTrial, columns: Sequence[int]
+    trials: Sequence[FrozenTrial],
+    joint: FrozenTrial,
+    columns: Sequence[int],
+    label_names: Sequence[str],
 ) -> dict[int, FrozenTrial]:
-    """For each disease the complete trial that was best for it, of the joint model's network.
+    """For each label the complete trial that was best for it, of the joint model's network.
 
     Only recipes whose image-step costs what the joint model's does are compared with it.
 
     Args:
         trials: of the study.
         joint: the trial of the joint model; taken where no other says more.
-        columns: the diseases.
+        columns: the labels.
+        label_names: what the data's labels are called.
     """
     wanted = {name: joint.user_attrs["params"].get(name) for name in network_genes()}
     able = [
@@ -272,7 +286,7 @@ def best_for(
         found = trial.user_attrs["auroc"].get(name)
         return -1.0 if found is None else float(found)
 
-    return {c: max(able, key=lambda t: value(t, DISEASES[c]), default=joint) for c in columns}
+    return {c: max(able, key=lambda t: value(t, label_names[c]), default=joint) for c in columns}
 
 
 def _judged(
@@ -283,9 +297,13 @@ def _judged(
     Raises:
         InputError: where there is none.
     """
-    found = tuple(c for c in columns if all(0 < labels[p][:, c].mean() < 1 for p in parts))
+    found = tuple(
+        c
+        for c in columns
+        if all(side(labels[p][:, c]).any() for p in parts for side in (present, absent))
+    )
     if not found:
-        raise InputError("no disease has positives both to train on and to choose by")
+        raise InputError("no label has positives both to train on and to choose by")
     return found
 
 
@@ -296,7 +314,7 @@ def _lines(
     try:
         while True:
             step = next(steps)
-            yield f"epoch {step.number}: AUROC of its disease {step.value:.3f}"
+            yield f"epoch {step.number}: AUROC of its label {step.value:.3f}"
     except StopIteration as stop:
         found: tuple[Scores, dict[int, Fitted]] = stop.value
         return found

@@ -1,4 +1,4 @@
-"""One linear head a disease on a network's features: its penalty and weighting chosen by AUROC.
+"""One linear head a label on a network's features: its penalty and weighting chosen by AUROC.
 
 The backbone stays as it is: features are what its last layer is given, taken once. A head is a
 logistic regression on them, a convex problem, so that it depends on no seed and no schedule.
@@ -37,7 +37,7 @@ RECIPES = tuple(
 
 
 class Head(NamedTuple):
-    """A disease's head: logit = features @ weights + bias.
+    """A label's head: logit = features @ weights + bias.
 
     Args:
         weights: (f,).
@@ -113,7 +113,7 @@ def best_head(
     A new head has to be better than the network's own to take its place.
 
     Args:
-        own: the network's head for the disease.
+        own: the network's head for the label.
         train: (n, f) features and (n,) truth to fit on.
         val: the same to choose by, with both classes in it.
     """
@@ -130,7 +130,7 @@ def best_head(
 
 
 def own_head(network: nn.Module, column: int) -> Head:
-    """The head that ``network`` has for one disease."""
+    """The head that ``network`` has for one label."""
     layer = last_layer(network)
     weights = layer.weight[column].detach().double().cpu().numpy()
     return Head(weights, float(layer.bias[column].detach()), None, float("nan"))

@@ -1,4 +1,4 @@
-"""Single-disease models beside the joint one: the figures, and what is printed of them."""
+"""Single-label models beside the joint one: the figures, and what is printed of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class SingleAndJoint:
     Args:
         trial: of the joint model.
         backbone: ``own`` or ``shared``.
-        joint: its mean AUROC over ``diseases``.
+        joint: its mean AUROC over ``labels``.
         single: the single models'.
         difference: of the two, with its paired 95% interval over patients in ``interval``.
         interval: see there.
-        diseases: by name: joint AUROC, single AUROC, and what the disease's recipe was.
+        labels: by name: joint AUROC, single AUROC, and what the label's recipe was.
         image_steps: of the joint model and of the single ones, in all.
         notes: what speaks against taking the figures at face value.
     """
@@ -33,7 +33,7 @@ class SingleAndJoint:
     single: float
     difference: float
     interval: tuple[float, float]
-    diseases: Mapping[str, tuple[float, float, str]]
+    labels: Mapping[str, tuple[float, float, str]]
     image_steps: tuple[float, float]
     notes: tuple[str, ...]
 
@@ -54,7 +54,7 @@ def describe_compared(found: SingleAndJoint) -> str:
     table = Table(box=None)
     for column in ("", "joint", "single", "difference", "recipe"):
         table.add_column(column, justify="right" if column not in ("", "recipe") else "left")
-    for name, (joint, single, recipe) in found.diseases.items():
+    for name, (joint, single, recipe) in found.labels.items():
         difference = f"{single - joint:+.3f}"
         table.add_row(name, f"{joint:.3f}", f"{single:.3f}", difference, recipe)
     what = "a network each" if found.backbone == "own" else "a head each, one backbone"
@@ -62,7 +62,7 @@ def describe_compared(found: SingleAndJoint) -> str:
     low, high = found.interval
     return "\n".join(
         (
-            f"{len(found.diseases)} single-disease models ({what}) beside trial {found.trial}",
+            f"{len(found.labels)} single-label models ({what}) beside trial {found.trial}",
             f"image-steps: joint {joint:,.0f}, single {single:,.0f} in all",
             "AUROC on validation",
             to_text(table),

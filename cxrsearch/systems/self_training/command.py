@@ -257,7 +257,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
     write_json(job.work / SELF_TRAINING_REPORT, report)
     self_training_page(report, job.work / SELF_TRAINING_PAGE)
     student, prepared, recipe = report["student"], job.prepared, _recipe(job)
-    network = network_of(recipe, job.work / "student" / BEST)
+    network = network_of(recipe, job.work / "student" / BEST, len(job.data.label_names))
     meta = ModelMeta(
         frame=prepared.cache.frame,
         data_fingerprint=prepared.dataset.fingerprint,
@@ -265,7 +265,8 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         source_side=prepared.dataset.source_side,
         study=report["study"],
         trial=None,  # no look at a student is one at its teacher
-        diseases=prepared.judged,
+        labels=prepared.dataset.label_names,
+        objective=prepared.judged,
         validation={
             "value": student["value"],
             "interval": student["interval"],

@@ -178,8 +178,8 @@ def check(
 def predicted(
     weights: Path, recipe: Recipe, data: TrainData, rows: np.ndarray, compute: ComputeOptions
 ) -> np.ndarray:
-    """(m, 14) probabilities of ``rows`` by the weights that a training kept."""
-    model = trial_model(weights, recipe, data.images.shape[1], compute)
+    """(m, k) probabilities of ``rows`` by the weights that a training kept."""
+    model = trial_model(weights, recipe, data.label_names, data.images.shape[1], compute)
     return model.predict(data.images, rows)
 
 

@@ -35,7 +35,12 @@ def cache(study, tmp_path):
 @pytest.fixture
 def folder(study, recipe, tmp_path) -> Path:
     meta = ModelMeta(
-        40, study.dataset.fingerprint, study.splits.fingerprint, study="results/x", trial=2
+        40,
+        study.dataset.fingerprint,
+        study.splits.fingerprint,
+        DISEASES,
+        study="results/x",
+        trial=2,
     )
     save_model(
         tmp_path / "m", models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path
@@ -96,7 +101,7 @@ def knowing(study, recipe, cache, tmp_path) -> Path:
     """A model that knows the contents of the images that it was trained on."""
     splits = study.splits.knowing(cache.contents)
     splits.save(tmp_path / "known.json")
-    meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint)
+    meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint, DISEASES)
     save_model(
         tmp_path / "k", models.build_model(recipe, n_classes=14), recipe, meta,
         tmp_path / "known.json",
@@ -147,7 +152,7 @@ def test_a_model_without_contents_says_that_names_decide(study, folder, tmp_path
 def seeing(study, recipe, folder: Path, *images: str, unknown: tuple[str, ...] = ()) -> Path:
     """A model of ``study`` that has seen ``images`` too."""
     meta = ModelMeta(
-        40, study.dataset.fingerprint, study.splits.fingerprint,
+        40, study.dataset.fingerprint, study.splits.fingerprint, DISEASES,
         also_seen={"images": list(images), "unknown": list(unknown)},
     )  # fmt: skip
     save_model(folder, models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path)
@@ -192,7 +197,7 @@ def test_names_of_nih_tell_patients_whom_it_saw(study, recipe, tmp_path) -> None
 def test_a_card_that_does_not_say_what_was_seen_is_told_of(study, recipe, tmp_path) -> None:
     data = other_data(study.dataset, slice(0, 10))
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint)
+    meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, DISEASES)
     student = replace(recipe, pseudo="hard")
     save_model(
         tmp_path / "m", models.build_model(recipe, n_classes=14), student, meta, study.splits_path
@@ -215,7 +220,7 @@ def test_its_own_data_without_splits_is_refused(study, folder, cache) -> None:
 def test_a_split_without_a_test_part_is_refused(study, recipe, cache, tmp_path) -> None:
     splits = replace(study.splits, test=(), fingerprint="")
     splits.save(tmp_path / "splits.json")
-    meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint)
+    meta = ModelMeta(40, study.dataset.fingerprint, splits.fingerprint, DISEASES)
     save_model(
         tmp_path / "n", models.build_model(recipe, n_classes=14), recipe, meta,
         tmp_path / "splits.json",
@@ -251,7 +256,7 @@ def test_a_study_that_left_out_bad_images_knows_its_own_data(
         study.dataset.labels[keep],
         study.dataset.patients[keep],
     )
-    meta = ModelMeta(40, usable, study.splits.fingerprint)
+    meta = ModelMeta(40, usable, study.splits.fingerprint, DISEASES)
     save_model(
         tmp_path / "b", models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path
     )
@@ -264,14 +269,15 @@ def test_data_with_one_class_only_judge_nothing(study, folder, tmp_path) -> None
     data = other_data(study.dataset, slice(1, 3))
     assert data.labels.sum() == 0
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
-    with pytest.raises(InputError, match="no disease has both"):
+    with pytest.raises(InputError, match="no label has both"):
         evaluate_model(load_predictor(folder, CPU), data, cache, resamples=5)
 
 
 def test_the_mean_is_over_the_objective_that_chose_the_model(
     study, recipe, cache, tmp_path
 ) -> None:
-    meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, diseases=("Mass",))
+    meta = ModelMeta(40, study.dataset.fingerprint, study.splits.fingerprint, DISEASES)
+    meta = replace(meta, objective=("Mass",))
     save_model(
         tmp_path / "o", models.build_model(recipe, n_classes=14), recipe, meta, study.splits_path
     )

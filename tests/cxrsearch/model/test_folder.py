@@ -34,6 +34,7 @@ def meta(study) -> ModelMeta:
         frame=40,
         data_fingerprint=study.dataset.fingerprint,
         split_fingerprint=study.splits.fingerprint,
+        labels=DISEASES,
         study="results/x",
         trial=4,
         validation={"value": 0.7, "interval": [0.6, 0.8], "selected_from": 12},
@@ -128,7 +129,7 @@ def test_a_card_that_says_no_precision_predicts_as_it_did(study, folder) -> None
 def test_the_card_says_what_a_reader_needs(folder, study) -> None:
     card = json.loads((folder / "model.json").read_text())
     assert card["intended_use"] == "research use only, not for clinical decisions"
-    assert card["diseases"] == list(DISEASES)
+    assert card["labels"] == list(DISEASES)
     assert card["pixels"]["frame"] == 40
     assert card["pixels"]["input_size"] == [32, 32]
     assert card["data"]["fingerprint"] == study.dataset.fingerprint
@@ -194,10 +195,14 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "cannot be read ": write("model.json", b"\xff\xfe"),
     "not a model": write("model.json", b"[]"),
     "not a model ": write("model.json", b"{}"),
-    "format version 2": edit(lambda c: c.update(version=2)),
+    "format version 3": edit(lambda c: c.update(version=3)),
     "pixels is missing": edit(lambda c: c.pop("pixels")),
     "pixels.frame": edit(lambda c: c["pixels"].update(frame="big")),
-    "14 of NIH": edit(lambda c: c["diseases"].reverse()),
+    "14 of NIH": edit(lambda c: c.update(version=1, diseases=c.pop("labels")[::-1])),
+    "labels holds no names": edit(lambda c: c.update(labels=["Mass"] * 14)),
+    "labels holds no names ": edit(lambda c: c.update(labels=[])),
+    "labels holds no names  ": edit(lambda c: c.pop("labels")),
+    "not of the network": edit(lambda c: c["labels"].append("COVID-19")),
     "no fingerprints": edit(lambda c: c["data"].clear()),
     "it was changed since it was written": lambda f: (f / "model.json").write_text(
         (f / "model.json").read_text().replace('"epochs": ', '"epochs": 1')

@@ -16,10 +16,11 @@ from cxrsearch.learn.networks import models
 from cxrsearch.model import predict
 from cxrsearch.model.folder import LoadedModel, ModelMeta, load_model, save_model
 from cxrsearch.model.predict import (
-    PREDICTION_COLUMNS,
+    TIDY_COLUMNS,
     Predictions,
     image_names,
     predict_folder,
+    prediction_columns,
     table_start,
     write_competition,
     write_tidy,
@@ -36,7 +37,7 @@ def model(recipe, tmp_path) -> LoadedModel:
         tmp_path / "model",
         models.build_model(recipe, n_classes=14),
         recipe,
-        ModelMeta(40, "d", "s"),
+        ModelMeta(40, "d", "s", DISEASES),
     )
     return load_model(tmp_path / "model", CPU)
 
@@ -124,7 +125,7 @@ def test_grey_saved_as_rgb_with_a_small_coloured_mark_is_an_x_ray(model, tmp_pat
 
 
 def test_a_model_of_small_images_takes_small_images(recipe, tmp_path) -> None:
-    meta = ModelMeta(40, "d", "s", source_side=12)
+    meta = ModelMeta(40, "d", "s", DISEASES, source_side=12)
     save_model(tmp_path / "m", models.build_model(recipe, n_classes=14), recipe, meta)
     draw(tmp_path / "in" / "tiny.png", (12, 12))
     assert predict_folder(load_model(tmp_path / "m", CPU), tmp_path / "in").left_out == ()
@@ -178,7 +179,7 @@ def test_many_images_are_read_in_parts(model, tmp_path, monkeypatch) -> None:
 
 def test_both_forms_of_the_table_say_the_same(tmp_path) -> None:
     scores = np.linspace(0, 1, 28, dtype=np.float32).reshape(2, 14)
-    predictions = Predictions(("a, b.png", 'q"é.png'), scores, ())
+    predictions = Predictions(("a, b.png", 'q"é.png'), scores, DISEASES, ())
     write_competition(tmp_path / "c.csv", predictions)
     write_tidy(tmp_path / "t.csv", predictions)
     with (tmp_path / "c.csv").open(newline="", encoding="utf-8") as file:
@@ -190,8 +191,7 @@ def test_both_forms_of_the_table_say_the_same(tmp_path) -> None:
     assert [row["image"] for row in wide] == list(predictions.names)
     assert len(tidy) == 28
     assert all(
-        wide[i // 14][row["disease"]] == row["probability"]
-        and row["image"] == wide[i // 14]["image"]
+        wide[i // 14][row["label"]] == row["probability"] and row["image"] == wide[i // 14]["image"]
         for i, row in enumerate(tidy)
     )
 
@@ -199,16 +199,16 @@ def test_both_forms_of_the_table_say_the_same(tmp_path) -> None:
 def test_a_table_that_cannot_be_written_is_an_input_error(tmp_path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="--out"):
-        write_tidy(tmp_path / "file" / "t.csv", Predictions((), np.zeros((0, 14)), ()))
+        write_tidy(tmp_path / "file" / "t.csv", Predictions((), np.zeros((0, 14)), DISEASES, ()))
 
 
 def test_small_probabilities_do_not_tie_and_read_back_the_same(tmp_path) -> None:
     scores = np.full((3, 14), 0.25, np.float32)
     scores[:, 0] = (1.23e-08, 1.24e-08, np.float32(0.1) + np.float32(1e-8))
-    found = Predictions(("a.png", "=b.png", "c.png"), scores, ())
+    found = Predictions(("a.png", "=b.png", "c.png"), scores, DISEASES, ())
     for write, header in (
-        (write_competition, PREDICTION_COLUMNS[0]),
-        (write_tidy, PREDICTION_COLUMNS[1]),
+        (write_competition, prediction_columns(DISEASES)),
+        (write_tidy, TIDY_COLUMNS),
     ):
         write(tmp_path / "out.csv", found)
         assert table_start(header).match((tmp_path / "out.csv").read_bytes())
@@ -220,8 +220,8 @@ def test_small_probabilities_do_not_tie_and_read_back_the_same(tmp_path) -> None
 
 
 def test_a_table_of_labels_is_no_table_of_predictions() -> None:
-    start = table_start(PREDICTION_COLUMNS[0])
-    head = ",".join(PREDICTION_COLUMNS[0]) + "\na.png"
+    start = table_start(prediction_columns(DISEASES))
+    head = ",".join(prediction_columns(DISEASES)) + "\na.png"
     assert not start.match((head + ",0" * 14 + "\n").encode())
     assert not start.match((head + ",1.0" * 14 + "\n").encode())
     assert start.match((head + ",0.123456" * 14 + "\n").encode()), "of an earlier version"

@@ -23,12 +23,12 @@ def images(tmp_path) -> Path:
 
 def sample(tmp_path: Path, text: str):
     (tmp_path / "sample.csv").write_text(text)
-    return read_sample(tmp_path / "sample.csv", tmp_path / "images")
+    return read_sample(tmp_path / "sample.csv", tmp_path / "images", DISEASES)
 
 
 def predictions(*names: str, left_out: tuple[tuple[str, str], ...] = ()) -> Predictions:
     scores = np.arange(len(names))[:, None] / 10 + np.arange(14) / 1000
-    return Predictions(names, scores.astype(np.float32), left_out)
+    return Predictions(names, scores.astype(np.float32), DISEASES, left_out)
 
 
 def test_columns_and_rows_come_in_the_sample_s_order(tmp_path, images) -> None:
@@ -49,7 +49,7 @@ def test_columns_and_rows_come_in_the_sample_s_order(tmp_path, images) -> None:
 
 def test_the_first_column_names_the_image_where_no_name_is_known(tmp_path, images) -> None:
     form = sample(tmp_path, "picture,Mass\na,0\n")
-    assert (form.image, form.ids, len(form.diseases)) == (0, ("a",), 1)
+    assert (form.image, form.ids, len(form.labels)) == (0, ("a",), 1)
 
 
 def test_all_that_is_wrong_with_a_sample_is_said_at_once(tmp_path, images) -> None:
@@ -63,9 +63,9 @@ def test_all_that_is_wrong_with_a_sample_is_said_at_once(tmp_path, images) -> No
             sample(tmp_path, bad)
     (tmp_path / "sample.csv").write_bytes(b"\xff\xfe\x00id")
     with pytest.raises(InputError, match="cannot be read"):
-        read_sample(tmp_path / "sample.csv", images)
+        read_sample(tmp_path / "sample.csv", images, DISEASES)
     with pytest.raises(InputError, match="no such file"):
-        read_sample(tmp_path / "none.csv", images)
+        read_sample(tmp_path / "none.csv", images, DISEASES)
 
 
 def test_images_that_are_missing_or_unclear_are_all_named(tmp_path, images) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
@@ -45,7 +46,10 @@ def test_an_unknown_kind_is_refused() -> None:
 @pytest.mark.usefixtures("tiny_model")
 def test_a_prediction_is_the_mean_of_the_logits_of_its_views(recipe, tmp_path) -> None:
     save_model(
-        tmp_path / "m", models.build_model(recipe, n_classes=14), recipe, ModelMeta(32, "d", "s")
+        tmp_path / "m",
+        models.build_model(recipe, n_classes=14),
+        recipe,
+        ModelMeta(32, "d", "s", DISEASES),
     )
     images = np.random.default_rng(0).integers(0, 255, (3, 32, 32)).astype(np.uint8)
     mirrored = np.ascontiguousarray(images[:, :, ::-1])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe
@@ -45,7 +46,7 @@ def write() -> Callable[[Path], Path]:
 def model(folder: Path, init: str = "none", **training: Any) -> str:
     """Make a model folder of the split ``here``; gives its weights."""
     folder.mkdir()
-    meta = ModelMeta(32, "data", "here", training=training)
+    meta = ModelMeta(32, "data", "here", DISEASES, training=training)
     (folder / "model.json").write_text(json.dumps(make_card(Recipe(init=init), meta)))
     return str(folder / "model.safetensors")
 
@@ -170,7 +171,7 @@ def test_a_model_remembers_what_its_starting_weights_have_seen(
     splits.save(folder / "splits.json")
     for rows, validation in (("train", []), ("train + validation", ["d.png"])):
         meta = ModelMeta(
-            32, "data", splits.fingerprint, training={"rows": rows}, also_seen=seen
+            32, "data", splits.fingerprint, DISEASES, training={"rows": rows}, also_seen=seen
         )  # fmt: skip
         card = make_card(Recipe(init=str(first)), meta)
         (folder / "model.json").write_text(json.dumps(card))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import METHODS, Ensemble, fit, logits_of, read_predictions
 from cxrsearch.learn.ensemble.greedy import _select
 from cxrsearch.learn.ensemble.quick import quick_auroc
 from cxrsearch.learn.ensemble.scale import Scale
-from cxrsearch.learn.ensemble.stacking import logistic
+from cxrsearch.learn.ensemble.stacking import logistic, stack
 from cxrsearch.learn.metrics import auroc
 
 
@@ -159,11 +160,10 @@ def test_what_does_not_fit_is_said(made) -> None:
     for wrong, word in (
         ((scores[0], labels, patients), "must be"),
         ((scores, labels[:, :13], patients), "must be"),
-        ((scores[:, :, :13], labels[:, :13], patients), "13 columns"),
         ((scores, labels, patients[:5]), "patients"),
-        ((scores, labels + 1, patients), "0 or 1"),
+        ((scores, labels + 1, patients), "from 0 to 1"),
         ((scores * np.inf, labels, patients), "finite"),
-        ((scores, labels * 0, patients), "no disease"),
+        ((scores, labels * 0, patients), "no label"),
     ):
         with pytest.raises(ValueError, match=word):
             fit(*wrong)
@@ -238,3 +238,81 @@ def test_a_file_of_predictions_is_read_and_checked(made, tmp_path) -> None:
         read_predictions(path)
     with pytest.raises(InputError, match="no such file"):
         read_predictions(tmp_path / "none.npz")
+
+
+def hidden(labels: np.ndarray, share: float = 0.3) -> np.ndarray:
+    """``labels`` of which a share is not known."""
+    away = np.random.default_rng(7).random(labels.shape) < share
+    return np.where(away, np.nan, labels).astype(np.float32)
+
+
+def test_what_is_not_known_is_as_if_it_were_not_there(made) -> None:
+    marks = hidden(made.labels)[:, 2]
+    there = ~np.isnan(marks)
+    x, truth = made.scores[:, :, 2], made.labels[:, 2]
+    assert np.array_equal(quick_auroc(x, marks), quick_auroc(x[:, there], truth[there]))
+    masked = stack(made.scores[:, :, 2:3], marks[:, None], (1.0,), cross=False)
+    known = stack(made.scores[:, there, 2:3], truth[there, None] == 1, (1.0,), cross=False)
+    assert np.allclose(masked.weights, known.weights)
+    assert np.allclose(masked.bias, known.bias)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "auto"])
+def test_every_method_takes_labels_that_are_known_in_part(method, made, unseen) -> None:
+    marks = hidden(made.labels)
+    found = fit(made.scores, marks, made.patients, method)
+    assert mean(unseen, found) > mean(unseen, fit(*made, method)) - 0.02
+    assert np.array_equal(
+        found.weights, fit(made.scores, np.where(marks == 1, 0.8, marks), made.patients, method)
+        .weights,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1, 2, 20])
+def test_any_number_of_labels_will_do(width: int, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((90, width)) < 0.4).astype(np.uint8)
+    scores = (rng.normal(0, 2, (3, 90, width)) + labels).astype(np.float32)
+    names = tuple(f"Nodule/Mass {i}" for i in range(width))
+    for method in (*METHODS, "auto"):
+        found = fit(scores, labels, np.arange(90), method, label_names=names)
+        found.save(tmp_path / "weights.json")
+        back = Ensemble.load(tmp_path / "weights.json")
+        assert back.label_names == names
+        assert np.array_equal(back.apply(scores), found.apply(scores))
+    assert fit(scores, labels, np.arange(90)).label_names[0] == "label 1"
+    with pytest.raises(ValueError, match=f"1 names for {width + 1}"):
+        fit(*(np.repeat(a, 2, -1)[..., : width + 1] for a in (scores, labels)), np.arange(90),
+            label_names=("one",))  # fmt: skip
+
+
+def test_a_file_may_say_what_its_labels_are_and_that_some_are_not_known(made, tmp_path) -> None:
+    path, marks = tmp_path / "some.npz", hidden(made.labels[:, :2])
+    model = made.scores[0][:, :2]
+    np.savez(path, labels=marks, patient=made.patients, label_names=["COVID-19", "Mass"], a=model)
+    found = read_predictions(path)
+    assert found.label_names == ("COVID-19", "Mass")
+    assert np.array_equal(found.labels, marks, equal_nan=True)
+    np.savez(path, labels=marks, patient=made.patients, a=model)
+    assert read_predictions(path).label_names == ("label 1", "label 2")
+    np.savez(path, labels=made.labels, patient=made.patients, a=made.scores[0])
+    assert read_predictions(path).label_names == DISEASES
+    for names in (["Mass"], ["Mass", "Mass"], ["Mass", " "], [1, 2]):
+        np.savez(path, labels=marks, patient=made.patients, label_names=names, a=model)
+        with pytest.raises(InputError, match="label_names"):
+            read_predictions(path)
+
+
+def test_weights_of_the_version_before_are_of_nih_s_diseases(made) -> None:
+    now = fit(*made).to_dict()
+    before = {**now, "version": 1, "diseases": now["labels"]}
+    del before["labels"]
+    found = Ensemble.from_dict(json.loads(json.dumps(before)))
+    assert found.label_names == DISEASES
+    assert np.array_equal(found.apply(made.scores), fit(*made).apply(made.scores))
+    with pytest.raises(InputError, match="14 of NIH"):
+        Ensemble.from_dict({**before, "diseases": ["Mass"] * 14})
+    with pytest.raises(InputError, match="no names of labels"):
+        Ensemble.from_dict({**now, "labels": ["Mass"] * 14})
+    with pytest.raises(InputError, match="version 3"):
+        Ensemble.from_dict({**now, "version": 3})

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.generated import check_generated
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
@@ -82,7 +83,7 @@ def _small() -> Any:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder whose network has learnt nothing."""
     torch.manual_seed(0)
-    recipe, meta = Recipe(input_size=32), ModelMeta(32, "data", "split")
+    recipe, meta = Recipe(input_size=32), ModelMeta(32, "data", "split", DISEASES)
     folder = tmp_path_factory.mktemp("model") / "model"
     save_model(folder, build_model(recipe, n_classes=14), recipe, meta)
     return folder

@@ -69,16 +69,18 @@ def test_networks_for_each_disease_share_the_joint_models_compute(
     found = json.loads(text)
     assert code == 0
     joint, single = found["image_steps"]
-    assert single == pytest.approx(joint, abs=len(found["diseases"]))
-    best = best_for(read_study(quick_study).trials, chosen_trial(read_study(quick_study)), (3,))
-    assert all(recipe.startswith("trial ") for _, _, recipe in found["diseases"].values())
+    assert single == pytest.approx(joint, abs=len(found["labels"]))
+    best = best_for(
+        read_study(quick_study).trials, chosen_trial(read_study(quick_study)), (3,), DISEASES
+    )
+    assert all(recipe.startswith("trial ") for _, _, recipe in found["labels"].values())
     assert best[3].user_attrs["auroc"]["Infiltration"] == max(
         t.user_attrs["auroc"]["Infiltration"] for t in read_study(quick_study).trials
     )
     members = {path.name for path in (out / "members").iterdir()}
-    assert members == set(found["diseases"])
-    assert found["single"] == pytest.approx(np.mean([v for _, v, _ in found["diseases"].values()]))
-    for name, (_, single, recipe) in found["diseases"].items():
+    assert members == set(found["labels"])
+    assert found["single"] == pytest.approx(np.mean([v for _, v, _ in found["labels"].values()]))
+    for name, (_, single, recipe) in found["labels"].items():
         card = load_model(out / "members" / name).card
         assert card["validation"]["value"] == pytest.approx(single)
         low, high = card["validation"]["interval"]
@@ -104,7 +106,7 @@ def test_heads_on_a_shared_backbone_come_out_as_one_model(
     assert load_model(out).card["validation"]["value"] == pytest.approx(value, abs=1e-4)
     assert value != pytest.approx(chosen_trial(read_study(quick_study)).values[0], abs=1e-4)
     assert load_model(out).card["study"]["trial"] is None
-    own = [i for i, name in enumerate(load_model(out).card["diseases"])
+    own = [i for i, name in enumerate(load_model(out).card["labels"])
            if kept.get(name, "joint") == "joint"]  # fmt: skip
     assert any(recipe != "joint" for recipe in kept.values())
     assert np.allclose(ours[:, own], joint[:, own], atol=1e-4)
@@ -117,7 +119,7 @@ def test_diseases_without_a_model_are_called_not_covered(
 ) -> None:
     out = tmp_path / "singles"
     found = [step for step in per_disease(quick_study, out) if not isinstance(step, str)]
-    covered = set(found[0].diseases)
+    covered = set(found[0].labels)
     code, text, _ = run("evaluate", out, "--json")
     result = json.loads(text)
     assert code == 0

@@ -12,6 +12,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks.models import build_model
@@ -74,7 +75,7 @@ def test_features_and_own_head_give_the_networks_scores(
     recipe = Training(input_size=32)
     torch.manual_seed(0)
     network = build_model(recipe, n_classes=14).eval()
-    card = {"pixels": {"frame": study.data.images.shape[1]}}
+    card = {"pixels": {"frame": study.data.images.shape[1]}, "labels": list(DISEASES)}
     model = LoadedModel(tmp_path, card, recipe, network, ComputeOptions("cpu", precision="float32"))
     rows = np.arange(9)
     features = features_of(model, study.data.images, rows)

@@ -67,7 +67,7 @@ ARMS: dict[str, Arm] = {
     ),
     "proportional": Arm(
         "+ seed & proportional",
-        "Half of the images an epoch, every disease equally likely to be drawn; twice the epochs.",
+        "Half of the images an epoch, every label equally likely to be drawn; twice the epochs.",
         changed(**PROPORTIONAL),
     ),
     "report": Arm(

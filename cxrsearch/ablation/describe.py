@@ -6,6 +6,7 @@ from rich.table import Table
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.show.panels.labels import named
 from cxrsearch.study.cost.recipe_kinds import kind_of, trial_seconds
 from cxrsearch.study.cost.stopwatches import TimingError, timed
 from cxrsearch.study.prepare import trials_at_once
@@ -35,7 +36,7 @@ def describe_ablation(ready: ReadyAblation) -> str:
         f"{plan.train_images:,} images), pre-training and search included",
         f"cells: {len(plan.arms)} arms x {plan.seeds} seeds = {ready.cells}",
         to_text(table),
-        f"judged by: {', '.join(ready.diseases)}",
+        f"judged by: {named(ready.labels)}",
     ]
     notes = [*prepared.notes, *(ready.unlabelled.notes if ready.unlabelled else ())]
     lines += [f"left out: {ARMS[name].title}: {why}" for name, why in ready.left_out.items()]

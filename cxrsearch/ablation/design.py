@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrsearch.data.dataset import names_digest
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.splits.counts import negatives
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.equal_compute.plan import Plan, baseline_of, budget_problems, narrowed
 from cxrsearch.errors import InputError
@@ -24,7 +24,7 @@ from .arms import ARMS, BASELINE
 from .settings import MOST_SEEDS, Design
 
 FEWEST_OF_A_CLASS = 5
-"""Positive (and negative) images of a disease that make its AUROC worth a share of the mean."""
+"""Positive (and negative) images of a label that make its AUROC worth a share of the mean."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ReadyAblation:
 
     prepared: Prepared
     plan: Plan
-    diseases: tuple[str, ...]
+    labels: tuple[str, ...]
     left_out: Mapping[str, str]
     unlabelled: Unlabelled | None = None
     unlabelled_from: str | None = None
@@ -46,20 +46,20 @@ class ReadyAblation:
             InputError: where ``kept`` is damaged, or unlabelled images have changed.
         """
         rest = dict(kept)
-        diseases, left_out = rest.pop("diseases", ()), rest.pop("left_out", {})
+        labels, left_out = rest.pop("diseases", ()), rest.pop("left_out", {})
         source, names = rest.pop("unlabelled_from", None), rest.pop("unlabelled_names", None)
         plan = Plan.from_dict(rest)
         free = None
         if plan.unlabelled:
             free = unlabelled_of(prepared, None if source is None else Path(source))
             _check_same(free, plan.unlabelled, names, source or prepared.dataset.label)
-        return cls(prepared, plan, tuple(diseases), left_out, free, source)
+        return cls(prepared, plan, tuple(labels), left_out, free, source)
 
     def record(self) -> dict[str, Any]:
         """What study.yaml keeps of it beside the settings."""
         return {
             **self.plan.to_dict(),
-            "diseases": list(self.diseases),
+            "diseases": list(self.labels),
             "left_out": dict(self.left_out),
             "unlabelled_from": self.unlabelled_from,
             "unlabelled_names": names_digest(self.unlabelled.names) if self.unlabelled else None,
@@ -103,7 +103,8 @@ def prepare_ablation(
     images = len(prepared.splits.train)
     problems: list[str] = []
     free = attempt(lambda: unlabelled_of(prepared, design.unlabelled), problems)
-    diseases = attempt(lambda: judged_diseases(prepared.counts, prepared.judged), problems)
+    judged = [name for name in prepared.dataset.label_names if name in prepared.judged]
+    labels = attempt(lambda: judged_labels(prepared.counts, judged), problems)
     plan = Plan(
         arms=(), seeds=design.seeds, baseline=found, images=found["epochs"] * images,
         train_images=images, search_trials=design.search_trials, space=prepared.space.to_dict(),
@@ -111,13 +112,13 @@ def prepare_ablation(
         unlabelled=len(free.names) if free else 0,
     )  # fmt: skip
     with_arms = attempt(lambda: _with_arms(plan, design.arms), problems)
-    if problems or with_arms is None or diseases is None:
+    if problems or with_arms is None or labels is None:
         raise InputError(problems)
     plan, left_out = with_arms
     total = len(plan.arms) * plan.seeds
     prepared = replace(prepared, settings=replace(prepared.settings, trials=total))
     source = None if design.unlabelled is None else str(design.unlabelled.resolve())
-    return ReadyAblation(prepared, plan, diseases, left_out, free, source)
+    return ReadyAblation(prepared, plan, labels, left_out, free, source)
 
 
 def unlabelled_of(prepared: Prepared, folder: Path | None) -> Unlabelled | None:
@@ -161,13 +162,11 @@ def _with_arms(plan: Plan, asked: Sequence[str] | None) -> tuple[Plan, dict[str,
     return replace(plan, arms=tuple(name for name in wanted if name not in missing)), missing
 
 
-def judged_diseases(
-    counts: Mapping[str, Mapping[str, int]], asked: Sequence[str]
-) -> tuple[str, ...]:
-    """The diseases of ``asked`` with positives to train on, and enough to choose and judge by.
+def judged_labels(counts: Mapping[str, Mapping[str, int]], asked: Sequence[str]) -> tuple[str, ...]:
+    """The labels of ``asked`` with positives to train on, and enough to choose and judge by.
 
     The mean of every arm is over these alone, on validation and on test, so that no arm is
-    judged by a disease that another could not choose by, and none by a disease of which one
+    judged by a label that another could not choose by, and none by a label of which one
     or two patients decide.
 
     Raises:
@@ -181,16 +180,15 @@ def judged_diseases(
     }
     found = tuple(
         name
-        for name in DISEASES
-        if name in asked
-        and all(
-            few <= counts[part].get(name, 0) <= counts[part]["images"] - few
+        for name in asked
+        if all(
+            min(counts[part][name], negatives(counts[part], name)) >= few
             for part, few in parts.items()
         )
     )
     if not found:
         raise InputError(
-            f"no disease has {FEWEST_OF_A_CLASS} positive images in the validation and in the test "
+            f"no label has {FEWEST_OF_A_CLASS} positive images in the validation and in the test "
             "part, and one to train on; give more data, or larger --val-share and --test-share"
         )
     return found

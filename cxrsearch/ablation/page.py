@@ -1,4 +1,4 @@
-"""The page of a verdict: forest plot, seeds, diseases, compute."""
+"""The page of a verdict: forest plot, seeds, labels, compute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from cxrsearch.show.clock import duration
 from cxrsearch.show.notes import moment
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.labels import readable
+from cxrsearch.show.panels.labels import MOST_SHOWN, named, readable
 from cxrsearch.show.rows import mapping
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import QUIET, STYLES, figure, score, text
@@ -127,7 +127,7 @@ def facts(verdict: Mapping[str, Any]) -> dict[str, str]:
         "data": str(verdict.get("data")),
         "test part": f"{test.get('images')} images of {test.get('patients')} patients",
         "seeds": str(verdict.get("seeds")),
-        "diseases in the mean": ", ".join(readable(d) for d in verdict.get("diseases") or ()),
+        "labels in the mean": named([str(d) for d in verdict.get("diseases") or ()]),
         "intervals": f"95%, {verdict.get('resamples')} resamples of patients and seeds, paired; "
         "the joint ones hold for all arms together (max-t)",
         "looks at the test part": f"{verdict.get('looks')} (one an arm)",
@@ -147,20 +147,23 @@ def _sections(arms: Sequence[ArmVerdict]) -> list[Section]:
         "Thin: the interval that holds for all arms together, by which an arm is called better or "
         "worse."
     )
-    diseases = f"Difference to the baseline by disease, in hundredths of AUROC. {_bold(others)}"
+    few = ""
+    if (count := len({name for arm in others for name in arm.labels})) > MOST_SHOWN:
+        few = f" The {MOST_SHOWN} of {count} labels with the largest differences."
+    labels = f"Difference to the baseline by label, in hundredths of AUROC.{few} {_bold(others)}"
     return [
         Section("forest", "Verdict", "Differences to the baseline",
                 [Panel("", forest_figure(others), caption=joint)]),
         Section("seeds", "Seeds", "Each seed",
                 [Panel("", seeds_figure(judged), caption="Mean AUROC on the test part of each "
                        "training; the line is the baseline's mean over seeds.")]),
-        Section("diseases", "Diseases", "By disease",
-                [Panel("", diseases_figure(others), caption=diseases, wide=900)]),
+        Section("labels", "Labels", "By label",
+                [Panel("", labels_figure(others), caption=labels, wide=_width(others))]),
     ]  # fmt: skip
 
 
 def _bold(arms: Sequence[ArmVerdict]) -> str:
-    """What bold print in the table of diseases says."""
+    """What bold print in the table of labels says."""
     bold = (
         "Bold: the cell's own 95% interval lies beside 0. With so many cells one in twenty does so "
         "by chance."
@@ -226,11 +229,25 @@ def seeds_figure(arms: Sequence[ArmVerdict]) -> go.Figure:
     return fig
 
 
-def diseases_figure(arms: Sequence[ArmVerdict]) -> go.Figure:
-    """Arms by diseases: the differences as a table of colours."""
+def labels_in_figure(arms: Sequence[ArmVerdict]) -> list[str]:
+    """The labels, by name; of very many those that differ most in some arm."""
+    most: dict[str, float] = {}
+    for arm in arms:
+        for name, (_, difference, _) in arm.labels.items():
+            most[name] = max(most.get(name, 0.0), abs(difference))
+    return sorted(sorted(most, key=lambda name: -most[name])[:MOST_SHOWN])
+
+
+def _width(arms: Sequence[ArmVerdict]) -> int:
+    """Pixels that the table of labels needs."""
+    return max(900, 200 + 48 * len(labels_in_figure(arms)))
+
+
+def labels_figure(arms: Sequence[ArmVerdict]) -> go.Figure:
+    """Arms by labels: the differences as a table of colours."""
     shown = list(arms)[::-1]
-    names = sorted({name for arm in shown for name in arm.diseases})
-    cells = [[arm.diseases.get(name) for name in names] for arm in shown]
+    names = labels_in_figure(shown)
+    cells = [[arm.labels.get(name) for name in names] for arm in shown]
     values = [[None if c is None else c[1] for c in row] for row in cells]
     largest = max((abs(v) for row in values for v in row if v is not None), default=0.0) or 1.0
     fig = figure(150 + 32 * len(shown))

@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError, quoted
+from cxrsearch.show.view import noted_labels
 from cxrsearch.study import experiment
 from cxrsearch.study.cost.sharing import OnNote
 from cxrsearch.study.folder import ABLATION, load_study, read_study_yaml, trial_config
@@ -87,7 +87,7 @@ def _run(
     prepared, free = ready.prepared, ready.unlabelled
     cache = free.cache if free else prepared.cache
     config = trial_config(study.folder, prepared)
-    config = replace(config, cache=cache, objective=ready.diseases)
+    config = replace(config, cache=cache, objective=ready.labels)
     objective = CellObjective(config, ready.plan, free.names if free else ())
     experiment.run(study, prepared.settings, objective, progress, seconds)
 
@@ -169,7 +169,7 @@ def plan_of(kept: Mapping[str, Any]) -> Plan:
 def _about(kept: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """What the verdict says of the data and of what was held equal."""
     recipe, ablation = plan.recipe, kept[ABLATION]
-    diseases = list(ablation["diseases"])
+    labels = list(ablation["diseases"])
     return {
         "data": kept["data"]["source"],
         "phantom": kept["settings"]["data"] == PHANTOM,
@@ -180,8 +180,8 @@ def _about(kept: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "space": kept["space"]["name"],
         "split": kept["splits"]["fingerprint"],
         "seed": plan.seed,
-        "diseases": diseases,
-        "diseases_left_out": [name for name in DISEASES if name not in diseases],
+        "diseases": labels,
+        "diseases_left_out": [name for name in noted_labels(kept) if name not in labels],
         "arms_left_out": dict(ablation.get("left_out") or {}),
         "unlabelled": plan.unlabelled,
     }

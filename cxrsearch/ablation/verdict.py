@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import present
 from cxrsearch.equal_compute.cell import SCORES
 from cxrsearch.equal_compute.judging import COVERAGE, VERDICT_RESAMPLES, Judged, judge_arms
 from cxrsearch.equal_compute.plan import Plan
@@ -60,9 +60,11 @@ def write_verdict(record: StudyRecord, plan: Plan, about: Mapping[str, Any]) -> 
             f"{record.folder}: no cell of the baseline ended well, so there is nothing to compare "
             f"with; `cxrsearch status {record.folder}` says why"
         )
-    columns = [DISEASES.index(name) for name in about["diseases"]]
+    names = found.label_names
+    columns = [names.index(name) for name in about["diseases"]]
     seed = derive(plan.seed, "verdict")
     judged = judge_arms(found.labels, found.patients, found.test, columns, BASELINE, seed=seed)
+    positives = present(found.labels).sum(axis=0).tolist()
     arms = [_arm(name, plan, found, judged.get(name)) for name in plan.arms]
     verdict = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,7 +74,7 @@ def write_verdict(record: StudyRecord, plan: Plan, about: Mapping[str, Any]) -> 
         "budget": {"image_steps": plan.images, "search_trials": plan.search_trials,
                    "train_images": plan.train_images},
         "test": {"images": len(found.labels), "patients": len(np.unique(found.patients)),
-                 "positives": {d: int(found.labels[:, i].sum()) for i, d in enumerate(DISEASES)}},
+                 "positives": dict(zip(names, positives, strict=True))},
         "level": COVERAGE,
         "resamples": VERDICT_RESAMPLES,
     }  # fmt: skip
@@ -89,7 +91,8 @@ class _Cells:
     def __init__(self, record: StudyRecord) -> None:
         self.trials: dict[str, list[FrozenTrial]] = defaultdict(list)
         self.test: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
-        self.labels = np.zeros((0, len(DISEASES)), np.uint8)
+        self.label_names: tuple[str, ...] = ()
+        self.labels = np.zeros((0, 0), np.uint8)
         self.patients = np.zeros(0, np.str_)
         for trial in record.trials:
             self.trials[str(trial.params[ARM])].append(trial)
@@ -98,6 +101,7 @@ class _Cells:
     def read(cls, record: StudyRecord) -> _Cells:
         found = cls(record)
         known = load_labels(record.folder / "labels.npz")
+        found.label_names = known.label_names
         row_of = {str(name): row for row, name in enumerate(known.names)}
         seen: np.ndarray | None = None
         for arm, trials in found.trials.items():
@@ -139,11 +143,11 @@ def _arm(name: str, plan: Plan, found: _Cells, judged: Judged | None) -> dict[st
         "notes": sorted({note for a in attrs for note in a.get("notes", ())}),
         "answer": "failed" if judged is None else answer(name, judged, patients),
     }
-    return entry if judged is None else entry | _figures(judged, patients)
+    return entry if judged is None else entry | _figures(judged, patients, found.label_names)
 
 
-def _figures(judged: Judged, patients: int) -> dict[str, Any]:
-    diseases = judged.diseases or {}
+def _figures(judged: Judged, patients: int, names: Sequence[str]) -> dict[str, Any]:
+    labels = judged.labels or {}
     return {
         "test": {
             "mean": judged.mean, "interval": judged.interval, "by_seed": judged.by_seed,
@@ -154,8 +158,8 @@ def _figures(judged: Judged, patients: int) -> dict[str, Any]:
             "comparable": comparable(judged, patients),
         },
         "diseases": {
-            DISEASES[column]: {"auroc": value, "difference": difference, "interval": interval}
-            for column, (value, difference, interval) in diseases.items()
+            names[column]: {"auroc": value, "difference": difference, "interval": interval}
+            for column, (value, difference, interval) in labels.items()
         },
     }  # fmt: skip
 

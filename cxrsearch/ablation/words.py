@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from cxrsearch.show.panels.labels import readable
+from cxrsearch.show.panels.labels import named
 from cxrsearch.show.rows import Interval, mapping, number, pair, whole
 
 FEW_POSITIVES = 10
-"""Positives of a disease in the test part below which its intervals are not to be trusted."""
+"""Positives of a label in the test part below which its intervals are not to be trusted."""
 
 
 class ArmVerdict(NamedTuple):
@@ -18,7 +18,7 @@ class ArmVerdict(NamedTuple):
 
     ``answer`` is ``baseline``, ``helped``, ``hurt``, ``unclear`` or ``failed``. ``own`` is the
     arm's own 95% interval of its ``difference`` to the baseline, ``joint`` the one that holds for
-    all arms together. ``diseases`` has by name (AUROC, difference, its own interval).
+    all arms together. ``labels`` has by name (AUROC, difference, its own interval).
     ``comparable`` says whether there are seeds and patients enough to name any difference.
     """
 
@@ -38,7 +38,7 @@ class ArmVerdict(NamedTuple):
     cells: int
     failed: tuple[str, ...]
     notes: tuple[str, ...]
-    diseases: Mapping[str, tuple[float, float, Interval | None]]
+    labels: Mapping[str, tuple[float, float, Interval | None]]
     comparable: bool = False
 
 
@@ -52,11 +52,11 @@ def arms_of(verdict: Mapping[str, Any]) -> list[ArmVerdict]:
 
 def _arm(entry: Mapping[str, Any]) -> ArmVerdict:
     test, difference = mapping(entry.get("test")), mapping(entry.get("difference"))
-    diseases: dict[str, tuple[float, float, Interval | None]] = {}
+    labels: dict[str, tuple[float, float, Interval | None]] = {}
     for name, item in mapping(entry.get("diseases")).items():
         value, by = number(item.get("auroc")), number(item.get("difference"))
         if value is not None and by is not None:
-            diseases[name] = (value, by, pair(item.get("interval")))
+            labels[name] = (value, by, pair(item.get("interval")))
     return ArmVerdict(
         name=str(entry.get("name")),
         title=str(entry.get("title") or entry.get("name")),
@@ -74,7 +74,7 @@ def _arm(entry: Mapping[str, Any]) -> ArmVerdict:
         cells=whole(entry.get("cells")) or 0,
         failed=tuple(str(item) for item in entry.get("failed") or ()),
         notes=tuple(str(item) for item in entry.get("notes") or ()),
-        diseases=diseases,
+        labels=labels,
         comparable=difference.get("comparable") is True,
     )
 
@@ -173,18 +173,18 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     positives = mapping(mapping(verdict.get("test")).get("positives"))
     counts = {name: whole(positives.get(name)) for name in verdict.get("diseases") or ()}
     few = [
-        f"{readable(str(name))} ({count})"
+        f"{name} ({count})"
         for name, count in counts.items()
         if count is not None and count < FEW_POSITIVES
     ]
     if few:
         found.append(
-            f"Fewer than {FEW_POSITIVES} positives in the test part: {', '.join(few)}. "
+            f"Fewer than {FEW_POSITIVES} positives in the test part: {named(few)}. "
             "A resample holds none or the same few of them, so what these add to a mean is less "
             "sure than its interval."
         )
     if missing := verdict.get("diseases_left_out"):
-        names = ", ".join(readable(str(name)) for name in missing)
+        names = named([str(name) for name in missing])
         found.append(f"Not in the mean, for want of positives in some part: {names}.")
     arms = arms_of(verdict)
     found += [f"{a.title}: {len(a.failed)} of its trainings failed ({a.failed[0][:200]})."

@@ -34,14 +34,14 @@ class Judged:
     """What an arm's scores on the test part are worth.
 
     Args:
-        mean: mean AUROC over diseases and seeds.
+        mean: mean AUROC over labels and seeds.
         interval: of it.
         by_seed: mean AUROC of each repeat.
         repeats: the repeats that are shared with the baseline.
         difference: to the baseline, over those.
         own: interval of the difference.
         simultaneous: the interval that holds for all arms together.
-        diseases: by column: AUROC, difference, and the difference's own interval.
+        labels: by column: AUROC, difference, and the difference's own interval.
     """
 
     mean: float
@@ -51,11 +51,11 @@ class Judged:
     difference: float = 0.0
     own: Interval = (0.0, 0.0)
     simultaneous: Interval = (0.0, 0.0)
-    diseases: Mapping[int, tuple[float, float, Interval]] | None = None
+    labels: Mapping[int, tuple[float, float, Interval]] | None = None
 
 
 def judge_arms(
-    labels: NDArray[np.integer],
+    labels: np.ndarray,
     patients: NDArray[np.str_],
     scores: Mapping[str, Mapping[int, NDArray[np.float32]]],
     columns: Sequence[int],
@@ -66,10 +66,10 @@ def judge_arms(
     """Judge every arm on the same test images.
 
     Args:
-        labels: (t, 14), 0 or 1.
+        labels: (t, k), what is known; see `cxrsearch.data.marks`.
         patients: (t,).
-        scores: by arm and repeat, (t, 14) each; an arm may lack repeats.
-        columns: the diseases that the mean is over.
+        scores: by arm and repeat, (t, k) each; an arm may lack repeats.
+        columns: the labels that the mean is over.
         baseline: the arm that the others are compared with.
         resamples: of the bootstrap.
         seed: of its draws.
@@ -94,7 +94,7 @@ def judge_arms(
 
 @dataclass(frozen=True)
 class _Cell:
-    """AUROC by disease, observed (k,) and in each resample of patients (resamples, k)."""
+    """AUROC by label, observed (k,) and in each resample of patients (resamples, k)."""
 
     observed: Floats
     drawn: Floats
@@ -102,7 +102,7 @@ class _Cell:
     @classmethod
     def of(
         cls,
-        labels: NDArray[np.integer],
+        labels: np.ndarray,
         scores: NDArray[np.float32],
         patients: NDArray[np.str_],
         columns: Sequence[int],
@@ -136,7 +136,7 @@ def _over_seeds(cells: Sequence[Floats], seed: int) -> Floats:
 def _differences(
     arm: Mapping[int, _Cell], base: Mapping[int, _Cell], shared: Sequence[int], seed: int
 ) -> Floats:
-    """Differences by disease in each resample: (resamples, k)."""
+    """Differences by label in each resample: (resamples, k)."""
     return _over_seeds([arm[r].drawn - base[r].drawn for r in shared], seed)
 
 
@@ -169,7 +169,7 @@ def _judged(
     difference = mean_auroc(each)
     reach = critical * float(np.nanstd(means))
     values = np.mean([arm[r].observed for r in repeats], axis=0)
-    diseases = {
+    by_label = {
         column: (float(values[k]), float(each[k]), _ends(drawn[:, k]))
         for k, column in enumerate(columns)
         if not np.isnan(each[k])
@@ -182,7 +182,7 @@ def _judged(
         difference=difference,
         own=_ends(means),
         simultaneous=(difference - reach, difference + reach),
-        diseases=diseases,
+        labels=by_label,
     )
 
 

@@ -6,7 +6,7 @@ half written or not what it should be is left out and named in ``problems``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,9 +97,8 @@ class StudyView:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the data; of a study made before labels had names, NIH's."""
-        noted = mapping(self.data.get("labels"))
-        return tuple(noted) or DISEASES
+        """The labels of the data."""
+        return noted_labels(self.settings)
 
     @property
     def marks(self) -> dict[str, int]:
@@ -143,6 +142,11 @@ class StudyView:
     def looks_at(self, trial: int | None) -> tuple[Look, ...]:
         """The looks at the test part with a model of ``trial``, oldest first."""
         return tuple(look for look in self.tested if trial is not None and look.trial == trial)
+
+
+def noted_labels(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels that a study.yaml names; of one made before labels had names, NIH's."""
+    return tuple(mapping(mapping(settings.get("data")).get("labels"))) or DISEASES
 
 
 def goals_of(record: StudyRecord) -> dict[str, str]:

@@ -110,7 +110,22 @@ def test_one_seed_promises_no_difference_that_could_be_seen() -> None:
     assert not any("cannot be seen" in line for line in conclusion(made(arm("a"), seeds=1)))
 
 
-def test_diseases_with_few_positives_in_the_test_part_are_named() -> None:
+def test_of_very_many_labels_those_are_shown_that_differ_most() -> None:
+    one = arm("crop", "helped", 0.03)
+    one["diseases"] = {
+        f"label {i}": {"auroc": 0.7, "difference": i / 1000, "interval": None} for i in range(193)
+    }
+    verdict = made(one, diseases=list(one["diseases"]), diseases_left_out=["A<B>"])
+    heat = page.labels_figure([arms_of(verdict)[1]]).data[0]
+    assert len(heat.x) == 40
+    assert "label 192" in heat.x
+    text = page.verdict_html(verdict, "study", 1.7e9)
+    assert "The 40 of 193 labels with the largest differences" in text
+    assert "and 173 more" in text
+    assert "A<B>" not in text
+
+
+def test_labels_with_few_positives_in_the_test_part_are_named() -> None:
     test = {"images": 200, "patients": 150, "positives": {"Mass": 40, "Hernia": 2}}
     (said,) = [line for line in limits(made(arm("a"), test=test)) if "positives in the" in line]
     assert "Hernia (2)" in said
@@ -134,9 +149,9 @@ def test_the_forest_has_both_intervals_of_every_arm_the_best_on_top() -> None:
     assert figure.layout.yaxis.ticktext == ("A", "B")
 
 
-def test_diseases_are_in_hundredths_and_bold_beside_zero() -> None:
+def test_labels_are_in_hundredths_and_bold_beside_zero() -> None:
     arms = [a for a in arms_of(made(arm("a", by=0.04))) if a.name != "baseline"]
-    heat = page.diseases_figure(arms).data[0]
+    heat = page.labels_figure(arms).data[0]
     assert heat.x == ("Hernia", "Mass")
     assert list(heat.text[0]) == ["-4.0", "<b>+4.0</b>"]
 
@@ -144,13 +159,13 @@ def test_diseases_are_in_hundredths_and_bold_beside_zero() -> None:
 def test_with_one_seed_no_cell_is_bold_as_no_arm_is_named() -> None:
     alone = made(arm("lonely", by=0.04, seeds=1), seeds=1)
     arms = [a for a in arms_of(alone) if a.name != "baseline"]
-    assert list(page.diseases_figure(arms).data[0].text[0]) == ["-4.0", "+4.0"]
+    assert list(page.labels_figure(arms).data[0].text[0]) == ["-4.0", "+4.0"]
     html = page.verdict_html(alone, "s", 0.0)
     assert "No cell is bold" in html
     assert "Bold: " not in html
     both = made(arm("lonely", by=0.04, seeds=1), arm("well", by=0.04))
     arms = [a for a in arms_of(both) if a.name != "baseline"]
-    bold = {a.name: "<b>" in page.diseases_figure([a]).data[0].text[0][1] for a in arms}
+    bold = {a.name: "<b>" in page.labels_figure([a]).data[0].text[0][1] for a in arms}
     assert bold == {"lonely": False, "well": True}
     assert "too few test patients: Lonely." in page.verdict_html(both, "s", 0.0)
 

@@ -12,7 +12,7 @@ import yaml
 
 from cxrsearch.ablation import describe, objective
 from cxrsearch.ablation.arms import ARMS
-from cxrsearch.ablation.design import judged_diseases
+from cxrsearch.ablation.design import judged_labels
 from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Cell, CellRun
 from cxrsearch.learn.recipe import Recipe
@@ -163,7 +163,7 @@ def test_arms_and_diseases_that_cannot_be_had_are_said_together(
     code, _, err = run("ablate", "--study", tmp_path / "few", "--data", xrays, "--space",
                        tiny_space, "--arms", "scratch")  # fmt: skip
     assert code == 2
-    assert "no disease has 5 positive images" in err
+    assert "no label has 5 positive images" in err
     assert "random weights already" in err
 
 
@@ -183,18 +183,24 @@ def test_other_unlabelled_images_are_refused_though_they_are_as_many(
 
 
 @pytest.mark.parametrize(("positives", "judged"), [(4, ("Mass",)), (5, ("Mass", "Nodule"))])
-def test_a_disease_that_few_patients_would_decide_is_not_judged(
+def test_a_label_that_few_patients_would_decide_is_not_judged(
     positives: int, judged: tuple[str, ...]
 ) -> None:
     counts = {part: {"images": 40, "Mass": 9, "Nodule": 9} for part in ("train", "val", "val_seed")}
     counts["test"] = {"images": 40, "Mass": 9, "Nodule": positives}
-    assert judged_diseases(counts, ("Mass", "Nodule", "Hernia")) == judged
+    assert judged_labels(counts, ("Mass", "Nodule")) == judged
+
+
+def test_a_label_that_is_known_to_be_absent_of_few_is_not_judged() -> None:
+    parts = ("train", "val", "val_seed", "test")
+    counts = {p: {"images": 40, "TB": 9, "TB:negative": 4, "Mass": 9} for p in parts}
+    assert judged_labels(counts, ("TB", "Mass")) == ("Mass",)
 
 
 def test_too_little_data_to_judge_by_is_said(xrays: Path, run: Run, tmp_path: Path) -> None:
     code, _, err = run("ablate", "--study", tmp_path / "few", "--data", xrays)
     assert code == 2
-    assert "no disease has 5 positive images" in err
+    assert "no label has 5 positive images" in err
 
 
 def test_a_search_is_not_taken_for_an_ablation(finished_study: Path, run: Run) -> None:

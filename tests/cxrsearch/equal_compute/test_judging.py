@@ -9,6 +9,7 @@ import pytest
 
 from cxrsearch.ablation.verdict import answer
 from cxrsearch.equal_compute.judging import Judged, _seed_weights, judge_arms
+from cxrsearch.learn.metrics import auroc
 
 PATIENTS, COLUMNS = 120, (0, 1, 2)
 
@@ -101,10 +102,22 @@ def test_an_arm_that_lacks_repeats_has_an_interval_as_wide_as_its_own_ask_for() 
     assert lost["arm"].own == alone.own
 
 
-def test_means_are_over_the_diseases_and_each_is_told() -> None:
+def test_marks_that_are_not_known_judge_nothing() -> None:
+    labels, patients = truth()
+    marks = labels[:, :1].astype(np.float32)
+    marks[::3] = np.nan
+    known = ~np.isnan(marks[:, 0])
+    scores = drawn(1.0, 0)[:, :1]
+    found = judge_arms(marks, patients, {"base": {0: scores}, "arm": {0: -scores}}, [0], "base", 50)
+    expected = float(auroc(labels[known, :1], scores[known])[0])
+    assert found["base"].mean == pytest.approx(expected)
+    assert found["arm"].difference == pytest.approx(1 - 2 * expected)
+
+
+def test_means_are_over_the_labels_and_each_is_told() -> None:
     found = judged(base={0: drawn(1.0, 0)}, arm={0: drawn(2.0, 0)})["arm"]
-    assert set(found.diseases or {}) == set(COLUMNS)
-    each = [difference for _, difference, _ in (found.diseases or {}).values()]
+    assert set(found.labels or {}) == set(COLUMNS)
+    each = [difference for _, difference, _ in (found.labels or {}).values()]
     assert np.mean(each) == pytest.approx(found.difference)
     assert found.own[0] <= found.difference <= found.own[1]
 

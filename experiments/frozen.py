@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.augment import Augment
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.learn.networks.models import build_model
@@ -85,7 +86,7 @@ def main() -> None:
             )
     print(f"\nof {DRAWN} recipes drawn from each space freeze something and augment nothing:")
     for name, path in shipped_spaces().items():
-        print(f"{name:>14}{allowed(SearchSpace.load(path, known=gene_limits())):>11.2%}")
+        print(f"{name:>14}{allowed(SearchSpace.load(path, known=gene_limits(DISEASES))):>11.2%}")
 
 
 if __name__ == "__main__":

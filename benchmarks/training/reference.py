@@ -17,6 +17,7 @@ import torch
 from scipy.ndimage import affine_transform
 from torch import nn
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.augment import Parameters, affine_matrices, prepare, sample_parameters
 from cxrsearch.learn.criterion import build_loss
 from cxrsearch.learn.data import TrainData, even_slices
@@ -57,7 +58,7 @@ def train(
             come from another stream of the same distribution.
     """
     labels = data.labels[data.train]
-    sampler = SeedProportional(labels, recipe, derive(seed, "draw"))
+    sampler = SeedProportional(labels, DISEASES, recipe, derive(seed, "draw"))
     net = network(recipe, seed).to(device)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     loss_of = build_loss(recipe, labels.mean(axis=0))

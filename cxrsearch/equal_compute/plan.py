@@ -17,10 +17,9 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import (
     AUGMENTATION,
     DRAWING,
-    RATIO_NAMES,
-    RATIO_PREFIX,
     Recipe,
     gene_limits,
+    gene_limits_with,
     size_of,
     without,
 )
@@ -118,9 +117,7 @@ def baseline_of(
         params["input_size"] = int(input_size) if input_size.isdigit() else input_size
     recipe = Recipe.from_params({**params, **plain_genes()})
     recipe = replace(recipe, crop=whole_window(recipe.input_size))
-    ratios = {RATIO_PREFIX + name for name in RATIO_NAMES}
-    names = [name for name in gene_limits() if name not in ratios]
-    return {name: getattr(recipe, name) for name in names}
+    return {name: getattr(recipe, name) for name in gene_limits()}
 
 
 def budget_problems(epochs: int | None, input_size: str | None) -> list[str]:
@@ -165,15 +162,17 @@ def narrowed(space: SearchSpace, baseline: Mapping[str, Any]) -> SearchSpace:
             "has no genes; name another"
         )
     plain |= {"genes": genes, "fixed": fixed, "points": []}
-    found = SearchSpace.from_dict(plain, space.name, known=gene_limits())
-    start = {name: {**plain_genes(), **baseline}[name] for name in found.genes}
+    known = gene_limits_with((*genes, *fixed))
+    found = SearchSpace.from_dict(plain, space.name, known=known)
+    values = {**{n: g["default"] for n, g in known.items()}, **plain_genes(), **baseline}
+    start = {name: values[name] for name in found.genes}
     start = {name: value for name, value in start.items() if name in found.active(start)}
     try:
         found.encode(start)
     except ValueError:  # the baseline lies outside the ranges
         return found
     plain["points"] = [{"name": "baseline", "params": start}]
-    return SearchSpace.from_dict(plain, space.name, known=gene_limits())
+    return SearchSpace.from_dict(plain, space.name, known=known)
 
 
 def _when(gene: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -197,7 +196,7 @@ def allotted(recipe: Recipe, images: float, train_images: int, baseline: Recipe)
     share = min(recipe.train_seed, steps / (epochs * train_images))
     changes: dict[str, Any] = {"epochs": epochs, "train_seed": share}
     if recipe.train_seed == 1 and share < 1:  # what did nothing there must not begin to act here
-        changes |= {"balance": 0.0, "ratios": (1.0,) * len(RATIO_NAMES)}
+        changes |= {"balance": 0.0, "ratios": ()}
     return replace(recipe, **changes)
 
 

@@ -1,6 +1,6 @@
 """From a model's scores to probabilities that can be believed, and thresholds that hold.
 
-Both are fitted on images that the model was not trained on, a disease at a time. SciPy is loaded
+Both are fitted on images that the model was not trained on, a label at a time. SciPy is loaded
 where it is used: every trial loads this file, and hardly one of them fits anything.
 """
 
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cxrsearch.data.marks import known, present
 
 CONFIDENCE = 0.9
 """Confidence, one-sided, with which a threshold's precision is at least the wanted one."""
@@ -23,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 class Calibration(NamedTuple):
-    """What is known of a model's scores, a disease an entry; NaN where it is not known.
+    """What is known of a model's scores, a label an entry; NaN where it is not known.
 
     Args:
         slope: (k,) of the calibrated logit over the score's own.
@@ -51,16 +53,20 @@ def calibrate(
     wanted: float,
     level: float = CONFIDENCE,
 ) -> Calibration:
-    """Fit each disease's `platt` scaling and `threshold` at both ends.
+    """Fit each label's `platt` scaling and `threshold` at both ends.
 
     Args:
-        truth: (n, k), 0 or 1.
+        truth: (n, k), see `cxrsearch.data.marks`; what is unknown takes no part.
         scores: (n, k) probabilities as the model gives them.
         wanted: precision that the thresholds are to reach.
         level: as for `threshold`.
     """
     columns = []
-    for labels, values in zip(np.asarray(truth).T.astype(bool), scores.T, strict=True):
+    for told, labels, values in zip(known(truth).T, present(truth).T, scores.T, strict=True):
+        labels, values = labels[told], values[told]
+        if not len(labels):
+            columns.append((np.nan,) * 4)
+            continue
         slope, offset = platt(labels, values)
         floor = threshold(labels, values, wanted, level)
         ceiling = -threshold(~labels, -values, wanted, level)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,18 @@ from search.seeds import derive
 from .compute.compiled import ForwardPass
 from .compute.device import pick_device
 from .compute.options import ComputeOptions
-from .criterion import build_loss
+from .criterion import build_loss, known_weight, prevalence_of, with_weights
 from .data import Pixels, TrainData
 from .networks import models
-from .recipe import Recipe
+from .recipe import DESCRIBED, Recipe
 from .seeding import SeedProportional
 from .training import Training
+
+COUNTED_AS = {
+    "ignore": "ignored", "positive": "count as 1", "negative": "count as 0",
+    "soft": "count as one half",
+}  # fmt: skip
+"""What becomes of uncertain marks, by policy, in words."""
 
 
 class Learner(Training):
@@ -37,15 +45,20 @@ class Learner(Training):
         seed: int,
         compute: ComputeOptions,
     ) -> None:
-        labels, device = data.labels[data.train], pick_device(compute.device)
-        self.sampler = SeedProportional(labels, recipe, derive(seed, "draw"))
-        learnt = labels[:, list(data.learnt)]
-        self.targets = torch.from_numpy(learnt.astype(np.float32)).to(device)
-        self.loss = build_loss(recipe, learnt.mean(axis=0))
+        marks, device = data.targets(recipe.uncertain), pick_device(compute.device)
+        self.sampler = SeedProportional(marks, data.label_names, recipe, derive(seed, "draw"))
+        learnt = marks[:, list(data.learnt)]
+        self.marks = torch.from_numpy(learnt.astype(np.float32))
+        self.targets = self.marks.to(device)
+        if self.marks.isnan().any():
+            weight = torch.full((len(learnt),), known_weight(self.marks))
+            self.targets = with_weights(self.marks, weight).to(device)
+        self.loss = build_loss(recipe, prevalence_of(learnt))
         self._outputs = len(data.label_names)
         some = len(data.learnt) < self._outputs
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
         super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
+        self.notes += _said(data, recipe, self.sampler.unknown_ratios)
 
     def rows(self, data: TrainData) -> np.ndarray:
         """(n,) rows that epochs draw from: those that ``targets`` are of."""
@@ -67,7 +80,10 @@ class Learner(Training):
     def batch(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Augmented images, and their (b, k) targets, or those of the labels to learn."""
+        """Augmented images, and their (b, k) targets, (b, 2, k) where some are unknown.
+
+        Of the labels to learn, where those are fewer.
+        """
         return self.augment(pixels, generator), self.targets[index]
 
     def objective(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
@@ -82,3 +98,21 @@ class Learner(Training):
         """(m, k) float32 probabilities by the weights that count: the average, if there is one."""
         logits = self.outputs(pixels)
         return torch.cat([torch.sigmoid(each.float()) for each in logits]).cpu().numpy()
+
+
+def _said(data: TrainData, recipe: Recipe, unknown_ratios: Sequence[str]) -> tuple[str, ...]:
+    """What became of the uncertain marks, and which genes do nothing with these data."""
+    notes = []
+    counts = data.uncertain_counts(recipe.uncertain)
+    if counts:
+        each = ", ".join(f"{count:,} {COUNTED_AS[policy]}" for policy, count in counts.items())
+        notes.append(f"uncertain marks of the training part: {each}")
+    elif recipe.uncertain != DESCRIBED:
+        notes.append(
+            f"uncertain: {recipe.uncertain} does nothing: no mark in training is uncertain"
+        )
+    if unknown_ratios:
+        notes.append(
+            f"draw weights of no label of the data do nothing: {', '.join(unknown_ratios)}"
+        )
+    return tuple(notes)

@@ -1,9 +1,14 @@
 """What a recipe minimises: its loss, label smoothing, and weights of the targets.
 
-Where some labels are not known, or count for less, targets carry a weight each: (b, 2, 14),
-target and weight. The mean is still over all images and diseases, so that an image of which
-little is known says little, whatever batch it is in. A third and fourth row (b, 4, 14) are what
-a mean teacher makes of another view of the images, and the weight of disagreeing with it.
+Where some labels are not known, or count for less, targets carry a weight each: (b, 2, k),
+target and weight. What is not known weighs nothing. What is known weighs the same whatever else is
+known of its image, and whatever batch it is in: the mean is over all images and labels, so that an
+image of which little is known says little. Of a data set in which much is unknown that mean would
+be small, and every step with it; so weights are divided by the share that is known
+(`known_weight`), and the loss is, over an epoch, the mean over the known marks.
+
+A third and fourth row (b, 4, k) are what a mean teacher makes of another view of the images, and
+the weight of disagreeing with it.
 """
 
 from __future__ import annotations
@@ -30,26 +35,39 @@ def disagreement(logits: Tensor, teacher: Tensor, each: Tensor) -> Tensor:
     """Squared distance to a teacher's probabilities (Tarvainen & Valpola, NeurIPS 2017).
 
     Args:
-        logits: (b, 14).
-        teacher: (b, 14) probabilities.
-        each: (b, 14) weights.
+        logits: (b, k).
+        teacher: (b, k) probabilities.
+        each: (b, k) weights.
     """
     return ((torch.sigmoid(logits.float()) - teacher).square() * each).mean()
 
 
 def with_weights(targets: Tensor, weight: Tensor) -> Tensor:
-    """(n, 2, 14) targets and weights as a loss takes them.
+    """(n, 2, k) targets and weights as a loss takes them.
 
     Args:
-        targets: (n, 14) in [0, 1]; NaN where nothing is known, which weighs nothing.
+        targets: (n, k) in [0, 1]; NaN where nothing is known, which weighs nothing.
         weight: (n,) of what is known.
     """
     known = ~targets.isnan()
     return torch.stack([targets.nan_to_num(0.0), known * weight[:, None]], dim=1)
 
 
+def known_weight(targets: Tensor) -> float:
+    """What a known mark weighs, so that all of (n, k) ``targets`` weigh 1 on average."""
+    known = int((~targets.isnan()).sum())
+    return targets.numel() / known if known else 1.0
+
+
+def prevalence_of(targets: NDArray[Any]) -> NDArray[np.float64]:
+    """(k,) share of positives among what (n, k) ``targets`` know; 0 where that is nothing."""
+    marks = np.asarray(targets, np.float64)
+    known = (~np.isnan(marks)).sum(axis=0)
+    return np.asarray(np.nansum(marks, axis=0) / np.maximum(known, 1))
+
+
 def positive_weights(prevalence: NDArray[Any] | Tensor) -> Tensor:
-    """(14,) weights (1 - p) / p, clipped; a disease without positives gets the largest."""
+    """(k,) weights (1 - p) / p, clipped; a label without positives gets the largest."""
     share = torch.as_tensor(np.asarray(prevalence), dtype=torch.float32).clamp(0, 1)
     return ((1 - share) / share.clamp(min=1e-12)).clamp(1 / MAX_WEIGHT, MAX_WEIGHT)
 
@@ -64,11 +82,11 @@ def build_loss(recipe: Recipe, prevalence: NDArray[Any] | Tensor) -> Loss:
 
     Args:
         recipe: genes ``loss``, ``label_smoothing`` and those that the loss takes.
-        prevalence: (14,) share of positives among the training images.
+        prevalence: (k,) share of positives among the known marks of training.
 
     Returns:
-        A function of (b, 14) logits and (b, 14) targets in [0, 1] to a scalar: the mean,
-        in float32. It follows the logits to their device. Targets of (b, 2, 14) or (b, 4, 14)
+        A function of (b, k) logits and (b, k) targets in [0, 1] to a scalar: the mean,
+        in float32. It follows the logits to their device. Targets of (b, 2, k) or (b, 4, k)
         carry weights (see the module's text).
     """
     loss = LOSSES[recipe.loss]

@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import torch
 
+from cxrsearch.data.marks import compact
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
@@ -27,7 +28,7 @@ from cxrsearch.errors import InputError
 from .augment import prepare
 from .pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
 from .pseudo import Pseudo
-from .recipe import Recipe, size_of
+from .recipe import DESCRIBED, Recipe, size_of
 from .saved.arrays import Labels
 
 HELD_BYTES = 1 << 30
@@ -40,6 +41,9 @@ _PART = 1 << 26  # bytes that go to a device at once
 
 SHELF = "prepared"
 """The folder of prepared pixels within a cache's."""
+
+WORTH = {"ignore": np.nan, "positive": 1.0, "negative": 0.0, "soft": 0.5}
+"""What an uncertain mark counts as in training, by policy."""
 
 TRAINED_PARTS = ("train", "val", "val_seed")
 
@@ -91,6 +95,36 @@ class TrainData:
         default_factory=OrderedDict, repr=False, compare=False
     )
 
+    def policies(self, uncertain: str) -> tuple[str, ...]:
+        """(k,) what uncertain marks count as in training, by the gene ``uncertain``."""
+        every = len(self.label_names)
+        if uncertain != DESCRIBED:
+            return (uncertain,) * every
+        return self.uncertain_as or ("ignore",) * every
+
+    def targets(self, uncertain: str) -> np.ndarray:
+        """(t, k) what the training part's images are taught as: marks, the uncertain settled.
+
+        Args:
+            uncertain: as the gene.
+        """
+        marks: np.ndarray = self.labels[self.train]
+        doubts = None if self.uncertain is None else self.uncertain[self.train]
+        if doubts is None or not doubts.any():
+            return marks
+        worth = np.array([WORTH[policy] for policy in self.policies(uncertain)], np.float32)
+        return compact(np.where(doubts, worth, marks))
+
+    def uncertain_counts(self, uncertain: str) -> dict[str, int]:
+        """How many uncertain marks of the training part each policy touches, by its name."""
+        counts: dict[str, int] = {}
+        if self.uncertain is not None:
+            found = self.uncertain[self.train].sum(axis=0)
+            for policy, count in zip(self.policies(uncertain), found.tolist(), strict=True):
+                if count:
+                    counts[policy] = counts.get(policy, 0) + count
+        return counts
+
     def with_validation_for_training(self) -> TrainData:
         """The same images with the validation part moved into training; none is left."""
         nothing = np.zeros(0, np.int64)
@@ -120,11 +154,16 @@ def make_data(
 
     Raises:
         InputError: where a part or ``pseudo`` names an image that is not there, ``objective`` a
-            label, or a part ends up empty.
+            label, ``pseudo`` is of other labels, or a part ends up empty.
     """
     row_of = {str(name): row for row, name in enumerate(cache.names)}
     known = [i for i, name in enumerate(labels.names.tolist()) if name in row_of]
     rows = np.array([row_of[str(labels.names[i])] for i in known], np.int64)
+    if pseudo is not None and pseudo.label_names != labels.label_names:
+        raise InputError(
+            f"pseudo-labels: of {_listed(pseudo.label_names)}, but the data have "
+            f"{_listed(labels.label_names)}; run `cxrsearch self-train` on a study of these data"
+        )
     columns = _columns(labels.label_names, objective)
     shape = (len(cache.names), len(labels.label_names))
     # Rows of images without a label are in no part.
@@ -170,9 +209,14 @@ def _columns(label_names: Sequence[str], objective: Sequence[str] | None) -> tup
     if missing:
         raise InputError(
             f"objective: the data have no label {', '.join(map(repr, missing))}; they have "
-            f"{', '.join(label_names[:10])}{', ...' if len(label_names) > 10 else ''}"
+            f"{_listed(label_names)}"
         )
     return tuple(list(label_names).index(name) for name in objective)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _parts(splits: Splits, row_of: dict[str, int], usable: np.ndarray) -> dict[str, np.ndarray]:

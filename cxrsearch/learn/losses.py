@@ -1,4 +1,4 @@
-"""The losses by name: functions of logits and targets, each the mean over images and diseases.
+"""The losses by name: functions of logits and targets, each the mean over images and labels.
 
 To add one, write a function and enter it in `LOSSES`. Its keyword-only arguments are the genes
 that it takes: the gene ``loss`` gets its name as a choice, and its genes act with it. Torch is
@@ -28,7 +28,7 @@ def bce(logits: Tensor, targets: Tensor, each: Tensor | None, rarity: Tensor) ->
         logits: (b, k).
         targets: (b, k) in [0, 1].
         each: (b, k) weights of the entries, or None.
-        rarity: (k,) weights of a disease's positives, the larger the rarer it is.
+        rarity: (k,) weights of a label's positives, the larger the rarer it is.
 
     Returns:
         a scalar in float32. All losses take and return the same.
@@ -39,7 +39,7 @@ def bce(logits: Tensor, targets: Tensor, each: Tensor | None, rarity: Tensor) ->
 
 
 def weighted_bce(logits: Tensor, targets: Tensor, each: Tensor | None, rarity: Tensor) -> Tensor:
-    """Binary cross-entropy with the positives of each disease times its ``rarity``."""
+    """Binary cross-entropy with the positives of each label times its ``rarity``."""
     from torch.nn import functional as F
 
     return F.binary_cross_entropy_with_logits(

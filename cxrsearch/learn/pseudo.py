@@ -1,7 +1,7 @@
 """Pseudo-labels: what a teacher says of images without a label, as far as it is believed.
 
 A *teacher* is a model, or several whose probabilities are averaged, trained on the labelled
-images. Of each disease the share of the images that it puts nearest to 1 count as positives,
+images. Of each label the share of the images that it puts nearest to 1 count as positives,
 as large a share nearest to 0 as negatives, and the rest stay unknown (`select`). The teacher's
 probabilities of all images are kept, so that share and kind can be genes of a recipe.
 """
@@ -23,7 +23,7 @@ from search.files import write_text
 
 from .calibrate import Calibration
 from .recipe import SELECTING, Recipe
-from .saved.arrays import load_arrays, save_arrays
+from .saved.arrays import load_some, save_arrays
 
 PSEUDO_FILE, TABLE = "pseudo.npz", "pseudo.csv"
 TABLE_HEAD = ("image", "disease", "label", "probability", "calibrated")
@@ -36,11 +36,12 @@ class Pseudo:
 
     Args:
         names: (m,) of the images.
-        scores: (m, 14) float32, its probabilities.
+        scores: (m, k) float32, its probabilities.
         calibration: of these scores, on images whose labels are known.
         split: fingerprint of the split that the teacher was trained on: it has seen the images
             of its training part, and was chosen by those of its validation part.
         folder: where the images lie, when they are not among the data's own; "" when they are.
+        label_names: (k,) what the columns are.
     """
 
     names: NDArray[np.str_]
@@ -48,13 +49,19 @@ class Pseudo:
     calibration: Calibration
     split: str
     folder: str = ""
+    label_names: tuple[str, ...] = DISEASES
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that stand for names, scores and calibration."""
+        """16 hex digits that stand for names, scores, calibration and labels.
+
+        Those of NIH's labels are what they were before labels had names.
+        """
         digest = hashlib.sha256("\n".join(self.names.tolist()).encode("utf-8", "backslashreplace"))
         for array in (self.scores.astype(np.float32), *self.calibration):
             digest.update(np.ascontiguousarray(array).tobytes())
+        if self.label_names != DISEASES:
+            digest.update("\n".join(self.label_names).encode("utf-8", "backslashreplace"))
         return digest.hexdigest()[:16]
 
 
@@ -63,7 +70,7 @@ class Extra(NamedTuple):
 
     Args:
         rows: (e,) rows of the images.
-        targets: (e, 14) float32 in [0, 1]; NaN where nothing is known.
+        targets: (e, k) float32 in [0, 1]; NaN where nothing is known.
     """
 
     rows: NDArray[np.int64]
@@ -71,7 +78,7 @@ class Extra(NamedTuple):
 
 
 def select(scores: NDArray[np.floating], share: float) -> NDArray[np.float32]:
-    """The images of each disease at both ends of ``scores``.
+    """The images of each label at both ends of ``scores``.
 
     Args:
         scores: (m, k), more is more positive.
@@ -101,7 +108,7 @@ def beyond(
 
 
 def targets_of(pseudo: Pseudo, recipe: Recipe) -> NDArray[np.float32]:
-    """(m, 14) targets in [0, 1] that ``recipe`` makes of ``pseudo``; NaN where it makes none."""
+    """(m, k) targets in [0, 1] that ``recipe`` makes of ``pseudo``; NaN where it makes none."""
     if recipe.pseudo not in SELECTING:
         return np.full(pseudo.scores.shape, np.nan, np.float32)
     ends = select(pseudo.scores, recipe.pseudo_share)
@@ -147,23 +154,21 @@ def save_pseudo(path: Path, pseudo: Pseudo) -> None:
         calibration=np.stack(pseudo.calibration),
         split=np.array(pseudo.split),
         folder=np.array(pseudo.folder),
+        label_names=np.asarray(pseudo.label_names, np.str_),
     )
 
 
 def load_pseudo(path: Path) -> Pseudo:
-    """What `save_pseudo` wrote.
+    """What `save_pseudo` wrote; without names of labels they are NIH's, as they were once.
 
     Raises:
         InputError: where the file is missing, damaged or of another shape.
     """
-    found = load_arrays(path, ("names", "scores", "calibration", "split", "folder"))
+    found = load_some(path, ("names", "scores", "calibration", "split", "folder"))
     scores, calibration = found["scores"], found["calibration"]
-    wanted = (found["names"].size, len(DISEASES))
-    if (
-        found["names"].ndim != 1
-        or scores.shape != wanted
-        or calibration.shape != (4, len(DISEASES))
-    ):
+    label_names = tuple(map(str, found.get("label_names", np.array(DISEASES)).tolist()))
+    wanted = (found["names"].size, len(label_names))
+    if found["names"].ndim != 1 or scores.shape != wanted or calibration.shape != (4, wanted[1]):
         raise InputError(
             f"{path}: scores of shape {scores.shape} and a calibration of {calibration.shape} for "
             f"{wanted[0]} names do not fit together; make it again with `cxrsearch self-train`"
@@ -172,27 +177,28 @@ def load_pseudo(path: Path) -> Pseudo:
     if not numbers or not np.isfinite(scores).all():
         raise InputError(f"{path}: scores that are no finite numbers; make it again")
     return Pseudo(
-        found["names"], scores, Calibration(*calibration), str(found["split"]), str(found["folder"])
-    )
+        found["names"], scores, Calibration(*calibration), str(found["split"]),
+        str(found["folder"]), label_names,
+    )  # fmt: skip
 
 
 def write_table(path: Path, pseudo: Pseudo, targets: NDArray[np.float32]) -> None:
-    """Write one line an image and disease: its pseudo-label (0, 1 or none) and probabilities.
+    """Write one line an image and label: its pseudo-label (0, 1 or none) and probabilities.
 
     Args:
         path: the CSV file; written atomically.
         pseudo: what the teacher says.
-        targets: (m, 14) as from `select` or `beyond`.
+        targets: (m, k) as from `select` or `beyond`.
     """
     likely = pseudo.calibration.probabilities(pseudo.scores)
     rows = (
         [
-            image_cell(name), disease,
+            image_cell(name), label,
             "none" if np.isnan(targets[row, column]) else int(targets[row, column]),
             number_cell(pseudo.scores[row, column]),
             "" if np.isnan(likely[row, column]) else number_cell(likely[row, column]),
         ]
         for row, name in enumerate(pseudo.names.tolist())
-        for column, disease in enumerate(DISEASES)
+        for column, label in enumerate(pseudo.label_names)
     )  # fmt: skip
     write_text(path, csv_text(TABLE_HEAD, rows))

@@ -9,11 +9,13 @@ space is checked before anything heavy is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from cxrsearch.data.description import POLICIES
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.labels.names import gene_part
 
 from .losses import LOSSES
 from .networks.architectures import NETWORKS
@@ -28,8 +30,10 @@ SELECTING = PSEUDO[1:4]
 """Those that take a share of the images at each end of a teacher's scores."""
 
 RATIO_PREFIX = "ratio_"
-RATIO_NAMES = (*DISEASES, NO_FINDING.replace(" ", "_"))
-"""What a ``ratio_<name>`` gene may be called after, in the order of `Recipe.ratios`."""
+"""What the genes of draw weights begin with; the label follows, as `gene_part` writes it."""
+
+DESCRIBED = "described"
+"""The gene ``uncertain`` that follows the description of the data."""
 
 
 AUGMENTATION, DRAWING = "augmentation", "drawing"
@@ -112,10 +116,16 @@ class Recipe:
         acts={"loss": taking(LOSSES, "gamma_positive")},
     )
     label_smoothing: float = _gene(0.0, "label smoothing", low=0.0, high=0.5)
+    uncertain: str = _gene(
+        DESCRIBED,
+        "what a mark that nobody was sure of counts as in training: what the data set's "
+        "description says, nothing (ignore), 1, 0, or one half (soft)",
+        choices=(DESCRIBED, *POLICIES),
+    )
 
     pseudo: str = _gene(
         "none",
-        "images without a label (--pseudo): left aside; the share of each disease that a teacher "
+        "images without a label (--pseudo): left aside; the share of each label that a teacher "
         "finds nearest to 0 and to 1, as 0 and 1 (hard), as its calibrated probability (soft), or "
         "as 0 and 1 beyond a calibrated threshold (calibrated); or all of them, to agree with the "
         "average of one's own weights on (mean_teacher)",
@@ -123,7 +133,7 @@ class Recipe:
     )
     pseudo_share: float = _gene(
         0.05,
-        "share of the images without a label that is taken at each end, a disease",
+        "share of the images without a label that is taken at each end, a label",
         above=0.0,
         high=0.5,
         acts={"pseudo": SELECTING},
@@ -216,14 +226,14 @@ class Recipe:
     )
     balance: float = _gene(
         0.0,
-        "0: draw as the data is; 1: every disease equally likely (train_seed below 1)",
+        "0: draw as the data is; 1: every label equally likely (train_seed below 1)",
         low=0.0,
         high=1.0,
         group=DRAWING,
     )
-    ratios: tuple[float, ...] = _gene(
-        (1.0,) * len(RATIO_NAMES),
-        "draw weight of each disease, then of No Finding, on top of balance",
+    ratios: tuple[tuple[str, float], ...] = _gene(
+        (),
+        "draw weights on top of balance, of the labels that have another than 1, by `gene_part`",
         group=DRAWING,
     )
 
@@ -232,14 +242,68 @@ class Recipe:
         """The recipe of a trial's parameters; genes that are not given keep their default.
 
         Raises:
-            ValueError: where a name is unknown.
+            ValueError: where a name is unknown. Which labels there are a recipe does not know.
         """
         given = dict(params)
-        ratios = tuple(float(given.pop(RATIO_PREFIX + name, 1.0)) for name in RATIO_NAMES)
+        weights = {
+            name.removeprefix(RATIO_PREFIX): float(given.pop(name))
+            for name in params
+            if name.startswith(RATIO_PREFIX)
+        }
         unknown = sorted(set(given) - {f.name for f in fields(cls)} | set(given) & {"ratios"})
         if unknown:
             raise ValueError(f"unknown genes: {', '.join(unknown)}")
-        return cls(**given, ratios=ratios)
+        return cls(**given, ratios=_sorted(weights))
+
+
+def _sorted(weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted((name, weight) for name, weight in weights.items() if weight != 1))
+
+
+def ratios_of(stored: Any) -> tuple[tuple[str, float], ...]:
+    """`Recipe.ratios` as some file has them, in any of the forms that were written.
+
+    Args:
+        stored: weights by name, pairs of name and weight, or the 15 numbers of before labels had
+            names: NIH's diseases, then No Finding.
+
+    Raises:
+        ValueError: where they are none of these, or a weight is not above 0 and at most 100.
+    """
+    wrong = ValueError(
+        "must be numbers above 0, up to 100, by label, or 15 of them (NIH's diseases, then No "
+        "Finding)"
+    )
+    if isinstance(stored, Mapping):
+        stored = list(stored.items())
+    if not isinstance(stored, list | tuple):
+        raise wrong
+    if stored and not any(isinstance(pair, list | tuple) for pair in stored):
+        names = [gene_part(name) for name in (*DISEASES, NO_FINDING)]
+        stored = list(zip(names, stored, strict=False)) if len(stored) == len(names) else [()]
+    for pair in stored:
+        if not isinstance(pair, list | tuple) or list(map(_kind, pair)) != ["name", "weight"]:
+            raise wrong
+    if len(dict(stored)) < len(stored):
+        raise wrong
+    return _sorted({name: float(weight) for name, weight in stored})
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "name"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "weight" if number and 0 < value <= 100 else ""
+
+
+def as_of_now(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The genes of a recipe that an earlier version wrote, as `dataclasses.asdict` has them now.
+
+    Raises:
+        ValueError: where ``ratios`` are none.
+    """
+    later = {f.name: f.default for f in fields(Recipe) if f.name not in stored}
+    return {**stored, **later, "ratios": ratios_of(stored.get("ratios", ()))}
 
 
 MEAN_TEACHER_EMA = 0.99
@@ -264,8 +328,10 @@ def size_of(value: int | str) -> tuple[int, int]:
     return height, width
 
 
-def gene_limits() -> dict[str, dict[str, Any]]:
+def gene_limits(labels: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """Each gene's metadata by name: ``help``, ``type`` and, where it has them, its limits.
+
+    With ``labels``, the genes of their draw weights are among them; see `ratio_genes`.
 
     Keys: ``choices`` (allowed values), ``low``/``high`` (inclusive), ``above`` (exclusive),
     ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``, ``acts`` (the value of
@@ -278,13 +344,31 @@ def gene_limits() -> dict[str, dict[str, Any]]:
         if f.name != "ratios":
             kind = "bool" if isinstance(f.default, bool) else type(f.default).__name__
             limits[f.name] = {"default": f.default, "type": kind, **f.metadata}
-    for name in RATIO_NAMES:
-        limits[RATIO_PREFIX + name] = {
-            "default": 1.0, "type": "float", "above": 0.0, "high": 100.0,
-            "help": f"draw weight of images with {name.replace('_', ' ')} (train_seed below 1)",
-            "group": DRAWING,
-        }  # fmt: skip
-    return limits
+    return {**limits, **(ratio_genes(labels) if labels else {})}
+
+
+def ratio_genes(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The genes of the draw weights of ``labels``, and of No Finding, by name."""
+    return {
+        RATIO_PREFIX + gene_part(label): _ratio_limits(label) for label in (*labels, NO_FINDING)
+    }
+
+
+def gene_limits_with(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`gene_limits`, and those of whatever draw weights are among ``names``.
+
+    For genes that have been held against the data's labels already.
+    """
+    ratios = [name for name in names if name.startswith(RATIO_PREFIX)]
+    return gene_limits() | {n: _ratio_limits(n.removeprefix(RATIO_PREFIX)) for n in ratios}
+
+
+def _ratio_limits(label: str) -> dict[str, Any]:
+    return {
+        "default": 1.0, "type": "float", "above": 0.0, "high": 100.0,
+        "help": f"draw weight of images with {label.replace('_', ' ')} (train_seed below 1)",
+        "group": DRAWING,
+    }  # fmt: skip
 
 
 def group_of(name: str) -> dict[str, dict[str, Any]]:
@@ -308,8 +392,13 @@ SIGNIFICANT_DIGITS = 9
 """Significant digits by which numbers are told apart: rounding noise is no other recipe."""
 
 
-def effective(recipe: Recipe) -> Recipe:
-    """``recipe`` with every gene that cannot act at its default."""
+def effective(recipe: Recipe, doubts: bool = True) -> Recipe:
+    """``recipe`` with every gene that cannot act at its default.
+
+    Args:
+        recipe: any.
+        doubts: whether the training images have uncertain marks.
+    """
     idle: dict[str, Any] = {
         f.name: f.default
         for f in fields(Recipe)
@@ -320,14 +409,16 @@ def effective(recipe: Recipe) -> Recipe:
         idle |= {"balance": Recipe.balance, "ratios": Recipe.ratios}
     if recipe.patience >= recipe.epochs - 1:  # the first epoch is always the best so far
         idle["patience"] = Recipe.patience
+    if not doubts:
+        idle["uncertain"] = Recipe.uncertain
     if recipe.pseudo == "mean_teacher":
         idle["ema"] = averaged(recipe)
     return replace(recipe, **idle)
 
 
-def identity(recipe: Recipe) -> str:
-    """A text that is the same for recipes which train the same."""
-    found = effective(recipe)
+def identity(recipe: Recipe, doubts: bool = True) -> str:
+    """A text that is the same for recipes which train the same; ``doubts`` as for `effective`."""
+    found = effective(recipe, doubts)
     return json.dumps({f.name: _plain(getattr(found, f.name), f.metadata) for f in fields(Recipe)})
 
 

@@ -1,7 +1,7 @@
 """Seed & Proportional data: each epoch sees a fresh share of the images, in designed proportions.
 
-The design: a draw picks a class (one of the 14 diseases, or No Finding) with its designed
-probability, then one of the images of that class. An image with several diseases belongs
+The design: a draw picks a class (one of the labels, or No Finding) with its designed
+probability, then one of the images of that class. An image with several labels belongs
 to each of them in equal parts, so that designed = natural probabilities make every image
 equally likely. With n images, C classes that occur, m_c the sum of class c's parts, and the
 genes ``balance`` b and ``ratio_<class>`` r_c:
@@ -12,33 +12,43 @@ genes ``balance`` b and ``ratio_<class>`` r_c:
 An epoch draws k = ``train_seed`` * n images *without replacement*, each with a chance of
 min(1, a * w_i), a such that the chances sum to k (Madow's systematic sampling over a random
 order, Annals of Mathematical Statistics 1949; it gives exactly these chances and exactly k
-images). The proportions therefore hold as far as the images suffice: a disease with few
+images). The proportions therefore hold as far as the images suffice: a label with few
 images has all of them in every epoch and no more, and with ``train_seed`` 1 every image is
 drawn once, whatever ``balance`` and the ratios say. `SeedProportional.exposure` tells what
 was really seen.
+
+An image belongs to the labels that its targets say are present, and to No Finding where they say
+so of none: what is unknown makes no member. Targets are those that the recipe trains on, so an
+uncertain mark that counts as a positive there makes a member here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.labels.names import gene_part
+from cxrsearch.data.marks import nothing_found, present
 
 from .recipe import Recipe
-
-CLASSES = (*DISEASES, NO_FINDING)
-"""The 15 classes of a draw, in the order of `Recipe.ratios`."""
 
 _CERTAIN = 1 - 1e-9  # chances above this are 1 but for rounding
 
 
 def image_weights(
-    labels: NDArray[Any], balance: float, ratios: tuple[float, ...]
+    labels: NDArray[Any], balance: float, ratios: Sequence[float]
 ) -> NDArray[np.float64]:
-    """(n,) weights, summing to 1, of images with (n, 14) ``labels`` (see the module's text)."""
+    """(n,) weights, summing to 1, of images with (n, k) ``labels`` (see the module's text).
+
+    Args:
+        labels: see `cxrsearch.data.marks`.
+        balance: from 0 to 1.
+        ratios: (k + 1,) draw weights of the labels, then of No Finding.
+    """
     member = _classes(labels).astype(float)
     member /= member.sum(axis=1, keepdims=True)
     mass = member.sum(axis=0)
@@ -64,9 +74,8 @@ def inclusion(weights: NDArray[np.float64], k: int) -> NDArray[np.float64]:
 
 
 def _classes(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n, 15) bool: the 14 diseases, then No Finding."""
-    sick = labels.astype(bool)
-    classes: NDArray[np.bool_] = np.column_stack([sick, ~sick.any(axis=1)])
+    """(n, k + 1) bool: the labels, then No Finding."""
+    classes: NDArray[np.bool_] = np.column_stack([present(labels), nothing_found(labels)])
     return classes
 
 
@@ -74,22 +83,29 @@ class SeedProportional:
     """Which training images each epoch sees.
 
     Args:
-        labels: (n, 14), 0 or 1.
+        labels: (n, k), the targets of training; see `cxrsearch.data.marks`.
+        label_names: (k,) what the columns are.
         recipe: genes ``train_seed``, ``balance`` and the ratios.
         seed: of the draws; an epoch's draw depends on it and the epoch alone.
 
     Raises:
-        ValueError: where labels are not (n, 14) with n above 0.
+        ValueError: where labels are not (n, k) with n above 0.
     """
 
-    def __init__(self, labels: ArrayLike, recipe: Recipe, seed: int) -> None:
-        table = np.asarray(labels)
-        if table.ndim != 2 or table.shape[1] != len(DISEASES) or not len(table):
-            raise ValueError(f"labels must be (n, {len(DISEASES)}) with n > 0, got {table.shape}")
+    def __init__(
+        self, labels: ArrayLike, label_names: Sequence[str], recipe: Recipe, seed: int
+    ) -> None:
+        table, k = np.asarray(labels), len(label_names)
+        if table.ndim != 2 or table.shape[1] != k or not len(table):
+            raise ValueError(f"labels must be (n, {k}) with n > 0, got {table.shape}")
         self.seed = seed
+        self.classes = (*label_names, NO_FINDING)
+        given = dict(recipe.ratios)
+        ratios = [given.pop(gene_part(name), 1.0) for name in self.classes]
+        self.unknown_ratios = tuple(given)
         self.images_per_epoch = max(1, round(recipe.train_seed * len(table)))
         self._classes = _classes(table)
-        weights = image_weights(table, recipe.balance, recipe.ratios)
+        weights = image_weights(table, recipe.balance, ratios)
         self._chances = inclusion(weights, self.images_per_epoch)
 
     def draw(self, epoch: int) -> NDArray[np.int64]:
@@ -103,9 +119,9 @@ class SeedProportional:
         return rng.permutation(np.concatenate([certain, picked]))
 
     def exposure(self, rows: NDArray[Any]) -> dict[str, float]:
-        """Share of the drawn ``rows`` that carry each disease, and that carry none."""
+        """Share of the drawn ``rows`` that carry each label, and that carry none."""
         shares = self._classes[rows].mean(axis=0)
-        return {name: float(share) for name, share in zip(CLASSES, shares, strict=True)}
+        return {name: float(share) for name, share in zip(self.classes, shares, strict=True)}
 
 
 def _systematic(rng: np.random.Generator, chances: NDArray[np.float64], k: int) -> NDArray[np.intp]:

@@ -43,7 +43,7 @@ from .compute.device import (
 from .compute.isolate import isolated
 from .compute.options import ComputeOptions
 from .data import TrainData
-from .recipe import Recipe
+from .recipe import Recipe, as_of_now
 from .saved import checkpoint
 from .saved.keep import CHECKPOINT
 from .training import Training
@@ -323,7 +323,8 @@ class Session(Generic[L]):
             state
         ):
             return f"{CHECKPOINT} holds no training state"
-        if state["identity"] != self._identity():
+        stored = dict(state["identity"])
+        if {**stored, "recipe": as_of_now(stored["recipe"])} != self._identity():
             return f"{CHECKPOINT} belongs to another recipe, seed or split"
         asked = self.compute.precision
         began = (state.get(BEGAN) or {}).get("precision", asked)

@@ -24,7 +24,7 @@ from search.seeds import derive
 
 from .classifier import Learner
 from .compute.options import ComputeOptions
-from .criterion import with_weights
+from .criterion import known_weight, with_weights
 from .data import TrainData, even_slices
 from .pseudo import Extra, extra
 from .recipe import Recipe, averaged
@@ -57,11 +57,10 @@ class Student(Learner):
         self._labelled, self._added = len(data.train), added
         self._others = round(recipe.train_seed * len(added.rows))
         super().__init__(recipe, data, seed=seed, compute=compute)
-        weights = torch.ones(self._labelled + len(added.rows))
-        weights[self._labelled :] = recipe.pseudo_weight
-        known = np.concatenate([data.labels[data.train].astype(np.float32), added.targets])
-        learnt = torch.from_numpy(known[:, list(data.learnt)])
-        self.targets = with_weights(learnt, weights).to(self.device)
+        others = torch.from_numpy(added.targets[:, list(data.learnt)])
+        weights = torch.full((self._labelled + len(others),), known_weight(self.marks))
+        weights[self._labelled :] *= recipe.pseudo_weight
+        self.targets = with_weights(torch.cat([self.marks, others]), weights).to(self.device)
         self._teacher: nn.Module | None = None
         if recipe.pseudo == "mean_teacher" and self.average is not None:
             self._teacher = self.average.network(self.model)
@@ -136,6 +135,8 @@ def classifier_session(
         make = Student
         if data.pseudo is not None:  # a checkpoint belongs to these pseudo-labels
             settings["pseudo"] = data.pseudo.fingerprint
+    if data.uncertain is not None:  # and to what these marks were taken for
+        settings["uncertain_as"] = ", ".join(data.policies(recipe.uncertain))
     return Session(
         make, recipe, data, seed=seed, folder=folder, compute=compute, usable=usable,
         settings=settings,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
-from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.learn.recipe import Recipe, gene_limits, ratios_of, size_of
 from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
 
@@ -320,16 +320,13 @@ def read_recipe(path: Path, values: Mapping[str, Any]) -> Recipe:
             problems.append(f"recipe.{name} is {_shown(value)}; {problem}")
         elif gene["type"] == "int" and not gene.get("size"):
             plain[name] = int(value)
-    ratios = values.get("ratios", Recipe.ratios)
-    if (
-        not isinstance(ratios, list | tuple)
-        or len(ratios) != len(Recipe.ratios)
-        or any(not number(ratio, 0.0, 100.0) for ratio in ratios)
-    ):
-        problems.append(f"recipe.ratios must be {len(Recipe.ratios)} numbers above 0, up to 100")
+    try:
+        plain["ratios"] = ratios_of(values.get("ratios", ()))
+    except ValueError as error:
+        problems.append(f"recipe.ratios {error}")
     if problems:
         raise InputError([f"{path}: {problem}; restore it from a copy" for problem in problems])
-    return Recipe(**{**plain, "ratios": tuple(ratios)})
+    return Recipe(**plain)
 
 
 def _gene_problem(value: Any, gene: Mapping[str, Any]) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX, Recipe, effective, gene_limits
+from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe, effective, gene_limits
 from search.errors import did_you_mean
 from search.reading import FileError, parse_yaml
 from search.space import SearchSpace
@@ -63,7 +64,7 @@ def read_genes(given: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: naming each unknown gene, and each value outside a gene's limits.
     """
-    limits, problems = gene_limits(), []
+    limits, problems = gene_limits(DISEASES), []
     found: dict[str, Any] = {}
     for text in given:
         gene, sign, spelt = (part.strip() for part in text.partition("="))
@@ -98,7 +99,7 @@ def _point(name: str) -> dict[str, Any]:
     """The genes of the point that ``name`` means, fixed ones included."""
     place, sign, point = name.rpartition(":")
     if sign:
-        space = SearchSpace.load(_path_of(place), known=gene_limits())
+        space = SearchSpace.load(_path_of(place), known=gene_limits(DISEASES))
         found = {p.name: {**space.fixed, **p.params} for p in space.points}
         if point in found:
             return found[point]
@@ -129,19 +130,18 @@ def _path_of(place: str) -> Any:
 def _shipped_points() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Space, name and genes of each shipped point."""
     for name, path in shipped_spaces().items():
-        space = SearchSpace.load(path, known=gene_limits())
+        space = SearchSpace.load(path, known=gene_limits(DISEASES))
         for point in space.points:
             yield name, point.name, {**space.fixed, **point.params}
 
 
 def _idle(recipe: Recipe, changed: Mapping[str, Any]) -> list[str]:
     """A note on each gene that was set and cannot act beside the others."""
-    acting, limits = effective(recipe), gene_limits()
+    acting, limits = effective(recipe), gene_limits(DISEASES)
     notes = []
     for gene, value in changed.items():
         if gene.startswith(RATIO_PREFIX):
-            place = RATIO_NAMES.index(gene.removeprefix(RATIO_PREFIX))
-            idle = recipe.ratios[place] != acting.ratios[place]
+            idle = recipe.ratios != acting.ratios
         else:
             idle = getattr(acting, gene) != getattr(recipe, gene)
         if idle:

@@ -146,7 +146,7 @@ def list_spaces() -> str:
     """The shipped spaces with their size and description."""
     lines = []
     for name, path in shipped_spaces().items():
-        space = SearchSpace.load(path, known=gene_limits())
+        space = SearchSpace.load(path, known=gene_limits(DISEASES))
         lines.append(f"{name}: {len(space.genes)} genes, {len(space.points)} known-good points")
         lines.append(to_text(f"  {space.description.strip()}"))
     return "\n".join(lines)
@@ -154,7 +154,7 @@ def list_spaces() -> str:
 
 def explain_space(name: str) -> str:
     """Every gene of one space, with its range, condition and meaning."""
-    limits = gene_limits()
+    limits = gene_limits(DISEASES)
     space = SearchSpace.load(space_path(name), known=limits)
     table = Table(box=None)
     for column in ("gene", "range", "only when", "what it is"):

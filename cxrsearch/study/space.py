@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import spaces
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe, gene_limits, size_of
+from cxrsearch.learn.recipe import (
+    RATIO_PREFIX,
+    Recipe,
+    gene_limits,
+    gene_limits_with,
+    size_of,
+)
 from search.errors import did_you_mean
 from search.space import SearchSpace
 
@@ -47,7 +54,7 @@ def load_space(settings: Settings) -> tuple[SearchSpace, list[str]]:
         SpaceError: where the file is wrong.
         InputError: where no starting weights are left.
     """
-    space = SearchSpace.load(space_path(settings.space or "quick"), known=gene_limits())
+    space = SearchSpace.load(space_path(settings.space or "quick"), known=gene_limits(DISEASES))
     return without_missing_weights(space, settings)
 
 
@@ -82,7 +89,8 @@ def without_missing_weights(
     notes = [*missing, f"left out for want of weights: init {', '.join(problems)}"]
     if dropped:
         notes[-1] += f" and {dropped} known-good point{'s' * (dropped > 1)}"
-    return SearchSpace.from_dict(plain, space.name, known=gene_limits()), notes
+    known = gene_limits_with((*plain["genes"], *plain["fixed"]))
+    return SearchSpace.from_dict(plain, space.name, known=known), notes
 
 
 def _fix_init(plain: dict[str, Any], left: list[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.recipe import gene_limits
 from experiments import seed_ratios
 from experiments.seed_ratios import Judged, interval, main, show, space_of
@@ -14,7 +15,7 @@ from search.space import SearchSpace
 
 def test_the_two_spaces_differ_in_the_ratios_alone() -> None:
     found = {
-        arm: SearchSpace.from_dict(space_of(arm, 32, 4), arm, known=gene_limits())
+        arm: SearchSpace.from_dict(space_of(arm, 32, 4), arm, known=gene_limits(DISEASES))
         for arm in seed_ratios.ARMS
     }
     assert set(found["balance"].genes) == {"balance"}

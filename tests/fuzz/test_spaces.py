@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.recipe import gene_limits
 from cxrsearch.study.named_recipes import read_genes
 from cxrsearch.study.space import shipped_spaces
@@ -54,7 +55,7 @@ def test_a_damaged_space_is_read_or_refused_in_a_sentence(
     tmp_path: Path, cases: Callable[[int], range], guarded: Callable[..., Any]
 ) -> None:
     texts = [path.read_text(encoding="utf-8") for path in shipped_spaces().values()]
-    known = gene_limits()
+    known = gene_limits(DISEASES)
     file = tmp_path / "space.yaml"
     for number in cases(250):
         draw = random.Random(f"space {number}")
@@ -95,13 +96,15 @@ def test_a_small_file_that_unfolds_is_refused_at_once(
 ) -> None:
     file = tmp_path / "space.yaml"
     file.write_text(BOMBS[name], encoding="utf-8")
-    assert guarded(name, lambda: SearchSpace.load(file, known=gene_limits()), SearchError).refused
+    assert guarded(
+        name, lambda: SearchSpace.load(file, known=gene_limits(DISEASES)), SearchError
+    ).refused
 
 
 def test_odd_values_of_genes_on_the_command_line_are_read_or_refused(
     cases: Callable[[int], range], guarded: Callable[..., Any]
 ) -> None:
-    limits = gene_limits()
+    limits = gene_limits(DISEASES)
     for number in cases(250):
         draw = random.Random(f"set {number}")
         value = draw.choice(ODD) if draw.random() < 0.6 else repr(draw.uniform(-1e6, 1e6))

@@ -98,12 +98,16 @@ def load_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     Raises:
         InputError: where the file is missing or damaged, or one of them is not in it.
     """
-    found = _with(path, keys)
+    found = load_some(path, keys)
     return {key: found[key] for key in keys}
 
 
-def _with(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` file, which has ``keys`` among them."""
+def load_some(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file, which has ``keys`` among them.
+
+    Raises:
+        InputError: as `load_arrays`.
+    """
     try:
         found = read_arrays(path)
     except FileNotFoundError as error:
@@ -137,7 +141,7 @@ def load_labels(path: Path) -> Labels:
     Raises:
         InputError: where the file is missing, damaged or of another shape.
     """
-    arrays = _with(path, ("names", "labels", "patients"))
+    arrays = load_some(path, ("names", "labels", "patients"))
     names, labels, patients = arrays["names"], arrays["labels"], arrays["patients"]
     called = tuple(map(str, arrays.get("label_names", np.array(DISEASES)).tolist()))
     uncertain = arrays.get("uncertain", np.zeros(labels.shape, bool))

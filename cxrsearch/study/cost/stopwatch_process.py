@@ -24,7 +24,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from cxrsearch.learn.compute.options import ComputeOptions
-from cxrsearch.learn.recipe import Recipe, size_of
+from cxrsearch.learn.recipe import Recipe, as_of_now, size_of
 
 CPU_PIXELS = 16 * 64 * 64
 """Pixels of a timed batch on a CPU at most: there a step's time grows with them."""
@@ -131,8 +131,7 @@ def answer(asked: Mapping[str, Any], lines: TextIO, out: TextIO) -> None:
     """Time one recipe as ``asked``, once ``lines`` says so."""
     import torch
 
-    ratios = tuple(asked["recipe"]["ratios"])
-    recipe = Recipe(**{**asked["recipe"], "ratios": ratios})
+    recipe = Recipe(**as_of_now(asked["recipe"]))
     watch = Stopwatch(recipe, ComputeOptions(**asked["compute"]), asked["n_classes"])
     ready = {"threads": torch.get_num_threads(), "doubles": watch.doubles}
     print(json.dumps(ready), file=out, flush=True)

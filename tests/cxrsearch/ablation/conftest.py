@@ -45,8 +45,8 @@ def make_cell(
 ) -> Callable[..., Cell]:
     """Cells over one set of 60 drawn pictures: 30 to train on, 15 of each other part."""
     # Beside so small a network a decoder or a GAN would cost more than the whole budget.
-    monkeypatch.setattr(unlabelled, "passes", lambda method, recipe: 2.0)
-    monkeypatch.setattr(generated, "costs", lambda side, recipe: (1.5, 0.1))
+    monkeypatch.setattr(unlabelled, "passes", lambda method, recipe, n_classes: 2.0)
+    monkeypatch.setattr(generated, "costs", lambda side, recipe, n_classes: (1.5, 0.1))
     rng = np.random.default_rng(0)
     labels = (rng.random((IMAGES, 14)) < 0.4).astype(np.uint8)
     names = tuple(f"{i:03d}.png" for i in range(IMAGES))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.equal_compute import plan
 from cxrsearch.equal_compute.plan import (
     Plan,
@@ -28,7 +29,7 @@ from search.space import SearchSpace
 
 
 def shipped(name: str) -> SearchSpace:
-    return SearchSpace.load(space_path(name), known=gene_limits())
+    return SearchSpace.load(space_path(name), known=gene_limits(DISEASES))
 
 
 @pytest.mark.parametrize("name", ["quick", "report", "full"])
@@ -38,7 +39,7 @@ def test_the_baseline_is_the_first_point_with_nothing_added(name: str) -> None:
     plain = {gene: value for gene, value in plain_genes().items() if gene in found}
     assert {gene: found[gene] for gene in plain} == plain
     assert found["lr"] == space.points[0].params["lr"]
-    assert Recipe.from_params(found).ratios == (1.0,) * 15
+    assert Recipe.from_params(found).ratios == ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def test_a_new_augmentation_that_the_first_point_sets_is_off_in_the_baseline(
             "points": [{"name": "blurred", "params": {"lr": 1e-3, "blur": 2.0}}],
         },
         "blurred",
-        known=gene_limits(),
+        known=gene_limits(DISEASES),
     )
     base = baseline_of(space)
     assert base["blur"] == 0.0
@@ -126,9 +127,9 @@ def test_an_allotment_is_the_asked_image_steps(
 
 
 def test_a_smaller_share_does_not_set_off_what_did_nothing() -> None:
-    asked = Recipe(train_seed=1.0, balance=1.0, ratios=(2.0,) * 15)
+    asked = Recipe(train_seed=1.0, balance=1.0, ratios=(("Mass", 2.0),))
     cut = allotted(asked, 50, 100, Recipe())
-    assert (cut.train_seed, cut.balance, cut.ratios) == (0.5, 0.0, (1.0,) * 15)
+    assert (cut.train_seed, cut.balance, cut.ratios) == (0.5, 0.0, ())
     drawn = allotted(Recipe(train_seed=0.5, balance=1.0), 125, 100, Recipe())
     assert (drawn.balance, drawn.epochs) == (1.0, 3)
 

@@ -2,14 +2,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.losses import LOSSES
 from cxrsearch.learn.networks.architectures import NETWORKS
-from cxrsearch.learn.recipe import Recipe, effective, gene_limits, identity
+from cxrsearch.learn.recipe import (
+    Recipe,
+    as_of_now,
+    effective,
+    gene_limits,
+    gene_limits_with,
+    identity,
+    ratio_genes,
+    ratios_of,
+)
 from cxrsearch.learn.registry import genes_of
 
 SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -22,6 +32,11 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"rotation": 5, "horizontal_flip": 0}, {"rotation": 5.0, "horizontal_flip": False}),
     ({"lr": 0.1 + 0.2}, {"lr": 0.3}),
     ({"pseudo": "none", "pseudo_share": 0.2, "pseudo_weight": 3.0}, {}),
+    ({"train_seed": 0.5, "ratio_Mass": 1.0}, {"train_seed": 0.5}),
+    (
+        {"train_seed": 0.5, "ratio_Mass": 2.0, "ratio_COVID_19": 3},
+        {"train_seed": 0.5, "ratio_COVID_19": 3.0, "ratio_Mass": 2},
+    ),
     ({"pseudo": "mean_teacher", "pseudo_share": 0.2}, {"pseudo": "mean_teacher", "ema": 0.99}),
 ]
 OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -35,6 +50,8 @@ OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"pseudo": "soft", "pseudo_share": 0.2}, {"pseudo": "soft"}),
     ({"pseudo": "mean_teacher", "pseudo_weight": 3.0}, {"pseudo": "mean_teacher"}),
     ({"pseudo": "hard"}, {"pseudo": "calibrated"}),
+    ({"uncertain": "positive"}, {}),
+    ({"train_seed": 0.9, "ratio_Mass": 3.0}, {"train_seed": 0.9, "ratio_Hernia": 3.0}),
     ({"input_size": "224x225"}, {"input_size": "225x224"}),
     ({"schedule": "constant", "warmup": 0.2}, {"schedule": "constant", "warmup": 0.1}),
 ]
@@ -56,7 +73,7 @@ def test_recipes_that_differ_in_a_gene_that_acts_differ(
 
 def test_every_gene_counts_where_it_acts() -> None:
     acting = {"train_seed": 0.5, "epochs": 9}
-    for name, limits in gene_limits().items():
+    for name, limits in gene_limits(("Mass", "Lung Opacity")).items():
         acts = {parent: values[0] for parent, values in _acts(limits).items()}
         base = Recipe.from_params({**acting, **acts})
         other = _another(limits, getattr(base, name, 1.0))
@@ -107,3 +124,46 @@ def test_what_acts_is_left_as_it_is() -> None:
                     patience=2)  # fmt: skip
     assert effective(recipe) == recipe
     assert effective(replace(recipe, optimizer="adam")).momentum == Recipe.momentum
+
+
+def test_draw_weights_are_those_of_the_labels_at_hand() -> None:
+    genes = ratio_genes(("Lung Opacity", "COVID-19"))
+    assert list(genes) == ["ratio_Lung_Opacity", "ratio_COVID_19", "ratio_No_Finding"]
+    assert not any(name.startswith("ratio_") for name in gene_limits())
+    assert gene_limits(("Lung Opacity", "COVID-19")) == gene_limits() | genes
+    known = gene_limits_with(["lr", "ratio_COVID_19"])
+    assert set(known) == {*gene_limits(), "ratio_COVID_19"}
+    assert len(ratio_genes(DISEASES)) == 15
+
+
+def test_draw_weights_of_before_labels_had_names_are_still_read() -> None:
+    numbers = [1.0] * 15
+    assert ratios_of(numbers) == ratios_of(()) == ratios_of({}) == Recipe().ratios
+    numbers[0], numbers[12], numbers[14] = 2.0, 3.0, 0.5
+    named = (("Atelectasis", 2.0), ("No_Finding", 0.5), ("Pleural_Thickening", 3.0))
+    given = {f"ratio_{name}": weight for name, weight in named}
+    assert Recipe.from_params({"ratio_Mass": 1, **given}).ratios == named
+    for stored in (tuple(numbers), dict(named), [list(pair) for pair in named], named):
+        assert ratios_of(stored) == named
+    wrong: list[Any] = [
+        [1.0] * 14, "text", 3, None, {"Mass": 0}, {"Mass": 101}, {"Mass": True}, {"Mass": "2"},
+        [["Mass", 2.0], ["Mass", 3.0]], [["Mass"]], [["Mass", 2.0], 3.0], {"Mass": float("nan")},
+        {3: 2.0},
+    ]  # fmt: skip
+    for stored in wrong:
+        with pytest.raises(ValueError, match="must be numbers above 0"):
+            ratios_of(stored)
+
+
+def test_a_recipe_of_before_is_as_one_of_now() -> None:
+    recipe = Recipe(lr=0.5, ratios=(("Hernia", 4.0),))
+    before = {**asdict(recipe), "ratios": (*(1.0,) * 13, 4.0, 1.0)}
+    del before["uncertain"]
+    assert as_of_now(before) == as_of_now(asdict(recipe)) == asdict(recipe)
+
+
+def test_uncertain_does_nothing_where_no_mark_is_uncertain() -> None:
+    recipe = Recipe(uncertain="positive")
+    assert identity(recipe, doubts=False) == identity(Recipe())
+    assert effective(recipe, doubts=False) == Recipe()
+    assert effective(recipe).uncertain == "positive"

@@ -231,7 +231,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "recipe.crop": edit(lambda c: c["recipe"].update(crop=10**18)),
     "recipe.crop ": edit(lambda c: c["recipe"].update(crop="9" * 5000)),
     "recipe.model is ['vgg16']": edit(lambda c: c["recipe"].update(model=["vgg16"])),
-    "numbers above 0": edit(lambda c: c["recipe"]["ratios"].__setitem__(0, 0)),
+    "numbers above 0": edit(lambda c: c["recipe"].update(ratios={"Mass": 0})),
     "unknown gene 'lrr'": edit(lambda c: c["recipe"].update(lrr=1)),
     "recipe.model is 'resnet'": edit(lambda c: c["recipe"].update(model="resnet")),
     "recipe.input_size": edit(lambda c: c["recipe"].update(input_size="wide")),

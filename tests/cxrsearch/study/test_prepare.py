@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import gene_limits
+from cxrsearch.learn.recipe import gene_limits, ratio_genes
 from cxrsearch.study.prepare import prepare, resolve_hardware
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.space import frame_for, idle_genes, shipped_spaces, without_missing_weights
@@ -45,7 +46,7 @@ def test_the_frame_is_just_enough_for_the_finest_recipe(
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_shipped_spaces_load_and_hold_their_points(name: str) -> None:
-    space = SearchSpace.load(shipped_spaces()[name], known=gene_limits())
+    space = SearchSpace.load(shipped_spaces()[name], known=gene_limits(DISEASES))
     assert space.points
 
 
@@ -178,10 +179,8 @@ def test_the_default_copies_are_augmented_as_the_report_did() -> None:
 
 
 def test_ratios_can_act_in_their_space_as_far_as_they_reach() -> None:
-    from cxrsearch.learn.recipe import RATIO_NAMES, RATIO_PREFIX
-
-    space = SearchSpace.load(shipped_spaces()["seed-ratios"], known=gene_limits())
-    assert {RATIO_PREFIX + name for name in RATIO_NAMES} <= set(space.genes)
+    space = SearchSpace.load(shipped_spaces()["seed-ratios"], known=gene_limits(DISEASES))
+    assert set(ratio_genes(DISEASES)) <= set(space.genes)
     assert idle_genes(space) == []
     reach = max(gene.distribution.high for gene in space.genes.values())  # type: ignore[attr-defined]
     assert space.fixed["train_seed"] * reach <= 1

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import (
@@ -55,7 +55,15 @@ from .dicom import dicom_size, read_dicom
 from .plain_png import read_plain
 from .resize import resize
 
-__all__ = ["ImageError", "image_size", "read_grey", "read_image", "thumbnail"]
+__all__ = [
+    "ImageError",
+    "ImageHeader",
+    "image_header",
+    "image_size",
+    "read_grey",
+    "read_image",
+    "thumbnail",
+]
 
 MAX_PIXELS = 100_000_000
 """A grey image with more is refused before it is decoded, a coloured one with half as many (a
@@ -124,17 +132,43 @@ def read_grey(path: Path) -> np.ndarray:
     return picture
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone.
+class ImageHeader(NamedTuple):
+    """What a file says of its picture before it is decoded.
+
+    Args:
+        format: name out of `FORMATS`.
+        mode: Pillow's name of the colours, such as L, RGB and RGBA; that of DICOM is L.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+
+
+def image_header(path: Path) -> ImageHeader:
+    """Format, colours and size of a picture, from the header alone.
 
     Raises:
         ImageError: where the file cannot be read or is no image.
     """
     kind = format_of(path)
     if kind is DICOM:
-        return dicom_size(path)
+        return ImageHeader(kind.name, "L", *dicom_size(path))
     with opened(path) as file, _pillow(kind, file) as image:
-        return image.size
+        return ImageHeader(kind.name, image.mode, *image.size)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
+
+    Raises:
+        ImageError: where the file cannot be read or is no image.
+    """
+    header = image_header(path)
+    return header.width, header.height
 
 
 def thumbnail(path: Path, side: int) -> np.ndarray | None:

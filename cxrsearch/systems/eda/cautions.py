@@ -8,25 +8,36 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrsearch.data.dataset import Dataset
-from cxrsearch.data.marks import present
+from cxrsearch.data.marks import absent, known, present
 from cxrsearch.data.splits import ALL_PARTS, Splits
 from cxrsearch.data.splits.listed import on_both_sides
 
 from .orientation import INVERTED, ORIENTATIONS, set_problems
+from .origin import FILE_NAME, Telling
 from .people import OLDEST, People, of_two_sexes, shortcuts
 from .quality import BLANK, ImageChecks
 
 SERIOUS, MILD = "serious", "mild"
 FEW_PATIENTS = 5
-"""A disease with fewer positive patients can hardly be in three parts."""
+"""A label with fewer positive patients can hardly be in three parts."""
 PATIENT_SHARE = 0.05
 """Of all images: a patient with more weighs a lot in every figure."""
 MANY = 10
 """Images that are many for a patient, however few there are in all."""
-TELLING = 0.7
+COLUMN_TELLS = 0.7
 """AUROC of a column alone from which it is worth a caution."""
+SOURCE_TELLS = 0.9
+"""AUROC of what the files alone say from which scores are those of the source."""
 ENOUGH_POSITIVES = 30
 """Positives from which such an AUROC is more than chance."""
+
+
+LITTLE_KNOWN = 0.5
+"""Share of the images of which a label is known, below which it is worth a caution."""
+NAMED = 12
+"""Labels that a caution names in its sentence; all are listed below it."""
+MOST_ORIGINS = 8
+"""Labels with a caution of their own on what their files give away."""
 
 
 class Caution(NamedTuple):
@@ -53,6 +64,7 @@ def cautions(
     bad: Mapping[str, str],
     refused: Sequence[str] = (),
     test_list: Sequence[str] | None = None,
+    told: Sequence[Telling] = (),
 ) -> list[Caution]:
     """Everything there is to be said, the serious first.
 
@@ -64,11 +76,14 @@ def cautions(
         bad: images that could not be read, with reasons.
         refused: why a search with these options would not start.
         test_list: names of the test part, where there is a list.
+        told: what the files alone give away.
     """
     found = [
+        *_origins(told),
         *_parts(rows, refused, test_list),
         *_patients(rows),
         *_few(rows),
+        *_unsure(rows),
         *([] if checks is None else _duplicates(rows, splits, checks)),
         *([] if checks is None else _looks(rows, checks)),
         *_unreadable(bad),
@@ -118,23 +133,111 @@ def _patients(rows: Dataset) -> Iterator[Caution]:
         )
 
 
-def _few(rows: Dataset) -> Iterator[Caution]:
-    positive = [len(set(rows.patients[has].tolist())) for has in present(rows.labels).T]
-    counted = list(zip(rows.label_names, positive, strict=True))
-    none = [d for d, count in counted if not count]
-    if none:
+def _origins(told: Sequence[Telling]) -> Iterator[Caution]:
+    by_label: dict[str, list[Telling]] = {}
+    for one in told:
+        by_label.setdefault(one.label, []).append(one)
+    for label, properties in list(by_label.items())[:MOST_ORIGINS]:
+        seen = [one for one in properties if one.property != FILE_NAME]
+        named = [one for one in properties if one.property == FILE_NAME]
+        by = ", ".join(f"{one.property} ({one.auroc:.2f})" for one in (*seen, *named))
+        best = seen[0] if seen else named[0]
+        if seen:
+            serious = best.auroc >= SOURCE_TELLS
+            todo = (
+                "A network may learn the origin and not the label, and what is scored is then the "
+                "origin. Take images with and without it from the same hospitals and devices; "
+                "bringing all to one format and size is not enough. Until then do not believe "
+                "its AUROC: look at heat maps, and judge on data from elsewhere."
+            )
+        else:
+            serious = False
+            todo = (
+                "A network does not see names, but files that are named in another way often come "
+                "from elsewhere, and that it may see. Look whether they do."
+            )
         yield Caution(
-            MILD,
-            f"No positives at all: {', '.join(map(_readable, none))}",
-            "These cannot be learnt; they have no AUROC and are left out of the mean.",
+            SERIOUS if serious else MILD,
+            f"{_short(label)} can be told without looking at the picture, AUROC by one property "
+            f"of the file alone: {by}",
+            f"{_readable(best.property).capitalize()}: {best.value} in {best.share:.0%} of the "
+            f"images with it and in {best.other_share:.0%} of those without. {todo}",
+            tuple(
+                f"{one.property}: {one.value} in {one.share:.0%} of the {one.positives:,} images "
+                f"with it, in {one.other_share:.0%} of those without; AUROC {one.auroc:.3f}"
+                for one in properties
+            ),
         )
-    few = [f"{_readable(d)} ({count})" for d, count in counted if 0 < count < FEW_PATIENTS]
-    if few:
+    more = len(by_label) - MOST_ORIGINS
+    if more > 0:
+        others = list(by_label)[MOST_ORIGINS:]
         yield Caution(
             MILD,
-            f"Positives of fewer than {FEW_PATIENTS} patients: {', '.join(few)}",
-            "Too few for three parts: expect no AUROC, or one that says nothing. Add positives, "
-            "or leave them out with --objective auroc:DISEASE,...",
+            f"{_count(more, 'other label')} that properties of the files tell: {_some(others)}",
+            "The same goes for them.",
+            tuple(others),
+        )
+
+
+def _few(rows: Dataset) -> Iterator[Caution]:
+    marks = list(zip(rows.label_names, rows.labels.T, strict=True))
+    counted = [(label, len(set(rows.patients[present(m)].tolist()))) for label, m in marks]
+    without = [(label, len(set(rows.patients[absent(m)].tolist()))) for label, m in marks]
+    for what, found, out in (
+        ("positives", counted, "They cannot be learnt"),
+        ("negatives", without, "There is nothing to tell them from"),
+    ):
+        none = [label for label, count in found if not count]
+        if none:
+            yield Caution(
+                MILD,
+                f"No {what} at all: {_some(none)}",
+                f"{out}; they have no AUROC and are left out of the mean.",
+                tuple(none) if len(none) > NAMED else (),
+            )
+        few = [f"{_short(label)} ({count})" for label, count in found if 0 < count < FEW_PATIENTS]
+        if few:
+            yield Caution(
+                MILD,
+                f"{what.capitalize()} of fewer than {FEW_PATIENTS} patients: {_some(few)}",
+                "Too few for three parts: expect no AUROC, or one that says nothing. Add some, "
+                "or leave these labels out with --objective auroc:LABEL,...",
+                tuple(few) if len(few) > NAMED else (),
+            )
+
+
+def _unsure(rows: Dataset) -> Iterator[Caution]:
+    """Labels of which little is known, or which are more often uncertain than positive."""
+    told = known(rows.labels).mean(axis=0)
+    little = [
+        f"{_short(label)} ({share:.0%})"
+        for label, share in zip(rows.label_names, told, strict=True)
+        if share < LITTLE_KNOWN
+    ]
+    if little:
+        yield Caution(
+            MILD,
+            f"Known of less than {LITTLE_KNOWN:.0%} of the images: {_some(little)}",
+            "What is not known counts nowhere, neither in training nor in scores, so these are "
+            "judged on few images, and on those that somebody thought worth a mark. If a blank "
+            "means that it is not there, say blank: negative in dataset.yaml.",
+            tuple(little) if len(little) > NAMED else (),
+        )
+    if rows.uncertain is None:
+        return
+    doubts, positives = rows.uncertain.sum(axis=0), present(rows.labels).sum(axis=0)
+    often = [
+        f"{_short(label)} ({doubts[i]:,} uncertain, {positives[i]:,} positive)"
+        for i, label in enumerate(rows.label_names)
+        if doubts[i] > positives[i]
+    ]
+    if often:
+        yield Caution(
+            MILD,
+            f"More often uncertain than positive: {_some(often)}",
+            "What such a mark counts as decides what is learnt: try the gene uncertain in the "
+            "search. Validation and test never use them.",
+            tuple(often) if len(often) > NAMED else (),
         )
 
 
@@ -161,7 +264,11 @@ def _duplicates(rows: Dataset, splits: Splits | None, checks: ImageChecks) -> It
             "They stay in one part, so nothing leaks, but count twice. Keep one of each.",
             _named(rows, within),
         )
-    differ = [g for g in checks.groups if len(np.unique(rows.labels[g], axis=0)) > 1]
+    differ = [
+        group
+        for group in checks.groups
+        if (present(rows.labels[group]).any(axis=0) & absent(rows.labels[group]).any(axis=0)).any()
+    ]
     if differ:
         yield Caution(
             MILD,
@@ -240,16 +347,18 @@ def _people(rows: Dataset, people: People) -> Iterator[Caution]:
         )
     telling = [
         s
-        for s in shortcuts(people, rows.labels)
-        if s.auroc >= TELLING and s.positives >= ENOUGH_POSITIVES
+        for s in shortcuts(people, rows.labels, rows.label_names)
+        if s.auroc >= COLUMN_TELLS and s.positives >= ENOUGH_POSITIVES
     ]
     if telling:
-        listed = ", ".join(f"{_readable(s.disease)} by {s.column} ({s.auroc:.2f})" for s in telling)
+        telling.sort(key=lambda s: -s.auroc)
+        every = [f"{_short(s.label)} by {s.column} ({s.auroc:.2f})" for s in telling]
         yield Caution(
             MILD,
-            f"Told without looking at the image, AUROC: {listed}",
-            "A network can read age, sex and view off the picture. Judge such a disease within one "
+            f"Told without looking at the image, AUROC: {_some(every)}",
+            "A network can read age, sex and view off the picture. Judge such a label within one "
             "view, or among like patients, before you believe its AUROC.",
+            tuple(every) if len(every) > NAMED else (),
         )
 
 
@@ -270,5 +379,15 @@ def _count(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
-def _readable(disease: str) -> str:
-    return disease.replace("_", " ")
+def _some(labels: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(labels) - NAMED
+    return ", ".join(map(_short, labels[:NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(label: str) -> str:
+    return _readable(label if len(label) <= 60 else f"{label[:60]}…")
+
+
+def _readable(label: str) -> str:
+    return label.replace("_", " ")

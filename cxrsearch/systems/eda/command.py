@@ -21,6 +21,7 @@ from cxrsearch.study.data import cache_root, listed_names, split
 
 from .cautions import Caution, cautions
 from .label_counts import LabelCounts, explore_labels
+from .origin import Telling, origins
 from .people import People, read_people
 from .quality import ImageChecks, check_images
 from .sheets import Images, Sheet, examples, flagged
@@ -50,7 +51,8 @@ class Exploration:
         balance: the split; None where a search would refuse.
         checks: of the images; None for a table alone.
         cautions: the serious first.
-        examples: images of each disease.
+        examples: images of the commonest labels.
+        told: what the files alone give away.
         flagged: images that the cautions are about.
         notes: how the data was read.
         unlabelled: images without a label.
@@ -65,6 +67,7 @@ class Exploration:
     balance: Balance | None
     checks: ImageChecks | None
     cautions: tuple[Caution, ...]
+    told: tuple[Telling, ...]
     examples: tuple[Sheet, ...]
     flagged: tuple[Sheet, ...]
     notes: tuple[str, ...]
@@ -113,22 +116,31 @@ def explore(request: DataRequest) -> Exploration:
     read = _table(source) if source.is_file() else _folder(request)
     rows = read.rows
     balance, refused = _balance(rows, request, listed)
-    people = read_people(rows.extra)
+    people = read_people(rows.extra, rows.roles)
     images = read.images
     checks = None if images is None else _check(images)
+    told = [] if images is None else _told(rows, request.seed)
     splits = None if balance is None else balance.splits
     return Exploration(
         label=str(source),
         rows=rows,
-        labels=explore_labels(rows.labels, rows.patients),
+        labels=explore_labels(rows.labels, rows.patients, rows.label_names, rows.uncertain),
         people=people,
         balance=balance,
         checks=checks,
         cautions=tuple(
             cautions(
-                rows, people, splits, checks, images.cache.bad if images else {}, refused, listed
+                rows,
+                people,
+                splits,
+                checks,
+                images.cache.bad if images else {},
+                refused,
+                listed,
+                told,
             )
         ),
+        told=tuple(told),
         examples=() if images is None else examples(images, splits, request.seed),
         flagged=flagged(images, checks) if images and checks else (),
         notes=read.notes + (splits.notes if splits else ()),
@@ -186,3 +198,9 @@ def _check(images: Images) -> ImageChecks:
     with DecodingView(doing="looking at images", did="looked at {} images") as view:
         small = thumbnails(images.cache.images, view.progress)
     return check_images(images.cache.images, small, images.cache.ok)
+
+
+def _told(rows: Dataset, seed: int) -> list[Telling]:
+    """What the files alone give away."""
+    with DecodingView(doing="reading headers", did="read {} headers") as view:
+        return origins(rows, seed, view.progress)

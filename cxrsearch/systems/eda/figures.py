@@ -1,4 +1,4 @@
-"""Figures of a data set: its diseases, which go together, in whom, and in which part."""
+"""Figures of a data set: its labels, which go together, in whom, and in which part."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
-from cxrsearch.data.splits.counts import IMAGES
-from cxrsearch.show.panels.labels import readable
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.splits.counts import IMAGES, negatives
+from cxrsearch.show.panels.labels import MOST_SHOWN, readable
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, TEST, counted, faded, figure, text
 
 from .label_counts import Prevalence, Spread, Together
@@ -26,16 +26,32 @@ SCALE = [[0.0, "#f3f7fb"], [0.5, "#7fb2dc"], [1.0, "#1c5a92"]]
 AROUND = [[0.0, "#1c5a92"], [0.5, "#f6f6f4"], [1.0, "#b3500a"]]
 """Blue: less often than by chance; orange: more often."""
 PALETTE = (BLUE, BEST_COLOUR, STYLES["running"].colour, TEST, QUIET)
-DISEASE_TEXTS = [text(readable(name)) for name in DISEASES]
 MOST_BARS = 30
 """Values of a count that get a bar of their own; the rest share the last."""
+LONGEST_TEXT = 40
+"""Characters of a label's name on an axis."""
+
+
+def axis_texts(names: Sequence[str]) -> list[str]:
+    """``names`` of labels as they stand on an axis: escaped, none too long, no two the same."""
+    found: list[str] = []
+    for place, name in enumerate(map(readable, names)):
+        short = name if len(name) <= LONGEST_TEXT else f"{name[: LONGEST_TEXT - 1]}…"
+        found.append(text(short if text(short) not in found else f"{short} ({place + 1})"))
+    return found
+
+
+def commonest(found: Sequence[Prevalence], by: str) -> list[Prevalence]:
+    """Those that a figure shows, the rarest first, "No Finding" at the very first."""
+    labels = sorted(found[:-1], key=lambda p: int(getattr(p, by)), reverse=True)[:MOST_SHOWN]
+    return [*found[-1:], *sorted(labels, key=lambda p: int(getattr(p, by)))]
 
 
 def prevalence_figure(found: Sequence[Prevalence], by: str) -> go.Figure:
-    """A bar a disease, the commonest on top; ``by`` is ``images`` or ``patients``."""
-    shown = sorted(found, key=lambda p: (p.name != NO_FINDING, getattr(p, by)))
+    """A bar a label, the commonest on top; ``by`` is ``images`` or ``patients``."""
+    shown = commonest(found, by)
     fig = figure(90 + 28 * len(shown), barmode="stack", bargap=0.3)
-    rows = [text(readable(p.name)) for p in shown]
+    rows = axis_texts([p.name for p in shown])
     parts: list[tuple[str, list[int], str]] = [
         ("alone", [p.alone for p in shown], BLUE),
         ("with others", [p.images - p.alone for p in shown], faded(BLUE, 0.45)),
@@ -58,7 +74,7 @@ def prevalence_figure(found: Sequence[Prevalence], by: str) -> go.Figure:
             cliponaxis=False,
             hovertemplate=f"%{{y}}, {name}: %{{x:,}}<extra></extra>",
         )
-    fig.update_xaxes(title_text=by, range=[0, 1.16 * max(getattr(p, by) for p in shown)])
+    fig.update_xaxes(title_text=by, range=[0, 1.16 * max(1, *(getattr(p, by) for p in shown))])
     fig.update_yaxes(automargin=True, showgrid=False)
     fig.update_layout(showlegend=by == "images")
     return fig
@@ -68,16 +84,16 @@ def conditional_figure(found: Together) -> go.Figure:
     """P(column | row) in percent; the diagonal is left empty."""
     values = 100 * found.conditional
     np.fill_diagonal(values, np.nan)
-    single = np.diag(found.counts)
+    single, names = np.diag(found.counts), axis_texts(found.names)
     hover = [
         [
-            f"of {single[i]:,} images with {DISEASE_TEXTS[i]},<br>{found.counts[i, j]:,} also have "
-            f"{DISEASE_TEXTS[j]}" + (f" ({values[i, j]:.1f}%)" if np.isfinite(values[i, j]) else "")
-            for j in range(len(DISEASES))
+            f"of {single[i]:,} images with {names[i]},<br>{found.counts[i, j]:,} also have "
+            f"{names[j]}" + (f" ({values[i, j]:.1f}%)" if np.isfinite(values[i, j]) else "")
+            for j in range(len(names))
         ]
-        for i in range(len(DISEASES))
+        for i in range(len(names))
     ]
-    fig = _heatmap(values, _cells(values, "{:.0f}", "{:.1f}"), hover, SCALE, "%")
+    fig = _heatmap(values, _cells(values, "{:.0f}", "{:.1f}"), names, hover, SCALE, "%")
     fig.update_xaxes(title_text="… also have")
     fig.update_yaxes(title_text="Of the images with …")
     return fig
@@ -87,15 +103,16 @@ def counts_figure(found: Together) -> go.Figure:
     """Images with both; on the diagonal those with the one. Coloured by the logarithm."""
     with np.errstate(divide="ignore"):
         colour = np.where(found.counts > 0, np.log10(found.counts), np.nan)
+    names = axis_texts(found.names)
     hover = [
         [
-            f"{DISEASE_TEXTS[i]} and {DISEASE_TEXTS[j]}: {found.counts[i, j]:,}" if i != j
-            else f"{DISEASE_TEXTS[i]}: {found.counts[i, i]:,}"
-            for j in range(len(DISEASES))
+            f"{names[i]} and {names[j]}: {found.counts[i, j]:,}" if i != j
+            else f"{names[i]}: {found.counts[i, i]:,}"
+            for j in range(len(names))
         ]
-        for i in range(len(DISEASES))
+        for i in range(len(names))
     ]  # fmt: skip
-    fig = _heatmap(colour, _cells(found.counts.astype(float), "{:,.0f}"), hover, SCALE, "")
+    fig = _heatmap(colour, _cells(found.counts.astype(float), "{:,.0f}"), names, hover, SCALE, "")
     fig.update_traces(showscale=False)
     return fig
 
@@ -104,16 +121,17 @@ def lift_figure(found: Together) -> go.Figure:
     """How many times as often as by chance; coloured by the logarithm, up to eightfold."""
     with np.errstate(divide="ignore", invalid="ignore"):
         colour = np.clip(np.log2(found.lift), -3, 3)
+    names = axis_texts(found.names)
     hover = []
-    for i in range(len(DISEASES)):
+    for i in range(len(names)):
         row = []
-        for j in range(len(DISEASES)):
+        for j in range(len(names)):
             lift, both = found.lift[i, j], found.counts[i, j]
             expected = both / lift if np.isfinite(lift) and lift > 0 else None
-            words = f"{DISEASE_TEXTS[i]} and {DISEASE_TEXTS[j]}: {both:,}"
+            words = f"{names[i]} and {names[j]}: {both:,}"
             row.append(words + (f", {expected:,.1f} by chance" if expected is not None else ""))
         hover.append(row)
-    fig = _heatmap(colour, _cells(found.lift, "{:.1f}"), hover, AROUND, "")
+    fig = _heatmap(colour, _cells(found.lift, "{:.1f}"), names, hover, AROUND, "")
     fig.update_traces(
         zmin=-3, zmax=3, colorbar={
             "tickvals": [-3, -2, -1, 0, 1, 2, 3],
@@ -133,13 +151,18 @@ def _cells(values: np.ndarray, form: str, small: str = "") -> list[list[str]]:
 
 
 def _heatmap(
-    values: np.ndarray, cells: list[list[str]], hover: list[list[str]], scale: Any, unit: str
+    values: np.ndarray,
+    cells: list[list[str]],
+    names: list[str],
+    hover: list[list[str]],
+    scale: Any,
+    unit: str,
 ) -> go.Figure:
-    fig = figure(640, showlegend=False)
+    fig = figure(max(320, 190 + 32 * len(names)), showlegend=False)
     fig.add_heatmap(
         z=values,
-        x=DISEASE_TEXTS,
-        y=DISEASE_TEXTS,
+        x=names,
+        y=names,
         text=cells,
         texttemplate="%{text}",
         textfont={"size": 11},
@@ -151,8 +174,8 @@ def _heatmap(
         hoverongaps=False,
         colorbar={"ticksuffix": unit, "thickness": 14, "outlinewidth": 0},
     )
-    fig.update_xaxes(tickangle=-40, showgrid=False)
-    fig.update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_xaxes(tickangle=-40, showgrid=False, automargin=True)
+    fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     return fig
 
 
@@ -204,16 +227,16 @@ def age_figure(age: np.ndarray, sex: np.ndarray | None) -> go.Figure:
     return fig
 
 
-def groups_figure(groups: Sequence[Group]) -> go.Figure:
-    """The share of each group's images that have a disease, a dot a group."""
-    fig = figure(110 + 30 * (len(DISEASES) + 1))
+def groups_figure(groups: Sequence[Group], label_names: Sequence[str]) -> go.Figure:
+    """The share of each group's images that have a label, a dot a group."""
     order = _commonest_last(groups)
+    names = axis_texts([label_names[i] for i in order])
+    fig = figure(110 + 30 * (len(order) + 1))
     for place, group in enumerate(groups[: len(PALETTE)]):
-        share = [*group.positives[order] / max(1, group.images)]
         label = text(group.name or "unknown")
         fig.add_scatter(
-            x=[100 * s for s in share],
-            y=[DISEASE_TEXTS[i] for i in order],
+            x=(100 * group.shares[order]).tolist(),
+            y=names,
             mode="markers",
             name=f"{label} ({group.images:,} images of {group.patients:,} patients)",
             marker={"size": 10, "color": PALETTE[place], "symbol": place},
@@ -225,21 +248,24 @@ def groups_figure(groups: Sequence[Group]) -> go.Figure:
     return fig
 
 
-def bands_figure(bands: Sequence[Group]) -> go.Figure:
-    """The share of each age group's images that have a disease, in percent."""
+def bands_figure(bands: Sequence[Group], label_names: Sequence[str]) -> go.Figure:
+    """The share of each age group's images that have a label, in percent."""
     order = _commonest_last(bands)[::-1]
-    values = np.array([[100 * b.positives[i] / b.images for b in bands] for i in order])
+    values = np.array([[100 * b.shares[i] for b in bands] for i in order])
     names = [text(band.name) for band in bands]
-    fig = figure(560, showlegend=False)
+    fig = figure(max(300, 120 + 31 * len(order)), showlegend=False)
     fig.add_heatmap(
         z=values,
         x=names,
-        y=[DISEASE_TEXTS[i] for i in order],
+        y=axis_texts([label_names[i] for i in order]),
         text=_cells(values, "{:.1f}"),
         texttemplate="%{text}",
         textfont={"size": 11},
         customdata=[
-            [f"{b.positives[i]:,} of {b.images:,} images ({b.patients:,} patients)" for b in bands]
+            [
+                f"{b.positives[i]:,} of {b.known[i]:,} images ({b.patients:,} patients)"
+                for b in bands
+            ]
             for i in order
         ],
         hovertemplate="%{y}, age %{x}: %{z:.1f}%<br>%{customdata}<extra></extra>",
@@ -249,31 +275,41 @@ def bands_figure(bands: Sequence[Group]) -> go.Figure:
         colorbar={"ticksuffix": "%", "thickness": 14, "outlinewidth": 0},
     )
     fig.update_xaxes(title_text=f"age, groups of {AGE_BAND} years", type="category", showgrid=False)
-    fig.update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     return fig
 
 
 def _commonest_last(groups: Sequence[Group]) -> np.ndarray:
+    """Places of the labels that are shown: of very many those with the most positives."""
     total = np.sum([group.positives for group in groups], axis=0)
     order: np.ndarray = np.argsort(total, kind="stable")
-    return order
+    return order[-MOST_SHOWN:]
 
 
-def balance_figure(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
-    """The share of each part's images that have a disease: equal where the split is balanced."""
-    names = sorted((*DISEASES, NO_FINDING), key=lambda name: counts["train"][name])
+def balance_figure(
+    counts: Mapping[str, Mapping[str, int]], label_names: Sequence[str]
+) -> go.Figure:
+    """The share of each part's images that have a label: equal where the split is balanced."""
+    names = sorted(label_names, key=lambda name: counts["train"][name])[-MOST_SHOWN:]
+    names = sorted((*names, NO_FINDING), key=lambda name: counts["train"][name])
+    rows = axis_texts(names)
     fig = figure(110 + 30 * len(names))
     for part, colour, symbol in PART_MARKERS:
-        images = counts[part][IMAGES]
-        if not images:
+        here = counts[part]
+        if not here[IMAGES]:
             continue
+        share = [
+            here[name]
+            / max(1, here[IMAGES] if name == NO_FINDING else here[name] + negatives(here, name))
+            for name in names
+        ]
         fig.add_scatter(
-            x=[100 * counts[part][name] / images for name in names],
-            y=[text(readable(name)) for name in names],
+            x=[100 * s for s in share],
+            y=rows,
             mode="markers",
-            name=f"{part} ({images:,} images)",
+            name=f"{part} ({here[IMAGES]:,} images)",
             marker={"size": 10, "color": faded(colour, 0.8), "symbol": symbol},
-            customdata=[f"{counts[part][name]:,}" for name in names],
+            customdata=[f"{here[name]:,}" for name in names],
             hovertemplate=f"%{{y}}, {part}: %{{x:.2f}}% (%{{customdata}})<extra></extra>",
         )
     fig.update_xaxes(title_text="% of the part's images", rangemode="tozero")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.marks import known, nothing_found, present
+
+MOST_TOGETHER = 24
+"""Labels of which it is shown what they go together with: more squares cannot be read."""
 
 
 class Prevalence(NamedTuple):
-    """How common a disease is: images and patients that have it, and their shares.
+    """How common a label is: images and patients that have it.
 
-    ``alone`` counts the images on which it is the only one of the 14.
+    Args:
+        name: of the label, or "No Finding".
+        images: that have it.
+        share: of the images of which it is known.
+        patients: that have it.
+        patient_share: of the patients with an image of which it is known.
+        alone: images on which it is the only one.
+        negative: images known to be without it.
+        uncertain: images of which a reader or report was not sure.
+        unknown: images of which nothing else is known either.
     """
 
     name: str
@@ -23,18 +35,23 @@ class Prevalence(NamedTuple):
     patients: int
     patient_share: float
     alone: int
+    negative: int
+    uncertain: int
+    unknown: int
 
 
 class Together(NamedTuple):
-    """Diseases on the same image; row and column in the order of `DISEASES`.
+    """Labels on the same image; each figure over the images of which both are known.
 
     Args:
-        counts: ``(14, 14)`` images with both; on the diagonal those with the one.
-        conditional: ``(14, 14)`` P(column | row); NaN in the row of a disease that nobody has.
-        lift: ``(14, 14)`` counts over what they would be if the two were independent; NaN where
+        names: ``(m,)`` of rows and columns.
+        counts: ``(m, m)`` images with both; on the diagonal those with the one.
+        conditional: ``(m, m)`` P(column | row); NaN in the row of a label that nobody has.
+        lift: ``(m, m)`` counts over what they would be if the two were independent; NaN where
             one of them never occurs, and on the diagonal, where it says nothing.
     """
 
+    names: tuple[str, ...]
     counts: np.ndarray
     conditional: np.ndarray
     lift: np.ndarray
@@ -60,9 +77,9 @@ class Spread(NamedTuple):
 
 
 class Combination(NamedTuple):
-    """Diseases that occur as one and the same set, and on how many images."""
+    """Labels that occur as one and the same set, and on how many images."""
 
-    diseases: tuple[str, ...]
+    labels: tuple[str, ...]
     images: int
 
 
@@ -72,12 +89,12 @@ class LabelCounts(NamedTuple):
     Args:
         images: in all.
         patients: in all.
-        prevalences: of the 14 diseases, then of "No Finding".
-        together: which go together.
-        cardinality: diseases on an image.
-        combinations: the commonest sets of diseases, "No Finding" as the empty one.
+        prevalences: of the labels, then of "No Finding".
+        together: which go together, of the `MOST_TOGETHER` commonest.
+        cardinality: labels on an image.
+        combinations: the commonest sets of labels, "No Finding" as the empty one.
         per_patient: images of a patient.
-        findings: different diseases of a patient, over all images.
+        findings: different labels of a patient, over all images.
     """
 
     images: int
@@ -90,41 +107,55 @@ class LabelCounts(NamedTuple):
     findings: Spread
 
 
-def explore_labels(labels: np.ndarray, patients: np.ndarray, most: int = 15) -> LabelCounts:
+def explore_labels(
+    labels: np.ndarray,
+    patients: np.ndarray,
+    label_names: Sequence[str],
+    uncertain: np.ndarray | None = None,
+    most: int = 15,
+) -> LabelCounts:
     """Count everything.
 
     Args:
-        labels: ``(n, 14)``, 0 or 1; at least one row.
+        labels: ``(n, k)``, see `cxrsearch.data.marks`; at least one row.
         patients: ``(n,)``, whom each image shows.
+        label_names: ``(k,)``.
+        uncertain: ``(n, k)`` bool, or None.
         most: combinations to name.
     """
-    marks = np.asarray(labels).astype(bool)
+    marks = present(labels)
     unique, owner = np.unique(np.asarray(patients).astype(str), return_inverse=True)
-    has = np.zeros((len(unique), len(DISEASES)), bool)
-    np.logical_or.at(has, owner, marks)
+    has = _of_patients(marks, owner, len(unique))
+    commonest = np.argsort(-marks.sum(axis=0), kind="stable")[:MOST_TOGETHER]
+    shown = np.sort(commonest)
     return LabelCounts(
         images=len(marks),
         patients=len(unique),
-        prevalences=_prevalences(marks, owner, has),
-        together=together(marks),
+        prevalences=_prevalences(labels, owner, has, label_names, uncertain),
+        together=together(labels[:, shown], [label_names[i] for i in shown]),
         cardinality=spread(marks.sum(axis=1)),
-        combinations=_combinations(marks, most),
+        combinations=_combinations(marks, label_names, most),
         per_patient=spread(np.bincount(owner)),
         findings=spread(has.sum(axis=1)),
     )
 
 
-def together(labels: np.ndarray) -> Together:
-    """Which of the columns of ``labels`` ``(n, k)`` go together."""
-    marks = np.asarray(labels).astype(np.int64)
-    counts = marks.T @ marks
-    single = np.diag(counts).astype(float)
+def _of_patients(marks: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
+    """``(p, k)`` bool: which of ``count`` patients have such an image; ``owner`` ``(n,)`` int."""
+    return np.stack([np.bincount(owner[m], minlength=count) > 0 for m in marks.T], axis=1)
+
+
+def together(labels: np.ndarray, names: Sequence[str]) -> Together:
+    """Which of the columns of ``labels`` ``(n, m)``, called ``names``, go together."""
+    has, told = present(labels).astype(float), known(labels).astype(float)
+    counts = has.T @ has
+    given, images = has.T @ told, told.T @ told
     with np.errstate(divide="ignore", invalid="ignore"):
-        conditional = np.where(single[:, None] > 0, counts / single[:, None], np.nan)
-        expected = np.outer(single, single) / len(marks)
+        conditional = np.where(given > 0, counts / given, np.nan)
+        expected = given * given.T / images
         lift = np.where(expected > 0, counts / expected, np.nan)
     np.fill_diagonal(lift, np.nan)
-    return Together(counts, conditional, lift)
+    return Together(tuple(names), counts.astype(np.int64), conditional, lift)
 
 
 def spread(values: Sequence[int] | np.ndarray) -> Spread:
@@ -133,26 +164,52 @@ def spread(values: Sequence[int] | np.ndarray) -> Spread:
     return Spread(tuple(found.tolist()), tuple(counts.tolist()))
 
 
-def _prevalences(marks: np.ndarray, owner: np.ndarray, has: np.ndarray) -> tuple[Prevalence, ...]:
+def _prevalences(
+    labels: np.ndarray,
+    owner: np.ndarray,
+    has: np.ndarray,
+    label_names: Sequence[str],
+    uncertain: np.ndarray | None,
+) -> tuple[Prevalence, ...]:
+    marks, told = present(labels), known(labels)
+    asked = _of_patients(told, owner, len(has)).sum(axis=0)
     single = marks.sum(axis=1) == 1
-    normal = ~marks.any(axis=1)
-    normal_patients = len(np.unique(owner[normal]))
-    rows = [
-        (name, marks[:, i].sum(), has[:, i].sum(), (marks[:, i] & single).sum())
-        for i, name in enumerate(DISEASES)
-    ]
-    rows.append((NO_FINDING, normal.sum(), normal_patients, normal.sum()))
-    return tuple(
-        Prevalence(name, int(i), float(i / len(marks)), int(p), float(p / len(has)), int(a))
-        for name, i, p, a in rows
+    doubts = np.zeros(len(label_names), int) if uncertain is None else uncertain.sum(axis=0)
+    rows = []
+    for i, name in enumerate(label_names):
+        images, seen = int(marks[:, i].sum()), int(told[:, i].sum())
+        people, whose = int(has[:, i].sum()), int(asked[i])
+        rows.append(
+            Prevalence(
+                name,
+                images,
+                images / seen if seen else 0.0,
+                people,
+                people / whose if whose else 0.0,
+                int((marks[:, i] & single).sum()),
+                seen - images,
+                int(doubts[i]),
+                len(marks) - seen - int(doubts[i]),
+            )
+        )
+    normal = nothing_found(labels)
+    images, people = int(normal.sum()), len(np.unique(owner[normal]))
+    share, whole = images / len(marks), people / len(has)
+    rows.append(
+        Prevalence(NO_FINDING, images, share, people, whole, images, len(marks) - images, 0, 0)
     )
+    return tuple(rows)
 
 
-def _combinations(marks: np.ndarray, most: int) -> tuple[Combination, ...]:
-    """The commonest first; among equally common ones those with the earlier diseases."""
-    codes = marks @ (1 << np.arange(marks.shape[1]))
-    counted = sorted(Counter(codes.tolist()).items(), key=lambda item: (-item[1], item[0]))
+def _combinations(
+    marks: np.ndarray, label_names: Sequence[str], most: int
+) -> tuple[Combination, ...]:
+    """The commonest first; among equally common ones those with the earlier labels."""
+    packed = np.packbits(marks, axis=1, bitorder="little")
+    rows, counts = np.unique(packed, axis=0, return_counts=True)
+    codes = [int.from_bytes(row.tobytes(), "little") for row in rows]
+    counted = sorted(zip(codes, counts.tolist(), strict=True), key=lambda item: (-item[1], item[0]))
     return tuple(
-        Combination(tuple(d for i, d in enumerate(DISEASES) if code >> i & 1), count)
+        Combination(tuple(name for i, name in enumerate(label_names) if code >> i & 1), count)
         for code, count in counted[:most]
     )

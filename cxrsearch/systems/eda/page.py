@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.marks import all_known
+from cxrsearch.show.marks import COUNT_AS
 from cxrsearch.show.notes import CITATIONS, Fact, moment
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.labels import readable
+from cxrsearch.show.panels.labels import MOST_SHOWN, readable
 from cxrsearch.show.picture import data_uri
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.writing import PAGE, check_file
@@ -28,6 +30,7 @@ from .figures import (
     prevalence_figure,
     spread_figure,
 )
+from .label_counts import Prevalence
 from .people import UNKNOWN_PERSON, Group, age_bands, groups_of
 
 MOST_NAMES = 200
@@ -60,7 +63,10 @@ def explore_html(found: Exploration, now: float) -> str:
         serious=SERIOUS,
         most_names=MOST_NAMES,
         parts=[p for p in ("train", "val", "test") if found.balance and _images(found, p)],
-        rows_of_split=("images", "patients", *DISEASES, NO_FINDING),
+        rows_of_split=("images", "patients", *found.rows.label_names, NO_FINDING),
+        marks=_marks(found),
+        policies=_policies(found),
+        all_known=all_known(found.rows.labels),
         readable=readable,
         data_uri=data_uri,
         written=moment(now),
@@ -91,7 +97,7 @@ def facts(found: Exploration) -> list[Fact]:
         Fact(
             "No finding",
             f"{normal.share:.0%}",
-            f"{normal.images:,} images; {labels.cardinality.mean:.2f} diseases an image",
+            f"{normal.images:,} images; {labels.cardinality.mean:.2f} labels an image",
         ),
         Fact("Rarest", readable(rarest.name), f"{rarest.images:,} images, {rarest.share:.2%}"),
     ]
@@ -101,13 +107,13 @@ def sections(found: Exploration) -> list[Section]:
     """Every part of the page, in reading order; the template fills those without figures."""
     return [
         Section("cautions", "To look at", "What to look at first"),
-        Section("diseases", "Diseases", "How common each disease is", _diseases(found)),
+        Section("labels", "Labels", "How common each label is", _prevalences(found)),
         Section("together", "Together", "Which go together", _together(found)),
-        Section("labels", "Labels", "Diseases on an image", _cardinality(found)),
-        Section("patients", "Patients", "Images and findings of a patient", _patients(found)),
+        Section("combinations", "On an image", "Labels on an image", _cardinality(found)),
+        Section("patients", "Patients", "Images and labels of a patient", _patients(found)),
         Section("people", "Age, sex, view", "Age, sex and view", _people(found)),
         Section("split", "Split", "The split, as a search would make it", _split(found)),
-        Section("examples", "Examples", "Examples of each disease"),
+        Section("examples", "Examples", "Examples of each label"),
         Section("notes", "Notes", "Notes"),
     ]
 
@@ -116,20 +122,44 @@ def _images(found: Exploration, part: str) -> int:
     return 0 if found.balance is None else found.balance.counts[part]["images"]
 
 
-def _diseases(found: Exploration) -> list[Panel]:
+def _marks(found: Exploration) -> list[Prevalence]:
+    """Labels with marks that are neither positive nor negative, those with the most first."""
+    odd = [p for p in found.labels.prevalences if p.uncertain or p.unknown]
+    return sorted(odd, key=lambda p: -(p.uncertain + p.unknown))
+
+
+def _policies(found: Exploration) -> dict[str, str]:
+    """What an uncertain mark of each label counts as in training, in words."""
+    policies = found.rows.uncertain_as or ("ignore",) * len(found.rows.label_names)
+    return {
+        name: COUNT_AS[policy]
+        for name, policy in zip(found.rows.label_names, policies, strict=True)
+    }
+
+
+def _shown(found: Exploration) -> str:
+    """That a figure shows some labels only, where it does."""
+    count = len(found.rows.label_names)
+    if count <= MOST_SHOWN:
+        return ""
+    return f" Shown are the {MOST_SHOWN} commonest of {count} labels."
+
+
+def _prevalences(found: Exploration) -> list[Panel]:
     shown = found.labels.prevalences
+    whole = "all" if all_known(found.rows.labels) else "those of which it is known"
     return [
         Panel(
             "images",
             prevalence_figure(shown, "images"),
-            caption="Images with each disease and their share of all; alone: no other of the 14 "
-            "on the same image.",
+            caption=f"Images with each label and their share of {whole}; alone: no other on the "
+            f"same image.{_shown(found)}",
         ),
         Panel(
             "patients",
             prevalence_figure(shown, "patients"),
-            caption="Patients with at least one such image. How well a disease can be judged "
-            "depends on these, not on the images.",
+            caption="Patients with at least one such image. How well a label can be judged "
+            f"depends on these, not on the images.{_shown(found)}",
         ),
     ]
 
@@ -137,13 +167,21 @@ def _diseases(found: Exploration) -> list[Panel]:
 def _together(found: Exploration) -> list[Panel]:
     numbers = found.labels.together
     if not numbers.counts.any():
-        return [Panel("", sentence="No image has any of the 14 diseases.")]
+        return [Panel("", sentence="No image has any of the labels.")]
+    if len(numbers.names) == 1:
+        return [Panel("", sentence="There is one label alone; it goes together with none.")]
+    few = ""
+    if len(numbers.names) < len(found.rows.label_names):
+        few = (
+            f" Shown are the {len(numbers.names)} commonest of {len(found.rows.label_names)} "
+            "labels: more squares cannot be read."
+        )
     return [
         Panel(
             "P(column | row)",
             conditional_figure(numbers),
-            caption="Of the images with the disease of the row, the percentage that also have the "
-            "disease of the column.",
+            caption="Of the images with the label of the row, the percentage that also have the "
+            f"label of the column.{few}",
             wide=760,
         ),
         Panel(
@@ -151,10 +189,10 @@ def _together(found: Exploration) -> list[Panel]:
             lift_figure(numbers),
             caption="How many times as often as if the two were independent: above 1 they go "
             "together, below 1 they avoid one another. Of a handful of images it says little; the "
-            "counts are in the hover text.",
+            f"counts are in the hover text.{few}",
             wide=760,
         ),
-        Panel("counts", counts_figure(numbers), caption="Images with both.", wide=760),
+        Panel("counts", counts_figure(numbers), caption=f"Images with both.{few}", wide=760),
     ]
 
 
@@ -163,7 +201,7 @@ def _cardinality(found: Exploration) -> list[Panel]:
     return [
         Panel(
             "",
-            spread_figure(numbers, "diseases on an image", "images"),
+            spread_figure(numbers, "labels on an image", "images"),
             caption=f"{numbers.mean:.2f} on average.",
         )
     ]
@@ -180,7 +218,7 @@ def _patients(found: Exploration) -> list[Panel]:
         ),
         Panel(
             "findings",
-            spread_figure(labels.findings, "different diseases of a patient", "patients"),
+            spread_figure(labels.findings, "different labels of a patient", "patients"),
             caption="Over all images of the patient.",
         ),
     ]
@@ -198,17 +236,23 @@ def _people(found: Exploration) -> list[Panel]:
         bands = age_bands(people.age, rows.labels, rows.patients)
         panels.append(
             Panel(
-                "diseases by age",
-                bands_figure(bands),
-                caption="The percentage of each age group's images that have a disease. Small "
-                "groups jump; the counts are in the hover text.",
+                "labels by age",
+                bands_figure(bands, rows.label_names),
+                caption="The percentage of each age group's images that have a label. Small "
+                f"groups jump; the counts are in the hover text.{_shown(found)}",
                 wide=700,
             )
         )
     for name, values in (("sex", people.sex), ("view", people.view)):
         if values is not None and (values != UNKNOWN_PERSON).any():
             groups = groups_of(values, rows.labels, rows.patients)
-            panels.append(Panel(f"by {name}", groups_figure(groups), caption=_sizes(groups, name)))
+            panels.append(
+                Panel(
+                    f"by {name}",
+                    groups_figure(groups, rows.label_names),
+                    caption=_sizes(groups, name) + _shown(found),
+                )
+            )
     sentence = "The table has no column of age, sex or view that could be read."
     return panels or [Panel("", sentence=sentence)]
 
@@ -217,7 +261,7 @@ def _sizes(groups: list[Group], name: str) -> str:
     total = sum(group.images for group in groups)
     listed = ", ".join(f"{g.name or 'unknown'} {g.images / total:.0%}" for g in groups[:6])
     return (
-        f"Images by {name}: {listed}. Where a disease is far commoner in one group, a network can "
+        f"Images by {name}: {listed}. Where a label is far commoner in one group, a network can "
         f"score by telling the {name}."
     )
 
@@ -228,8 +272,8 @@ def _split(found: Exploration) -> list[Panel]:
     return [
         Panel(
             "",
-            balance_figure(found.balance.counts),
-            caption="By patient, stratified over the diseases. The nearer the marks of a row, the "
-            "better the balance.",
+            balance_figure(found.balance.counts, found.rows.label_names),
+            caption="By patient, stratified over the labels. The nearer the marks of a row, the "
+            f"better the balance.{_shown(found)}",
         )
     ]

@@ -1,4 +1,4 @@
-"""Images to show beside the figures: examples of each disease, and what the checks flagged."""
+"""Images to show beside the figures: examples of each label, and what the checks flagged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from .orientation import ORIENTATIONS
 from .quality import BLANK, ImageChecks
 
 EXAMPLES = 8
-"""Images shown of a disease."""
+"""Images shown of a label."""
+MOST_SHEETS = 24
+"""Labels of which images are shown, the commonest: each takes a quarter of a megabyte."""
 FLAGGED = 24
 """Images shown of one kind of trouble, at most."""
 SHOWN_SIDE = 128
@@ -50,10 +52,12 @@ class Images(NamedTuple):
 
 
 def examples(images: Images, splits: Splits | None, seed: int) -> tuple[Sheet, ...]:
-    """Of each disease some images of different patients, drawn from the training part."""
+    """Of the commonest labels some images of different patients, drawn from the training part."""
     names, labels = np.array(images.rows.names), images.rows.labels
     seen = np.isin(names, splits.train) if splits else np.ones(len(names), bool)
-    columns = list(zip(images.rows.label_names, present(labels).T, strict=True))
+    marks = present(labels)
+    shown = np.sort(np.argsort(-marks.sum(axis=0), kind="stable")[:MOST_SHEETS])
+    columns = [(images.rows.label_names[i], marks[:, i]) for i in shown.tolist()]
     columns.append((NO_FINDING, nothing_found(labels)))
     sheets = []
     for name, has in columns:
@@ -103,6 +107,12 @@ def _picture(images: Images, row: int, note: str) -> SheetPicture:
 
 
 def _findings(images: Images, row: int) -> str:
-    marks = present(images.rows.labels[row])
-    found = [name for name, mark in zip(images.rows.label_names, marks, strict=True) if mark]
-    return ", ".join(name.replace("_", " ") for name in found) or NO_FINDING
+    data = images.rows
+    marks = present(data.labels[row])
+    doubts = np.zeros(len(marks), bool) if data.uncertain is None else data.uncertain[row]
+    found = [
+        f"{name.replace('_', ' ')}{' (uncertain)' * bool(doubt)}"
+        for name, mark, doubt in zip(data.label_names, marks, doubts, strict=True)
+        if mark or doubt
+    ]
+    return ", ".join(found) or NO_FINDING

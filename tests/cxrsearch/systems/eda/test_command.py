@@ -276,7 +276,16 @@ def test_the_page_asks_for_nothing_and_escapes_what_it_shows(
     assert "http" not in re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL).replace(
         "http-equiv", ""
     )
-    for section in ("cautions", "diseases", "together", "people", "split", "examples", "notes"):
+    for section in (
+        "cautions",
+        "labels",
+        "together",
+        "combinations",
+        "people",
+        "split",
+        "examples",
+        "notes",
+    ):
         assert f'<section id="{section}">' in html
 
 

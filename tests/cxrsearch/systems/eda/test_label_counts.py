@@ -27,7 +27,7 @@ def few() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_images_and_patients_of_a_hand_made_table(few: tuple[np.ndarray, np.ndarray]) -> None:
-    found = explore_labels(*few)
+    found = explore_labels(*few, DISEASES)
     assert (found.images, found.patients) == (8, 4)
     by_name = {p.name: p for p in found.prevalences}
     assert tuple(by_name) == (*DISEASES, NO_FINDING)
@@ -48,7 +48,7 @@ def test_images_and_patients_of_a_hand_made_table(few: tuple[np.ndarray, np.ndar
 
 
 def test_conditional_and_lift_of_a_hand_made_table(few: tuple[np.ndarray, np.ndarray]) -> None:
-    found = together(few[0])
+    found = together(few[0], DISEASES)
     mass, nodule, hernia = (DISEASES.index(name) for name in ("Mass", "Nodule", "Hernia"))
     assert found.counts[mass, nodule] == found.counts[nodule, mass] == 2
     assert found.conditional[mass, nodule] == 0.5  # of four with a mass, two have a nodule
@@ -75,7 +75,7 @@ def test_counts_are_those_of_a_plain_loop(rows: list[tuple[int, list[int]]]) -> 
     for row, (_, marks) in enumerate(rows):
         labels[row, marks] = 1
     patients = np.array([str(patient) for patient, _ in rows])
-    found = explore_labels(labels, patients)
+    found = explore_labels(labels, patients, DISEASES)
     sets = [frozenset(marks) for _, marks in rows]
     for i in range(14):
         having = [s for s in sets if i in s]
@@ -103,7 +103,10 @@ def test_the_counts_do_not_depend_on_the_order_of_the_rows(
     few: tuple[np.ndarray, np.ndarray],
 ) -> None:
     order = np.random.default_rng(1).permutation(8)
-    one, other = explore_labels(*few), explore_labels(few[0][order], few[1][order])
+    one, other = (
+        explore_labels(*few, DISEASES),
+        explore_labels(few[0][order], few[1][order], DISEASES),
+    )
     assert one.prevalences == other.prevalences
     assert one.combinations == other.combinations
     assert one.findings == other.findings

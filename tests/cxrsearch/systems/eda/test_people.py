@@ -71,10 +71,10 @@ def test_shortcuts_are_the_auroc_of_the_column_alone() -> None:
     sick = labels[:, 0] == 1
     age = np.round(50 - 15 * sick + rng.normal(0, 10, 200)).clip(0, 90)
     view = np.where(rng.random(200) < np.where(sick, 0.8, 0.3), "AP", "PA")
-    found = shortcuts(read_people({"age": age.astype(str), "view": view}), labels)
-    by_age = {s.disease: s.auroc for s in found if s.column == "age"}
+    found = shortcuts(read_people({"age": age.astype(str), "view": view}), labels, DISEASES)
+    by_age = {s.label: s.auroc for s in found if s.column == "age"}
     assert by_age[DISEASES[0]] == pytest.approx(roc_auc_score(sick, -age))
-    by_view = {s.disease: s.auroc for s in found if s.column == "view"}
+    by_view = {s.label: s.auroc for s in found if s.column == "view"}
     assert by_view[DISEASES[0]] == pytest.approx(roc_auc_score(sick, view == "AP"))
     assert DISEASES[3] not in by_age  # nobody has it
     assert all(s.auroc >= 0.5 for s in found)

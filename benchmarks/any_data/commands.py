@@ -67,9 +67,9 @@ def run_through(name: str, home: Path, tables: Path, count: int, trials: int) ->
         "predict": ("predict", model, source.images, "--out", scores),
     }  # fmt: skip
     for step, words in calls.items():
-        done = found.ran[step] = cxrsearch(*words)
+        done = found.ran[step] = cxrsearch(*words, cwd=home)
         if step == "dataset" and not done.code:
-            found.described = _json(cxrsearch("dataset", source.data, "--json").out)
+            found.described = _json(cxrsearch("dataset", source.data, "--json", cwd=home).out)
         if done.code and step not in ("dataset", "eda"):
             break
     if not found.failed:

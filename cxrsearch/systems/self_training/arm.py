@@ -26,7 +26,7 @@ WANTED_PRECISION = 0.8
 def self_trained(cell: Cell) -> CellRun:
     """A teacher labels what it is surest of among the unlabelled images, a student learns all.
 
-    The report's way: of each disease the 5% nearest to 1 count as positives, the 5% nearest to 0
+    The report's way: of each label the 5% nearest to 1 count as positives, the 5% nearest to 0
     as negatives.
     """
     data, rows = cell.data, cell.unlabelled

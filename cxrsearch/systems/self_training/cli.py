@@ -30,7 +30,7 @@ from cxrsearch.study.options import PATH_TYPE, STUDY, UNLABELLED, example
               "and 1 beyond a threshold of the wanted precision; mean_teacher: no labels, but "
               "agreement with one's own average.")  # fmt: skip
 @click.option("--share", type=float, default=0.05, show_default=True,
-              help="Of the unlabelled images, taken at each end, a disease.")  # fmt: skip
+              help="Of the unlabelled images, taken at each end, a label.")  # fmt: skip
 @click.option("--weight", type=float, default=1.0, show_default=True,
               help="Of a pseudo-label beside a label; mean_teacher: of disagreeing.")  # fmt: skip
 @click.option("--wanted-precision", type=float, default=0.8, show_default=True,

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.metrics import judge
@@ -150,7 +149,7 @@ def _labelled(job: Job) -> Pseudo:
 
 
 def _chosen(job: Job, pseudo: Pseudo) -> np.ndarray:
-    """(m, 14) labels 1, 0 and NaN that are made of ``pseudo``."""
+    """(m, k) labels 1, 0 and NaN that are made of ``pseudo``."""
     ends = select(pseudo.scores, job.options.share)
     sure = job.options.kind == "calibrated"
     return beyond(ends, pseudo.scores, pseudo.calibration) if sure else ends
@@ -160,15 +159,15 @@ def _judged(job: Job, pseudo: Pseudo) -> dict[str, Any]:
     """How many pseudo-labels there are, and how many are right where that is known."""
     chosen = _chosen(job, pseudo)
     counts = [
-        {"disease": d, "positive": int((c == 1).sum()), "negative": int((c == 0).sum())}
-        for d, c in zip(DISEASES, chosen.T, strict=True)
+        {"label": name, "positive": int((c == 1).sum()), "negative": int((c == 0).sum())}
+        for name, c in zip(job.data.label_names, chosen.T, strict=True)
     ]
     if job.truth is None:
         return {"counts": counts, "truth": None}
     at, labels, patients = job.truth
     draws = derive(job.seed, "bootstrap")
-    right = judge_pseudo(chosen[at], labels, patients, draws)
-    return {"counts": counts, "truth": {"images": len(at), "diseases": right}}
+    right = judge_pseudo(chosen[at], labels, patients, job.data.label_names, draws)
+    return {"counts": counts, "truth": {"images": len(at), "labels": right}}
 
 
 def _recipe(job: Job) -> Recipe:
@@ -229,7 +228,7 @@ def _teacher(job: Job) -> dict[str, Any]:
 
 
 def _scores(job: Job, who: str) -> np.ndarray:
-    """(v, 14) scores of the validation part by teacher, student or control."""
+    """(v, k) scores of the validation part by teacher, student or control."""
     if who == "teacher":
         every = [validation_scores(t.folder, job.data) for t in job.teachers]
         return np.asarray(np.mean(every, axis=0))
@@ -242,7 +241,7 @@ def _differences(job: Job) -> dict[str, Any]:
     return {
         who: paired_difference(
             data.labels[data.val], (_scores(job, who), _scores(job, "student")),
-            data.patients[data.val], data.columns, derive(job.seed, "paired"),
+            data.patients[data.val], data.columns, data.label_names, derive(job.seed, "paired"),
         )
         for who in (("teacher", "control") if job.options.control else ("teacher",))
     }  # fmt: skip

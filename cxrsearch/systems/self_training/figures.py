@@ -14,14 +14,14 @@ POSITIVE, NEGATIVE = "#d1495b", "#3a86c8"
 ROLE_COLOURS = {"teacher": STYLES["complete"].colour, "student": BEST_COLOUR, "control": QUIET}
 
 
-def precision_figure(diseases: Sequence[Mapping[str, Any]], end: str) -> go.Figure:
+def precision_figure(labels: Sequence[Mapping[str, Any]], end: str) -> go.Figure:
     """Precision of the ``positive`` or ``negative`` pseudo-labels, with marks for chance.
 
     Args:
-        diseases: as from `cxrsearch.systems.self_training.precision.judge_pseudo`.
+        labels: as from `cxrsearch.systems.self_training.precision.judge_pseudo`.
         end: which of the two.
     """
-    shown = [d for d in diseases if d[end]["taken"]]
+    shown = [d for d in labels if d[end]["taken"]]
     shown.sort(key=lambda d: d[end]["precision"] - d[end]["chance"])
     fig = figure(110 + 30 * len(shown))
     colour = POSITIVE if end == "positive" else NEGATIVE
@@ -34,7 +34,7 @@ def precision_figure(diseases: Sequence[Mapping[str, Any]], end: str) -> go.Figu
         marker={"color": colour, "size": 9},
         error_x=_bars(values, [d[end]["interval"] for d in shown], colour),
         text=[
-            f"{text(readable(d['disease']))}: {d[end]['right']} of {d[end]['taken']} right, "
+            f"{text(readable(d['label']))}: {d[end]['right']} of {d[end]['taken']} right, "
             f"{d[end]['precision']:.3f}<br>at random {d[end]['chance']:.3f}"
             for d in shown
         ],
@@ -48,7 +48,7 @@ def precision_figure(diseases: Sequence[Mapping[str, Any]], end: str) -> go.Figu
         marker={"symbol": "line-ns", "size": 18, "line": {"width": 3, "color": QUIET}},
         hovertemplate="at random %{x:.3f}<extra></extra>",
     )
-    _lines(fig, [d["disease"] for d in shown])
+    _lines(fig, [d["label"] for d in shown])
     fig.update_xaxes(title_text=f"share of the pseudo-{end}s that are right", range=[-0.02, 1.02])
     return fig
 
@@ -79,7 +79,7 @@ def shares_figure(found: Sequence[Mapping[str, Any]], chosen: float) -> go.Figur
 
 
 def counts_figure(counts: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Pseudo-labels of each disease: positives to the right, negatives to the left."""
+    """Pseudo-labels of each label: positives to the right, negatives to the left."""
     shown = list(counts)[::-1]
     fig = figure(110 + 26 * len(shown), barmode="relative", bargap=0.35)
     for end, colour, sign in (("negative", NEGATIVE, -1), ("positive", POSITIVE, 1)):
@@ -87,7 +87,7 @@ def counts_figure(counts: Sequence[Mapping[str, Any]]) -> go.Figure:
             x=[sign * c[end] for c in shown], y=list(range(len(shown))), name=f"{end}s",
             orientation="h", marker={"color": colour},
             text=[
-                f"{text(readable(c['disease']))}: {c[end]} pseudo-{end}s" for c in shown
+                f"{text(readable(c['label']))}: {c[end]} pseudo-{end}s" for c in shown
             ],
             textposition="none", hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
@@ -98,7 +98,7 @@ def counts_figure(counts: Sequence[Mapping[str, Any]]) -> go.Figure:
         title_text="images", zeroline=True,
         tickvals=ticks, ticktext=[str(abs(t)) for t in ticks],
     )  # fmt: skip
-    _lines(fig, [c["disease"] for c in shown])
+    _lines(fig, [c["label"] for c in shown])
     return fig
 
 
@@ -132,10 +132,10 @@ def curves_figure(report: Mapping[str, Any]) -> go.Figure:
 
 
 def differences_figure(found: Mapping[str, Any]) -> go.Figure:
-    """The student's gain for each disease, and on their mean."""
+    """The student's gain for each label, and on their mean."""
     shown = [
         (name, d["difference"], d["interval"])
-        for name, d in found["diseases"].items()
+        for name, d in found["labels"].items()
         if d["difference"] is not None
     ]
     shown.sort(key=lambda entry: entry[1])

@@ -39,7 +39,7 @@ class Options:
 
     Args:
         kind: what becomes of the pseudo-labels: the gene ``pseudo``, not ``none``.
-        share: of the unlabelled images, taken at each end, a disease.
+        share: of the unlabelled images, taken at each end, a label.
         weight: of a pseudo-label beside a label.
         wanted_precision: what calibrated thresholds are to reach.
         hidden: share of the training part's patients whose labels are hidden for the check.

@@ -26,13 +26,23 @@ SELF_TRAINING_REPORT, SELF_TRAINING_PAGE = "self-training.json", "self-training.
 PRECISION_CAPTION = (
     "Dot: share of the pseudo-labels that are right, with its 95% interval over patients (no "
     "narrower than the binomial one). Mark: what drawing images at random would give, which is the "
-    "disease's prevalence for positives. A dot on its mark says that the teacher found nothing."
+    "label's prevalence for positives. A dot on its mark says that the teacher found nothing."
 )
 
 
 def self_training_page(report: Mapping[str, Any], path: Path) -> Path:
     """Write the page of a ``self-training.json`` to ``path``; it works offline."""
     return write_page(path, self_training_html(report))
+
+
+def in_labels(report: Any) -> Any:
+    """``report`` in today's words, where an earlier version spoke of diseases."""
+    if isinstance(report, list):
+        return [in_labels(each) for each in report]
+    if not isinstance(report, dict):
+        return report
+    now = {"disease": "label", "diseases": "labels"}
+    return {now.get(key, key): in_labels(value) for key, value in report.items()}
 
 
 def self_training_html(report: Mapping[str, Any]) -> str:
@@ -54,12 +64,12 @@ def self_training_html(report: Mapping[str, Any]) -> str:
 
 def self_training_text(folder: Path) -> str:
     """What a terminal shows of the self-training that wrote ``folder``."""
-    report = read_json(folder / SELF_TRAINING_REPORT, "the report")
+    report = in_labels(read_json(folder / SELF_TRAINING_REPORT, "the report"))
     share, checked = report["options"]["share"], report["check"]
     lines = [f"pseudo-labels of {checked['images']} images with hidden labels, {share:.0%} an end:"]
     for found in checked["ends"]:
         lines.append(
-            f"  {readable(found['disease']):<18} prevalence {found['prevalence']:.3f}   positives "
+            f"  {readable(found['label']):<18} prevalence {_prevalence(found)}   positives "
             f"right {_right(found['positive']):<36} negatives right {_right(found['negative'])}"
         )
     for fact in _facts(report):
@@ -119,7 +129,7 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
         Section("counts", "Counts", "Pseudo-labels", [
             Panel("", counts_figure(labels["counts"]),
                   caption=f"Of {report['unlabelled']['images']} unlabelled images. Positives and "
-                  "negatives are images, each disease for itself."),
+                  "negatives are images, each label for itself."),
         ]),
         Section("curves", "Curves", "Teacher and student", [
             Panel("", curves_figure(report), caption="Mean AUROC on the validation subset after "
@@ -139,7 +149,7 @@ def _sections(report: Mapping[str, Any]) -> list[Section]:
         found = labels["truth"]
         sections.insert(1, Section(
             "truth", "Truth", "The unlabelled images themselves",
-            [Panel(end + "s", precision_figure(found["diseases"], end), caption=PRECISION_CAPTION)
+            [Panel(end + "s", precision_figure(found["labels"], end), caption=PRECISION_CAPTION)
              for end in ("positive", "negative")],
             f"A label table that nothing was trained on knows {found['images']} of them.",
         ))  # fmt: skip
@@ -167,37 +177,41 @@ def _precision_panels(checked: Mapping[str, Any], share: float) -> list[Panel]:
                     sentence="No image is beyond a calibrated threshold.",
                 )
             )
-    caption = "Mean over the diseases with a positive among the hidden images; dotted: at random."
+    caption = "Mean over the labels with a positive among the hidden images; dotted: at random."
     panels.append(Panel("by share", shares_figure(checked["by_share"], share), caption=caption))
     return panels
 
 
 def table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines: precision, counts and gain by disease."""
+    """Headings and lines: precision, counts and gain by label."""
     checked, labels = report["check"], report["labels"]
     who = list(report["differences"])[-1]
-    gains = report["differences"][who]["diseases"]
+    gains = report["differences"][who]["labels"]
     taken = max(found["positive"]["taken"] for found in checked["ends"])
     columns = [
-        "disease", "prevalence", f"positives right (of {taken})", f"negatives right (of {taken})",
+        "label", "prevalence", f"positives right (of {taken})", f"negatives right (of {taken})",
         "and beyond a threshold", "pseudo-labels 1 / 0", f"student minus {who}",
     ]  # fmt: skip
     if labels["truth"] is not None:
         columns[5:5] = ["unlabelled: positives right", "prevalence"]
     lines = []
     for row, found in enumerate(checked["ends"]):
-        disease, count = found["disease"], labels["counts"][row]
+        label, count = found["label"], labels["counts"][row]
         line = [
-            readable(disease), f"{found['prevalence']:.3f}", _precision(found["positive"]),
+            readable(label), _prevalence(found), _precision(found["positive"]),
             _precision(found["negative"]), _beyond(checked["calibrated"][row]),
         ]  # fmt: skip
         if labels["truth"] is not None:
-            known = labels["truth"]["diseases"][row]
-            line += [_right(known["positive"]), f"{known['prevalence']:.3f}"]
-        gain = gains[disease]
+            known = labels["truth"]["labels"][row]
+            line += [_right(known["positive"]), _prevalence(known)]
+        gain = gains[label]
         line.append(f"{count['positive']} / {count['negative']}")
         lines.append([*line, signed(gain["difference"], gain["interval"])])
     return columns, lines
+
+
+def _prevalence(found: Mapping[str, Any]) -> str:
+    return "–" if found["prevalence"] is None else f"{found['prevalence']:.3f}"
 
 
 def _precision(end: Mapping[str, Any]) -> str:

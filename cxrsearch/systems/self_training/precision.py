@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import absent, known, present
 from cxrsearch.learn.calibrate import lower_bound
 from cxrsearch.learn.metrics import _multiplicities, _Sorted
 from cxrsearch.learn.pseudo import select
@@ -22,40 +22,46 @@ def judge_pseudo(
     targets: NDArray[np.float32],
     truth: NDArray[np.generic],
     patients: NDArray[Any],
+    label_names: Sequence[str],
     seed: int,
     resamples: int = 1000,
 ) -> list[dict[str, Any]]:
-    """The precision of pseudo-labels, a disease at a time.
+    """The precision of pseudo-labels, a label at a time, among the images of which it is known.
 
     The interval of each is 95%, over patients (the selection stays as it is), and no narrower
     than that of Clopper & Pearson (Biometrika 1934): of ten images that are all right, every
     resample is.
 
     Args:
-        targets: (m, 14), 1, 0, or NaN where there is none.
-        truth: (m, 14), 0 or 1.
+        targets: (m, k), 1, 0, or NaN where there is none.
+        truth: (m, k), see `cxrsearch.data.marks`.
         patients: (m,) whom each image shows.
+        label_names: (k,) what the columns are.
         seed: of the bootstrap.
         resamples: of it.
 
     Returns:
-        a dict for each disease: ``disease``, ``prevalence`` (share of positives among all m),
-        and under ``positive`` and ``negative`` ``taken``, ``right``, ``precision``, ``interval``
-        and ``chance`` (the precision of drawing at random); None where nothing was taken.
+        a dict for each label: ``label``, ``prevalence`` (share of positives among what is known;
+        None where nothing is), and under ``positive`` and ``negative`` ``taken``, ``right``,
+        ``precision``, ``interval`` and ``chance`` (the precision of drawing at random); None where
+        nothing was taken.
     """
     _, whose = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
     counts = _multiplicities(rng, int(whose.max(initial=-1)) + 1, resamples)
     weights = counts[:, whose].astype(float)
     found = []
-    for column, disease in enumerate(DISEASES):
-        ill = np.asarray(truth)[:, column].astype(bool)
-        share = float(ill.mean()) if len(ill) else math.nan
+    for column, label in enumerate(label_names):
+        marks = np.asarray(truth)[:, column]
+        ill, well = present(marks), absent(marks)
+        there = ill | well
+        share = float(ill.sum() / there.sum()) if there.any() else None
+        positive, negative = (there & (targets[:, column] == end) for end in (1, 0))
         ends = {
-            "positive": _precision(targets[:, column] == 1, ill, weights, share),
-            "negative": _precision(targets[:, column] == 0, ~ill, weights, 1 - share),
+            "positive": _precision(positive, ill, weights, share),
+            "negative": _precision(negative, well, weights, None if share is None else 1 - share),
         }
-        found.append({"disease": disease, "prevalence": share, **ends})
+        found.append({"label": label, "prevalence": share, **ends})
     return found
 
 
@@ -63,7 +69,7 @@ def _precision(
     taken: NDArray[np.bool_],
     correct: NDArray[np.bool_],
     weights: NDArray[np.float64],
-    chance: float,
+    chance: float | None,
 ) -> dict[str, Any]:
     count, right = int(taken.sum()), int((taken & correct).sum())
     if not count:
@@ -85,34 +91,48 @@ def _precision(
 def by_share(
     scores: NDArray[np.floating], truth: NDArray[np.generic], shares: Sequence[float]
 ) -> list[dict[str, float | None]]:
-    """The mean precision over the diseases at each of ``shares``.
+    """The mean precision over the labels at each of ``shares``.
 
     Args:
-        scores: (m, 14) probabilities by a teacher that did not see the truth.
-        truth: (m, 14), 0 or 1. Diseases without positives are left out.
+        scores: (m, k) probabilities by a teacher that did not see the truth.
+        truth: (m, k), see `cxrsearch.data.marks`. Labels without positives are left out, and
+            images of which a label is not known count nowhere for it.
         shares: taken at each end.
 
     Returns:
         a dict for each share: ``share``, ``positive`` and ``negative`` (mean precision), and
-        ``prevalence`` (mean over the same diseases).
+        ``prevalence`` (mean over the same labels).
     """
-    ill = np.asarray(truth).astype(bool)
+    ill, well = present(truth), absent(truth)
     occurs = ill.any(axis=0)
+    there = known(truth)[:, occurs]
     found: list[dict[str, float | None]] = []
     for share in sorted(set(shares)):
         ends = select(scores, share)
         means: dict[str, float | None] = {"positive": None, "negative": None, "prevalence": None}
         if occurs.any() and not np.isnan(ends).all():
-            taken = int((ends[:, 0] == 1).sum())
-            positive = ((ends == 1) & ill)[:, occurs].sum(axis=0) / taken
-            negative = ((ends == 0) & ~ill)[:, occurs].sum(axis=0) / taken
             means = {
-                "positive": float(positive.mean()),
-                "negative": float(negative.mean()),
-                "prevalence": float(ill[:, occurs].mean()),
+                "positive": _mean_share((ends == 1)[:, occurs] & there, ill[:, occurs]),
+                "negative": _mean_share((ends == 0)[:, occurs] & there, well[:, occurs]),
+                "prevalence": _prevalence(ill[:, occurs], there),
             }
         found.append({"share": share, **means})
     return found
+
+
+def _mean_share(taken: NDArray[np.bool_], correct: NDArray[np.bool_]) -> float | None:
+    """The share of those taken that are correct, mean over the columns that have some."""
+    count = taken.sum(axis=0)
+    some = count > 0
+    right = (taken & correct).sum(axis=0)
+    return float((right[some] / count[some]).mean()) if some.any() else None
+
+
+def _prevalence(ill: NDArray[np.bool_], there: NDArray[np.bool_]) -> float:
+    """The share of positives among what is known, mean over the columns."""
+    images, columns = there.shape  # counts are scaled to all images, and divided once
+    scaled = ill.sum(axis=0) * (images / there.sum(axis=0))
+    return float(scaled.sum() / (images * columns))
 
 
 def paired_difference(
@@ -120,49 +140,51 @@ def paired_difference(
     scores: tuple[NDArray[np.floating], NDArray[np.floating]],
     patients: NDArray[Any],
     columns: Sequence[int],
+    label_names: Sequence[str],
     seed: int,
     resamples: int = 1000,
 ) -> dict[str, Any]:
     """The mean AUROC of the second ``scores`` minus that of the first, on the same images.
 
     Each resample draws patients once for both, so that what is hard about some patients is hard
-    for both; a disease that a resample leaves with one class is left out of its mean.
+    for both; a label that a resample leaves with one class is left out of its mean.
 
     Args:
-        labels: (n, 14), 0 or 1.
-        scores: two of (n, 14).
+        labels: (n, k), see `cxrsearch.data.marks`.
+        scores: two of (n, k).
         patients: (n,).
-        columns: diseases that the mean is over.
+        columns: labels that the mean is over.
+        label_names: (k,) what they are called.
         seed: of the bootstrap.
         resamples: of it.
 
     Returns:
-        ``difference``, its 95% ``interval`` (None where no disease can be judged), and
-        ``diseases``: difference and interval of each.
+        ``difference``, its 95% ``interval`` (None where no label can be judged), and
+        ``labels``: difference and interval of each.
     """
-    truth = np.asarray(labels).astype(bool)
+    ill, well = present(labels), absent(labels)
     _, whose = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
     counts = _multiplicities(rng, int(whose.max(initial=-1)) + 1, resamples)[:, whose]
-    once = np.ones((1, len(truth)), np.int32)
+    once = np.ones((1, len(ill)), np.int32)
     drawn, points = [], []
-    for column in range(truth.shape[1]):
-        first, second = (_Sorted(truth[:, column], ~truth[:, column], s[:, column]) for s in scores)
+    for column in range(ill.shape[1]):
+        first, second = (_Sorted(ill[:, column], well[:, column], s[:, column]) for s in scores)
         drawn.append(second.auroc(counts) - first.auroc(counts))
         points.append(float((second.auroc(once) - first.auroc(once))[0]))
     chosen = [c for c in columns if not math.isnan(points[c])]
-    diseases = {
-        DISEASES[c]: {"difference": _number(points[c]), "interval": _interval(drawn[c])}
-        for c in range(truth.shape[1])
+    each = {
+        name: {"difference": _number(points[c]), "interval": _interval(drawn[c])}
+        for c, name in enumerate(label_names)
     }
     if not chosen:
-        return {"difference": None, "interval": None, "diseases": diseases}
+        return {"difference": None, "interval": None, "labels": each}
     stack = np.stack([drawn[c] for c in chosen])
     defined = ~np.isnan(stack)
     sums = np.where(defined, stack, 0.0).sum(axis=0)
     means = sums[defined.any(axis=0)] / defined.sum(axis=0)[defined.any(axis=0)]
     point = float(np.mean([points[c] for c in chosen]))
-    return {"difference": point, "interval": _interval(means), "diseases": diseases}
+    return {"difference": point, "interval": _interval(means), "labels": each}
 
 
 def _number(value: float) -> float | None:

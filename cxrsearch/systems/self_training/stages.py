@@ -103,7 +103,7 @@ def fitted(
 def hide(data: TrainData, share: float, seed: int) -> tuple[TrainData, np.ndarray]:
     """``data`` without the labels of some patients of its training part, and their rows.
 
-    The patients are drawn as those of a study's parts are, stratified over the diseases.
+    The patients are drawn as those of a study's parts are, stratified over the labels.
 
     Raises:
         InputError: where there are too few patients.
@@ -169,8 +169,8 @@ def check(
         "patients": len(np.unique(patients)),
         "trained_on": len(rest.train),
         "auroc": values,
-        "ends": judge_pseudo(ends, truth, patients, draws),
-        "calibrated": judge_pseudo(sure, truth, patients, draws),
+        "ends": judge_pseudo(ends, truth, patients, data.label_names, draws),
+        "calibrated": judge_pseudo(sure, truth, patients, data.label_names, draws),
         "by_share": by_share(mean, truth, (*SHARES, share)),
     }
 
@@ -184,7 +184,7 @@ def predicted(
 
 
 def validation_scores(folder: Path, data: TrainData) -> np.ndarray:
-    """(v, 14) scores of the validation part that a training in ``folder`` left, in its order.
+    """(v, k) scores of the validation part that a training in ``folder`` left, in its order.
 
     Raises:
         InputError: where they are of other images.
@@ -209,7 +209,7 @@ def teach(
     """What the teachers together say of ``rows``, and what that is worth.
 
     Returns:
-        (m, 14) float32 mean probabilities, and their calibration on the validation part.
+        (m, k) float32 mean probabilities, and their calibration on the validation part.
     """
     every = [predicted(t.folder / BEST, t.recipe, data, rows, compute) for t in teachers]
     known = np.mean([validation_scores(t.folder, data) for t in teachers], axis=0)

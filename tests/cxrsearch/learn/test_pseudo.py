@@ -114,7 +114,7 @@ def test_precision_is_the_share_that_is_right_beside_chance() -> None:
     targets = np.full((20, 14), np.nan, np.float32)
     targets[3:7, 0] = 1  # two of four right
     targets[10:20, 0] = 0  # all right
-    found = judge_pseudo(targets, truth, np.repeat(np.arange(10), 2), seed=0)[0]
+    found = judge_pseudo(targets, truth, np.repeat(np.arange(10), 2), DISEASES, seed=0)[0]
     assert found["prevalence"] == 0.25
     assert (found["positive"]["taken"], found["positive"]["right"]) == (4, 2)
     assert (found["positive"]["precision"], found["positive"]["chance"]) == (0.5, 0.25)
@@ -123,7 +123,7 @@ def test_precision_is_the_share_that_is_right_beside_chance() -> None:
     assert high >= 0.932
     assert found["negative"]["precision"] == 1.0
     assert found["negative"]["interval"][0] == pytest.approx(0.6915, abs=1e-4)
-    nothing = judge_pseudo(targets, truth, np.arange(20), seed=0)[1]["positive"]
+    nothing = judge_pseudo(targets, truth, np.arange(20), DISEASES, seed=0)[1]["positive"]
     assert (nothing["taken"], nothing["precision"], nothing["interval"]) == (0, None, None)
 
 
@@ -147,14 +147,46 @@ def test_a_difference_is_paired_over_patients() -> None:
     patients = np.repeat(np.arange(100), 3)
     worse = labels + rng.normal(0, 2, labels.shape)
     better = worse + 0.5 * labels
-    found = paired_difference(labels, (worse, better), patients, range(14), seed=0)
+    found = paired_difference(labels, (worse, better), patients, range(14), DISEASES, seed=0)
     assert found["interval"][0] > 0
     assert found["interval"][0] < found["difference"] < found["interval"][1]
-    assert found["diseases"]["Hernia"] == {"difference": None, "interval": None}
-    same = paired_difference(labels, (worse, worse), patients, range(14), seed=0)
+    assert found["labels"]["Hernia"] == {"difference": None, "interval": None}
+    same = paired_difference(labels, (worse, worse), patients, range(14), DISEASES, seed=0)
     assert (same["difference"], same["interval"]) == (0.0, [0.0, 0.0])
-    none = paired_difference(labels, (worse, better), patients, [13], seed=0)
+    none = paired_difference(labels, (worse, better), patients, [13], DISEASES, seed=0)
     assert (none["difference"], none["interval"]) == (None, None)
+
+
+def test_what_is_not_known_is_neither_right_nor_wrong() -> None:
+    rng = np.random.default_rng(3)
+    truth = (rng.random((200, 3)) < 0.3).astype(np.float32)
+    scores = truth + rng.normal(0, 1, truth.shape)
+    patients = np.arange(200) // 2
+    truth[rng.random(truth.shape) < 0.3] = np.nan
+    truth[:, 2] = np.nan  # of which nothing is known
+    names = ("Nodule/Mass", "COVID-19", "Oedema")
+    targets = np.where(scores > 1, 1, np.where(scores < 0, 0, np.nan)).astype(np.float32)
+    found = judge_pseudo(targets, truth, patients, names, seed=0)
+    assert [each["label"] for each in found] == list(names)
+    for column in (0, 1):
+        there = ~np.isnan(truth[:, column])
+        alone = truth[there, column][targets[there, column] == 1]
+        positive = found[column]["positive"]
+        assert (positive["taken"], positive["right"]) == (len(alone), alone.sum())
+        assert found[column]["prevalence"] == pytest.approx(truth[there, column].mean())
+    assert found[2]["prevalence"] is None
+    assert found[2]["positive"]["taken"] == 0
+    shares = by_share(scores, truth, (0.1,))[0]
+    assert shares["prevalence"] == pytest.approx(np.nanmean(truth[:, :2], axis=0).mean())
+    two = (scores, scores + np.nan_to_num(truth))
+    masked = paired_difference(truth, two, patients, range(3), names, seed=0)
+    there = ~np.isnan(truth[:, 0])
+    known = paired_difference(
+        truth[there, :1], (two[0][there, :1], two[1][there, :1]), patients[there], [0], names[:1],
+        seed=0,
+    )  # fmt: skip
+    assert masked["labels"][names[0]]["difference"] == pytest.approx(known["difference"])
+    assert masked["labels"][names[2]]["difference"] is None
 
 
 def test_calibration_of_another_shape_is_refused(pseudo: Pseudo, tmp_path: Path) -> None:

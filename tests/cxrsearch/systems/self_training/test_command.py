@@ -131,7 +131,7 @@ def test_the_report_says_what_pseudo_labels_are_worth(trained: Path) -> None:
     report = _report(trained)
     checked = report["check"]
     taken = max(1, round(0.1 * checked["images"]))
-    assert [d["disease"] for d in checked["ends"]] == list(DISEASES)
+    assert [d["label"] for d in checked["ends"]] == list(DISEASES)
     for found in checked["ends"]:
         assert found["positive"]["taken"] == found["negative"]["taken"] == taken
         low, high = found["positive"]["interval"]
@@ -226,7 +226,7 @@ def test_images_of_another_folder_can_be_judged_by_a_table(
     assert "positives right" in out
     truth = _report(tmp_path / "s")["labels"]["truth"]
     assert truth["images"] == 24
-    assert {d["disease"]: d["prevalence"] for d in truth["diseases"]}["Mass"] == 0.5
+    assert {d["label"]: d["prevalence"] for d in truth["labels"]}["Mass"] == 0.5
     assert "The unlabelled images themselves" in (tmp_path / "s/self-training.html").read_text()
 
 

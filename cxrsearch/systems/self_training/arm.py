@@ -51,7 +51,7 @@ def _labelled(cell: Cell, teacher: Fitted, seed: int, names: np.ndarray) -> Pseu
     scores, calibration = teach(
         [one], cell.data, cell.unlabelled, cell.config.compute, WANTED_PRECISION
     )
-    return Pseudo(names, scores, calibration, cell.data.split)
+    return Pseudo(names, scores, calibration, cell.data.split, label_names=cell.data.label_names)
 
 
 def _no_images(plan: Plan) -> str | None:

@@ -38,10 +38,12 @@ def scores_by_truth(
         the images, their truth (n, k), their scores (n, k).
     """
     found = cxrsearch.predict(model, images)
-    column = [list(found.label_names).index(label) for label in labels]
+    column = [list(found.labels).index(label) for label in labels]
     row = {name: number for number, name in enumerate(found.names)}
     names = sorted(truth)
-    scores = found.scores[[row[name] for name in names]][:, column]
+    # A file is called by its name alone where no other has it.
+    rows = [row[name] if name in row else row[name.rpartition("/")[2]] for name in names]
+    scores = found.scores[rows][:, column]
     return names, np.stack([truth[name] for name in names]), scores
 
 

@@ -34,7 +34,7 @@ def test_the_example_runs(
     assert "'Hernia': " in out
     found = names["found"]
     assert isinstance(found, cxrsearch.Predictions)
-    assert found.scores.shape == (len(found.names), len(found.diseases))
+    assert found.scores.shape == (len(found.names), len(found.labels))
     assert len(found.names) == 80
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cxrsearch.data.labels.tables import find_table
+from cxrsearch.data.labels.recognise import find_table
 from cxrsearch.data.pixels.cache import Cache, default_cache_root, open_cache
 from cxrsearch.data.read import Dataset, FolderSource, read_dataset
 from cxrsearch.data.splits import Splits, make_splits

@@ -56,6 +56,7 @@ class Description:
         filter: column -> values that are kept.
         split: one of `SPLIT_BY`.
         options: what only this format knows, such as the separator of a list.
+        reason: by what the format was told; empty where a user named it.
     """
 
     images: Path
@@ -69,3 +70,4 @@ class Description:
     filter: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     split: str = "drawn"
     options: Mapping[str, str] = field(default_factory=dict)
+    reason: str = field(default="", compare=False)

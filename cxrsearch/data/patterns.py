@@ -22,11 +22,17 @@ MATCH_SECONDS, SECONDS_A_TEXT = 4.0, 1e-4
 _MATCH = """
 import json, re, sys
 pattern, texts = json.load(sys.stdin)
-search = re.compile(pattern).search
+finditer = re.compile(pattern).finditer
 found = []
 for text in texts:
-    match = search(text)
-    found.append(None if match is None else match[match.re.groups and 1])
+    values = []
+    for match in finditer(text):
+        value = match[match.re.groups and 1]
+        if value and value not in values:
+            values.append(value)
+            if len(values) == 2:
+                break
+    found.append(values)
 json.dump(found, sys.stdout)
 """
 
@@ -49,7 +55,16 @@ def pattern_problem(regex: str) -> str | None:
 
 
 def values_found(regex: str, texts: Sequence[str]) -> list[str | None]:
-    """What a pattern finds in each text: its group, or the whole match; None where it finds none.
+    """What a pattern finds first in each text: its group, or the whole match; None where nothing.
+
+    Raises:
+        InputError: where it is no pattern, or takes too long.
+    """
+    return [values[0] if values else None for values in distinct_found(regex, texts)]
+
+
+def distinct_found(regex: str, texts: Sequence[str]) -> list[list[str]]:
+    """The first two different things that a pattern finds in each text: its group, or the match.
 
     Raises:
         InputError: where it is no pattern, or takes too long.
@@ -72,5 +87,5 @@ def values_found(regex: str, texts: Sequence[str]) -> list[str | None]:
         ) from None
     except subprocess.CalledProcessError:
         raise InputError(f"pattern {regex!r}: cannot be matched; write a simpler one") from None
-    found: list[str | None] = json.loads(done.stdout)
+    found: list[list[str]] = json.loads(done.stdout)
     return found

@@ -17,7 +17,7 @@ from .copy_names import original, same_images
 from .dataset import Dataset, PixelSource, file_of
 from .errors import ImageError
 from .files import find_images
-from .labels.tables import NIH_NAME
+from .labels.patients import NIH_NAME
 from .pixels.dicom import dicom_problem, is_dicom
 from .pixels.images import image_size
 from .read import SIDE_SAMPLE, FolderSource, folder_problem, none_below

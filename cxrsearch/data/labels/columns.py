@@ -1,24 +1,57 @@
-"""Which column of a label table is what."""
+"""Which column of a table is what."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
-from cxrsearch.errors import InputError
-from search.errors import did_you_mean
+from .cells import Cells, Column
 
 IMAGE_COLUMNS = (
-    "imageindex", "image", "imageid", "imagename", "imagefile", "imagepath",
+    "imageindex", "image", "imageid", "imagename", "imagefile", "imagepath", "imagefilename",
     "filename", "filepath", "file", "path", "dicomid", "name", "id",
 )  # fmt: skip
 """Names of the image column, as `plain` writes them; the first that is there is taken."""
-PATIENT_COLUMNS = ("patientid", "patient", "subjectid", "subject", "pid")
+PATIENT_COLUMNS = ("patientid", "patient", "subjectid", "subject", "pid", "patientnumber")
 LABEL_COLUMNS = ("findinglabels", "labels")
+"""Names of a column with lists of labels, that say of themselves that they are."""
+WORD_COLUMNS = (
+    *LABEL_COLUMNS, "label", "findings", "finding", "diagnosis", "diagnoses", "class",
+    "classname", "category", "target", "tags",
+)  # fmt: skip
+"""Names of a column with a label's name, or a list of them, in each cell."""
+SPLIT_COLUMNS = ("split", "setid", "set", "subset", "partition", "datasettype", "fold")
+AGE_ROLE = ("patientage", "age", "ageyears", "anchorage")
+SEX_ROLE = ("patientgender", "patientsex", "gender", "sex", "patientsexdicom")
+VIEW_ROLE = ("viewposition", "view", "projection", "appa", "viewpositiondicom", "frontallateral")
+READER_COLUMNS = ("radid", "readerid", "reader", "radiologist", "radiologistid", "annotator")
+ROLE_COLUMNS = {
+    "image": IMAGE_COLUMNS,
+    "patient": PATIENT_COLUMNS,
+    "split": SPLIT_COLUMNS,
+    "age": AGE_ROLE,
+    "sex": SEX_ROLE,
+    "view": VIEW_ROLE,
+}
+"""Role -> names of its column, as `plain` writes them; the first that is there is taken."""
+PART_WORDS = {
+    "train": "train", "training": "train", "trainval": "train", "development": "train",
+    "val": "val", "valid": "val", "validate": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What the parts are called, as `plain` writes it."""
+LATERAL = frozenset((
+    "l", "lat", "ll", "rl", "lateral", "llat", "leftlateral", "rightlateral", "swimmers", "llo",
+    "lao", "rao", "lpo", "rpo", "xtablelateral", "laterals",
+))  # fmt: skip
+"""Views from the side, as `plain` writes them."""
+NO_LABEL = re.compile(
+    r"id|index|idx|row|rows|columns?|cols|width|height|.*pixel.*|.*spacing.*|followup.*|offset|"
+    r"unnamed.*|.*date.*|.*time.*|.*dicom|xm(in|ax)|ym(in|ax)|[xywh]|imagedir|folder|url|license|"
+    r"fold\d*|split\d*|is(train|test|val|valid|training|validation)|male|female|pediatric|"
+    r"weight|bmi|smoker|survival|intubated|wentcu|neededsupplementalo2|source|dataset"
+)
+"""Names, as `plain` writes them, of columns that say nothing that an X-ray shows."""
 
 
 def plain(name: str) -> str:
@@ -26,73 +59,36 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Positions of the columns that matter: ``labels`` is NIH's one, or ``diseases`` the 14."""
-
-    image: int
-    patient: int | None
-    labels: int | None
-    diseases: tuple[int, ...]
-    no_finding: int | None
-
-    @property
-    def used(self) -> set[int]:
-        """All of them: the other columns are kept as they are."""
-        single = (self.image, self.patient, self.labels, self.no_finding)
-        return {*self.diseases, *(column for column in single if column is not None)}
-
-
-def find_columns(path: Path, header: Sequence[str]) -> Columns:
-    """Which column is what. Raises `InputError` naming all that are missing or double."""
-    places: dict[str, list[int]] = defaultdict(list)
+def place_of(header: Sequence[str], names: Sequence[str]) -> int | None:
+    """The column that has the first of ``names``, as `plain` writes them, or None."""
+    places: dict[str, int] = {}
     for column, name in enumerate(header):
-        places[plain(name)].append(column)
-
-    def first(known: Sequence[str]) -> int | None:
-        return next((places[name][0] for name in known if places.get(name)), None)
-
-    image, labels = first(IMAGE_COLUMNS), first(LABEL_COLUMNS)
-    diseases = [first([plain(disease)]) for disease in DISEASES]
-    problems = []
-    if image is None:
-        problems.append(
-            f"{path}: no image column; wanted is 'Image Index', 'image', 'id', 'path' or "
-            f"'filename', and the columns are {_listed(header)}"
-        )
-    if labels is None and None in diseases:
-        problems.append(_missing_labels(path, header, diseases))
-    wanted = [d for d in DISEASES if labels is None and len(places.get(plain(d), ())) > 1]
-    problems += [f"{path}: two columns are called {disease!r}; keep one" for disease in wanted]
-    if problems or image is None:
-        raise InputError(problems)
-    one_hot = (
-        () if labels is not None else tuple(column for column in diseases if column is not None)
-    )
-    return Columns(
-        image=image,
-        patient=first(PATIENT_COLUMNS),
-        labels=labels,
-        diseases=one_hot,
-        no_finding=first([plain(NO_FINDING)]) if one_hot else None,
-    )
+        places.setdefault(plain(name), column)
+    return next((places[name] for name in names if name in places), None)
 
 
-def _missing_labels(path: Path, header: Sequence[str], diseases: Sequence[int | None]) -> str:
-    """The message for a table with neither kind of label columns."""
-    missing = [d for d, column in zip(DISEASES, diseases, strict=True) if column is None]
-    if len(missing) == len(DISEASES):
-        return (
-            f"{path}: no 'Finding Labels' column{did_you_mean('Finding Labels', header)} and no "
-            f"disease columns; the columns are {_listed(header)}; name one 'Finding Labels', or "
-            "add a column of 0 and 1 for each of NIH's 14 diseases"
-        )
-    hints = "; ".join(f"{disease!r}{did_you_mean(disease, header)}" for disease in missing)
-    return (
-        f"{path}: {len(missing)} of the 14 disease columns missing: {hints}; "
-        "add them, with 0 and 1 in every row"
-    )
+def column_of(cells: Cells, name: str) -> Column:
+    """The column called ``name``, which is there."""
+    return cells.columns[cells.header.index(name)]
 
 
-def _listed(header: Sequence[str]) -> str:
-    return ", ".join(map(repr, header[:20])) + (", ..." if len(header) > 20 else "")
+def part_of(text: str) -> str | None:
+    """The part that ``text`` names: train, val or test; "" where it says none; None otherwise."""
+    word = plain(text)
+    return PART_WORDS.get(word) if word else ""
+
+
+def is_split(column: Column) -> bool:
+    """Whether a column says of images which part they belong to, and of more than one part."""
+    found = {part_of(text) for text in column.counted()}
+    return None not in found and len(found - {""}) > 1
+
+
+def is_lateral(text: str) -> bool:
+    """Whether ``text`` names a view from the side."""
+    return plain(text) in LATERAL
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Some names, for a message."""
+    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")

@@ -7,7 +7,10 @@ import gzip
 import io
 import stat
 import zlib
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from cxrsearch.data.errors import ImageError
 from cxrsearch.data.files import remote_problem, shorten
@@ -19,6 +22,13 @@ MOST_TABLE_BYTES = 256 << 20
 FREE_BYTES, MOST_TIMES = 4 << 20, 40
 """Beyond the first, no table unpacks to more than so many times its packed size."""
 MOST_COLUMNS = 10_000
+FIRST_CHARACTERS = 1 << 17
+"""Of a file, that its kind is told by."""
+FEWEST_BEFORE_CUT = 100
+"""A short row behind fewer is a mistake, behind more the end of a file that was cut off."""
+_CUT = "{path}, line {line}: the last row is cut off, and left out: the file is not whole"
+MOST_CUT_LINES = 10
+"""A row that a file's end cuts off has no more lines; where more are lost, a quote is missing."""
 PACKED_TABLES = {
     b"PK\x03\x04": "a ZIP archive or an Excel file",
     b"BZh": "packed with bzip2",
@@ -32,6 +42,21 @@ PACKED_TABLES = {
 
 def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file, plain or gzipped, without a byte order mark.
+
+    Raises:
+        InputError: where it is missing, unreadable, not text, or empty.
+    """
+    return lines_of(read_text(path))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, with their ends."""
+    # Not splitlines: it also breaks at marks that may stand inside a cell.
+    return list(io.StringIO(text, newline=""))
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file, plain or gzipped, without a byte order mark.
 
     Raises:
         InputError: where it is missing, unreadable, not text, or empty.
@@ -56,8 +81,7 @@ def read_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: the file is empty; restore it, or name another one")
     if "\0" in text:
         raise InputError(f"{path}: not a text file; save it as CSV in UTF-8")
-    # Not splitlines: it also breaks at marks that may stand inside a cell.
-    return list(io.StringIO(text, newline=""))
+    return text
 
 
 def _unpacked(path: Path) -> bytes:
@@ -88,56 +112,114 @@ def _unpacked(path: Path) -> bytes:
     return data
 
 
-def _head(path: Path) -> list[str]:
-    """The first line only: a folder may hold large CSV files of other kinds."""
+def first_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the first whole rows: a folder may hold large CSV files of other kinds.
+
+    Raises:
+        InputError: where they cannot be read.
+    """
     try:
         with opened(path) as file:
             whole = gzip.GzipFile(fileobj=file) if path.suffix.lower() == ".gz" else file
-            return [io.TextIOWrapper(whole, "utf-8-sig", newline="").readline(1 << 16)]
+            text = io.TextIOWrapper(whole, "utf-8-sig", newline="").read(FIRST_CHARACTERS)
     except (OSError, ImageError, EOFError, zlib.error, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read as text") from None
+    lines = lines_of(text)
+    if len(text) == FIRST_CHARACTERS and len(lines) > 1:
+        lines.pop()
+    rows: list[list[str]] = []
+    reader = csv.reader(lines, delimiter=separator_of(lines))
+    with suppress(csv.Error):
+        rows += (row for row in reader if any(cell.strip() for cell in row))
+    header = trimmed(rows.pop(0)) if rows else []
+    return header, [row for row in rows if len(row) >= len(header)]
 
 
-def read_rows(
-    path: Path, header_only: bool = False
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Header, and rows with their line numbers, of a CSV file.
+def separator_of(lines: Sequence[str]) -> str:
+    """Comma, semicolon or tab, whichever the header has most of."""
+    first = next((line for line in lines if line.strip()), "")
+    return max(",;\t", key=first.count)
+
+
+def trimmed(header: list[str]) -> list[str]:
+    """``header`` without the empty cells at its end, of a comma at the end of every line."""
+    while header and not header[-1].strip():
+        header.pop()
+    return header
+
+
+class CsvRows(NamedTuple):
+    """The rows of a CSV file, each with the number of the line it ends on."""
+
+    header: list[str]
+    lines: list[int]
+    cells: list[list[str]]
+    notes: tuple[str, ...]
+
+
+def read_rows(path: Path, text: str) -> CsvRows:
+    """Header, and rows with their line numbers, of the ``text`` of a CSV file.
 
     Commas, semicolons or tabs separate the cells, whichever the header has most of. Blank
-    lines are skipped; no row is shorter than the header or says anything beyond it.
+    lines are skipped; no row is shorter than the header or says anything beyond it. Where the
+    file ends in the midst of a quoted cell, it was cut off: that row is left out, with a note.
 
     Raises:
-        InputError: as `read_lines`, and with the lines that are no CSV.
+        InputError: with the lines that are no CSV.
     """
-    lines = _head(path) if header_only else read_lines(path)
-    first = next((line for line in lines if line.strip()), "")
-    separator = max(",;\t", key=first.count)
+    lines = lines_of(text)
+    separator = separator_of(lines)
     reader = csv.reader(lines, delimiter=separator, strict=True)
+    header: list[str] = []
+    numbers: list[int] = []
+    cells: list[list[str]] = []
+    notes: tuple[str, ...] = ()
+    before = 0
     try:
-        header = next((row for row in reader if any(cell.strip() for cell in row)), [])
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        for row in reader:
+            before = reader.line_num
+            if not any(cell.strip() for cell in row):
+                continue
+            if not header:
+                header = row
+                continue
+            numbers.append(before)
+            cells.append(row)
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
-    while header and not header[-1].strip():  # a comma at the end of every line
-        header.pop()
+        cut = reader.line_num == len(lines) and len(lines) - before <= MOST_CUT_LINES
+        if not cells or not cut or "end of data" not in str(error):
+            raise InputError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from None
+        notes = (_CUT.format(path=path, line=before + 1),)
+    check_header(path, trimmed(header), len(cells))
+    wrong = [
+        (line, len(row))
+        for line, row in zip(numbers, cells, strict=True)
+        if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :])
+    ]
+    if len(wrong) == 1 and len(cells) > FEWEST_BEFORE_CUT and len(cells[-1]) < len(header):
+        line, _ = wrong.pop()
+        notes = (_CUT.format(path=path, line=line),)
+        numbers.pop()
+        cells.pop()
+    if wrong:
+        raise InputError(
+            shorten(
+                f"{path}, line {line}: {found} cells where the header has {len(header)}"
+                for line, found in wrong
+            )
+        )
+    return CsvRows(header, numbers, cells, notes)
+
+
+def check_header(path: Path, header: Sequence[str], rows: int) -> None:
+    """Refuse a table of too many columns, or without a row.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
     if len(header) > MOST_COLUMNS:
         raise InputError(
             f"{path}: {len(header):,} columns; {MOST_COLUMNS:,} are read at most. Is it a table?"
         )
-    if header_only:
-        return header, []
     if not rows:
         raise InputError(f"{path}: a header, but no rows; write one row an image")
-    wrong = [
-        (line, len(row))
-        for line, row in rows
-        if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :])
-    ]
-    if wrong:
-        raise InputError(
-            shorten(
-                f"{path}, line {line}: {cells} cells where the header has {len(header)}"
-                for line, cells in wrong
-            )
-        )
-    return header, rows

@@ -25,7 +25,7 @@ import numpy as np
 from cxrsearch.data.copy_names import copy_names, table_names
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import DecodingView
-from cxrsearch.data.labels.tables import NIH_TABLE
+from cxrsearch.data.labels.recognise import NIH_TABLE
 from cxrsearch.data.notes import reasons, summary
 from cxrsearch.data.read import FolderSource, read_dataset
 from cxrsearch.data.request import DataRequest

@@ -97,7 +97,7 @@ def in_words(found: Recognised) -> str:
     from rich.markup import escape
     from rich.table import Table
 
-    from cxrsearch.data.sources.words import COUNTED
+    from cxrsearch.data.labels.tables import COUNTED
     from cxrsearch.study.printing import to_text
 
     description = found.source.description
@@ -110,7 +110,7 @@ def in_words(found: Recognised) -> str:
 
     tables = ", ".join(str(path) for path in description.table)
     fact("data", found.source.label)
-    fact("format", description.format)
+    fact("format", f"{description.format}{description.reason and f': {description.reason}'}")
     fact("table", tables or "none")
     fact("images", f"{description.images}: {found.found:,} of {found.images:,} are there")
     for role, column in description.columns.items():
@@ -135,7 +135,7 @@ def in_words(found: Recognised) -> str:
     for label, counts in found.labels.items():
         marks.add_row(escape(label), *(f"{counts[mark]:,}" for mark in COUNTED))
     ignored = [
-        *([f"ignored: columns {', '.join(found.columns)}"] if found.columns else []),
+        *(f"ignored: column {name!r}: {why}" for name, why in found.columns.items()),
         *(f"ignored: {line}" for line in found.files),
         *(f"note: {line}" for line in found.notes),
     ]

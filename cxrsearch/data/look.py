@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .files import match_images
+from .labels.tables import COUNTED, read_table
 from .read import given_parts
 from .sources.resolve import resolve
-from .sources.tables import read_labels
-from .sources.words import COUNTED, Recognised, part_counts
+from .sources.words import Recognised, part_counts
 
 
 def look(data: Path, labels: Path | None = None, images: Path | None = None) -> Recognised:
@@ -26,14 +27,15 @@ def look(data: Path, labels: Path | None = None, images: Path | None = None) -> 
     """
     source = resolve(data, labels, images, without_images=True)
     files = source.found.files
-    table = read_labels(source.description, files)
-    match = match_images(table.images, files)
+    table = read_table(source.description, files)
+    source = replace(source, description=table.named(source.description))
+    match = match_images((*table.images, *table.left_out), files)
     here = [name for name in table.images if name in match.files]
     # Without the files, the names are the paths that there are.
     paths = [match.files.get(name, name) for name in table.images]
     parts, notes = given_parts(source, table.images, paths)
     parts = parts if parts is not None else table.parts
-    left = [*source.found.notes, *match.notes]
+    left = [*table.ignored["files"], *source.found.notes, *match.notes]
     if len(here) < len(table.images):
         missing = next(name for name in table.images if name not in match.files)
         left.append(
@@ -50,7 +52,7 @@ def look(data: Path, labels: Path | None = None, images: Path | None = None) -> 
         labels={name: {mark: table.counts[name][mark] for mark in COUNTED}
                 for name in table.label_names},
         split=None if parts is None else part_counts(np.asarray(parts).tolist()),
-        columns=table.ignored,
+        columns=table.ignored["columns"],
         files=left,
         notes=(*source.notes, *table.notes, *notes),
     )  # fmt: skip

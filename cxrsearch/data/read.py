@@ -15,16 +15,14 @@ from cxrsearch.errors import InputError
 
 from .contents import without_copies
 from .dataset import Dataset, PixelSource, fingerprint
-from .description import POLICIES
 from .errors import ImageError
 from .files import folder_problem, match_images
 from .formats import SUFFIXES
-from .labels.tables import LabelTable
+from .labels.tables import LabelTable, read_table
 from .pixels.dicom import dicom_decoders, dicom_problem, is_dicom
 from .pixels.images import image_size, read_image
 from .sources.given import lists_in, parts_by_folders, parts_by_lists, read_names
 from .sources.resolve import Source, resolve
-from .sources.tables import read_labels
 from .sources.telling import tell
 from .sources.words import few_lines
 from .sources.written import plain
@@ -114,12 +112,13 @@ def read_source(source: Source) -> Dataset:
         InputError: as `read_dataset`.
     """
     folder, found = source.description.images, source.found
-    table = read_labels(source.description, found.files)
+    table = read_table(source.description, found.files)
+    description = table.named(source.description)
     if source.stated is None and not source.stored:
         tell(few_lines(source, table.label_names))
     if not found.files:
         raise InputError([none_below(folder), *found.notes])
-    match = match_images(table.images, found.files)
+    match = match_images((*table.images, *table.left_out), found.files)
     rows = [row for row, name in enumerate(table.images) if name in match.files]
     if not rows:
         raise InputError(
@@ -153,10 +152,10 @@ def read_source(source: Source) -> Dataset:
         source_side=_typical_side(pixels, names),
         label_names=table.label_names,
         uncertain=None if table.uncertain is None else table.uncertain[rows],
-        uncertain_as=policies(source.description.uncertain, table.label_names),
+        uncertain_as=table.uncertain_as,
         parts=parts if parts is not None or table.parts is None else table.parts[rows],
         roles=table.roles,
-        description=plain(source.description, source.base),
+        description=plain(description, source.base),
     )  # fmt: skip
 
 
@@ -185,14 +184,6 @@ def given_parts(
             )
         return parts, []
     return None, []
-
-
-def policies(uncertain: Mapping[str, str], labels: Sequence[str]) -> tuple[str, ...]:
-    """``(k,)`` what an uncertain mark of each label counts as; empty where nothing is said."""
-    if not uncertain:
-        return ()
-    others = uncertain.get("", POLICIES[0])
-    return tuple(uncertain.get(label, others) for label in labels)
 
 
 def _path(given: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from .cells import Column
+from .cells import TextColumn
 
 BLANK_WORDS = frozenset(
     ("", "nan", "na", "n/a", "none", "null", "<na>", "not mentioned", "unknown")
@@ -66,7 +66,7 @@ def read_mark(text: str) -> tuple[float, Said]:
     return (value, Said.MARK) if 0 <= value <= 1 else (math.nan, Said.NONSENSE)
 
 
-def read_column(column: Column) -> tuple[np.ndarray, np.ndarray]:
+def read_column(column: TextColumn) -> tuple[np.ndarray, np.ndarray]:
     """Values ``(n,)`` float32 and what is said ``(n,)`` uint8 of a column of marks."""
     every = [read_mark(text) for text in column.texts]
     values = np.array([value for value, _ in every], np.float32)
@@ -74,7 +74,7 @@ def read_column(column: Column) -> tuple[np.ndarray, np.ndarray]:
     return values[column.codes], said[column.codes]
 
 
-def is_of_marks(column: Column, signs_only: bool = False) -> bool:
+def is_of_marks(column: TextColumn, signs_only: bool = False) -> bool:
     """Whether a column says nothing but marks, a plain one of 0 or 1 among them.
 
     Args:

@@ -33,7 +33,7 @@ FEWEST_FAST = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class TextColumn:
     """One column of a table.
 
     Args:
@@ -45,7 +45,7 @@ class Column:
     codes: np.ndarray
 
     @classmethod
-    def of(cls, cells: Sequence[str]) -> Column:
+    def of(cls, cells: Sequence[str]) -> TextColumn:
         """A column with one text a row."""
         places: dict[str, int] = {}
         codes = np.fromiter(
@@ -83,9 +83,9 @@ class Column:
         hits = np.fromiter((told(text.strip()) for text in self.texts), bool, len(self.texts))
         return np.asarray(hits[self.codes])
 
-    def taking(self, rows: np.ndarray) -> Column:
+    def taking(self, rows: np.ndarray) -> TextColumn:
         """The rows ``rows`` alone, in that order."""
-        return Column(self.texts, self.codes[rows])
+        return TextColumn(self.texts, self.codes[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Cells:
 
     path: Path
     header: list[str]
-    columns: list[Column]
+    columns: list[TextColumn]
     rows: np.ndarray
     notes: tuple[str, ...] = ()
     source: Callable[[], list[int]] | None = field(default=None, repr=False)
@@ -129,7 +129,7 @@ class Cells:
 
 def of_files(folder: Path, columns: dict[str, Sequence[str]]) -> Cells:
     """What is told from the paths of images, as if it were a table."""
-    every = [Column.of(cells) for cells in columns.values()]
+    every = [TextColumn.of(cells) for cells in columns.values()]
     rows = np.arange(len(every[0].codes))
     return Cells(folder, list(columns), every, rows)
 
@@ -143,7 +143,7 @@ def first_cells(path: Path) -> Cells:
     header, rows = first_rows(path)
     if not header or len(header) > MOST_COLUMNS:
         raise InputError(f"{path}: no table")
-    columns = [Column.of([row[place] for row in rows]) for place in range(len(header))]
+    columns = [TextColumn.of([row[place] for row in rows]) for place in range(len(header))]
     return Cells(path, header, columns, np.arange(len(rows)))
 
 
@@ -176,7 +176,7 @@ def _read(path: Path) -> Cells:
     if fast is not None:
         return fast
     rows = read_rows(path, text)
-    columns = [Column.of(cells) for cells in zip(*rows.cells, strict=False)][: len(rows.header)]
+    columns = [TextColumn.of(cells) for cells in zip(*rows.cells, strict=False)][: len(rows.header)]
     return Cells(
         path, rows.header, columns, np.arange(len(rows.cells)), rows.notes, lambda: rows.lines
     )
@@ -219,7 +219,7 @@ def _fast(path: Path, text: str) -> Cells | None:
     columns = []
     for column in table.columns:
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks] or [[]])
-        columns.append(Column(column.chunk(0).dictionary.to_pylist(), codes))
+        columns.append(TextColumn(column.chunk(0).dictionary.to_pylist(), codes))
     blank = np.logical_and.reduce([~column.where(bool) for column in columns])
     beyond = columns[len(header) :]
     if any(column.where(bool).any() for column in beyond):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .cells import Cells, Column
+from .cells import Cells, TextColumn
 
 IMAGE_COLUMNS = (
     "imageindex", "image", "imageid", "imagename", "imagefile", "imagepath", "imagefilename",
@@ -67,7 +67,7 @@ def place_of(header: Sequence[str], names: Sequence[str]) -> int | None:
     return next((places[name] for name in names if name in places), None)
 
 
-def column_of(cells: Cells, name: str) -> Column:
+def column_of(cells: Cells, name: str) -> TextColumn:
     """The column called ``name``, which is there."""
     return cells.columns[cells.header.index(name)]
 
@@ -78,7 +78,7 @@ def part_of(text: str) -> str | None:
     return PART_WORDS.get(word) if word else ""
 
 
-def is_split(column: Column) -> bool:
+def is_split(column: TextColumn) -> bool:
     """Whether a column says of images which part they belong to, and of more than one part."""
     found = {part_of(text) for text in column.counted()}
     return None not in found and len(found - {""}) > 1

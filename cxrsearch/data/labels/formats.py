@@ -9,7 +9,7 @@ from cxrsearch.data.description import LabelFrom
 from cxrsearch.data.diseases import DISEASES
 
 from .cell_marks import Said, is_of_marks, read_mark
-from .cells import Cells, Column
+from .cells import Cells, TextColumn
 from .columns import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -20,6 +20,8 @@ from .columns import (
     place_of,
     plain,
 )
+from .folders import CLASS_FOLDER, IMAGE_PATH
+from .mimic import STUDY_KEYS
 from .words import NO_LABELS, alike, is_nothing, separator_in, words_of
 
 CHEXPERT = (
@@ -55,7 +57,7 @@ class TableLook:
         place = place_of(self.cells.header, names)
         return None if place is None else self.cells.header[place]
 
-    def of(self, name: str) -> Column:
+    def of(self, name: str) -> TextColumn:
         """A column."""
         return self.cells.columns[self.cells.header.index(name)]
 
@@ -76,6 +78,8 @@ class LabelFormat:
         boxes: whether an image may have several rows, any of which may have a label.
         exclusive: whether an image of "no finding" can have no label.
         keeps: labels that stay where no image has them.
+        table: whether there is a table at all.
+        assumes: what reading it takes for granted, in a sentence without an end.
     """
 
     about: str
@@ -87,6 +91,8 @@ class LabelFormat:
     boxes: bool = False
     exclusive: bool = True
     keeps: tuple[str, ...] = ()
+    table: bool = True
+    assumes: str = ""
 
 
 def mark_columns(look: TableLook, signs_only: bool = False) -> list[str]:
@@ -105,7 +111,7 @@ def mark_columns(look: TableLook, signs_only: bool = False) -> list[str]:
     ]
 
 
-def _of_labels(column: Column, signs_only: bool) -> bool:
+def _of_labels(column: TextColumn, signs_only: bool) -> bool:
     """Whether a column is one of marks, if with errors."""
     if is_of_marks(column, signs_only):
         return True
@@ -123,7 +129,7 @@ def _of_labels(column: Column, signs_only: bool) -> bool:
     return right >= _NEARLY * (right + wrong)
 
 
-def _tried(column: Column) -> bool:
+def _tried(column: TextColumn) -> bool:
     """Whether some cell of a column is a plain mark."""
     return any(
         count and read_mark(text)[0] in (0, 1)
@@ -346,7 +352,27 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
+def _mimic(look: TableLook) -> str | None:
+    columns = _chexpert_columns(look)
+    if len(columns) < 5 or not look.has(*STUDY_KEYS):
+        return None
+    return f"'subject_id', 'study_id' and {len(columns)} of CheXpert's labels"
+
+
+def _not_told(look: TableLook) -> None:
+    """Of what has no table."""
+
+
+def _no_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]:
+    return []
+
+
 LABEL_FORMATS: dict[str, LabelFormat] = {
+    "mimic-cxr": LabelFormat(
+        "MIMIC-CXR: CheXpert's labels by study, with the metadata and split tables beside them",
+        _mimic, _none, _chexpert_labels, {"image": (IMAGE_PATH,)},
+        blank="negative", exclusive=False,
+    ),
     "chexpert": LabelFormat(
         "CheXpert: a column a label with 1, 0, -1 (uncertain) or nothing (not mentioned)",
         _chexpert, _none, _chexpert_labels, {"view": ("appa", "frontallateral")},
@@ -355,6 +381,8 @@ LABEL_FORMATS: dict[str, LabelFormat] = {
     "google": LabelFormat(
         "NIH images with Google's labels, agreed on by radiologists: YES and NO",
         _google, _none, _google_labels,
+        assumes="the columns of YES and NO, agreed on by radiologists, are the labels; the "
+        "text-mined 'Finding Labels' are left aside",
     ),
     "padchest": LabelFormat(
         "PadChest: a list of labels in a cell",
@@ -369,10 +397,13 @@ LABEL_FORMATS: dict[str, LabelFormat] = {
     "rsna": LabelFormat(
         "RSNA pneumonia: a row a box, and Target",
         _rsna, _none, _rsna_labels, {"image": ("patientid",)}, boxes=True,
+        assumes="'Target' is the label Pneumonia, and 'patientId' names the image too",
     ),
     "rle": LabelFormat(
         "Run-length masks: a row a mask, -1 where there is none",
         _rle, _rle_options, _rle_labels, boxes=True,
+        assumes="the masks are those of a pneumothorax, as SIIM's are; labels in dataset.yaml "
+        "names another",
     ),
     "nih": LabelFormat(
         "NIH ChestX-ray14: diseases joined by | in one cell",
@@ -385,6 +416,15 @@ LABEL_FORMATS: dict[str, LabelFormat] = {
     "one-hot": LabelFormat(
         "A column a label, with 0 and 1",
         _one_hot, _readers, _one_hot_labels, keeps=DISEASES,
+    ),
+    "class-folders": LabelFormat(
+        "A folder a class; one called normal, negative or the like is the absence of the others",
+        _not_told, lambda look: {"list": CLASS_FOLDER, "separator": ""}, _word_labels,
+        exclusive=False, table=False,
+    ),
+    "file-names": LabelFormat(
+        "Names of files that say the label: `from` is a pattern, whose group, if any, is a mark",
+        _not_told, _none, _no_labels, table=False,
     ),
 }  # fmt: skip
 """Name -> format, the special ones first: the first that is told is taken."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cxrsearch.data.description import Description, Pattern
 from cxrsearch.errors import InputError
@@ -11,21 +13,32 @@ from search.errors import did_you_mean
 
 from .cells import Cells, first_cells, read_cells
 from .columns import (
+    PART_WORDS,
     ROLE_COLUMNS,
     is_lateral,
     is_split,
     listed,
+    part_of,
     place_of,
 )
+from .folders import IMAGE_PATH, classes_in, labels_in_names
 from .formats import LABEL_FORMATS, LabelFormat, TableLook
+from .mimic import joined, kind_of
 from .patients import known_pattern
 
+TABLE_ENDS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+"""How the name of a table ends."""
 NIH_TABLE = "Data_Entry_2017.csv"
 _MODALITY = ("modality",)
 _OTHER_MODALITIES = frozenset(("ct", "mr", "mri", "us", "ultrasound", "pt", "nm", "mg"))
 
 
-def recognise(images: Path, table: Path | None, files: Sequence[str] = ()) -> Description:
+def recognise(
+    images: Path,
+    table: Path | None,
+    files: Sequence[str] = (),
+    stated: Mapping[str, Any] | None = None,
+) -> Description:
     """What a folder, with or without a label table, is taken for.
 
     Args:
@@ -33,50 +46,125 @@ def recognise(images: Path, table: Path | None, files: Sequence[str] = ()) -> De
         table: the label table; None: looked for in the folder, else classes are told from its
             folders or the names of its files.
         files: paths of the image files below the folder.
+        stated: fields of `Description` that a user states: what they say is not asked for here.
 
     Raises:
         InputError: where nothing says what the labels are.
     """
-    if table is None:
-        table = find_table(images)
-    return of_table(images, table)
+    stated = stated or {}
+    wanted = stated.get("format", "")
+    if table is None and (not wanted or LABEL_FORMATS[wanted].table):
+        table = find_table(images, files)
+    if table is not None:
+        return of_table(images, table, files, stated)
+    return _of_folder(images, files, wanted)
 
 
-def of_table(images: Path, table: Path) -> Description:
+def _of_folder(images: Path, files: Sequence[str], wanted: str) -> Description:
+    """What a folder without a table is taken for."""
+    classes = classes_in(files)
+    if wanted != "file-names" and classes is not None:
+        return Description(
+            images=images,
+            table=(),
+            format="class-folders",
+            columns={"image": IMAGE_PATH, **_patient_of(classes.inside)},
+            blank={"": "ignore"},
+            split="folders" if classes.given else "drawn",
+            reason=f"no table, and images in folders called {listed(classes.names)}",
+        )
+    labels = labels_in_names(files)
+    if wanted == "class-folders" or not (labels or wanted):
+        raise InputError(
+            f"{images}: no label table in it; wanted is {NIH_TABLE}, or a CSV file with an image "
+            "column and one column a label, or a folder of images for each label. Where the table "
+            "lies elsewhere, name it with --labels FILE"
+        )
+    named = " and ".join(label.name for label in labels)
+    return Description(
+        images=images,
+        table=(),
+        format="file-names",
+        columns={"image": IMAGE_PATH, **_patient_of(files)},
+        labels=labels,
+        reason=f"no table, and names of files that say {named}" if labels else "",
+    )
+
+
+def of_table(
+    images: Path,
+    table: Path,
+    files: Sequence[str] = (),
+    stated: Mapping[str, Any] | None = None,
+) -> Description:
     """What a label table is taken for.
 
     Raises:
         InputError: naming the columns that are missing.
     """
+    stated = stated or {}
     cells = read_cells(table)
     name, reason = told(cells)
+    if stated.get("format", name) != name:
+        name, reason = stated["format"], ""
+    tables = (table,)
+    if name == "mimic-cxr":
+        tables = tuple(stated.get("table", ())) or (table, *_beside(table))
+        cells = joined(tables, files)
     kind, look = LABEL_FORMATS[name], TableLook(cells)
     columns = roles_of(cells, kind)
     problems = []
-    if "image" not in columns:
+    if "image" not in columns and not stated.get("columns", {}).get("image"):
         problems.append(
             f"{table}: no image column; wanted is 'Image Index', 'image', 'id', 'path' or "
             f"'filename', and the columns are {listed(cells.header)}"
         )
-    if not reason:
+    if not reason and not stated.get("labels"):
         problems.append(no_labels(table, cells.header))
     if problems:
         raise InputError(problems)
     split = columns.get("split")
     if isinstance(split, str) and not is_split(look.of(split)):
         del columns["split"]
+    by_folder = "split" not in columns and _by_folder(cells, columns.get("image"))
     return Description(
         images=images,
-        table=(table,),
+        table=tables,
         format=name,
         columns=columns,
         uncertain={"": "ignore"},
         blank={"": kind.blank},
         filter=frontal(cells),
-        split="column" if "split" in columns else "drawn",
-        options=kind.options(look) if reason else {},
+        split="column" if "split" in columns else "folders" if by_folder else "drawn",
         reason=reason,
     )
+
+
+def _patient_of(files: Sequence[str]) -> dict[str, Pattern]:
+    pattern = known_pattern(files)
+    return {} if pattern is None else {"patient": pattern}
+
+
+def _by_folder(cells: Cells, image: str | Pattern | None) -> bool:
+    """Whether the paths of the images have folders called train, val and test."""
+    if not isinstance(image, str):
+        return False
+    paths = [text.replace("\\", "/").split("/")[:-1] for text in
+             cells.columns[cells.header.index(image)].texts]  # fmt: skip
+    for level in range(min(map(len, paths), default=0)):
+        parts = {part_of(path[level]) for path in paths}
+        if parts <= set(PART_WORDS.values()):
+            return len(parts) > 1
+    return False
+
+
+def _beside(table: Path) -> list[Path]:
+    """MIMIC-CXR's metadata and split tables, where they lie beside the labels."""
+    found: dict[str, Path] = {}
+    for path in tables_in(table.parent):
+        with suppress(InputError):
+            found.setdefault(kind_of(first_cells(path).header), path)
+    return [found[kind] for kind in ("metadata", "split") if kind in found]
 
 
 def told(cells: Cells) -> tuple[str, str]:
@@ -133,33 +221,55 @@ def no_labels(path: Path, header: Sequence[str]) -> str:
     )
 
 
-def find_table(folder: Path) -> Path:
+def find_table(folder: Path, files: Sequence[str] = ()) -> Path | None:
     """The label table that lies in ``folder`` itself.
 
     ``Data_Entry_2017.csv`` wins; then the only file that looks like a label table; then the only
-    one of those that is named ``Data_Entry_2017*``.
+    one of those that is named ``Data_Entry_2017*``; then that of a known set of tables.
+
+    Args:
+        folder: where to look.
+        files: the images below it: where they lie in folders of classes, or have names that are
+            known to say a label, no table is needed.
+
+    Returns:
+        the table; None where none is needed.
 
     Raises:
         InputError: where there is none, or more than one to choose from.
     """
-    tables = tables_in(folder)
+    tables = tables_in(folder) if folder.is_dir() else []
     exact = [path for path in tables if path.name == NIH_TABLE]
     if exact:
         return exact[0]
-    fitting = [path for path in tables if looks_like_labels(path)]
+    fitting = {path: name for path in tables if (name := looks_like(path))}
     named = [path for path in fitting if path.name.startswith(NIH_TABLE.removesuffix(".csv"))]
-    for choice in (fitting, named):
+    for choice in (list(fitting), named, _first_of_set(fitting)):
         if len(choice) == 1:
             return choice[0]
     if fitting:
         names = ", ".join(path.name for path in fitting)
         raise InputError(f"{folder}: several label tables ({names}); choose with --labels FILE")
+    if classes_in(files) or labels_in_names(files):
+        return None
     if len(tables) == 1:  # reading it tells which columns it lacks
         return tables[0]
     raise InputError(
         f"{folder}: no label table in it; wanted is {NIH_TABLE}, or a CSV file with an image "
-        "column and one column a label. Where it lies elsewhere, name it with --labels FILE"
+        "column and one column a label, or a folder of images for each label. Where the table "
+        "lies elsewhere, name it with --labels FILE"
     )
+
+
+def _first_of_set(fitting: Mapping[Path, str]) -> list[Path]:
+    """The table that holds the labels, of several that are known to lie together."""
+    formats = set(fitting.values())
+    if "mimic-cxr" in formats:
+        mimic = [path for path, name in fitting.items() if name == "mimic-cxr"]
+        return [path for path in mimic if "chexpert" in path.name.lower()] or mimic
+    if "rsna" in formats and formats <= {"rsna", "label-list"}:
+        return [path for path, name in fitting.items() if name == "rsna"]
+    return []
 
 
 def tables_in(folder: Path) -> list[Path]:
@@ -167,15 +277,16 @@ def tables_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.name.lower().endswith((".csv", ".csv.gz")) and not path.name.startswith(".")
+        if path.name.lower().endswith(TABLE_ENDS) and not path.name.startswith(".")
     )
 
 
-def looks_like_labels(path: Path) -> bool:
-    """Whether the first rows of a file are those of a label table."""
+def looks_like(path: Path) -> str:
+    """The format of a label table, by its first rows; empty where it is none."""
     try:
         cells = first_cells(path)
     except InputError:
-        return False
+        return ""
     name, reason = told(cells)
-    return bool(reason) and "image" in roles_of(cells, LABEL_FORMATS[name])
+    image = name == "mimic-cxr" or "image" in roles_of(cells, LABEL_FORMATS[name])
+    return name if reason and image and not kind_of(cells.header) else ""

@@ -9,12 +9,12 @@ import numpy as np
 from cxrsearch.data.marks import HALF
 
 from .cell_marks import Marks, Said
-from .cells import Column
+from .cells import TextColumn
 
 _DOUBT, _BLANK = -1.0, -2.0
 
 
-def groups_of(column: Column) -> tuple[np.ndarray, np.ndarray]:
+def groups_of(column: TextColumn) -> tuple[np.ndarray, np.ndarray]:
     """The groups of equal cells, numbered as they first come.
 
     Returns:
@@ -55,7 +55,7 @@ def by_image(marks: Marks, group: np.ndarray, count: int) -> Marks:
 
 
 def by_readers(
-    marks: Marks, readers: Column, image: np.ndarray, count: int, rule: str
+    marks: Marks, readers: TextColumn, image: np.ndarray, count: int, rule: str
 ) -> tuple[Marks, np.ndarray]:
     """What the readers of each image say together.
 

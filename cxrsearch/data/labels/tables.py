@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,13 +12,18 @@ import numpy as np
 
 from cxrsearch.data.description import Description, LabelFrom, Pattern
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.files import shorten
 from cxrsearch.data.marks import absent, compact, present
+from cxrsearch.data.patterns import distinct_found, pattern_problem
+from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
-from .cell_marks import Marks, Said, read_column
-from .cells import Cells, Column, forget, read_cells
+from .cell_marks import Marks, Said, read_column, read_mark
+from .cells import Cells, TextColumn, forget, of_files, read_cells
 from .columns import PART_WORDS, ROLE_COLUMNS, column_of, is_split, listed, part_of, plain
+from .folders import IMAGE_PATH, class_cells, empty_classes
 from .formats import LABEL_FORMATS, LabelFormat, TableLook
+from .mimic import joined
 from .names import by_plain_name, name_problems
 from .patients import read_patients
 from .problems import CELL_SHOWN, LONGEST_ID, TableProblems, short, too_long
@@ -72,6 +78,11 @@ class LabelTable:
     format: str = ""
     reason: str = ""
 
+    def named(self, description: Description) -> Description:
+        """``description`` with the labels that were found, to be written down."""
+        pairs = zip(self.label_names, self.sources, strict=True)
+        return replace(description, labels=tuple(LabelFrom(name, old) for name, old in pairs))
+
 
 def read_table(source: Description | Path, files: Sequence[str] = ()) -> LabelTable:
     """Read a label table as its description says.
@@ -86,7 +97,7 @@ def read_table(source: Description | Path, files: Sequence[str] = ()) -> LabelTa
     if isinstance(source, Path):
         source = of_table(source.parent, source)
     try:
-        return _Reading(source, read_cells(source.table[0])).table()
+        return _Reading(source, files).table()
     finally:
         forget()
 
@@ -94,13 +105,14 @@ def read_table(source: Description | Path, files: Sequence[str] = ()) -> LabelTa
 class _Reading:
     """One table on its way from cells to labels; what is wrong is collected on it."""
 
-    def __init__(self, description: Description, cells: Cells) -> None:
+    def __init__(self, description: Description, files: Sequence[str]) -> None:
         self.description = description
         self.kind: LabelFormat = LABEL_FORMATS[description.format]
+        self.left_out: list[str] = []
+        cells = self._cells(files)
         self.cells = cells
         self.problems = TableProblems(cells)
         self.notes: list[str] = list(cells.notes)
-        self.left_out: list[str] = []
         self.ignored: dict[str, str] = {}
         self.options = dict(description.options) or dict(self.kind.options(TableLook(cells)))
         self.images: tuple[str, ...] = ()
@@ -121,13 +133,15 @@ class _Reading:
         labels, uncertain = self._settled(marks)
         marks, labels, uncertain = self._without_empty(marks, labels, uncertain)
         patient = self.description.columns.get("patient")
+        if self.kind.assumes:
+            self.notes.append(self.kind.assumes)
         patients, notes = read_patients(patient, self.cells, self.images, self.problems)
         parts = self._parts(patients)
         self.problems.raise_any()
         roles = {r: c for r, c in self._named().items() if r in ("age", "sex", "view")}
         policies = tuple(_policy(self.description.uncertain, n, "ignore") for n in marks.names)
         return LabelTable(
-            path=self.description.table[0],
+            path=self.cells.path,
             images=self.images,
             labels=compact(labels),
             patients=patients,
@@ -147,6 +161,38 @@ class _Reading:
         )
 
     # Columns and rows
+
+    def _cells(self, files: Sequence[str]) -> Cells:
+        """The table, or what takes its place."""
+        folder, tables = self.description.images, self.description.table
+        if self.description.format == "mimic-cxr":
+            return joined(tables, files)
+        if self.kind.table:
+            if not tables:
+                raise InputError(f"{folder}: format {self.description.format}: name the table")
+            return read_cells(tables[0])
+        if self.description.format == "file-names":
+            return of_files(folder, {IMAGE_PATH: list(files)})
+        found = class_cells(folder, files)
+        if found is None:
+            raise InputError(
+                f"{folder}: no folders of classes below it; two at least are wanted, each called "
+                "like a label (or normal), with its images"
+            )
+        cells, classes = found
+        if empty := empty_classes(folder, classes):
+            raise InputError(
+                shorten(
+                    f"{folder / name}: an empty class folder: no image lies in it; fill it, or "
+                    "take it out"
+                    for name in empty
+                )
+            )
+        self.left_out += classes.masks
+        if not classes.masks:
+            return cells
+        masks = f"{len(classes.masks):,} files are left out, as they lie in folders of masks"
+        return replace(cells, notes=(masks,))
 
     def _named(self) -> dict[str, str]:
         """Role -> column, of the roles that have one."""
@@ -217,10 +263,15 @@ class _Reading:
             self.problems.say(no_labels(self.cells.path, self.cells.header))
         self._check_words(found)
         columns, words = by_plain_name(self.cells.header), self._words()
-        settled = []
+        settled: list[LabelFrom] = []
         for label in found:
             source = self._source(label.source, columns, words)
-            if source is None:
+            if self.description.format == "file-names":
+                if problem := pattern_problem(label.source):
+                    self.problems.say(f"labels: {short(label.name)}: {problem}")
+                else:
+                    settled.append(label)
+            elif source is None:
                 known = [*self.cells.header, *(words.values())]
                 hint = did_you_mean(label.source[:CELL_SHOWN], known)
                 what = "column or word" if words else "column"
@@ -293,7 +344,9 @@ class _Reading:
         header = self.cells.header
         places: dict[str, list[int]] = {}
         for place, label in enumerate(labels):
-            if label.source == self.options.get("masks"):
+            if self.description.format == "file-names":
+                values[:, place], said[:, place] = self._by_name(label)
+            elif label.source == self.options.get("masks"):
                 none = column_of(self.cells, label.source).where(_no_mask)
                 values[:, place] = ~none
             elif label.source in header:
@@ -314,7 +367,21 @@ class _Reading:
         names = tuple(label.name for label in labels)
         return Marks(names, tuple(label.source for label in labels), values, said)
 
-    def _check_marks(self, name: str, column: Column, said: np.ndarray) -> None:
+    def _by_name(self, label: LabelFrom) -> tuple[np.ndarray, np.ndarray]:
+        """What a pattern finds in the names of files: a mark in its group, else that it is."""
+        names = [text.rpartition("/")[2] for text in column_of(self.cells, IMAGE_PATH).list()]
+        found = distinct_found(label.source, names)
+        if not re.compile(label.source).groups:
+            return np.array([bool(hits) for hits in found], np.float32), np.zeros(len(found))
+        marks = [read_mark(hits[0] if len(hits) == 1 else "both") for hits in found]
+        for row, (_, said) in enumerate(marks):
+            if said is Said.NONSENSE:
+                hits = " and ".join(map(short, found[row])) or "no mark"
+                what = f"pattern {short(label.source)} finds {hits} in {short(names[row])}"
+                self.problems.add("name", row, f"labels: {label.name}: {what}; {_MARKS_WANTED}")
+        return np.array([v for v, _ in marks], np.float32), np.array([s for _, s in marks])
+
+    def _check_marks(self, name: str, column: TextColumn, said: np.ndarray) -> None:
         for row in np.flatnonzero(said == Said.NONSENSE).tolist():
             text = column.texts[column.codes[row]]
             self.problems.add("marks", row, f"{name} is {short(text)}; {_MARKS_WANTED}")
@@ -579,7 +646,7 @@ def _check_patients(
             )
 
 
-def _why(name: str, column: Column) -> str:
+def _why(name: str, column: TextColumn) -> str:
     """Why a column is no label."""
     texts = [text for text in column.counted() if text]
     if not texts:

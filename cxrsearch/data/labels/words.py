@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .cells import Column
+from .cells import TextColumn
 from .columns import plain
 
 SEPARATORS = ("|", ";", "\n", ",", "/")
@@ -46,7 +46,7 @@ def split_cell(text: str, separator: str) -> list[str]:
     return [word for word in words if word]
 
 
-def separator_in(column: Column) -> str:
+def separator_in(column: TextColumn) -> str:
     """What stands between the words of a column; empty where each cell is one word."""
     texts = [text for text, count in zip(column.texts, column.used, strict=True) if count]
     for separator in SEPARATORS[:-1]:
@@ -55,7 +55,7 @@ def separator_in(column: Column) -> str:
     return ""
 
 
-def words_of(column: Column, separator: str) -> dict[str, int]:
+def words_of(column: TextColumn, separator: str) -> dict[str, int]:
     """Every word of a column as it is mostly written, and in how many rows it stands."""
     counts: dict[str, int] = {}
     for text, count in zip(column.texts, column.used.tolist(), strict=True):
@@ -78,7 +78,7 @@ def _key(word: str) -> str:
 
 
 def marked(
-    column: Column, separator: str, places: Mapping[str, Sequence[int]], width: int
+    column: TextColumn, separator: str, places: Mapping[str, Sequence[int]], width: int
 ) -> np.ndarray:
     """``(n, width)`` float32: 1 where a row has a word of that place, else 0.
 

@@ -8,15 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from cxrsearch.data.files import by_stem, fitting, plain_path
+from cxrsearch.data.labels.columns import part_of
 from cxrsearch.data.labels.csv_rows import read_lines
 from cxrsearch.errors import InputError
 
-PART_OF = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val", "validate": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""What parts are called, in lower case."""
 LISTS = {"train_val_list.txt": "", "train_list.txt": "train", "val_list.txt": "val",
          "test_list.txt": "test"}  # fmt: skip
 """Lists of images that make a split, and the part of each: NIH draw no validation part."""
@@ -86,9 +81,9 @@ def parts_by_folders(files: Sequence[str]) -> np.ndarray | None:
     The first level counts at which every path has a folder that is called like a part, and at
     least two parts are there.
     """
-    folders = [file.lower().split("/")[:-1] for file in files]
+    folders = [file.split("/")[:-1] for file in files]
     for level in range(min(map(len, folders), default=0)):
-        parts = [PART_OF.get(path[level]) for path in folders]
-        if None not in parts and len(set(parts)) > 1:
+        parts = [part_of(path[level]) for path in folders]
+        if all(parts) and len(set(parts)) > 1:
             return np.array(parts, "<U5")
     return None

@@ -9,11 +9,11 @@ from typing import Any
 
 from cxrsearch.data.description import Description
 from cxrsearch.data.files import Found, archive_problem, find_images, folder_problem, remote_problem
+from cxrsearch.data.labels.recognise import recognise
 from cxrsearch.errors import InputError
 
 from .given import lists_in
 from .stated import ENDS, NAMES, Stated, described, stated_in
-from .tables import recognise
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 """How the name of a table ends."""
@@ -78,7 +78,9 @@ def resolve(
     asked = _places(data, labels, images)
     stated = asked.stated
     found = _files(asked, without_images)
-    description = recognise(asked.images, asked.table, found.files)
+    description = recognise(
+        asked.images, asked.table, found.files, stated.fields if stated else None
+    )
     if stated is not None:
         description = _over(description, stated)
     elif description.split == "drawn":

@@ -11,8 +11,6 @@ from cxrsearch.data.description import Description, Pattern
 from .resolve import Source
 from .stated import listed
 
-COUNTED = ("positive", "negative", "uncertain", "blank")
-
 
 class Recognised(NamedTuple):
     """What reading a data set came to.
@@ -22,9 +20,9 @@ class Recognised(NamedTuple):
         images: images in the table.
         found: those whose file is there.
         patients: whom they show.
-        labels: label -> `COUNTED` -> how many.
+        labels: label -> `labels.tables.COUNTED` -> how many.
         split: part -> images; None where the parts are drawn.
-        columns: columns of the table that say nothing here.
+        columns: columns of the table that say nothing here -> why.
         files: files that are left aside, in words.
         notes: what was assumed.
     """
@@ -35,7 +33,7 @@ class Recognised(NamedTuple):
     patients: int
     labels: Mapping[str, Mapping[str, int]]
     split: Mapping[str, int] | None
-    columns: Sequence[str]
+    columns: Mapping[str, str]
     files: Sequence[str]
     notes: Sequence[str]
 
@@ -48,7 +46,7 @@ class Recognised(NamedTuple):
             "patients": self.patients,
             "labels": {name: dict(counts) for name, counts in self.labels.items()},
             "split": None if self.split is None else dict(self.split),
-            "ignored": {"columns": list(self.columns), "files": list(self.files)},
+            "ignored": {"columns": dict(self.columns), "files": list(self.files)},
             "notes": list(self.notes),
         }
 

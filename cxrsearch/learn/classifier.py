@@ -54,8 +54,8 @@ class Learner(Training):
             weight = torch.full((len(learnt),), known_weight(self.marks))
             self.targets = with_weights(self.marks, weight).to(device)
         self.loss = build_loss(recipe, prevalence_of(learnt))
-        self._outputs = len(data.label_names)
-        some = len(data.learnt) < self._outputs
+        self.labels = data.label_names
+        some = len(data.learnt) < len(self.labels)
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
         super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
         self.notes += _said(data, recipe, self.sampler.unknown_ratios)
@@ -66,7 +66,9 @@ class Learner(Training):
 
     def build(self) -> nn.Module:
         """The recipe's network."""
-        return models.build_model(self.recipe, self.compute.weights_dir, n_classes=self._outputs)
+        return models.build_model(
+            self.recipe, self.compute.weights_dir, n_classes=len(self.labels), labels=self.labels
+        )
 
     @property
     def images_per_epoch(self) -> int:

@@ -95,7 +95,7 @@ def train(
         TrialError: for ``nan``, ``out of memory`` and ``bad data``.
         InputError: where starting weights cannot be had.
     """
-    best = BestWeights(folder)
+    best = BestWeights(folder, data.label_names)
     session = classifier_session(
         recipe,
         data,

@@ -89,7 +89,7 @@ def save_model(
     """
     weights = model.state_dict() if isinstance(model, nn.Module) else model
     with whole_folder(folder) as work:
-        checkpoint.save_tensors(work / WEIGHTS, weights)
+        checkpoint.save_tensors(work / WEIGHTS, weights, {checkpoint.LABELS: list(meta.labels)})
         if splits is not None:
             shutil.copyfile(splits, work / SPLITS)
         for file in beside:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -79,6 +80,7 @@ def build_model(
     weights_dir: Path | None = None,
     *,
     n_classes: int,
+    labels: Sequence[str] = (),
     download: bool = False,
 ) -> Network:
     """The network of a recipe, on the CPU, in channels_last and in training mode.
@@ -90,6 +92,7 @@ def build_model(
         recipe: genes ``model``, ``init``, ``freeze`` and those that the network takes.
         weights_dir: folder with torchvision's weight files; torch.hub's own by default.
         n_classes: logits, one a label.
+        labels: (n_classes,) what they are of, so that no head of other labels is taken over.
         download: allow fetching ImageNet weights that are not there.
 
     Raises:
@@ -99,7 +102,7 @@ def build_model(
     if recipe.init != "none":
         if download and recipe.init == "imagenet":
             weight_files.download_weights(recipe.model, weights_dir)
-        state, notes = _start(model, recipe.init, recipe.model, weights_dir)
+        state, notes = _start(model, recipe.init, recipe.model, weights_dir, labels)
         model.net.load_state_dict(state, strict=False)
         model.notes = tuple(notes)
     return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
@@ -111,12 +114,12 @@ def _network(recipe: Wanted, n_classes: int) -> Network:
 
 
 def _start(
-    model: Network, init: str, name: str, weights_dir: Path | None
+    model: Network, init: str, name: str, weights_dir: Path | None, labels: Sequence[str] = ()
 ) -> tuple[dict[str, Tensor], list[str]]:
     path = weight_files.find_weights(init, name, weights_dir)
     if not path.is_file():
         raise InputError(weight_files.missing_problem(init, name, path))
-    return weight_files.starting_weights(model.net.state_dict(), path, model.stem)
+    return weight_files.starting_weights(model.net.state_dict(), path, model.stem, labels)
 
 
 def weights_problem(recipe: Wanted, weights_dir: Path | None = None) -> str | None:

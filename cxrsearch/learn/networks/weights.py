@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.saved.checkpoint import CheckpointError, is_ours, load_tensors
+from cxrsearch.learn.saved.checkpoint import LABELS, CheckpointError, is_ours, load_tensors
 
 from .architectures import NETWORKS
 from .stem import fold
@@ -114,9 +115,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def starting_weights(
-    own: Mapping[str, Tensor], path: Path, stem: str
+    own: Mapping[str, Tensor], path: Path, stem: str, labels: Sequence[str] = ()
 ) -> tuple[dict[str, Tensor], list[str]]:
     """What a network takes over of the file ``path``; see `read_weights` and `fitted`.
+
+    The last layer of its head is of labels: one of the same labels is taken over, its rows in the
+    network's own order, and one of others is not.
+
+    Args:
+        own: the network's state dict.
+        path: the file.
+        stem: name of the stem.
+        labels: what the network's outputs are of; empty: whatever the file's are of.
 
     Returns:
         Tensors for ``load_state_dict(..., strict=False)``, and notes on what was left out.
@@ -125,8 +135,50 @@ def starting_weights(
         InputError: where the file cannot be read as weights, or does not fit.
     """
     state, notes = _read(path)
+    if labels:
+        notes += _settle_head(own, state, path, labels)
     fits, left_out = fitted(own, state, stem, str(path))
     return fits, [*notes, *left_out]
+
+
+def labels_in(path: Path, outputs: int) -> tuple[str, ...]:
+    """What the outputs of the network in ``path`` are of; empty where nobody knows.
+
+    Our own files say it. Those of before labels had names are NIH's.
+
+    Args:
+        path: the file.
+        outputs: how many there are.
+    """
+    if path.suffix != ".safetensors" or not is_ours(path):
+        return ()
+    info = load_tensors(path)[1]
+    named = info.get(LABELS) if isinstance(info, Mapping) else None
+    found = tuple(map(str, named)) if isinstance(named, list) else DISEASES
+    return found if len(found) == outputs else ()
+
+
+def _settle_head(
+    own: Mapping[str, Tensor], state: dict[str, Tensor], path: Path, labels: Sequence[str]
+) -> list[str]:
+    """Put the rows of the last layer in ``state`` in order, or leave it out; notes on that."""
+    head = [key for key in own if key.startswith(HEAD)]
+    last = head[-1].rpartition(".")[0] if head else HEAD
+    layer = [key for key in state if key.startswith(f"{last}.")]
+    if not layer:
+        return []
+    theirs, ours = labels_in(path, len(state[layer[0]])), tuple(labels)
+    if theirs == ours or any(len(state[key]) != len(ours) for key in layer):
+        return []  # another shape is said by `fitted`
+    if not theirs:
+        return [f"{path}: head taken over, although the file does not say what labels it is of"]
+    if set(theirs) != set(ours):
+        for key in layer:
+            del state[key]
+        return [f"{path}: its head is of other labels ({_names(theirs)})"]
+    order = torch.tensor([theirs.index(name) for name in ours])
+    state.update({key: state[key].index_select(0, order) for key in layer})
+    return [f"{path}: head taken over, with its labels in the order of the data's"]
 
 
 def _read(path: Path) -> _Found:

@@ -6,14 +6,15 @@ checkpoint that names them, and the file of the epoch before stays until that on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from . import checkpoint
+from .checkpoint import LABELS
 from .keep import BEST, PREVIOUS
 
 Weights = Mapping[str, Tensor]
@@ -21,20 +22,21 @@ Weights = Mapping[str, Tensor]
 
 class _Held(NamedTuple):
     weights: Weights
-    info: dict[str, float]
+    info: dict[str, Any]
 
 
 class BestWeights:
-    """Of one training run in ``folder``."""
+    """Of one training run in ``folder``; its files say of which ``labels`` the outputs are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, labels: Sequence[str] = ()) -> None:
+        self._beside = {LABELS: list(labels)} if labels else {}
         self._path, self._previous = folder / BEST, folder / PREVIOUS
         self._held: _Held | None = None
         self._written: _Held | None = None
 
     def keep(self, weights: Weights, epoch: int, value: float) -> None:
         """Hold the weights of a new best epoch; nobody else may change them."""
-        self._held = _Held(weights, {"epoch": epoch, "value": value})
+        self._held = _Held(weights, {"epoch": epoch, "value": value, **self._beside})
 
     def writer(self) -> Callable[[], None]:
         """A function that puts the weights held now in place, where they are not yet.

@@ -31,6 +31,9 @@ from search.reading import DIGEST, digest_of
 CHECKPOINT_FORMAT = 1
 """Raised when a file of this version can no longer be read by an older program."""
 
+LABELS = "labels"
+"""Where the info beside a network's weights says what its outputs are of."""
+
 _HEADER = "cxrsearch"
 _TENSOR, _PAIRS, _TUPLE = "__tensor__", "__pairs__", "__tuple__"
 

@@ -5,18 +5,22 @@ import pickle
 import re
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.networks import weights
-from cxrsearch.learn.networks.models import build_model, weights_problem
+from cxrsearch.learn.networks.models import Network, build_model, weights_problem
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
+from cxrsearch.learn.saved.checkpoint import save_tensors
 
 
 def test_hub_folder_is_the_default_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,3 +273,60 @@ def test_a_pickle_that_holds_itself_ends(tmp_path: Path) -> None:
         weights.read_weights(tmp_path / "w.pth")
     with pytest.raises(InputError, match="no such file"):
         weights.read_weights(tmp_path)
+
+
+@pytest.fixture(params=[{"model": "densenet121"}, {"model": "vgg16", "vgg_head": "pooled"}])
+def shape(request: pytest.FixtureRequest) -> Recipe:
+    return Recipe(**request.param)
+
+
+def saved_head(path: Path, recipe: Recipe, info: Any) -> torch.Tensor:
+    """A network's weights in a file of ours; its last layer's rows are told apart."""
+    network = build_model(recipe, n_classes=3)
+    state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    key = next(name for name in state if name.endswith("classifier.weight"))
+    state[key] = torch.arange(3.0)[:, None].expand_as(state[key]).clone()
+    save_tensors(path, state, info)
+    return state[key]
+
+
+def head_of(network: Network) -> torch.Tensor:
+    return network.state_dict()["net.classifier.weight"]
+
+
+def test_a_head_is_taken_over_by_a_network_of_the_same_labels(
+    shape: Recipe, tmp_path: Path
+) -> None:
+    path, ours = tmp_path / "m.safetensors", ("Mass", "COVID-19", "Nodule")
+    head = saved_head(path, shape, {"epoch": 2, "labels": list(ours)})
+    asked = replace(shape, init=str(path))
+    same = build_model(asked, n_classes=3, labels=ours)
+    assert torch.equal(head_of(same), head)
+    assert same.notes == ()
+    turned = build_model(asked, n_classes=3, labels=("Nodule", "Mass", "COVID-19"))
+    assert torch.equal(head_of(turned), head[[2, 0, 1]])
+    assert "in the order of the data's" in turned.notes[0]
+    others = build_model(asked, n_classes=3, labels=("Mass", "COVID-19", "Effusion"))
+    assert not torch.equal(head_of(others), head)
+    assert "head is of other labels ('Mass', 'COVID-19', 'Nodule')" in others.notes[0]
+    assert "head not taken over: 2 tensors (classifier.bias, classifier.weight)" in others.notes[1]
+    fewer = build_model(asked, n_classes=1, labels=("Mass",))
+    assert "head not taken over: 2 tensors" in fewer.notes[0]
+
+
+def test_a_head_without_names_is_nihs_in_a_file_of_before_and_named_as_such_else(
+    shape: Recipe, tmp_path: Path
+) -> None:
+    before = build_model(shape, n_classes=14)
+    save_tensors(tmp_path / "m.safetensors", before.state_dict())
+    asked = replace(shape, init=str(tmp_path / "m.safetensors"))
+    again = build_model(asked, n_classes=14, labels=DISEASES)
+    assert torch.equal(head_of(again), head_of(before))
+    assert again.notes == ()
+    other = build_model(asked, n_classes=14, labels=tuple(map(str, range(14))))
+    assert "head is of other labels" in other.notes[0]
+    torch.save(before.state_dict(), tmp_path / "m.pt")
+    foreign = replace(shape, init=str(tmp_path / "m.pt"))
+    found = build_model(foreign, n_classes=14, labels=DISEASES)
+    assert torch.equal(head_of(found), head_of(before))
+    assert "does not say what labels" in found.notes[0]

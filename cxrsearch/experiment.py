@@ -5,7 +5,7 @@ The functions of `cxrsearch` whose work needs torch. Paths may be texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +65,21 @@ def evaluate(
     study: str | Path | None = None,
     tta: str = NONE,
     precision: str = "auto",
+    maps: Sequence[str] = (),
+    images: str | None = None,
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data. Every look is counted.
 
     Args:
         model: a model folder or an ensemble folder.
-        data: folder of X-rays, or ``phantom``; None: the data that it was trained on.
+        data: a folder of X-rays, a label table, a ``dataset.yaml``, or ``phantom``; None: the data
+            that it was trained on.
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
         tta: test-time augmentation: ``none``, ``flip`` or ``ten-crop``.
         precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+        maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
+        images: the images of a table, where they lie elsewhere.
 
     Returns:
         JSON-able: ``mean`` AUROC with its 95% ``interval`` over patients, ``auroc`` and
@@ -85,7 +90,7 @@ def evaluate(
         InputError: where model or data cannot be used.
     """
     moved = None if study is None else Path(study)
-    return evaluate_model_folder(Path(model), data, labels, moved, tta, precision)
+    return evaluate_model_folder(Path(model), data, labels, moved, tta, precision, maps, images)
 
 
 def predict(

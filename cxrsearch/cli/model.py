@@ -44,7 +44,8 @@ _PRECISION = option_of(
     metavar=None,
     help="Data to judge on. [default: those it was trained on]",
 )
-@option_of(DataRequest, "labels", help="Label table, where it lies elsewhere.")
+@option_of(DataRequest, "labels")
+@option_of(DataRequest, "images")
 @click.option("--map", "maps", multiple=True, metavar='"THEIRS=OURS"',
               help="A label of the data that the model calls otherwise; may be "
               "repeated.")  # fmt: skip

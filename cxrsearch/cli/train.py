@@ -11,7 +11,17 @@ from click.core import ParameterSource
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.study.options import AGAIN, PATH_TYPE, example, goes_on, recipe_options
 
-_BOTH = ("study", "out", "data", "labels", "cache", "cpus_per_trial", "device", "precision")
+_BOTH = (
+    "study",
+    "out",
+    "data",
+    "labels",
+    "images",
+    "cache",
+    "cpus_per_trial",
+    "device",
+    "precision",
+)
 """What a study's winner and a single recipe both take."""
 
 

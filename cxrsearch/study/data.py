@@ -20,6 +20,9 @@ from cxrsearch.errors import InputError
 
 from .unlabelled import open_pseudo
 
+DESCRIPTION = "description"
+"""The key under which studies and cards keep how their data were read."""
+
 
 class DataParts(NamedTuple):
     """Data that can be trained on and judged.
@@ -46,7 +49,7 @@ def load_data(request: DataRequest, stored: Mapping[str, Any] | None = None) -> 
 
     Args:
         request: where they are.
-        stored: how a study has read them before: its ``data.description``.
+        stored: how a study has read them before, as `described_in` finds it.
 
     Raises:
         InputError: where they cannot be read.
@@ -60,6 +63,19 @@ def load_data(request: DataRequest, stored: Mapping[str, Any] | None = None) -> 
             difficulty=request.phantom_difficulty,
         )
     return read_dataset(Path(request.data), request.label_table, request.image_folder, stored)
+
+
+def described_in(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How a study's data were read, out of its study.yaml; empty where it is of an older version,
+    which knew NIH's labels alone.
+
+    Raises:
+        InputError: where that is damaged.
+    """
+    stored = record["data"].get(DESCRIPTION, {})
+    if not isinstance(stored, Mapping):
+        raise InputError("study.yaml: data.description is no mapping; restore it from a copy")
+    return stored
 
 
 def cache_root(request: DataRequest) -> Path:
@@ -110,7 +126,7 @@ def restore_parts(
     Raises:
         InputError: where images, labels or splits are others.
     """
-    dataset = load_data(request, record["data"].get("description"))
+    dataset = load_data(request, described_in(record))
     cache = open_shown(dataset, record["data"]["frame"], cache_root(request))
     usable, notes = leave_out_bad(dataset, cache)
     if usable.fingerprint != record["data"]["fingerprint"]:

@@ -103,7 +103,7 @@ def _difference(path: Path, settings: Settings) -> str:
     fresh = settings.with_absolute_paths().to_dict()
     changed = [
         f"{key} {old.get(key)!r}, not {fresh[key]!r}"
-        for key in ("data", "labels", "space", "sampler", "objective", "seed")
+        for key in ("data", "labels", "images", "space", "sampler", "objective", "seed")
         if old.get(key) != fresh[key] and not (key == "space" and fresh[key] is None)
     ]
     return f", made with {'; '.join(changed)}" if changed else ""

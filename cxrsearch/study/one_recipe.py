@@ -27,7 +27,7 @@ from cxrsearch.writing import alone, work_of
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
-from .data import DataParts, listed_names, load_data, make_parts
+from .data import DESCRIPTION, DataParts, listed_names, load_data, make_parts
 from .named_recipes import Named
 from .origins import also_seen, origin_notes
 from .prepare import attempt, check_disk, machine_problems
@@ -36,7 +36,7 @@ from .settings import AUTO, TrainingRequest
 from .space import frame_of
 
 READING = (
-    "data", "labels", "phantom_images", "phantom_difficulty", "seed", "cache",
+    "data", "labels", "images", "phantom_images", "phantom_difficulty", "seed", "cache",
 )  # fmt: skip
 """What of the settings says where the data are."""
 
@@ -177,6 +177,8 @@ def _epochs(steps: Any, epochs: int) -> Generator[Epoch, None, Result]:
 def _meta(ready: ReadyRecipe, result: Result) -> ModelMeta:
     attrs, parts, settings = result.attrs, ready.parts, ready.settings
     reading = {name: value for name, value in asdict(settings).items() if name in READING}
+    if parts.dataset.description:
+        reading[DESCRIPTION] = dict(parts.dataset.description)
     return ModelMeta(
         frame=parts.cache.frame,
         data_fingerprint=parts.dataset.fingerprint,

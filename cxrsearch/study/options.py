@@ -176,9 +176,10 @@ _RESUME = again_of(
 )  # fmt: skip
 
 _MOVED = again_of(
-    DataRequest, "data", "labels", "cache",
+    DataRequest, "data", "labels", "images", "cache",
     data="Where the same data lie now, if they moved.",
     labels="Where their label table lies now.",
+    images="Where their images lie now, where that is not with the table.",
 )  # fmt: skip
 
 _ALONE = [
@@ -188,10 +189,11 @@ _ALONE = [
 
 _RECIPE = [
     *again_of(
-        DataRequest, "data", "labels", "cache",
-        data="Folder of chest X-rays with a label table. [default: those of the STUDY; phantom "
-        "with --recipe]",
-        labels="Label table, where it lies elsewhere.",
+        DataRequest, "data", "labels", "images", "cache",
+        data="Chest X-rays: a folder, a label table or a dataset.yaml. [default: those of the "
+        "STUDY; phantom with --recipe]",
+        labels="Label table of a folder, where it lies elsewhere.",
+        images="Folder of the images, where they lie elsewhere than the table.",
         cache="Folder of the decoded cache.",
     ),
     *in_groups(TrainingRequest, "split", "phantom", "frame", "seed", "weights"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from cxrsearch.writing import alone, check_file, work_of
 from search.store.record import StudyRecord, read_study
 from search.trials.marks import same_as
 
-from .data import cache_root, load_data
+from .data import DESCRIPTION, cache_root, described_in, load_data
 from .folder import load_alone, read_study_yaml, trial_config
 from .origins import also_seen
 from .prepare import Prepared
@@ -172,17 +172,20 @@ def evaluate_model_folder(
     tta: str = NONE,
     precision: str = "auto",
     maps: Sequence[str] = (),
+    images: str | None = None,
 ) -> dict[str, Any]:
     """Judge a model on the test part of its data, or on other data, and count the look.
 
     Args:
         model: a model folder or an ensemble folder.
-        data: folder of X-rays, or ``phantom``; None: the data of the model's study.
+        data: a folder of X-rays, a label table, a ``dataset.yaml``, or ``phantom``; None: the data
+            of the model's study, read as they were then.
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
         precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
         maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
+        images: the images of a table, where they lie elsewhere.
 
     Returns:
         as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were.
@@ -192,8 +195,8 @@ def evaluate_model_folder(
     """
     loaded = load_predictor(model, ComputeOptions(precision=precision), tta)
     study = _study_of(loaded, study)
-    request = _data_request(loaded, study, data, labels)
-    dataset = load_data(request)
+    request, stored = _data_request(loaded, study, data, labels, images)
+    dataset = load_data(request, stored)
     cache = open_shown(dataset, loaded.frame, cache_root(request))
     result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": tta}
     if study is None and result["part"] == "test":
@@ -218,40 +221,51 @@ def _study_of(model: Predictor, given: Path | None) -> Path | None:
 
 
 def _data_request(
-    model: Predictor, study: Path | None, data: str | None, labels: str | None
-) -> DataRequest:
-    """Where to read data from: as asked, or as study or model had them."""
+    model: Predictor,
+    study: Path | None,
+    data: str | None,
+    labels: str | None,
+    images: str | None,
+) -> tuple[DataRequest, Mapping[str, Any] | None]:
+    """Where to read data from, and how they were read: as asked, or as study or model had them."""
     from_study: DataRequest | None = None
+    stored: Mapping[str, Any] = {}
     if study:
-        from_study = Settings.from_dict(read_study_yaml(study)["settings"])
+        record = read_study_yaml(study)
+        from_study, stored = Settings.from_dict(record["settings"]), described_in(record)
     if from_study is None and (reading := model.card["data"].get("reading")):
-        from_study = _request_in(model.folder / CARD, reading)
+        from_study, stored = _request_in(model.folder / CARD, reading)
     if data is None:
         if from_study is None:
             raise InputError(
                 f"{model.folder}: its study is not where it was; name it with --study, or data "
                 "with --data"
             )
-        if labels is None:
-            return from_study
-        data = from_study.data
+        moved = {"labels": labels, "images": images}
+        given: dict[str, Any] = {
+            name: str(Path(place).absolute()) for name, place in moved.items() if place
+        }
+        return replace(from_study, **given), stored
     if data == PHANTOM and from_study is not None and from_study.data == PHANTOM:
-        return from_study
-    asked = DataRequest(data=data, labels=labels).with_absolute_paths()
-    if from_study is not None and labels is None and asked.data == from_study.data:
-        return from_study
-    return asked
+        return from_study, stored
+    asked = DataRequest(data=data, labels=labels, images=images).with_absolute_paths()
+    own = from_study is not None and from_study.data == asked.data
+    if from_study is not None and own and labels is None and images is None:
+        return from_study, stored
+    return asked, None
 
 
-def _request_in(card: Path, reading: Any) -> DataRequest:
-    """The request that a model's card keeps.
+def _request_in(card: Path, reading: Any) -> tuple[DataRequest, Mapping[str, Any]]:
+    """The request that a model's card keeps, and how its data were read.
 
     Raises:
         InputError: where they are none.
     """
     try:
-        return DataRequest.from_dict(reading)
-    except (InputError, TypeError, AttributeError) as error:
+        stored = dict(reading.get(DESCRIPTION, {}))
+        asked = {key: value for key, value in reading.items() if key != DESCRIPTION}
+        return DataRequest.from_dict(asked), stored
+    except (InputError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{card}: data.reading is damaged; restore it from a copy") from error
 
 

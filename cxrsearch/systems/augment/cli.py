@@ -48,13 +48,19 @@ _RANGES = [_range(gene, limits) for gene, limits in group_of(AUGMENTATION).items
 @click.argument("data", type=PATH_TYPE)
 @click.argument("out", type=PATH_TYPE)
 @click.option("--copies", type=int, default=10, show_default=True, help="Of each labelled image.")
-@option_of(DataRequest, "labels", metavar=None, type=PATH_TYPE,
-           help="Label table, where it lies elsewhere.")  # fmt: skip
+@option_of(DataRequest, "labels")
+@option_of(DataRequest, "images")
 @seed_option("what happens to a copy")
 @options(_RANGES)
 @goes_on(AGAIN)
 def augment(
-    data: Path, out: Path, copies: int, labels: Path | None, seed: int, **ranges: Any
+    data: Path,
+    out: Path,
+    copies: int,
+    labels: str | None,
+    images: str | None,
+    seed: int,
+    **ranges: Any,
 ) -> None:
     """Write augmented copies of labelled X-rays, with their label table, into a new folder.
 
@@ -69,8 +75,7 @@ def augment(
     from .command import SHEET, CopiesWanted
     from .command import augment as write
 
-    table = None if labels is None else str(labels)
-    asked = DataRequest(data=str(data), labels=table, seed=seed)
+    asked = DataRequest(data=str(data), labels=labels, images=images, seed=seed)
     found = write(CopiesWanted(asked, out, copies, ranges))
     for note in found.notes:
         click.echo(f"note: {note}")

@@ -133,7 +133,7 @@ def augment(wanted: CopiesWanted, view: DecodingView | None = None) -> Written:
         InputError: before anything is written, where something cannot work.
     """
     wanted.check()
-    dataset = read_dataset(wanted.data, wanted.request.label_table)
+    dataset = read_dataset(wanted.data, wanted.request.label_table, wanted.request.image_folder)
     tasks = _tasks(wanted, dataset)
     settings = copy_settings(wanted.data, dataset, wanted.copies, wanted.seed, wanted.ranges)
     check_folder(wanted.out, settings)

@@ -23,6 +23,7 @@ from cxrsearch.study.options import PATH_TYPE, example, goes_on, in_groups, opti
 @options(
     [
         option_of(DataRequest, "labels"),
+        option_of(DataRequest, "images"),
         *in_groups(DataRequest, "split", "seed"),
         option_of(
             DataRequest,

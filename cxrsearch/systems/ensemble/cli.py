@@ -130,7 +130,7 @@ def _per_disease(
 
     if out is None:
         raise InputError("--per-disease: name the folder to write with --out")
-    names = ("data", "labels", "cache", "cpus_per_trial", "device", "precision")
+    names = ("data", "labels", "images", "cache", "cpus_per_trial", "device", "precision")
     moved = {name: given[name] for name in names}
     for step in per_disease(study, out, backbone, given["seed"], **moved):
         if isinstance(step, str):

@@ -21,7 +21,7 @@ WARMUP = 0.02
 """Share of the steps in which the learning rate rises."""
 AVERAGE = 0.995
 """Decay of the generator's averaged weights."""
-MAY_CHANGE = ("data", "labels", "unlabelled", "test_list", "cache", "device")
+MAY_CHANGE = ("data", "labels", "images", "unlabelled", "test_list", "cache", "device")
 """Settings that a run may go on with other values of; that the images are the same is checked."""
 
 

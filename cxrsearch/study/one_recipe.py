@@ -99,7 +99,7 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
     recipe = named.recipe
     frame = frame_of([recipe.input_size], [recipe.crop], dataset.source_side)
     parts = make_parts(settings, dataset, frame, listed)
-    origins = origin_notes([recipe.init], parts.splits.fingerprint)
+    origins = origin_notes([recipe.init], parts.splits.fingerprint, dataset.label_names)
     parts = parts._replace(notes=(*origins, *parts.notes))
     need = (COPIES_RUNNING + 1) * weight_bytes(recipe, len(dataset.label_names))
     check_disk(out, need, "free some, or name an --out on another disk")

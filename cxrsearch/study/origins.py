@@ -15,10 +15,12 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.pseudo import load_pseudo
 from cxrsearch.learn.recipe import NO_FILE, Recipe
+from cxrsearch.learn.saved.arrays import load_labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import read_card
 from cxrsearch.model.folder import CARD
 from cxrsearch.model.folder import WEIGHTS as MODEL
+from cxrsearch.model.labels import few
 from cxrsearch.model.predictor import SPLITS
 from cxrsearch.model.pretrain_record import PRETRAINED, RECORD, read_record
 from search.errors import SearchError
@@ -41,6 +43,7 @@ class Origin:
         whole: whether these are all that it saw.
         unknown: weights before it of which nobody knows what they saw; None: not recorded. Where
             they are, ``images`` has what those before it saw too.
+        labels: what its head is of; empty: not known.
         people: whether it is known whom all images show, so that nobody of its split's
             validation and test part is among them.
     """
@@ -52,6 +55,7 @@ class Origin:
     images: frozenset[tuple[str, str]]
     whole: bool
     unknown: frozenset[str] | None = None
+    labels: tuple[str, ...] = ()
     people: bool = True
 
 
@@ -99,17 +103,32 @@ def _known(names: Iterable[str], contents: Mapping[str, str]) -> frozenset[tuple
     return frozenset((name, contents.get(name, "")) for name in names)
 
 
-def origin_notes(inits: Iterable[str], split: str) -> list[str]:
+def origin_notes(inits: Iterable[str], split: str, label_names: tuple[str, ...] = ()) -> list[str]:
     """Where starting weights come from, and whether they have seen a study's other parts.
 
     Args:
         inits: values of the gene ``init``.
         split: fingerprint of the study's split.
+        label_names: those of the study's data; empty: no head is to be trained.
 
     Raises:
         InputError: where the record of a pre-training cannot be read.
     """
-    return [_note(init, split) for init in inits if init not in NO_FILE]
+    return [
+        _note(init, split) + _head_note(init, label_names) for init in inits if init not in NO_FILE
+    ]
+
+
+def _head_note(init: str, label_names: tuple[str, ...]) -> str:
+    """What becomes of the head where it is of other labels than those to learn."""
+    chain, _ = origins_of(init)
+    theirs = chain[0].labels if chain else ()
+    if not theirs or not label_names or set(theirs) == set(label_names):
+        return ""
+    return (
+        f"; its labels are others ({few(theirs)}), so all but its head is taken over: the head "
+        "begins anew"
+    )
 
 
 def _note(init: str, split: str) -> str:
@@ -198,13 +217,15 @@ def _model(path: Path) -> Origin | None:
     validation = "validation" in str(card["training"].get("rows"))
     init = str(card["recipe"].get("init", "none"))
     split, seen = card["data"]["split_fingerprint"], card.get("also_seen")
+    labels = tuple(card["labels"])
     images, whole = _labelled(path.parent / SPLITS, split, validation)
     if seen is None:
         whole &= card["recipe"].get("pseudo", "none") == "none"
-        return Origin(what, split, validation, init, images, whole)
+        return Origin(what, split, validation, init, images, whole, labels=labels)
     listed = seen.get("contents") or [""] * len(seen["images"])
     images |= frozenset(zip(seen["images"], listed, strict=True))
-    return Origin(what, split, validation, init, images, whole, frozenset(seen["unknown"]))
+    unknown = frozenset(seen["unknown"])
+    return Origin(what, split, validation, init, images, whole, unknown, labels)
 
 
 def _trial(path: Path) -> Origin | None:
@@ -216,13 +237,15 @@ def _trial(path: Path) -> Origin | None:
         record = read_study(study)
         params = record.trials[int(number)].user_attrs["params"]
         split = str(record.attrs["split_fingerprint"])
+        labels = load_labels(study / "labels.npz").label_names
     except (SearchError, KeyError, IndexError):
         return None
     what = f"trial {number} of {study}, trained on its training part"
     recipe = Recipe.from_params(params)
     images, whole = _labelled(study / SPLITS, split, False)
     # Images without a label are named in a file that may be anywhere by now.
-    return Origin(what, split, False, recipe.init, images, whole and recipe.pseudo == "none")
+    whole &= recipe.pseudo == "none"
+    return Origin(what, split, False, recipe.init, images, whole, labels=labels)
 
 
 def _labelled(path: Path, split: str, validation: bool) -> tuple[frozenset[tuple[str, str]], bool]:

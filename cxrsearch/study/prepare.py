@@ -133,7 +133,10 @@ def prepare(
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     inits = gene_values(space, "init", Recipe.init)
     notes = [*notes, *prior_notes(prior), *idle_genes(space)]
-    notes += [*origin_notes(map(str, inits), made.splits.fingerprint), *made.notes]
+    notes += [
+        *origin_notes(map(str, inits), made.splits.fingerprint, made.dataset.label_names),
+        *made.notes,
+    ]
     return replace(made, settings=settings, notes=tuple(notes), prior=prior, choice=choice)
 
 

@@ -184,3 +184,11 @@ def test_a_model_remembers_what_its_starting_weights_have_seen(
     (folder / "model.json").write_text(json.dumps(old))
     weights = str(folder / "model.safetensors")
     assert also_seen(Recipe(init=weights)) == {"images": ["c.png", "d.png"], "unknown": [weights]}
+
+
+def test_a_head_of_other_labels_is_named(tmp_path: Path) -> None:
+    path = model(tmp_path / "m", rows="train")
+    assert "begins anew" not in origin_notes([path], "here", DISEASES[::-1])[0]
+    (other,) = origin_notes([path], "here", ("COVID-19", "Mass"))
+    assert "its labels are others (Atelectasis, Cardiomegaly" in other
+    assert "the head begins anew" in other

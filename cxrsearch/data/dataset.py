@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from .description import POLICIES
 from .diseases import DISEASES
 from .errors import ImageError
 from .formats import opened
@@ -88,6 +89,15 @@ class Dataset:
     def fingerprint(self) -> str:
         """Of names, labels, their names and patients: not of row order, pixels or file times."""
         return fingerprint(self.names, self.labels, self.patients, self.label_names, self.uncertain)
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """What uncertain marks count as in training by the description, each policy once."""
+        if self.uncertain is None or not self.uncertain.any():
+            return ()
+        policies = self.uncertain_as or (POLICIES[0],) * len(self.label_names)
+        columns = np.flatnonzero(self.uncertain.any(axis=0))
+        return tuple(sorted({policies[column] for column in columns}))
 
     def taking(self, rows: Sequence[int] | np.ndarray) -> Dataset:
         """The labelled images ``rows`` alone, in that order."""

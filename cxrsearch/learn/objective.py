@@ -44,6 +44,7 @@ class TrialConfig:
         reuse: whether a trial whose recipe has been trained in the study is answered by that.
         spare_bytes: of the cache's disk that prepared pixels leave to checkpoints.
         pseudo: a file of `cxrsearch.learn.pseudo.save_pseudo` about further images of the cache.
+        described: as for `effective`.
     """
 
     cache: Cache
@@ -57,6 +58,7 @@ class TrialConfig:
     reuse: bool = True
     spare_bytes: int = 0
     pseudo: Path | None = None
+    described: tuple[str, ...] | None = None
 
 
 class TrialObjective:
@@ -90,7 +92,7 @@ class TrialObjective:
         if not self.config.reuse:
             return None
         try:
-            return identity(Recipe.from_params(params))
+            return identity(Recipe.from_params(params), self.config.described)
         except (TypeError, ValueError):  # the trial itself will say what is wrong
             return None
 

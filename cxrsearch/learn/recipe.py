@@ -392,12 +392,13 @@ SIGNIFICANT_DIGITS = 9
 """Significant digits by which numbers are told apart: rounding noise is no other recipe."""
 
 
-def effective(recipe: Recipe, doubts: bool = True) -> Recipe:
+def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
     """``recipe`` with every gene that cannot act at its default.
 
     Args:
         recipe: any.
-        doubts: whether the training images have uncertain marks.
+        described: what the description has the data's uncertain marks count as, each policy once;
+            empty where there are no such marks, None where nobody knows.
     """
     idle: dict[str, Any] = {
         f.name: f.default
@@ -409,16 +410,16 @@ def effective(recipe: Recipe, doubts: bool = True) -> Recipe:
         idle |= {"balance": Recipe.balance, "ratios": Recipe.ratios}
     if recipe.patience >= recipe.epochs - 1:  # the first epoch is always the best so far
         idle["patience"] = Recipe.patience
-    if not doubts:
+    if described is not None and set(described) <= {recipe.uncertain}:
         idle["uncertain"] = Recipe.uncertain
     if recipe.pseudo == "mean_teacher":
         idle["ema"] = averaged(recipe)
     return replace(recipe, **idle)
 
 
-def identity(recipe: Recipe, doubts: bool = True) -> str:
-    """A text that is the same for recipes which train the same; ``doubts`` as for `effective`."""
-    found = effective(recipe, doubts)
+def identity(recipe: Recipe, described: Sequence[str] | None = None) -> str:
+    """A text that is the same for recipes which train the same; ``described``: see `effective`."""
+    found = effective(recipe, described)
     return json.dumps({f.name: _plain(getattr(found, f.name), f.metadata) for f in fields(Recipe)})
 
 

@@ -387,6 +387,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         reuse=settings.reuse,
         spare_bytes=_spare(folder, prepared),
         pseudo=pseudo_path(settings.pseudo) if settings.pseudo else None,
+        described=prepared.dataset.described,
     )
 
 

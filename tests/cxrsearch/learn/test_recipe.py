@@ -164,6 +164,10 @@ def test_a_recipe_of_before_is_as_one_of_now() -> None:
 
 def test_uncertain_does_nothing_where_no_mark_is_uncertain() -> None:
     recipe = Recipe(uncertain="positive")
-    assert identity(recipe, doubts=False) == identity(Recipe())
-    assert effective(recipe, doubts=False) == Recipe()
+    assert identity(recipe, ()) == identity(Recipe())
+    assert effective(recipe, ()) == Recipe()
     assert effective(recipe).uncertain == "positive"
+    # Where the description says the same of all of them, the gene says nothing new.
+    assert identity(recipe, ("positive",)) == identity(Recipe(), ("positive",))
+    for described in (("ignore",), ("ignore", "positive")):
+        assert identity(recipe, described) != identity(Recipe(), described)

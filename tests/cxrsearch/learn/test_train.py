@@ -495,3 +495,32 @@ def test_steps_that_cannot_be_made_faster_are_taken_one_by_one_and_it_is_noted(
         steps, result = run(study, recipe, tmp_path / "trial")
     assert len([note for note in result.attrs["notes"] if "no C compiler here" in note]) == 1
     assert [s.value for s in steps] == [s.value for s in run(study, recipe, tmp_path / "e")[0]]
+
+
+def test_a_checkpoint_of_before_labels_had_names_is_gone_on_with(
+    study, recipe, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(session, "CHECKPOINT_SHARE", math.inf)
+    recipe = replace(recipe, ratios=(("Mass", 2.0),))
+    _, whole = run(study, recipe, tmp_path / "whole")
+    now = session.Session._identity
+
+    def before(self: Any) -> dict[str, Any]:
+        found = now(self)
+        numbers = tuple(2.0 if name == "Mass" else 1.0 for name in (*DISEASES, "No Finding"))
+        old = {k: v for k, v in found["recipe"].items() if k != "uncertain"}
+        return {**found, "recipe": {**old, "ratios": numbers}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Session, "_identity", before)
+        first = train(recipe, study.data, seed=3, compute=ONE, resamples=20, folder=tmp_path / "a")
+        next(first)
+        first.close()
+    _, resumed = run(study, recipe, tmp_path / "a")
+    assert resumed.attrs["notes"] == whole.attrs["notes"]
+    assert resumed.value == whole.value
+    assert np.array_equal(resumed.scores, whole.scores)
+    other = replace(recipe, ratios=(("Mass", 3.0),))
+    assert any(
+        "another recipe" in note for note in run(study, other, tmp_path / "a")[1].attrs["notes"]
+    )

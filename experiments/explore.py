@@ -20,10 +20,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import rotate
 
-from cxrsearch.data.decoding import open_shown
-from cxrsearch.data.pixels.cache import default_cache_root
-from cxrsearch.data.read import read_dataset
-from cxrsearch.systems.eda.duplicates import (
+from cxrsearch.data.alike.duplicates import (
     ALIKE,
     CLOSE,
     candidates,
@@ -33,9 +30,12 @@ from cxrsearch.systems.eda.duplicates import (
     second_look,
     texture,
 )
+from cxrsearch.data.alike.thumbnails import detail, thumbnails
+from cxrsearch.data.decoding import open_shown
+from cxrsearch.data.pixels.cache import default_cache_root
+from cxrsearch.data.read import read_dataset
 from cxrsearch.systems.eda.orientation import ORIENTATIONS, against, orientations, set_problems
 from cxrsearch.systems.eda.quality import BLANK, blanks
-from cxrsearch.systems.eda.thumbnails import detail, thumbnails
 
 Edit = Callable[[np.ndarray], np.ndarray]
 NIH = 112_120

@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cxrsearch.data.alike.across import across_note, patients_are_images
 from cxrsearch.data.decoding import leave_out_bad, open_shown
 from cxrsearch.data.pixels.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
 from cxrsearch.data.request import PHANTOM, DataRequest
-from cxrsearch.data.splits import (
-    Splits,
-    check_leakage,
-    judgeable,
-    make_splits,
-)
+from cxrsearch.data.splits import ALL_PARTS, Splits, check_leakage, judgeable, make_splits
 from cxrsearch.errors import InputError
 
 from .unlabelled import open_pseudo
@@ -107,9 +103,19 @@ def make_parts(
     splits = split(request, usable, listed).knowing(cache.contents)
     counts = splits.counts(usable)
     warnings, undefined = judgeable(counts, usable.label_names)
+    alike = _alike(usable, cache, splits)
     cache = with_pseudo(request, pseudo, usable, splits, cache)
-    notes = (*dataset.notes, *bad_notes, *splits.notes, *warnings)
+    notes = (*dataset.notes, *bad_notes, *splits.notes, *alike, *warnings)
     return DataParts(usable, cache, splits, counts, notes, tuple(undefined))
+
+
+def _alike(dataset: Dataset, cache: Cache, splits: Splits) -> list[str]:
+    """A note on images of several parts that look alike, where patients are not known."""
+    if not patients_are_images(dataset.names, dataset.patients):
+        return []
+    part_of = {name: part for part in ALL_PARTS[:3] for name in getattr(splits, part)}
+    note = across_note(cache.names, cache.images, part_of)
+    return [note] if note else []
 
 
 def restore_parts(

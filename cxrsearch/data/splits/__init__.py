@@ -229,7 +229,7 @@ def _check_rest(owners: np.ndarray, there: set[str], drawn: Sequence[str], liste
     raise InputError(
         f"the data's own split has no {' and no '.join(drawn)}, and {left} patients are left to "
         f"draw {'them' if len(drawn) > 1 else 'it'} from: {needed} are needed. Give that part, or "
-        "take the split out of the description: then the parts are drawn by patient"
+        "write split: drawn in dataset.yaml to have all parts drawn by patient"
     )
 
 

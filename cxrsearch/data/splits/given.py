@@ -46,8 +46,8 @@ def check_given(patients: np.ndarray, parts: np.ndarray) -> None:
     raise InputError(
         f"the data's own split: {len(both):,} patient{'s' * (len(both) > 1)} in two parts, such as "
         f"{', '.join(examples)}; put all images of a patient in one part, see that the patient "
-        "column is the right one, or take the split out of the description: then the parts are "
-        "drawn by patient"
+        "column is the right one, or write split: drawn in dataset.yaml to have the parts drawn by "
+        "patient"
     )
 
 

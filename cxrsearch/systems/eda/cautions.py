@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.alike.across import patients_are_images
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.marks import absent, known, present
 from cxrsearch.data.splits import ALL_PARTS, Splits
@@ -111,12 +112,12 @@ def _parts(
 
 def _patients(rows: Dataset) -> Iterator[Caution]:
     names, counts = np.unique(rows.patients.astype(str), return_counts=True)
-    if len(names) > 1 and names.tolist() == sorted(rows.names):
+    if patients_are_images(rows.names, rows.patients):
         yield Caution(
             SERIOUS,
-            "The table has no patients: every image counts as a patient of its own",
-            "Add a patient column. Else images of one patient come into training and test, and "
-            "scores are too good.",
+            "Nothing says whom the images show: every image counts as a patient of its own",
+            "Add a patient column, or say columns: patient in dataset.yaml. Else images of one "
+            "patient come into training and test, and scores are too good.",
         )
     heavy = (
         names[counts > max(PATIENT_SHARE * len(rows.names), MANY)].tolist()

@@ -15,10 +15,11 @@ from cxrsearch.study.options import PATH_TYPE, example, goes_on, in_groups, opti
     epilog=example(
         "cxrsearch eda my-xrays --out my-xrays.html",
         "cxrsearch eda Data_Entry_2017.csv.gz --out labels.html",
+        "cxrsearch eda train.csv --images CheXpert-v1.0-small --out chexpert.html",
         "cxrsearch eda my-xrays --test-list test_list.txt --out my-xrays.html",
     )
 )
-@click.argument("source", type=PATH_TYPE, metavar="DIR|LABEL_TABLE")
+@click.argument("source", type=PATH_TYPE, metavar="SOURCE")
 @click.option("--out", type=PATH_TYPE, required=True, help="HTML file to write.")
 @options(
     [
@@ -38,8 +39,10 @@ from cxrsearch.study.options import PATH_TYPE, example, goes_on, in_groups, opti
 def eda(source: Path, out: Path, **given: Any) -> None:
     """Look at a data set: labels, patients, images and split, as one offline HTML page.
 
-    Takes a folder of X-rays, or a label table alone. Says what to mend before a search:
-    duplicates, patients across parts, blank, turned or inverted images, too few positives.
+    SOURCE is a folder of X-rays, a dataset.yaml, or a label table; a table is looked at alone, or
+    with its --images. Says what to mend before a search:
+    duplicates, patients across parts, blank, turned or inverted images, too few positives,
+    and labels that the files alone give away.
     """
     from .command import explore
     from .page import check_out, explore_page

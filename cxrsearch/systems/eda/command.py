@@ -9,15 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.alike.thumbnails import THUMBNAIL_SIDE, thumbnails
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.labels.tables import read_table
-from cxrsearch.data.read import read_dataset
+from cxrsearch.data.read import given_parts, policies, read_source
 from cxrsearch.data.request import DataRequest
+from cxrsearch.data.sources.resolve import Source, resolve
+from cxrsearch.data.sources.tables import read_labels
+from cxrsearch.data.sources.telling import tell
+from cxrsearch.data.sources.words import few_lines
 from cxrsearch.data.splits import Splits, judgeable
 from cxrsearch.errors import InputError
 from cxrsearch.study.data import cache_root, listed_names, split
+from cxrsearch.study.prepare import attempt
 
 from .cautions import Caution, cautions
 from .label_counts import LabelCounts, explore_labels
@@ -25,7 +30,6 @@ from .origin import Telling, origins
 from .people import People, read_people
 from .quality import ImageChecks, check_images
 from .sheets import Images, Sheet, examples, flagged
-from .thumbnails import THUMBNAIL_SIDE, thumbnails
 
 LARGEST_FRAME = 224
 """Side of the cache at most, where none is asked for."""
@@ -99,21 +103,23 @@ def explore(request: DataRequest) -> Exploration:
     """Read and count everything; with images, look at every one of them.
 
     Args:
-        request: its ``data`` is a folder of X-rays, or a label table alone (``.csv``,
-            ``.csv.gz``). Where it names no frame, that is the source's own side, at most
+        request: its ``data`` is a folder of X-rays, a ``dataset.yaml``, or a label table; a table
+            is looked at alone where the request names no folder of its images. Where it names no
+            frame, that is the source's own side, at most
             `LARGEST_FRAME`. The examples shown follow from its seed, as the split does.
 
     Raises:
         InputError: where source, table, list or numbers cannot be used. What only a search would
             refuse, such as too few patients, becomes a caution.
     """
-    source, problems = Path(request.data), request.problems_of_folder()
-    if source.is_file() and request.labels is not None:
-        problems.append(f"{source} is a label table already: leave out --labels {request.labels}")
-    if problems:
+    problems = request.problems_of_folder()
+    places = Path(request.data), request.label_table, request.image_folder
+    source = attempt(lambda: resolve(*places, without_images=True), problems)
+    if problems or source is None:
         raise InputError(problems)
     listed = listed_names(request)
-    read = _table(source) if source.is_file() else _folder(request)
+    alone = Path(request.data).is_file() and source.stated is None and request.images is None
+    read = _table(source) if alone else _folder(request, read_source(source))
     rows = read.rows
     balance, refused = _balance(rows, request, listed)
     people = read_people(rows.extra, rows.roles)
@@ -122,7 +128,7 @@ def explore(request: DataRequest) -> Exploration:
     told = [] if images is None else _told(rows, request.seed)
     splits = None if balance is None else balance.splits
     return Exploration(
-        label=str(source),
+        label=request.data,
         rows=rows,
         labels=explore_labels(rows.labels, rows.patients, rows.label_names, rows.uncertain),
         people=people,
@@ -156,16 +162,29 @@ def explore(request: DataRequest) -> Exploration:
     )
 
 
-def _table(path: Path) -> _Read:
-    table = read_table(path)
+def _table(source: Source) -> _Read:
+    """What the table of ``source`` says, without its images."""
+    table = read_labels(source.description, source.found.files)
+    parts, notes = given_parts(source, table.images, table.images)
     rows = Dataset(
-        table.images, table.labels, table.patients, (), NoImages(), extra=table.extra,
-    )  # fmt: skip
-    return _Read(rows, table.notes)
+        names=table.images,
+        labels=table.labels,
+        patients=table.patients,
+        unlabelled=(),
+        source=NoImages(),
+        label=source.label,
+        extra=table.extra,
+        label_names=table.label_names,
+        uncertain=table.uncertain,
+        uncertain_as=policies(source.description.uncertain, table.label_names),
+        parts=table.parts if parts is None else parts,
+        roles=table.roles,
+    )
+    tell(few_lines(source, table.label_names))
+    return _Read(rows, (*source.notes, *table.notes, *notes))
 
 
-def _folder(request: DataRequest) -> _Read:
-    dataset = read_dataset(Path(request.data), request.label_table)
+def _folder(request: DataRequest, dataset: Dataset) -> _Read:
     side = request.frame or max(THUMBNAIL_SIDE, min(dataset.source_side, LARGEST_FRAME))
     cache = open_shown(dataset, side, cache_root(request))
     usable, notes = leave_out_bad(dataset, cache)

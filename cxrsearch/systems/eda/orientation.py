@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .thumbnails import THUMBNAIL_SIDE, detail, typical, unit
+from cxrsearch.data.alike.thumbnails import THUMBNAIL_SIDE, detail, typical, unit
 
 PATTERN_FROM = 30
 """Images that make a pattern."""

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .duplicates import Pairs, find_duplicates, groups
+from cxrsearch.data.alike.duplicates import Pairs, find_duplicates, groups
+from cxrsearch.data.alike.thumbnails import blanks
+
 from .orientation import Orientation, orientations
 
-DARK, BRIGHT = 20.0, 235.0
-"""Grey levels that count as black and as white."""
-SHOWING = 0.05
-"""Share of a thumbnail that has to be neither for the image to show anything."""
-FLAT = 6.0
-"""Deviation of the grey levels below which a picture is nearly one grey; NIH's least is 25."""
 BLANK = ("nearly black", "nearly white", "nearly one grey")
 
 
@@ -41,16 +37,6 @@ class ImageChecks:
     def within(self, patients: np.ndarray) -> list[list[int]]:
         """Groups of one patient."""
         return [rows for rows in self.groups if len(set(patients[rows].tolist())) == 1]
-
-
-def blanks(small: np.ndarray) -> np.ndarray:
-    """Which of the thumbnails ``(n, 32, 32)`` show nothing: ``(n,)``, as in `ImageChecks`."""
-    flat = small.reshape(len(small), -1)
-    kinds = np.zeros(len(small), int)
-    kinds[flat.std(axis=1) < FLAT] = 3
-    kinds[(flat < BRIGHT).mean(axis=1) < SHOWING] = 2
-    kinds[(flat > DARK).mean(axis=1) < SHOWING] = 1
-    return kinds
 
 
 def check_images(images: np.ndarray, small: np.ndarray, ok: np.ndarray) -> ImageChecks:

@@ -81,7 +81,7 @@ def test_a_patient_in_two_given_parts_is_refused_with_the_way_out() -> None:
     assert "2 patients in two parts, such as '40' (train and val), '50' (test and val)" in str(
         error.value
     )
-    assert "take the split out" in str(error.value)
+    assert "split: drawn" in str(error.value)
     # One whose other image is left out leaks nothing; one whose other image is drawn from does.
     make(parts(80, 20, 11))
     with pytest.raises(InputError, match=r"1 patient in two parts, such as '5' \(no part and test"):

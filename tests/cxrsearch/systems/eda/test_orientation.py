@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cxrsearch.data.alike.thumbnails import detail, thumbnails
 from cxrsearch.phantom.dataset import phantom_dataset
 from cxrsearch.systems.eda.orientation import ORIENTATIONS, PATTERN_FROM, orientations, set_problems
 from cxrsearch.systems.eda.quality import BLANK, blanks, check_images
-from cxrsearch.systems.eda.thumbnails import detail, thumbnails
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,12 @@ THUMBNAIL_BLOCK = 1024
 """Thumbnails that are worked on at once."""
 FRAMES = 128
 """Images of full size that are."""
+DARK, BRIGHT = 20.0, 235.0
+"""Grey levels that count as black and as white."""
+SHOWING = 0.05
+"""Share of a thumbnail that has to be neither for the image to show anything."""
+FLAT = 6.0
+"""Deviation of the grey levels below which a picture is nearly one grey; NIH's least is 25."""
 MEDIAN_SAMPLE = 4096
 """Images at most that a median over the set is taken of, evenly spread."""
 
@@ -52,6 +58,17 @@ def _area_weights(side: int, to: int) -> np.ndarray:
     high = np.minimum(edges[1:, None], pixel + 1)
     weights: np.ndarray = (np.maximum(high - low, 0) * to / side).astype(np.float32)
     return weights
+
+
+def blanks(small: np.ndarray) -> np.ndarray:
+    """Which of the thumbnails ``(n, 32, 32)`` show nothing: ``(n,)`` int, 0 where one
+    shows something, 1 nearly black, 2 nearly white, 3 nearly one grey."""
+    flat = small.reshape(len(small), -1)
+    kinds = np.zeros(len(small), int)
+    kinds[flat.std(axis=1) < FLAT] = 3
+    kinds[(flat < BRIGHT).mean(axis=1) < SHOWING] = 2
+    kinds[(flat > DARK).mean(axis=1) < SHOWING] = 1
+    return kinds
 
 
 def detail(small: np.ndarray, width: float) -> np.ndarray:

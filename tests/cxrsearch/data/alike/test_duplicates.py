@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsearch.data.pixels.resize import resize
-from cxrsearch.phantom.dataset import phantom_dataset
-from cxrsearch.systems.eda.duplicates import (
+from cxrsearch.data.alike.duplicates import (
     HASH_KEYS,
     Pairs,
     candidates,
@@ -16,7 +14,9 @@ from cxrsearch.systems.eda.duplicates import (
     groups,
     hashes,
 )
-from cxrsearch.systems.eda.thumbnails import thumbnails
+from cxrsearch.data.alike.thumbnails import thumbnails
+from cxrsearch.data.pixels.resize import resize
+from cxrsearch.phantom.dataset import phantom_dataset
 
 SIDE = 64
 

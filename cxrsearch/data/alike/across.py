@@ -12,7 +12,7 @@ from .thumbnails import blanks, thumbnails
 MOST_COMPARED = 20_000
 """Images that are compared at most; of more it is said that they were not. Reading their pixels
 takes most of the time, and it grows with their number: a second for some thousands."""
-NAMED = 3
+ALIKE_SHOWN = 3
 """Examples."""
 
 
@@ -56,8 +56,8 @@ def across_note(names: Sequence[str], images: np.ndarray, part_of: Mapping[str, 
     if not found:
         return None
     examples = "; ".join(
-        " = ".join(f"{names[row]} ({part_of[names[row]]})" for row in rows[:NAMED])
-        for rows in found[:NAMED]
+        " = ".join(f"{names[row]} ({part_of[names[row]]})" for row in rows[:ALIKE_SHOWN])
+        for rows in found[:ALIKE_SHOWN]
     )
     count = sum(map(len, found))
     return (

@@ -13,10 +13,10 @@ from cxrsearch.errors import InputError
 
 ALL_PARTS = ("train", "val", "test", "val_seed")
 IMAGES, PATIENTS = "images", "patients"
-NEGATIVE, UNCERTAIN = ":negative", ":uncertain"
+KNOWN_NEGATIVES, UNCERTAIN_MARKS = ":negative", ":uncertain"
 """Behind a label's name: images known to be without it, and uncertain marks. No label has a colon
 in its name."""
-NAMED = 12
+MOST_IN_WARNING = 12
 """Labels named in a warning; of more the rest is counted."""
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -72,10 +72,10 @@ def label_counts(
         counts |= zip(label_names, present(here).sum(axis=0).tolist(), strict=True)
         counts[NO_FINDING] = int(nothing_found(here).sum())
         without = absent(here).sum(axis=0)
-        counts |= {label_names[i] + NEGATIVE: int(without[i]) for i in partly}
+        counts |= {label_names[i] + KNOWN_NEGATIVES: int(without[i]) for i in partly}
         if uncertain is not None:
             doubts = uncertain[inside].sum(axis=0)
-            counts |= {label_names[i] + UNCERTAIN: int(doubts[i]) for i in doubtful}
+            counts |= {label_names[i] + UNCERTAIN_MARKS: int(doubts[i]) for i in doubtful}
         table[part] = counts
     return table
 
@@ -88,7 +88,7 @@ def negatives(counts: Mapping[str, int], label: str) -> int:
         counts: a part's, as `label_counts` gives them.
         label: its name.
     """
-    return counts.get(label + NEGATIVE, counts[IMAGES] - counts[label])
+    return counts.get(label + KNOWN_NEGATIVES, counts[IMAGES] - counts[label])
 
 
 def judgeable(
@@ -170,5 +170,5 @@ def _without(counts: Mapping[str, int], labels: Sequence[str]) -> dict[str, int]
 
 def _some(texts: Sequence[str]) -> str:
     """The first of them, and how many more there are."""
-    more = len(texts) - NAMED
-    return ", ".join(texts[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(texts) - MOST_IN_WARNING
+    return ", ".join(texts[:MOST_IN_WARNING]) + (f" and {more} more" if more > 0 else "")

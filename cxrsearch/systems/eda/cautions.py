@@ -35,7 +35,7 @@ ENOUGH_POSITIVES = 30
 
 LITTLE_KNOWN = 0.5
 """Share of the images of which a label is known, below which it is worth a caution."""
-NAMED = 12
+MOST_IN_CAUTION = 12
 """Labels that a caution names in its sentence; all are listed below it."""
 MOST_ORIGINS = 8
 """Labels with a caution of their own on what their files give away."""
@@ -194,7 +194,7 @@ def _few(rows: Dataset) -> Iterator[Caution]:
                 MILD,
                 f"No {what} at all: {_some(none)}",
                 f"{out}; they have no AUROC and are left out of the mean.",
-                tuple(none) if len(none) > NAMED else (),
+                tuple(none) if len(none) > MOST_IN_CAUTION else (),
             )
         few = [f"{_short(label)} ({count})" for label, count in found if 0 < count < FEW_PATIENTS]
         if few:
@@ -203,7 +203,7 @@ def _few(rows: Dataset) -> Iterator[Caution]:
                 f"{what.capitalize()} of fewer than {FEW_PATIENTS} patients: {_some(few)}",
                 "Too few for three parts: expect no AUROC, or one that says nothing. Add some, "
                 "or leave these labels out with --objective auroc:LABEL,...",
-                tuple(few) if len(few) > NAMED else (),
+                tuple(few) if len(few) > MOST_IN_CAUTION else (),
             )
 
 
@@ -222,7 +222,7 @@ def _unsure(rows: Dataset) -> Iterator[Caution]:
             "What is not known counts nowhere, neither in training nor in scores, so these are "
             "judged on few images, and on those that somebody thought worth a mark. If a blank "
             "means that it is not there, say blank: negative in dataset.yaml.",
-            tuple(little) if len(little) > NAMED else (),
+            tuple(little) if len(little) > MOST_IN_CAUTION else (),
         )
     if rows.uncertain is None:
         return
@@ -238,7 +238,7 @@ def _unsure(rows: Dataset) -> Iterator[Caution]:
             f"More often uncertain than positive: {_some(often)}",
             "What such a mark counts as decides what is learnt: try the gene uncertain in the "
             "search. Validation and test never use them.",
-            tuple(often) if len(often) > NAMED else (),
+            tuple(often) if len(often) > MOST_IN_CAUTION else (),
         )
 
 
@@ -359,7 +359,7 @@ def _people(rows: Dataset, people: People) -> Iterator[Caution]:
             f"Told without looking at the image, AUROC: {_some(every)}",
             "A network can read age, sex and view off the picture. Judge such a label within one "
             "view, or among like patients, before you believe its AUROC.",
-            tuple(every) if len(every) > NAMED else (),
+            tuple(every) if len(every) > MOST_IN_CAUTION else (),
         )
 
 
@@ -382,8 +382,10 @@ def _count(number: int, one: str, several: str = "") -> str:
 
 def _some(labels: Sequence[str]) -> str:
     """The first of them, and how many more there are."""
-    more = len(labels) - NAMED
-    return ", ".join(map(_short, labels[:NAMED])) + (f" and {more} more" if more > 0 else "")
+    more = len(labels) - MOST_IN_CAUTION
+    return ", ".join(map(_short, labels[:MOST_IN_CAUTION])) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def _short(label: str) -> str:

@@ -13,10 +13,10 @@ from cxrsearch.data.alike.thumbnails import THUMBNAIL_SIDE, thumbnails
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.read import given_parts, policies, read_source
+from cxrsearch.data.labels.tables import read_table
+from cxrsearch.data.read import given_parts, read_source
 from cxrsearch.data.request import DataRequest
 from cxrsearch.data.sources.resolve import Source, resolve
-from cxrsearch.data.sources.tables import read_labels
 from cxrsearch.data.sources.telling import tell
 from cxrsearch.data.sources.words import few_lines
 from cxrsearch.data.splits import Splits, judgeable
@@ -164,7 +164,7 @@ def explore(request: DataRequest) -> Exploration:
 
 def _table(source: Source) -> _Read:
     """What the table of ``source`` says, without its images."""
-    table = read_labels(source.description, source.found.files)
+    table = read_table(source.description, source.found.files)
     parts, notes = given_parts(source, table.images, table.images)
     rows = Dataset(
         names=table.images,
@@ -176,7 +176,7 @@ def _table(source: Source) -> _Read:
         extra=table.extra,
         label_names=table.label_names,
         uncertain=table.uncertain,
-        uncertain_as=policies(source.description.uncertain, table.label_names),
+        uncertain_as=table.uncertain_as,
         parts=table.parts if parts is None else parts,
         roles=table.roles,
     )

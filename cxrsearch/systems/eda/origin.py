@@ -32,7 +32,7 @@ from .people import told_auroc
 MOST_FILES = 20_000
 """Files whose headers are read, drawn at random from more: a header takes a tenth of a
 millisecond, and from a disk elsewhere far longer."""
-FOLDS = 5
+PATIENT_FOLDS = 5
 """Groups of patients, each judged by the others."""
 FEWEST = 10
 """Images with a value of a property for it to count by itself, and patients with and without a
@@ -182,7 +182,7 @@ def told_by(dataset: Dataset, found: list[Property], rng: np.random.Generator) -
     if len(names) > 1:
         names = {**names, NO_FINDING: nothing_found(dataset.labels)}
     owner = np.unique(dataset.patients.astype(str), return_inverse=True)[1]
-    fold = rng.permutation(np.arange(owner.max() + 1) % FOLDS)[owner]
+    fold = rng.permutation(np.arange(owner.max() + 1) % PATIENT_FOLDS)[owner]
     telling = []
     for label, marks in names.items():
         has, without = present(marks), absent(marks)
@@ -207,7 +207,7 @@ def told_by(dataset: Dataset, found: list[Property], rng: np.random.Generator) -
 
 def _shares(one: Property, has: np.ndarray, without: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """``(n,)`` of the images of other folds with the same value, the share with the label."""
-    shape = (FOLDS, len(one.values))
+    shape = (PATIENT_FOLDS, len(one.values))
     positives, known = np.zeros(shape), np.zeros(shape)
     np.add.at(positives, (fold[has], one.which[has]), 1)
     np.add.at(known, (fold[has], one.which[has]), 1)

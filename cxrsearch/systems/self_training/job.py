@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cxrsearch.data.dataset import names_digest
+from cxrsearch.data.files import match_images
 from cxrsearch.data.labels.tables import read_table
+from cxrsearch.data.marks import compact
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
@@ -19,6 +21,7 @@ from cxrsearch.learn.objective import TrialConfig, load_trial_data
 from cxrsearch.learn.recipe import PSEUDO, Recipe
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.folder import check_out
+from cxrsearch.model.labels import few, shared_labels
 from cxrsearch.study.data import cache_root
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
@@ -151,7 +154,7 @@ def prepare_job(study: Path, out: Path, options: Options, moved: Mapping[str, An
     every = dataset if folder is None else with_unlabelled(dataset, folder)
     found = find_unlabelled(every, prepared.splits, frame, root)
     config = replace(trial_config(study, prepared), cache=found.cache, pseudo=None)
-    truth = _truth(options.truth, found.names) if options.truth else None
+    truth = _truth(options.truth, found.names, dataset.label_names) if options.truth else None
     data = load_trial_data(config)
     return Job(
         study, work_of(out), options, record, prepared, config, data, found, teachers, truth
@@ -207,17 +210,37 @@ def plain(options: Options) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
 
 
-def _truth(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _truth(
+    path: Path, names: tuple[str, ...], label_names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions among ``names``, labels and patients of those that a label table knows.
 
+    Args:
+        path: the table; of labels that it does not have nothing is known.
+        names: images without a label.
+        label_names: (k,) those of the data.
+
     Raises:
-        InputError: where it knows none.
+        InputError: where it knows none of the images, or none of the labels.
     """
     table = read_table(path)
-    place = {PurePosixPath(name).name: row for row, name in enumerate(table.images)}
-    pairs = [(i, place[base]) for i, name in enumerate(names)
-             if (base := PurePosixPath(name).name) in place]  # fmt: skip
+    try:
+        shared = shared_labels(label_names, table.label_names)
+    except InputError as error:
+        raise InputError(
+            f"--truth {path}: has none of the data's labels ({few(label_names)}), but "
+            f"{few(table.label_names)}"
+        ) from error
+    files, place = (
+        match_images(table.images, names).files,
+        {name: i for i, name in enumerate(names)},
+    )
+    pairs = sorted(
+        (place[files[image]], row) for row, image in enumerate(table.images) if image in files
+    )
     if not pairs:
         raise InputError(f"--truth {path}: none of the {len(names)} unlabelled images is in it")
     at, rows = (list(part) for part in zip(*pairs, strict=True))
-    return np.array(at), np.asarray(table.labels)[rows], np.asarray(table.patients)[rows]
+    labels = np.full((len(rows), len(label_names)), np.nan, np.float32)
+    labels[:, shared.ours] = np.asarray(table.labels)[rows][:, shared.theirs]
+    return np.array(at), compact(labels), np.asarray(table.patients)[rows]

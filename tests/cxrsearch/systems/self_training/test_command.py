@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cxrsearch.data.diseases import DISEASES
@@ -22,6 +23,7 @@ from cxrsearch.study.folder import load_study
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.systems.self_training import stages
 from cxrsearch.systems.self_training.command import Options, self_train
+from cxrsearch.systems.self_training.job import _truth
 from cxrsearch.systems.self_training.page import self_training_html, self_training_text
 from search.reading import read_json
 
@@ -230,6 +232,17 @@ def test_images_of_another_folder_can_be_judged_by_a_table(
     assert "The unlabelled images themselves" in (tmp_path / "s/self-training.html").read_text()
 
 
+def test_a_truth_of_some_labels_and_some_of_the_images_judges_those(tmp_path: Path) -> None:
+    table = tmp_path / "truth.csv"
+    table.write_text("image,COVID-19,mass\na/1.png,1,0\nb/1.png,0,\nc/9.png,1,1\n")
+    at, labels, _ = _truth(table, ("b/1.png", "a/1.png", "z.png"), ("Mass", "Hernia"))
+    assert at.tolist() == [0, 1]
+    assert np.isnan(labels[:, 1]).all()  # Hernia is not in the table
+    assert labels[1, 0] == 0
+    with pytest.raises(InputError, match=r"has none of the data's labels \(Hernia\)"):
+        _truth(table, ("a/1.png",), ("Hernia",))
+
+
 def test_a_search_can_choose_what_becomes_of_pseudo_labels(
     trained: Path, study: Path, images: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -346,3 +359,18 @@ def test_the_same_command_again_says_that_nothing_is_left_to_do(
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
     code, _, err = run(*words[:-2])
     assert (code, "not empty" in err) == (2, True), "another one is not taken for it"
+
+
+def test_a_report_that_spoke_of_diseases_is_read_as_before(trained: Path, tmp_path: Path) -> None:
+    def before(value: Any) -> Any:
+        names = {"label": "disease", "labels": "diseases"}
+        if isinstance(value, dict):
+            return {names.get(k, k): before(v) for k, v in value.items()}
+        return [before(v) for v in value] if isinstance(value, list) else value
+
+    report = _report(trained)
+    old = before(report) | {"labels": before(report["labels"])}
+    old.pop("diseases")
+    old.pop("digest", None)
+    (tmp_path / "self-training.json").write_text(json.dumps(old))
+    assert self_training_text(tmp_path) == self_training_text(trained)

@@ -53,7 +53,7 @@ def read_patients(
         problems: takes what is wrong.
     """
     if given is None:
-        return np.array([name[:LONGEST_ID] for name in images]), (EACH_ITS_OWN,)
+        return patients_by_name(images)
     if isinstance(given, Pattern):
         return _by_pattern(given, images, problems)
     values = column_of(cells, given).list()
@@ -64,6 +64,32 @@ def read_patients(
             problems.add("long", row, too_long("patient", value))
             values[row] = ""
     return np.array(values), ()
+
+
+def patients_by_name(images: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Whom each image shows, ``(n,)`` str, where nothing says, and what had to be assumed.
+
+    Names that are known tell it, also where only some are, as in folders gathered from several
+    sources; each other image counts as a patient of its own.
+    """
+    patients = [name[:LONGEST_ID] for name in images]
+    notes = []
+    left = set(range(len(images)))
+    for regex, what in KNOWN.items():
+        found = {row: match[1] for row in left if (match := re.search(regex, images[row]))}
+        if found:
+            notes.append(
+                f"no patient column; patients of {len(found):,} images are told from {what}"
+            )
+        for row, patient in found.items():
+            patients[row] = patient[:LONGEST_ID]
+        left -= found.keys()
+    if left and notes:
+        notes.append(
+            f"each of the other {len(left):,} images counts as a patient of its own. Where they "
+            "are of fewer patients, scores on validation and test will be too good"
+        )
+    return np.array(patients), tuple(notes) or (EACH_ITS_OWN,)
 
 
 def _by_pattern(

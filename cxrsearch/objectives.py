@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from search.errors import did_you_mean
 
-from .data.labels.names import by_plain_name
+from .data.labels.names import by_plain_name, some_names
 from .errors import InputError
 
 
@@ -82,22 +82,11 @@ class Objectives(NamedTuple):
                 found.append(known)
                 continue
             hint = did_you_mean(asked, [*names, *MEASURES])
-            problems.append(
-                f"--objective: unknown label {asked!r}{hint or f'; the data have {_few(names)}'}"
-            )
+            have = hint or f"; the data have {some_names(names)}"
+            problems.append(f"--objective: unknown label {asked!r}{have}")
         if problems:
             raise InputError(problems)
         return tuple(dict.fromkeys(found))
-
-
-MOST_NAMED = 20
-"""Labels that a message lists at most."""
-
-
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    listed = ", ".join(names[:MOST_NAMED])
-    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def parse_objective(text: str) -> Objectives:

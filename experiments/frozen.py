@@ -23,7 +23,8 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.augment import Augment
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.learn.networks.models import build_model
-from cxrsearch.learn.recipe import Recipe, gene_limits
+from cxrsearch.learn.recipe import Recipe
+from cxrsearch.study.label_genes import AtHand, read_space
 from cxrsearch.study.projection import sample_recipes
 from cxrsearch.study.space import shipped_spaces
 from search.space import SearchSpace
@@ -86,7 +87,7 @@ def main() -> None:
             )
     print(f"\nof {DRAWN} recipes drawn from each space freeze something and augment nothing:")
     for name, path in shipped_spaces().items():
-        print(f"{name:>14}{allowed(SearchSpace.load(path, known=gene_limits(DISEASES))):>11.2%}")
+        print(f"{name:>14}{allowed(read_space(path, AtHand(DISEASES))):>11.2%}")
 
 
 if __name__ == "__main__":

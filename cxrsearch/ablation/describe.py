@@ -30,7 +30,7 @@ def describe_ablation(ready: ReadyAblation) -> str:
     lines = [
         f"data: {data.label}, {len(data.names)} labelled images of "
         f"{len(set(data.patients.tolist()))} patients, {plan.unlabelled:,} without a label",
-        to_text(counts_table(prepared.counts)),
+        to_text(counts_table(prepared.counts, data.label_names)),
         f"baseline: {recipe.model} at {recipe.input_size}, {start}; searched: {plan.space['name']}",
         f"held equal: {plan.images:,} image-steps an arm and seed ({recipe.epochs} epochs of "
         f"{plan.train_images:,} images), pre-training and search included",

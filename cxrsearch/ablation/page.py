@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from cxrsearch.show.clock import duration
 from cxrsearch.show.notes import moment
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.labels import MOST_SHOWN, named, readable
+from cxrsearch.show.panels.labels import LABELS_DRAWN, named, readable
 from cxrsearch.show.rows import mapping
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import QUIET, STYLES, figure, score, text
@@ -148,8 +148,8 @@ def _sections(arms: Sequence[ArmVerdict]) -> list[Section]:
         "worse."
     )
     few = ""
-    if (count := len({name for arm in others for name in arm.labels})) > MOST_SHOWN:
-        few = f" The {MOST_SHOWN} of {count} labels with the largest differences."
+    if (count := len({name for arm in others for name in arm.labels})) > LABELS_DRAWN:
+        few = f" The {LABELS_DRAWN} of {count} labels with the largest differences."
     labels = f"Difference to the baseline by label, in hundredths of AUROC.{few} {_bold(others)}"
     return [
         Section("forest", "Verdict", "Differences to the baseline",
@@ -235,7 +235,7 @@ def labels_in_figure(arms: Sequence[ArmVerdict]) -> list[str]:
     for arm in arms:
         for name, (_, difference, _) in arm.labels.items():
             most[name] = max(most.get(name, 0.0), abs(difference))
-    return sorted(sorted(most, key=lambda name: -most[name])[:MOST_SHOWN])
+    return sorted(sorted(most, key=lambda name: -most[name])[:LABELS_DRAWN])
 
 
 def _width(arms: Sequence[ArmVerdict]) -> int:

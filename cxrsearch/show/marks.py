@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from .rows import mapping, whole
 
 COUNT_AS = {
     "ignore": "are ignored", "positive": "count as positive", "negative": "count as negative",
@@ -11,8 +14,27 @@ COUNT_AS = {
 """What uncertain marks do in training, by the policy."""
 
 
+def count_marks(data: Mapping[str, Any]) -> dict[str, int]:
+    """How many marks are not plain, of all labels together.
+
+    Args:
+        data: what study.yaml says of the data.
+
+    Returns:
+        ``ignore``, ``positive``, ``negative`` or ``soft``: uncertain marks by what they count as
+        in training; ``unknown``: those of which nothing is known. Those that there are.
+    """
+    taken, found = mapping(data.get("uncertain_as")), dict[str, int]()
+    for name, counts in mapping(data.get("labels")).items():
+        some = {key: whole(value) or 0 for key, value in mapping(counts).items()}
+        policy = str(taken.get(name))
+        found[policy] = found.get(policy, 0) + some.get("uncertain", 0)
+        found["unknown"] = found.get("unknown", 0) + some.get("unknown", 0)
+    return {key: count for key, count in found.items() if count}
+
+
 def marks_text(marks: Mapping[str, int], gene: bool = False) -> str:
-    """What becomes of the marks that are not plain, as `StudyView.marks` counts them; empty where
+    """What becomes of the marks that are not plain, as `count_marks` counts them; empty where
     all are. ``gene``: whether the study's trials choose it themselves."""
     doubts = [f"{n:,} {COUNT_AS[p]}" for p, n in marks.items() if p in COUNT_AS]
     found = []

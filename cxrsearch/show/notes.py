@@ -19,7 +19,7 @@ from .section import Section
 from .theme import score, show
 from .view import Look, StudyView
 
-MOST_LISTED = 50
+FILES_LISTED = 50
 MOST_TEXT = 60_000
 
 CITATIONS = (
@@ -209,11 +209,11 @@ def searches_uncertain(view: StudyView) -> bool:
 
 
 def left_out(view: StudyView) -> list[str]:
-    """Images that could not be read, with the reason; at most `MOST_LISTED` of them."""
+    """Images that could not be read, with the reason; at most `FILES_LISTED` of them."""
     images = mapping(view.data.get("left_out"))
-    listed = [f"{name}: {reason}" for name, reason in list(images.items())[:MOST_LISTED]]
-    if len(images) > MOST_LISTED:
-        listed.append(f"and {len(images) - MOST_LISTED} more (all are named in study.yaml)")
+    listed = [f"{name}: {reason}" for name, reason in list(images.items())[:FILES_LISTED]]
+    if len(images) > FILES_LISTED:
+        listed.append(f"and {len(images) - FILES_LISTED} more (all are named in study.yaml)")
     return listed
 
 

@@ -15,6 +15,7 @@ from cxrsearch.data.diseases import DISEASES
 from search.reading import FileError, read_json, read_yaml
 from search.store.record import StudyRecord, read_study
 
+from .marks import count_marks
 from .rows import Interval, Row, best_row, intervals_of, mapping, number, pair, row, whole
 
 
@@ -102,20 +103,8 @@ class StudyView:
 
     @property
     def marks(self) -> dict[str, int]:
-        """How many of the labels' marks are not plain: unknown, and uncertain by what they are.
-
-        Keys: ``unknown``, and ``ignore``, ``positive``, ``negative`` or ``soft``, what uncertain
-        ones count as in training; those that there are.
-        """
-        taken, found = mapping(self.data.get("uncertain_as")), dict[str, int]()
-        for name, counts in mapping(self.data.get("labels")).items():
-            some = {key: whole(value) or 0 for key, value in mapping(counts).items()}
-            for key, count in (
-                (str(taken.get(name)), some.get("uncertain", 0)),
-                ("unknown", some.get("unknown", 0)),
-            ):
-                found[key] = found.get(key, 0) + count
-        return {key: count for key, count in found.items() if count}
+        """How many of the labels' marks are not plain; see `count_marks`."""
+        return count_marks(self.data)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:

@@ -127,7 +127,7 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
             "unlabelled": len(prepared.dataset.unlabelled),
             "frame": prepared.cache.frame,
             "left_out": dict(prepared.cache.bad),
-            **_marks(prepared.dataset),
+            **marks_of(prepared.dataset),
             **({"description": dict(how)} if (how := prepared.dataset.description) else {}),
         },
         **more,
@@ -145,7 +145,7 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
     }
 
 
-def _marks(data: Dataset) -> dict[str, Any]:
+def marks_of(data: Dataset) -> dict[str, Any]:
     """What is known of each label, and what the marks that nobody was sure of count as."""
     marks, names = data.labels, data.label_names
     doubts = np.zeros(marks.shape, bool) if data.uncertain is None else data.uncertain

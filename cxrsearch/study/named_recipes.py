@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe, effective, gene_limits
+from cxrsearch.learn.recipe import (
+    RATIO_PREFIX,
+    Recipe,
+    effective,
+    gene_limits_with,
+    ratio_genes,
+)
 from search.errors import did_you_mean
 from search.reading import FileError, parse_yaml
-from search.space import SearchSpace
 from search.space.values import coerce, limit_problem
 
+from .label_genes import EVERY_RATIO, read_space, unknown_ratio
 from .prepare import attempt
 from .space import shipped_spaces, space_path
 
@@ -51,6 +57,26 @@ def find_recipe(name: str, given: Sequence[str] = ()) -> Named:
     return Named(label, recipe, tuple(_idle(recipe, changed)))
 
 
+def for_labels(recipe: Recipe, labels: Sequence[str]) -> Recipe:
+    """``recipe`` with its draw weights those of the data's ``labels``, ``ratio_*`` spelt out.
+
+    Raises:
+        InputError: naming each draw weight of a label that the data do not have.
+    """
+    weights = {RATIO_PREFIX + name: weight for name, weight in recipe.ratios}
+    known = ratio_genes(labels)
+    problems = [
+        f"--recipe: {unknown_ratio(name, labels, f'by --set {name}=1')}"
+        for name in weights
+        if name not in known and name != EVERY_RATIO
+    ]
+    if problems:
+        raise InputError(problems)
+    every = weights.pop(EVERY_RATIO, 1.0)
+    spelt_out = {name: weights.get(name, every) for name in known}
+    return replace(recipe, ratios=Recipe.from_params(spelt_out).ratios)
+
+
 def known_recipes() -> list[str]:
     """The names of all points of the shipped spaces, with their space where it is needed."""
     points = list(_shipped_points())
@@ -61,10 +87,13 @@ def known_recipes() -> list[str]:
 def read_genes(given: Sequence[str]) -> dict[str, Any]:
     """Genes and their values out of ``gene=value`` texts; of two for one gene the later counts.
 
+    Which labels there are, and so draw weights, is for `for_labels`.
+
     Raises:
         InputError: naming each unknown gene, and each value outside a gene's limits.
     """
-    limits, problems = gene_limits(DISEASES), []
+    named = [text.partition("=")[0].strip() for text in given]
+    limits, problems = gene_limits_with(named), []
     found: dict[str, Any] = {}
     for text in given:
         gene, sign, spelt = (part.strip() for part in text.partition("="))
@@ -99,7 +128,7 @@ def _point(name: str) -> dict[str, Any]:
     """The genes of the point that ``name`` means, fixed ones included."""
     place, sign, point = name.rpartition(":")
     if sign:
-        space = SearchSpace.load(_path_of(place), known=gene_limits(DISEASES))
+        space = read_space(_path_of(place))
         found = {p.name: {**space.fixed, **p.params} for p in space.points}
         if point in found:
             return found[point]
@@ -130,14 +159,14 @@ def _path_of(place: str) -> Any:
 def _shipped_points() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Space, name and genes of each shipped point."""
     for name, path in shipped_spaces().items():
-        space = SearchSpace.load(path, known=gene_limits(DISEASES))
+        space = read_space(path)
         for point in space.points:
             yield name, point.name, {**space.fixed, **point.params}
 
 
 def _idle(recipe: Recipe, changed: Mapping[str, Any]) -> list[str]:
     """A note on each gene that was set and cannot act beside the others."""
-    acting, limits = effective(recipe), gene_limits(DISEASES)
+    acting, limits = effective(recipe), gene_limits_with(changed)
     notes = []
     for gene, value in changed.items():
         if gene.startswith(RATIO_PREFIX):

@@ -28,7 +28,7 @@ from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
 from .data import DESCRIPTION, DataParts, listed_names, load_data, make_parts
-from .named_recipes import Named
+from .named_recipes import Named, for_labels
 from .origins import also_seen, origin_notes
 from .prepare import attempt, check_disk, machine_problems
 from .projection import COPIES_RUNNING, weight_bytes
@@ -94,9 +94,13 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
     problems += _weights_problems(named.recipe, settings)
     listed = attempt(lambda: listed_names(settings), problems)
     dataset = attempt(lambda: load_data(settings), problems)
+    recipe = named.recipe
+    if dataset is not None:
+        labels = dataset.label_names
+        recipe = attempt(lambda: for_labels(named.recipe, labels), problems) or recipe
     if problems or dataset is None:
         raise InputError(problems)
-    recipe = named.recipe
+    named = named._replace(recipe=recipe)
     frame = frame_of([recipe.input_size], [recipe.crop], dataset.source_side)
     parts = make_parts(settings, dataset, frame, listed)
     origins = origin_notes([recipe.init], parts.splits.fingerprint, dataset.label_names)

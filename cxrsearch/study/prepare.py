@@ -25,6 +25,7 @@ from search.space import SearchSpace
 
 from .cost.sharing import OnNote, Sharing, settle
 from .data import DataParts, listed_names, load_data, make_parts
+from .label_genes import EVERY_RATIO, AtHand
 from .origins import origin_notes
 from .settings import AUTO as MEASURE
 from .settings import PHANTOM, Settings, TrainingRequest
@@ -101,9 +102,9 @@ def prepare(
     for check in (*checks, settings.check):
         attempt(check, problems)
     hardware = attempt(lambda: resolve_hardware(settings), problems)
-    found = attempt(lambda: _space(hardware or settings, narrow), problems)
+    asked = hardware or settings
+    found = attempt(lambda: _space(asked, narrow), problems)
     earlier = attempt(lambda: read_earlier(settings.from_studies), problems) or []
-    prior = attempt(lambda: prior_of(earlier, found[0]), problems) if found else None
     listed = attempt(lambda: listed_names(settings), problems)
     if found:
         kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
@@ -112,9 +113,15 @@ def prepare(
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = attempt(lambda: load_data(settings), problems)
     judged = None
-    if dataset is not None and objectives is not None:
-        names = dataset.label_names
-        judged = attempt(lambda: objectives.over(names), problems)
+    if dataset is not None:
+        at_hand = AtHand.of(dataset)
+        if objectives is not None:
+            judged = attempt(lambda: objectives.over(at_hand.labels), problems)
+        if found:  # what is wrong with it without regard to the data has been named
+            found = attempt(lambda: _space(asked, narrow, at_hand), problems)
+    prior = None
+    if found and (dataset is not None or EVERY_RATIO not in found[0].genes):
+        prior = attempt(lambda: prior_of(earlier, found[0]), problems)
     if problems or hardware is None or found is None or dataset is None or judged is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
@@ -132,7 +139,7 @@ def prepare(
         settings = replace(settings, sampler=choice.sampler)
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     inits = gene_values(space, "init", Recipe.init)
-    notes = [*notes, *prior_notes(prior), *idle_genes(space)]
+    notes = [*notes, *prior_notes(prior), *idle_genes(space, AtHand.of(made.dataset))]
     notes += [
         *origin_notes(map(str, inits), made.splits.fingerprint, made.dataset.label_names),
         *made.notes,
@@ -166,9 +173,11 @@ def assemble(
 
 
 def _space(
-    settings: Settings, narrow: Callable[[SearchSpace], SearchSpace]
+    settings: Settings,
+    narrow: Callable[[SearchSpace], SearchSpace],
+    at_hand: AtHand | None = None,
 ) -> tuple[SearchSpace, list[str]]:
-    space, notes = load_space(settings)
+    space, notes = load_space(settings, at_hand)
     return narrow(space), notes
 
 

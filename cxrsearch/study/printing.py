@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.splits.counts import KNOWN_NEGATIVES
 from cxrsearch.durations import clock
-from cxrsearch.learn.recipe import RATIO_PREFIX, gene_limits
-from search.space import SearchSpace
+from cxrsearch.learn.recipe import RATIO_PREFIX
+from cxrsearch.show.marks import count_marks, marks_text
+from search.space import read_space_file
 
+from .folder import marks_of
+from .label_genes import DOUBTS, EVERY_RATIO, known_genes, optional_genes, read_space
 from .prepare import Prepared
 from .projection import Projection, project
 from .space import shipped_spaces, space_path
@@ -48,7 +54,8 @@ def describe(prepared: Prepared) -> str:
         f"seed: {settings.seed}"
     )
     notes = "".join(f"\nnote: {note}" for note in prepared.notes)
-    return f"{head}\n{to_text(counts_table(prepared.counts))}{notes}"
+    table = counts_table(prepared.counts, data.label_names)
+    return f"{head}\n{to_text(table)}{_marks(data)}{notes}"
 
 
 def describe_ready(ready: ReadyRecipe) -> str:
@@ -64,7 +71,8 @@ def describe_ready(ready: ReadyRecipe) -> str:
         f"{parts.cache.frame}"
     )
     notes = "".join(f"\nnote: {note}" for note in (*ready.named.notes, *parts.notes))
-    return f"{head}\n{to_text(counts_table(parts.counts))}{notes}"
+    table = counts_table(parts.counts, data.label_names)
+    return f"{head}\n{to_text(table)}{_marks(data)}{notes}"
 
 
 def describe_epoch(epoch: Epoch) -> str:
@@ -88,15 +96,46 @@ def describe_trained(result: Result) -> str:
     )
 
 
-def counts_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
-    """Positives by disease and part."""
-    table = Table(title="images with each disease", title_justify="left", box=None)
-    table.add_column("", justify="left")
+LABELS_LISTED = 40
+"""Labels that a table in a terminal names at most."""
+
+
+def counts_table(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> Table:
+    """Positives by label and part; of very many labels those with the most.
+
+    Args:
+        counts: as `cxrsearch.data.splits.counts.label_counts` gives them.
+        labels: of the data.
+    """
+    table = Table(title="images with each label", title_justify="left", box=None)
+    table.add_column("", justify="left", overflow="fold")
     for part in PARTS:
         table.add_column(part, justify="right")
-    for row in ("images", "patients", *DISEASES, NO_FINDING):
+    often = sorted(labels, key=lambda label: -counts["train"].get(label, 0))[:LABELS_LISTED]
+    for row in ("images", "patients"):
         table.add_row(row, *(str(counts[part].get(row, 0)) for part in PARTS))
+    for label in labels:
+        if label in often:
+            table.add_row(escape(label), *(_positives(counts[part], label) for part in PARTS))
+    table.add_row(NO_FINDING, *(str(counts[part].get(NO_FINDING, 0)) for part in PARTS))
+    if len(labels) > LABELS_LISTED:
+        table.caption = f"and {len(labels) - LABELS_LISTED} rarer labels"
+        table.caption_justify = "left"
     return table
+
+
+def _positives(counts: Mapping[str, int], label: str) -> str:
+    """``12``, or ``12 of 340`` where the label is known of 340 images alone."""
+    positives = counts.get(label, 0)
+    if label + KNOWN_NEGATIVES not in counts:
+        return str(positives)
+    return f"{positives} of {positives + counts[label + KNOWN_NEGATIVES]}"
+
+
+def _marks(data: Dataset) -> str:
+    """A line on the marks that are not plain, where there are some."""
+    said = marks_text(count_marks(marks_of(data)))
+    return f"\n{said}" if said else ""
 
 
 def describe_projection(prepared: Prepared) -> str:
@@ -118,14 +157,14 @@ def describe_evaluation(result: Mapping[str, Any]) -> str:
     """The figures of one look at the test part."""
     table = Table(title=None, box=None)
     for column in ("", "AUROC", "95% interval", "positives"):
-        table.add_column(column, justify="left" if not column else "right")
-    for disease, value in result["auroc"].items():
+        table.add_column(column, justify="left" if not column else "right", overflow="fold")
+    for label, value in result["auroc"].items():
         shown = "not defined" if value is None else f"{value:.3f}"
         table.add_row(
-            disease,
+            escape(label),
             shown,
-            _interval(result["intervals"].get(disease)),
-            str(result["positives"].get(disease, "")),
+            _interval(result["intervals"].get(label)),
+            str(result["positives"].get(label, "")),
         )
     table.add_row("mean", f"{result['mean']:.3f}", _interval(result["interval"]), "")
     looks = result.get("looks")
@@ -146,23 +185,30 @@ def list_spaces() -> str:
     """The shipped spaces with their size and description."""
     lines = []
     for name, path in shipped_spaces().items():
-        space = SearchSpace.load(path, known=gene_limits(DISEASES))
-        lines.append(f"{name}: {len(space.genes)} genes, {len(space.points)} known-good points")
+        space = read_space(path)
+        each = " and one for each label" if EVERY_RATIO in space.genes else ""
+        genes = sum(gene != EVERY_RATIO for gene in space.genes)
+        lines.append(
+            f"{name}: {genes} gene{'s' * (genes > 1)}{each}, {len(space.points)} known-good points"
+        )
         lines.append(to_text(f"  {space.description.strip()}"))
     return "\n".join(lines)
 
 
 def explain_space(name: str) -> str:
     """Every gene of one space, with its range, condition and meaning."""
-    limits = gene_limits(DISEASES)
-    space = SearchSpace.load(space_path(name), known=limits)
+    path = space_path(name)
+    space, optional = read_space(path), optional_genes(read_space_file(path))
+    limits = known_genes(space.to_dict())
     table = Table(box=None)
     for column in ("gene", "range", "only when", "what it is"):
         table.add_column(column, overflow="fold")
     for gene in space.genes.values():
         when = ", ".join(
-            f"{parent} is {' or '.join(map(str, values))}" for parent, values in gene.when.items()
-        )
+            [f"{parent} is {' or '.join(map(str, values))}" for parent, values in gene.when.items()]
+            + (["the data have uncertain marks" if gene.name == DOUBTS
+                else "the data have the label"] if gene.name in optional else [])
+        )  # fmt: skip
         table.add_row(gene.name, _range(gene.distribution), when, limits[gene.name]["help"])
     fixed = ", ".join(f"{key}={value}" for key, value in space.fixed.items())
     points = ", ".join(point.name for point in space.points)

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import spaces
-from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import (
     RATIO_PREFIX,
     Recipe,
-    gene_limits,
     gene_limits_with,
     size_of,
 )
 from search.errors import did_you_mean
-from search.space import SearchSpace
+from search.space import SearchSpace, read_space_file
 
+from .label_genes import DOUBTS, EVERY_RATIO, AtHand, optional_genes, read_space
 from .settings import Settings
 
 
@@ -47,15 +47,24 @@ def shipped_spaces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_space(settings: Settings) -> tuple[SearchSpace, list[str]]:
+def load_space(settings: Settings, at_hand: AtHand | None = None) -> tuple[SearchSpace, list[str]]:
     """The space of ``settings`` without the starting weights that cannot be had, and notes.
+
+    Args:
+        settings: name the space.
+        at_hand: the data; None: they are not read yet, see `read_space`.
 
     Raises:
         SpaceError: where the file is wrong.
         InputError: where no starting weights are left.
     """
-    space = SearchSpace.load(space_path(settings.space or "quick"), known=gene_limits(DISEASES))
-    return without_missing_weights(space, settings)
+    path = space_path(settings.space or "quick")
+    space = read_space(path, at_hand)
+    found, notes = without_missing_weights(space, settings)
+    gone = [gene for gene in optional_genes(read_space_file(path)) if gene not in space.genes]
+    if ratios := [gene for gene in gone if gene != DOUBTS]:
+        notes = [f"not searched, as the data have no such label: {', '.join(ratios)}", *notes]
+    return found, notes
 
 
 def without_missing_weights(
@@ -129,13 +138,33 @@ def gene_values(space: SearchSpace, gene: str, default: Any) -> list[Any]:
     return [distribution.low, distribution.high]
 
 
-def idle_genes(space: SearchSpace) -> list[str]:
-    """A note where genes are searched that cannot act: draw weights when every image is drawn."""
+MANY_RATIOS = 40
+"""Draw weights that a search can hardly tell apart."""
+
+
+def idle_genes(space: SearchSpace, at_hand: AtHand) -> list[str]:
+    """Notes where genes are searched that cannot act, or too many to tell what they do."""
+    notes = []
+    if DOUBTS in space.genes and not at_hand.policies:
+        notes.append(
+            f"{DOUBTS} cannot act, as the data have no uncertain marks; say optional: true of it"
+        )
+    ratios = [gene for gene in space.genes if gene.startswith(RATIO_PREFIX)]
+    if len(ratios) > MANY_RATIOS:
+        notes.append(
+            f"{len(ratios)} draw weights are searched, one a label: few trials cannot tell them "
+            f"apart; to search some alone, name them in the place of {EVERY_RATIO}"
+        )
+    return notes + _idle_weights(space)
+
+
+def _idle_weights(space: SearchSpace) -> list[str]:
+    """A note where draw weights are searched while every image is drawn."""
     weights = [g for g in space.genes if g == "balance" or g.startswith(RATIO_PREFIX)]
     if not weights or min(gene_values(space, "train_seed", Recipe.train_seed)) < 1:
         return []
     return [
-        f"{', '.join(weights)} cannot act while train_seed is 1, as every image is drawn once an "
+        f"{some_names(weights)} cannot act while train_seed is 1, as every image is drawn once an "
         "epoch; let train_seed go below 1, or leave them out"
     ]
 

@@ -41,7 +41,7 @@ from .reading import Point, SpaceParts, is_active, read_parts
 from .unit import from_unit, to_unit
 from .values import same
 
-__all__ = ["Gene", "Point", "SearchSpace"]
+__all__ = ["Gene", "Point", "SearchSpace", "read_space_file"]
 
 
 MOST_SPACE_BYTES = 100_000
@@ -81,13 +81,7 @@ class SearchSpace:
         Raises:
             SpaceError: with all problems, one message each.
         """
-        try:
-            data = read_yaml(path, "the search space", MOST_SPACE_BYTES)
-        except FileNotFoundError:
-            raise SpaceError(f"{path}: there is no such file") from None
-        except FileError as error:
-            raise SpaceError(error.problems) from None
-        return cls.from_dict(data, str(path), known)
+        return cls.from_dict(read_space_file(path), str(path), known)
 
     @classmethod
     def from_dict(
@@ -188,6 +182,20 @@ class SearchSpace:
                 at = 0.5 if np.isnan(value) else float(np.clip(value, 0.0, 1.0))
                 params[gene.name] = from_unit(gene.distribution, at)
         return params
+
+
+def read_space_file(path: Path) -> Any:
+    """What the YAML file ``path`` says of a space, unchecked, for `SearchSpace.from_dict`.
+
+    Raises:
+        SpaceError: where it cannot be read.
+    """
+    try:
+        return read_yaml(path, "the search space", MOST_SPACE_BYTES)
+    except FileNotFoundError:
+        raise SpaceError(f"{path}: there is no such file") from None
+    except FileError as error:
+        raise SpaceError(error.problems) from None
 
 
 def _suggest(trial: BaseTrial, gene: Gene) -> Any:

@@ -85,3 +85,10 @@ def plain_name(name: str) -> str:
 def by_plain_name(names: Iterable[str]) -> dict[str, str]:
     """Names by what they have in common however they are written: ``pleuraleffusion``."""
     return {plain_name(name): name for name in names}
+
+
+def some_names(names: Sequence[str], most: int = 20) -> str:
+    """``names`` in a row, the first ``most`` of them, and how many more there are."""
+    more = len(names) - most
+    listed = ", ".join(names[:most])
+    return f"{listed} and {more} more" if more > 0 else listed

@@ -14,7 +14,7 @@ from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, figure, text
 from cxrsearch.show.view import StudyView
 
-from .labels import MOST_SHOWN, named, readable
+from .labels import LABELS_DRAWN, named, readable
 
 
 class Exposure(NamedTuple):
@@ -54,7 +54,7 @@ def most_changed(numbers: Sequence[Exposure]) -> list[Exposure]:
             return 0.0
         return abs(math.log(entry.drawn / entry.prevalence))
 
-    kept = {e.name for e in sorted(numbers, key=change, reverse=True)[:MOST_SHOWN]}
+    kept = {e.name for e in sorted(numbers, key=change, reverse=True)[:LABELS_DRAWN]}
     return [e for e in numbers if e.name in kept]
 
 

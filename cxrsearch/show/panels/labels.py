@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.show.rows import Interval, Row
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import STYLES, TEST, figure, score, text
 from cxrsearch.show.view import Look, StudyView
 
-MOST_SHOWN = 40
+LABELS_DRAWN = 40
 """Labels that a figure shows at most: more of them cannot be read."""
-MOST_NAMED = 20
-"""Labels that a sentence names at most."""
 
 
 class LabelScore(NamedTuple):
@@ -79,16 +78,14 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def named(names: Sequence[str], most: int = MOST_NAMED) -> str:
+def named(names: Sequence[str], most: int = 20) -> str:
     """``names`` as people read them, the first ``most`` of them, and how many more there are."""
-    more = len(names) - most
-    listed = ", ".join(readable(name) for name in names[:most])
-    return f"{listed} and {more} more" if more > 0 else listed
+    return some_names([readable(name) for name in names], most)
 
 
 def shown_in_figure(numbers: LabelScores) -> list[LabelScore]:
     """The judged labels, the best first; of very many those with the most positives."""
-    surest = sorted(numbers.judged, key=lambda d: -(d.positives or 0))[:MOST_SHOWN]
+    surest = sorted(numbers.judged, key=lambda d: -(d.positives or 0))[:LABELS_DRAWN]
     kept = {d.name for d in surest}
     return [d for d in numbers.judged if d.name in kept]
 
@@ -178,9 +175,9 @@ def _panel(numbers: LabelScores) -> Panel:
     if numbers.not_judged:
         missing = f" Not judged, for want of positives or negatives: {named(numbers.not_judged)}."
     few = ""
-    if len(numbers.judged) > MOST_SHOWN:
+    if len(numbers.judged) > LABELS_DRAWN:
         few = (
-            f" Drawn are the {MOST_SHOWN} of {len(numbers.judged)} labels that have the most "
+            f" Drawn are the {LABELS_DRAWN} of {len(numbers.judged)} labels that have the most "
             "positives; the table has them all."
         )
     return Panel(

@@ -15,7 +15,7 @@ from cxrsearch.show.section import Panel, Section
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, faded, figure, score, show, text
 from cxrsearch.show.view import StudyView
 
-from .labels import MOST_SHOWN, readable
+from .labels import LABELS_DRAWN, readable
 
 RATIO_GENE = "ratio_"
 MOST_DOTS = 8
@@ -70,7 +70,7 @@ def ratios(
     if complete:
         best = complete[0]
         every.sort(key=lambda name: -abs(math.log(_drawn(best, name).ratio)))
-    names = sorted(every[:MOST_SHOWN], key=lambda name: prevalence.get(name, 0.0))
+    names = sorted(every[:LABELS_DRAWN], key=lambda name: prevalence.get(name, 0.0))
     trials = [(r, [_drawn(r, name) for name in names]) for r in complete[:MOST_DOTS]]
     return Ratios(names, trials, prevalence, len(complete), len(every))
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from cxrsearch.data.diseases import NO_FINDING
 from cxrsearch.data.splits.counts import IMAGES, negatives
-from cxrsearch.show.panels.labels import MOST_SHOWN, readable
+from cxrsearch.show.panels.labels import LABELS_DRAWN, readable
 from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, TEST, counted, faded, figure, text
 
 from .label_counts import Prevalence, Spread, Together
@@ -43,7 +43,7 @@ def axis_texts(names: Sequence[str]) -> list[str]:
 
 def commonest(found: Sequence[Prevalence], by: str) -> list[Prevalence]:
     """Those that a figure shows, the rarest first, "No Finding" at the very first."""
-    labels = sorted(found[:-1], key=lambda p: int(getattr(p, by)), reverse=True)[:MOST_SHOWN]
+    labels = sorted(found[:-1], key=lambda p: int(getattr(p, by)), reverse=True)[:LABELS_DRAWN]
     return [*found[-1:], *sorted(labels, key=lambda p: int(getattr(p, by)))]
 
 
@@ -283,14 +283,14 @@ def _commonest_last(groups: Sequence[Group]) -> np.ndarray:
     """Places of the labels that are shown: of very many those with the most positives."""
     total = np.sum([group.positives for group in groups], axis=0)
     order: np.ndarray = np.argsort(total, kind="stable")
-    return order[-MOST_SHOWN:]
+    return order[-LABELS_DRAWN:]
 
 
 def balance_figure(
     counts: Mapping[str, Mapping[str, int]], label_names: Sequence[str]
 ) -> go.Figure:
     """The share of each part's images that have a label: equal where the split is balanced."""
-    names = sorted(label_names, key=lambda name: counts["train"][name])[-MOST_SHOWN:]
+    names = sorted(label_names, key=lambda name: counts["train"][name])[-LABELS_DRAWN:]
     names = sorted((*names, NO_FINDING), key=lambda name: counts["train"][name])
     rows = axis_texts(names)
     fig = figure(110 + 30 * len(names))

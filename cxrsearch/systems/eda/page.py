@@ -12,7 +12,7 @@ from cxrsearch.data.marks import all_known
 from cxrsearch.show.marks import COUNT_AS
 from cxrsearch.show.notes import CITATIONS, Fact, moment
 from cxrsearch.show.page import render, write_page
-from cxrsearch.show.panels.labels import MOST_SHOWN, readable
+from cxrsearch.show.panels.labels import LABELS_DRAWN, readable
 from cxrsearch.show.picture import data_uri
 from cxrsearch.show.section import Panel, Section
 from cxrsearch.writing import PAGE, check_file
@@ -140,9 +140,9 @@ def _policies(found: Exploration) -> dict[str, str]:
 def _shown(found: Exploration) -> str:
     """That a figure shows some labels only, where it does."""
     count = len(found.rows.label_names)
-    if count <= MOST_SHOWN:
+    if count <= LABELS_DRAWN:
         return ""
-    return f" Shown are the {MOST_SHOWN} commonest of {count} labels."
+    return f" Shown are the {LABELS_DRAWN} commonest of {count} labels."
 
 
 def _prevalences(found: Exploration) -> list[Panel]:

@@ -149,6 +149,7 @@ def with_generated(
         labels=np.concatenate(
             [data.labels[real], np.zeros((len(images), data.labels.shape[1]), np.uint8)]
         ),
+        uncertain=None,
         patients=np.concatenate([data.patients[real], blank]),
         train=np.concatenate([np.arange(len(pool)), fresh]),
         val=val,

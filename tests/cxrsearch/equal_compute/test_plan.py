@@ -24,12 +24,13 @@ from cxrsearch.equal_compute.plan import (
 from cxrsearch.errors import InputError
 from cxrsearch.learn import recipe
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.study.label_genes import AtHand, read_space
 from cxrsearch.study.space import space_path
 from search.space import SearchSpace
 
 
 def shipped(name: str) -> SearchSpace:
-    return SearchSpace.load(space_path(name), known=gene_limits(DISEASES))
+    return read_space(space_path(name), AtHand(DISEASES))
 
 
 @pytest.mark.parametrize("name", ["quick", "report", "full"])

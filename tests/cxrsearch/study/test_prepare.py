@@ -13,6 +13,7 @@ import torch
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import gene_limits, ratio_genes
+from cxrsearch.study.label_genes import AtHand, read_space
 from cxrsearch.study.prepare import prepare, resolve_hardware
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.space import frame_for, idle_genes, shipped_spaces, without_missing_weights
@@ -24,6 +25,7 @@ def space_of(genes: dict[str, Any], **more: Any) -> SearchSpace:
     return SearchSpace.from_dict(plain, "s", known=gene_limits())
 
 
+NIH = AtHand(DISEASES)
 LR = {"lr": {"low": 1e-4, "high": 1e-2}}
 CROP = {"crop": {"low": 512, "high": 1024}}
 
@@ -46,7 +48,7 @@ def test_the_frame_is_just_enough_for_the_finest_recipe(
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_shipped_spaces_load_and_hold_their_points(name: str) -> None:
-    space = SearchSpace.load(shipped_spaces()[name], known=gene_limits(DISEASES))
+    space = read_space(shipped_spaces()[name], NIH)
     assert space.points
 
 
@@ -93,9 +95,9 @@ class TestMissingWeights:
 
 def test_draw_weights_that_cannot_act_are_noted() -> None:
     weights = LR | {"balance": {"low": 0.0, "high": 1.0}}
-    assert "balance" in idle_genes(space_of(weights))[0]
-    assert idle_genes(space_of(weights, fixed={"train_seed": 0.5})) == []
-    assert idle_genes(space_of(LR)) == []
+    assert "balance" in idle_genes(space_of(weights), NIH)[0]
+    assert idle_genes(space_of(weights, fixed={"train_seed": 0.5}), NIH) == []
+    assert idle_genes(space_of(LR), NIH) == []
 
 
 def test_no_patient_is_in_two_parts_and_the_counts_add_up(xrays: Path, tiny_space: Path) -> None:
@@ -179,9 +181,9 @@ def test_the_default_copies_are_augmented_as_the_report_did() -> None:
 
 
 def test_ratios_can_act_in_their_space_as_far_as_they_reach() -> None:
-    space = SearchSpace.load(shipped_spaces()["seed-ratios"], known=gene_limits(DISEASES))
+    space = read_space(shipped_spaces()["seed-ratios"], NIH)
     assert set(ratio_genes(DISEASES)) <= set(space.genes)
-    assert idle_genes(space) == []
+    assert idle_genes(space, NIH) == []
     reach = max(gene.distribution.high for gene in space.genes.values())  # type: ignore[attr-defined]
     assert space.fixed["train_seed"] * reach <= 1
 

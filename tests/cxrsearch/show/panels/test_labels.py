@@ -13,7 +13,7 @@ from cxrsearch.show.dashboard import dashboard_html
 from cxrsearch.show.marks import marks_text
 from cxrsearch.show.panels.exposure import exposures, most_changed
 from cxrsearch.show.panels.labels import (
-    MOST_SHOWN,
+    LABELS_DRAWN,
     label_scores,
     labels_figure,
     named,
@@ -75,10 +75,10 @@ def test_of_very_many_labels_a_figure_draws_the_surest_and_says_so(make: SimpleN
     view = study(make, [f"label {i}" for i in range(PADCHEST)])
     found = label_scores(view.best, None, view.counts["val"], view.labels)
     drawn = {d.name for d in shown_in_figure(found)}
-    assert drawn == {f"label {i}" for i in range(PADCHEST - MOST_SHOWN, PADCHEST)}
+    assert drawn == {f"label {i}" for i in range(PADCHEST - LABELS_DRAWN, PADCHEST)}
     text = dashboard_html(view, now=1.7e9)
-    assert f"Drawn are the {MOST_SHOWN} of {PADCHEST} labels that have the most" in text
-    assert f"Shown are the {MOST_SHOWN} of {PADCHEST} that this changed most" in text
+    assert f"Drawn are the {LABELS_DRAWN} of {PADCHEST} labels that have the most" in text
+    assert f"Shown are the {LABELS_DRAWN} of {PADCHEST} that this changed most" in text
     assert "<td>label 0</td>" in text  # the table has them all
 
 
@@ -89,9 +89,9 @@ def test_of_very_many_ratios_those_are_drawn_that_are_farthest_from_one(
     found = ratios(view.rows, view.counts["train"], view.labels)
     assert found is not None
     assert "label 1" in found.names
-    assert (len(found.names), found.labels) == (MOST_SHOWN, PADCHEST + 1)
+    assert (len(found.names), found.labels) == (LABELS_DRAWN, PADCHEST + 1)
     changed = most_changed(exposures(view.best, view.counts["train"], view.labels))
-    assert len(changed) == MOST_SHOWN
+    assert len(changed) == LABELS_DRAWN
 
 
 def test_a_label_with_marks_of_html_is_text_on_the_page(make: SimpleNamespace) -> None:

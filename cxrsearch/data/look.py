@@ -35,7 +35,8 @@ def look(data: Path, labels: Path | None = None, images: Path | None = None) -> 
     paths = [match.files.get(name, name) for name in table.images]
     parts, notes = given_parts(source, table.images, paths)
     parts = parts if parts is not None else table.parts
-    left = [*table.ignored["files"], *source.found.notes, *match.notes]
+    others = [f"{name}: {why}" for name, why in table.ignored["files"].items()]
+    left = [*others, *source.found.notes, *match.notes]
     if len(here) < len(table.images):
         missing = next(name for name in table.images if name not in match.files)
         left.append(

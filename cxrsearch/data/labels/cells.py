@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +98,7 @@ class Cells:
         columns: one a name.
         rows: ``(n,)`` which rows of the file these are.
         notes: what was left out.
-        source: the text, to find the line of a row.
+        places: finds the line of every row of the file, for messages.
     """
 
     path: Path
@@ -106,7 +106,7 @@ class Cells:
     columns: list[TextColumn]
     rows: np.ndarray
     notes: tuple[str, ...] = ()
-    source: Callable[[], list[int]] | None = field(default=None, repr=False)
+    places: Callable[[], list[str]] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -114,17 +114,17 @@ class Cells:
     def taking(self, rows: np.ndarray) -> Cells:
         """The rows ``rows`` alone, in that order."""
         columns = [column.taking(rows) for column in self.columns]
-        return Cells(self.path, self.header, columns, self.rows[rows], self.notes, self.source)
+        return Cells(self.path, self.header, columns, self.rows[rows], self.notes, self.places)
 
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
-        if self.source is None:
+        if self.places is None:
             return str(self.path)
-        return f"{self.path}, line {self._lines[self.rows[row]]}"
+        return self._places[int(self.rows[row])]
 
     @cached_property
-    def _lines(self) -> list[int]:
-        return self.source() if self.source else []
+    def _places(self) -> list[str]:
+        return self.places() if self.places else []
 
 
 def of_files(folder: Path, columns: dict[str, Sequence[str]]) -> Cells:
@@ -176,10 +176,54 @@ def _read(path: Path) -> Cells:
     if fast is not None:
         return fast
     rows = read_rows(path, text)
-    columns = [TextColumn.of(cells) for cells in zip(*rows.cells, strict=False)][: len(rows.header)]
-    return Cells(
-        path, rows.header, columns, np.arange(len(rows.cells)), rows.notes, lambda: rows.lines
-    )
+    columns = [TextColumn.of(cells) for cells in zip(*rows.cells, strict=False)]
+    columns = columns[: len(rows.header)]
+    found = np.arange(len(rows.cells))
+    return Cells(path, rows.header, columns, found, rows.notes, partial(_lines_of, path))
+
+
+def one_below_the_other(every: Sequence[Cells], name: str, values: Sequence[str]) -> Cells:
+    """Tables of one kind as one, with a column that says which a row is from.
+
+    Args:
+        every: the tables.
+        name: of that column; it is left out where the tables have one of that name.
+        values: what it says of each table.
+
+    Raises:
+        InputError: where their columns differ.
+    """
+    first = every[0]
+    problems = [
+        f"{cells.path}: its columns are not those of {first.path}; name one table, or make them "
+        "the same"
+        for cells in every[1:]
+        if cells.header != first.header
+    ]
+    if problems:
+        raise InputError(problems)
+    header = list(first.header)
+    columns = [_stacked([cells.columns[place] for cells in every]) for place in range(len(header))]
+    if name not in header:
+        header.append(name)
+        codes = np.repeat(np.arange(len(every), dtype=np.int32), [len(cells) for cells in every])
+        columns.append(TextColumn(list(values), codes))
+    notes = tuple(note for cells in every for note in cells.notes)
+    rows = np.arange(sum(map(len, every)))
+    return Cells(first.path, header, columns, rows, notes, partial(_every_place, list(every)))
+
+
+def _stacked(columns: Sequence[TextColumn]) -> TextColumn:
+    places: dict[str, int] = {}
+    codes = []
+    for column in columns:
+        own = [places.setdefault(text, len(places)) for text in column.texts]
+        codes.append(np.array(own, np.int32)[column.codes])
+    return TextColumn(list(places), np.concatenate(codes))
+
+
+def _every_place(every: Sequence[Cells]) -> list[str]:
+    return [cells.where(row) for cells in every for row in range(len(cells))]
 
 
 def _fast(path: Path, text: str) -> Cells | None:
@@ -230,17 +274,11 @@ def _fast(path: Path, text: str) -> Cells | None:
     kept = len(blank) - int(blank.sum())
     check_header(path, header, kept)
     # Only a message asks for lines: all are then read again, by Python's reader.
-    return Cells(
-        path,
-        header,
-        columns,
-        np.arange(kept),
-        source=lambda: read_rows(path, read_text(path)).lines,
-    )
+    return Cells(path, header, columns, np.arange(kept), places=partial(_lines_of, path))
 
 
-def _lines_of(path: Path) -> list[int]:
-    return read_rows(path, read_text(path)).lines
+def _lines_of(path: Path) -> list[str]:
+    return [f"{path}, line {line}" for line in read_rows(path, read_text(path)).lines]
 
 
 def _regular(data: bytes, separator: bytes) -> bool:

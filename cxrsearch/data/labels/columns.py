@@ -9,7 +9,8 @@ from .cells import Cells, TextColumn
 
 IMAGE_COLUMNS = (
     "imageindex", "image", "imageid", "imagename", "imagefile", "imagepath", "imagefilename",
-    "filename", "filepath", "file", "path", "dicomid", "name", "id",
+    "filename", "filepath", "file", "path", "dicomid", "xrayimagename", "img", "imgname", "imgpath",
+    "images", "name", "id",
 )  # fmt: skip
 """Names of the image column, as `plain` writes them; the first that is there is taken."""
 PATIENT_COLUMNS = ("patientid", "patient", "subjectid", "subject", "pid", "patientnumber")

@@ -296,6 +296,8 @@ def _label_list(look: TableLook) -> str | None:
     words = words_of(column, separator)
     if not words or len(words) > _MOST_WORDS or max(map(len, words)) > _MOST_WORD:
         return None
+    if all(map(_number, words)):  # numbers of classes that nothing names
+        return None
     shown = f", joined by {separator!r}" if separator else ""
     return f"column {name!r} with the names of {len(words)} labels{shown}"
 

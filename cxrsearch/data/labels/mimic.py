@@ -75,7 +75,7 @@ def joined(tables: Sequence[Path], files: Sequence[str]) -> Cells:
     studied = len(set(at[rows].tolist()))
     if studied < len(studies):
         notes.append(f"{len(studies) - studied:,} studies with labels have no image")
-    return Cells(labels.path, header, columns, cells.rows, tuple(notes), labels.source)
+    return Cells(labels.path, header, columns, cells.rows, tuple(notes), labels.places)
 
 
 def column_at(cells: Cells, name: str) -> TextColumn:

@@ -98,8 +98,8 @@ def _by_pattern(
     paths = [image.replace("\\", "/") for image in images]
     notes: tuple[str, ...] = ()
     if pattern.regex in KNOWN:
-        find = re.compile(pattern.regex).finditer
-        found = [list(dict.fromkeys(match[1] for match in find(path))) for path in paths]
+        find = re.compile(pattern.regex).findall
+        found = [hits if len(hits) < 2 else list(dict.fromkeys(hits)) for hits in map(find, paths)]
         notes = (f"no patient column; patients are told from {KNOWN[pattern.regex]}",)
     else:
         found = distinct_found(pattern.regex, paths)

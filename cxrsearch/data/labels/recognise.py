@@ -11,9 +11,8 @@ from cxrsearch.data.description import Description, Pattern
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
-from .cells import Cells, first_cells, read_cells
+from .cells import Cells, first_cells, one_below_the_other, read_cells
 from .columns import (
-    PART_WORDS,
     ROLE_COLUMNS,
     is_lateral,
     is_split,
@@ -55,6 +54,8 @@ def recognise(
     wanted = stated.get("format", "")
     if table is None and (not wanted or LABEL_FORMATS[wanted].table):
         table = find_table(images, files)
+        if table is not None:
+            return of_table(images, table, files, {"table": _parts_of(table), **stated})
     if table is not None:
         return of_table(images, table, files, stated)
     return _of_folder(images, files, wanted)
@@ -103,14 +104,16 @@ def of_table(
         InputError: naming the columns that are missing.
     """
     stated = stated or {}
+    tables = tuple(stated.get("table", ())) or (table,)
     cells = read_cells(table)
     name, reason = told(cells)
     if stated.get("format", name) != name:
         name, reason = stated["format"], ""
-    tables = (table,)
     if name == "mimic-cxr":
-        tables = tuple(stated.get("table", ())) or (table, *_beside(table))
+        tables = tables if len(tables) > 1 else (table, *_beside(table))
         cells = joined(tables, files)
+    elif len(tables) > 1:
+        cells = read_tables(tables)
     kind, look = LABEL_FORMATS[name], TableLook(cells)
     columns = roles_of(cells, kind)
     problems = []
@@ -149,13 +152,19 @@ def _by_folder(cells: Cells, image: str | Pattern | None) -> bool:
     """Whether the paths of the images have folders called train, val and test."""
     if not isinstance(image, str):
         return False
-    paths = [text.replace("\\", "/").split("/")[:-1] for text in
-             cells.columns[cells.header.index(image)].texts]  # fmt: skip
-    for level in range(min(map(len, paths), default=0)):
-        parts = {part_of(path[level]) for path in paths}
-        if parts <= set(PART_WORDS.values()):
-            return len(parts) > 1
+    texts = cells.columns[cells.header.index(image)].texts
+    for level in range(texts[0].replace("\\", "/").count("/") if texts else 0):
+        # Of 200,000 paths the first says no, mostly.
+        if part_of(_folder_of(texts[0], level)):
+            names = {_folder_of(text, level) for text in texts}
+            return len(names) > 1 and all(map(part_of, names))
     return False
+
+
+def _folder_of(path: str, level: int) -> str:
+    """The folder of a path at some depth; empty where it has none there."""
+    folders = path.replace("\\", "/").split("/", level + 1)
+    return folders[level] if len(folders) > level + 1 else ""
 
 
 def _beside(table: Path) -> list[Path]:
@@ -261,6 +270,35 @@ def find_table(folder: Path, files: Sequence[str] = ()) -> Path | None:
     )
 
 
+def read_tables(tables: Sequence[Path]) -> Cells:
+    """One table, or several of one kind that are called after their parts, as one.
+
+    Raises:
+        InputError: where they cannot be read, or differ in their columns.
+    """
+    every = [read_cells(table) for table in tables]
+    if len(every) == 1:
+        return every[0]
+    return one_below_the_other(every, "split", [_stem(table) for table in tables])
+
+
+def _stem(table: Path) -> str:
+    return table.name.partition(".")[0]
+
+
+def _parts_of(table: Path) -> tuple[Path, ...]:
+    """``table`` and those beside it that are called after other parts and have its columns."""
+    if not part_of(_stem(table)):
+        return (table,)
+    header = first_cells(table).header
+    others = [path for path in tables_in(table.parent) if path != table and part_of(_stem(path))]
+    return (table, *(path for path in others if looks_like(path) and _header(path) == header))
+
+
+def _header(path: Path) -> list[str]:
+    return first_cells(path).header
+
+
 def _first_of_set(fitting: Mapping[Path, str]) -> list[Path]:
     """The table that holds the labels, of several that are known to lie together."""
     formats = set(fitting.values())
@@ -269,6 +307,9 @@ def _first_of_set(fitting: Mapping[Path, str]) -> list[Path]:
         return [path for path in mimic if "chexpert" in path.name.lower()] or mimic
     if "rsna" in formats and formats <= {"rsna", "label-list"}:
         return [path for path, name in fitting.items() if name == "rsna"]
+    parts = {part_of(_stem(path)): path for path in fitting}
+    if len(parts) == len(fitting) and all(parts) and len(formats) == 1:
+        return [next(parts[part] for part in ("train", "val", "test") if part in parts)]
     return []
 
 

@@ -19,7 +19,7 @@ from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
 from .cell_marks import Marks, Said, read_column, read_mark
-from .cells import Cells, TextColumn, forget, of_files, read_cells
+from .cells import Cells, TextColumn, forget, of_files
 from .columns import PART_WORDS, ROLE_COLUMNS, column_of, is_split, listed, part_of, plain
 from .folders import IMAGE_PATH, class_cells, empty_classes
 from .formats import LABEL_FORMATS, LabelFormat, TableLook
@@ -27,7 +27,7 @@ from .mimic import joined
 from .names import by_plain_name, name_problems
 from .patients import read_patients
 from .problems import CELL_SHOWN, LONGEST_ID, TableProblems, short, too_long
-from .recognise import no_labels, of_table
+from .recognise import no_labels, of_table, read_tables, tables_in
 from .reduce import by_image, by_readers, groups_of, readers_note
 from .words import NO_LABELS, UNUSABLE, is_nothing, marked, split_cell
 
@@ -114,7 +114,7 @@ class _Reading:
         self.problems = TableProblems(cells)
         self.notes: list[str] = list(cells.notes)
         self.ignored: dict[str, str] = {}
-        self.options = dict(description.options) or dict(self.kind.options(TableLook(cells)))
+        self.options = {**self.kind.options(TableLook(cells)), **description.options}
         self.images: tuple[str, ...] = ()
 
     def table(self) -> LabelTable:
@@ -132,6 +132,7 @@ class _Reading:
         marks = self._left_out_words(marks)
         labels, uncertain = self._settled(marks)
         marks, labels, uncertain = self._without_empty(marks, labels, uncertain)
+        marks, labels, uncertain = self._of_something_known(marks, labels, uncertain)
         patient = self.description.columns.get("patient")
         if self.kind.assumes:
             self.notes.append(self.kind.assumes)
@@ -154,7 +155,7 @@ class _Reading:
             parts=parts,
             roles=roles,
             counts=_counts(marks),
-            ignored={"columns": self._ignored(marks), "files": {}},
+            ignored={"columns": self._ignored(marks), "files": self._other_tables()},
             left_out=tuple(self.left_out),
             format=self.description.format,
             reason=self.description.reason,
@@ -170,7 +171,7 @@ class _Reading:
         if self.kind.table:
             if not tables:
                 raise InputError(f"{folder}: format {self.description.format}: name the table")
-            return read_cells(tables[0])
+            return read_tables(tables)
         if self.description.format == "file-names":
             return of_files(folder, {IMAGE_PATH: list(files)})
         found = class_cells(folder, files)
@@ -212,7 +213,7 @@ class _Reading:
                 if isinstance(c, str)
             },
             **{f"filter: {column}": column for column in self.description.filter},
-            **{f"options: {o}": c for o, c in self.options.items() if o != "separator"},
+            **{f"options: {o}": c for o, c in self.options.items() if o != "separator" and c},
         }
         for key, column in given.items():
             if column not in header:
@@ -513,6 +514,24 @@ class _Reading:
         )
         return kept, labels[:, keep], uncertain[:, keep]
 
+    def _of_something_known(
+        self, marks: Marks, labels: np.ndarray, uncertain: np.ndarray
+    ) -> tuple[Marks, np.ndarray, np.ndarray]:
+        """Without images of which nothing is known, nor in doubt: they are unlabelled ones."""
+        keep = np.flatnonzero((~np.isnan(labels) | uncertain).any(axis=1))
+        if len(keep) in (0, len(labels)):
+            return marks, labels, uncertain
+        self.notes.append(
+            f"{len(labels) - len(keep):,} of {len(labels):,} images have no mark of any label: "
+            "they count as unlabelled; where a blank cell means that nothing was found, write "
+            "blank: negative"
+        )
+        self.cells = self.cells.taking(keep)
+        self.problems.cells = self.cells
+        self.images = tuple(self.images[row] for row in keep.tolist())
+        kept = replace(marks, values=marks.values[keep], said=marks.said[keep])
+        return kept, labels[keep], uncertain[keep]
+
     # Beside the labels
 
     def _parts(self, patients: np.ndarray) -> np.ndarray | None:
@@ -547,6 +566,13 @@ class _Reading:
                     f"column {name!r} says {found[0]!r} of all images: it is no split, and parts "
                     "are drawn by patient"
                 )
+
+    def _other_tables(self) -> dict[str, str]:
+        """The tables in the folder of the images that are not read."""
+        folder, used = self.description.images, set(self.description.table)
+        if not folder.is_dir():
+            return {}
+        return {path.name: "not used" for path in tables_in(folder) if path not in used}
 
     def _extra(self, marks: Marks) -> dict[str, np.ndarray]:
         """The other columns as they are; of images with several rows those that have a role."""

@@ -18,6 +18,7 @@ from cxrsearch.data.description import (
     LabelFrom,
     Pattern,
 )
+from cxrsearch.data.labels.formats import LABEL_FORMATS
 from cxrsearch.data.labels.names import name_problems
 from cxrsearch.data.patterns import pattern_problem
 from cxrsearch.errors import InputError
@@ -332,7 +333,7 @@ def _plain(value: Any) -> bool:
 _READERS: dict[str, Any] = {
     "images": _path,
     "table": _table,
-    "format": _format,
+    "format": _word(tuple(LABEL_FORMATS)),
     "columns": _columns,
     "labels": _labels,
     "uncertain": _policy(POLICIES),

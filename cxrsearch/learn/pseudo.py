@@ -40,16 +40,16 @@ class Pseudo:
         calibration: of these scores, on images whose labels are known.
         split: fingerprint of the split that the teacher was trained on: it has seen the images
             of its training part, and was chosen by those of its validation part.
-        folder: where the images lie, when they are not among the data's own; "" when they are.
         label_names: (k,) what the columns are.
+        folder: where the images lie, when they are not among the data's own; "" when they are.
     """
 
     names: NDArray[np.str_]
     scores: NDArray[np.float32]
     calibration: Calibration
     split: str
+    label_names: tuple[str, ...]
     folder: str = ""
-    label_names: tuple[str, ...] = DISEASES
 
     @property
     def fingerprint(self) -> str:
@@ -178,7 +178,7 @@ def load_pseudo(path: Path) -> Pseudo:
         raise InputError(f"{path}: scores that are no finite numbers; make it again")
     return Pseudo(
         found["names"], scores, Calibration(*calibration), str(found["split"]),
-        str(found["folder"]), label_names,
+        label_names, str(found["folder"]),
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class Compiled:
         self.problem: str | None = None
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One step on (b, 1, H, W) images and (b, 14) targets."""
+        """One step on (b, 1, H, W) images and (b, ...) targets."""
         if self._chosen is None:
             self.problem = self._problem(images, targets)
             self._chosen = self._fast if self.problem is None else self._eager

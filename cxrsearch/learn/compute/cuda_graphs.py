@@ -89,7 +89,7 @@ class Graphed:
         """Why the eager step is used, where it is."""
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One step on (b, 1, H, W) images and (b, 14) targets."""
+        """One step on (b, 1, H, W) images and (b, ...) targets."""
         if self.problem is None and images.shape not in self._graphs:
             self._try(images, targets)
         if self.problem is not None:

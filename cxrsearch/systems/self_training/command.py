@@ -141,7 +141,7 @@ def _labelled(job: Job) -> Pseudo:
         folder = job.options.unlabelled
         pseudo = Pseudo(
             np.array(job.found.names), scores, calibration, job.prepared.splits.fingerprint,
-            str(folder.resolve()) if folder else "", job.data.label_names,
+            job.data.label_names, str(folder.resolve()) if folder else "",
         )  # fmt: skip
         write_table(job.work / TABLE, pseudo, _chosen(job, pseudo))
         save_pseudo(path, pseudo)

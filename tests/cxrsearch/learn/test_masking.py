@@ -340,9 +340,7 @@ def test_pseudo_labels_and_a_mean_teacher_stand_beside_unknown_marks(
 
 def test_pseudo_labels_of_other_labels_are_refused(study: Any, cache: Cache) -> None:
     line = Calibration(*np.zeros((4, 2)))
-    said = Pseudo(
-        np.array(study.splits.test), np.zeros((4, 2), np.float32), line, "s", "", ("A", "B")
-    )
+    said = Pseudo(np.array(study.splits.test), np.zeros((4, 2), np.float32), line, "s", ("A", "B"))
     with pytest.raises(InputError, match="pseudo-labels: of A, B, but the data have Atelectasis"):
         make_data(cache, Labels.of(study.dataset), study.splits, pseudo=said)
 

@@ -35,7 +35,7 @@ def pseudo() -> Pseudo:
     known = np.clip(0.3 * truth + 0.7 * rng.random((200, 14)), 0, 1)
     scores = rng.random((IMAGES, 14)).astype(np.float32)
     names = np.array([f"u/{i:03d}.png" for i in range(IMAGES)])
-    return Pseudo(names, scores, calibrate(truth, known, 0.7), "split-1")
+    return Pseudo(names, scores, calibrate(truth, known, 0.7), "split-1", DISEASES)
 
 
 @given(st.integers(0, 60), st.floats(0.001, 0.5))

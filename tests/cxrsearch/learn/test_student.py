@@ -35,7 +35,7 @@ def data(make_study: Callable[..., Any]) -> TrainData:
     rows = np.arange(28, 36)
     scores = np.random.default_rng(0).random((8, 14)).astype(np.float32)
     line = Calibration(np.ones(14), np.zeros(14), np.full(14, 0.6), np.full(14, 0.4))
-    pseudo = Pseudo(found.names[rows], scores, line, found.split)
+    pseudo = Pseudo(found.names[rows], scores, line, found.split, found.label_names)
     return replace(found, pseudo=pseudo, pseudo_rows=rows)
 
 

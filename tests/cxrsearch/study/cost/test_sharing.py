@@ -216,7 +216,7 @@ def test_real_steps_are_timed_side_by_side_with_their_threads(
     monkeypatch.setattr(stopwatches, "answers", answers)
     recipe = Recipe(input_size=32, batch_size=4)
     begin, before = time.perf_counter(), _children()
-    seconds, doubles = timed({kind_of(recipe): recipe}, 2, ONE, n_classes=14)
+    seconds, doubles = timed({kind_of(recipe): recipe}, 2, ONE, n_classes=3)
     assert [len(found) for found in told] == [2, 2]
     assert [found["threads"] for found in told[0]] == [1, 1]
     assert set(seconds) == {RecipeKind("densenet121", ("full",), (32, 32))}
@@ -230,13 +230,13 @@ def test_a_recipe_that_cannot_be_timed_is_a_reason_and_leaves_no_process(
 ) -> None:
     recipe, before = Recipe(input_size=32, batch_size=4), _children()
     with pytest.raises(TimingError, match="KeyError"):
-        timed({kind_of(recipe): replace(recipe, model="none")}, 1, ONE, n_classes=14)
+        timed({kind_of(recipe): replace(recipe, model="none")}, 1, ONE, n_classes=3)
     monkeypatch.setattr(stopwatches, "LIMIT_SECONDS", 0.05)
     with pytest.raises(TimingError, match="took too long"):
-        timed({kind_of(recipe): recipe}, 1, ONE, n_classes=14)
+        timed({kind_of(recipe): recipe}, 1, ONE, n_classes=3)
     monkeypatch.setattr(stopwatches, "WORKER_BYTES", 1 << 60)
     with pytest.raises(TimingError, match="memory"):
-        timed({kind_of(recipe): recipe}, 2, ONE, n_classes=14)
+        timed({kind_of(recipe): recipe}, 2, ONE, n_classes=3)
     assert _children() <= before
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from .files import match_images
-from .labels.tables import COUNTED, read_table
+from .labels.tables import COUNTED
 from .read import given_parts
-from .sources.resolve import resolve
+from .sources.resolve import read_labels, resolve
 from .sources.words import Recognised, part_counts
 
 
@@ -27,7 +27,7 @@ def look(data: Path, labels: Path | None = None, images: Path | None = None) -> 
     """
     source = resolve(data, labels, images, without_images=True)
     files = source.found.files
-    table = read_table(source.description, files)
+    table = read_labels(source)
     source = replace(source, description=table.named(source.description))
     match = match_images((*table.images, *table.left_out), files)
     here = [name for name in table.images if name in match.files]

@@ -18,11 +18,11 @@ from .dataset import Dataset, PixelSource, fingerprint
 from .errors import ImageError
 from .files import folder_problem, match_images
 from .formats import SUFFIXES
-from .labels.tables import LabelTable, read_table
+from .labels.tables import LabelTable
 from .pixels.dicom import dicom_decoders, dicom_problem, is_dicom
 from .pixels.images import image_size, read_image
 from .sources.given import lists_in, parts_by_folders, parts_by_lists, read_names
-from .sources.resolve import Source, resolve
+from .sources.resolve import Source, read_labels, resolve
 from .sources.telling import tell
 from .sources.words import few_lines
 from .sources.written import plain
@@ -112,7 +112,7 @@ def read_source(source: Source) -> Dataset:
         InputError: as `read_dataset`.
     """
     folder, found = source.description.images, source.found
-    table = read_table(source.description, found.files)
+    table = read_labels(source)
     description = table.named(source.description)
     if source.stated is None and not source.stored:
         tell(few_lines(source, table.label_names))

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data.description import Description
+from cxrsearch.data.description import Description, LabelFrom, Pattern
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.files import Found, archive_problem, find_images, folder_problem, remote_problem
+from cxrsearch.data.labels.patients import KNOWN
 from cxrsearch.data.labels.recognise import recognise
+from cxrsearch.data.labels.tables import LabelTable, read_table
 from cxrsearch.errors import InputError
 
 from .given import lists_in
@@ -67,7 +70,8 @@ def resolve(
         data: a folder, a label table, or a dataset.yaml.
         labels: the label table of a folder, where it lies elsewhere.
         images: the images of a table, where they lie elsewhere.
-        stored: how a study has read it before, so that it is read in the same way.
+        stored: how a study has read it before, so that it is read in the same way; empty of
+            one of an earlier version, which knew NIH's labels alone.
         without_images: whether a table will do whose images are not there.
 
     Raises:
@@ -77,17 +81,68 @@ def resolve(
         return _again(data, labels, images, stored)
     asked = _places(data, labels, images)
     stated = asked.stated
-    found = _files(asked, without_images)
-    description = recognise(
-        asked.images, asked.table, found.files, stated.fields if stated else None
-    )
     if stated is not None:
-        description = _over(description, stated)
-    elif description.split == "drawn":
+        return _as_stated(str(data), asked, stated, without_images)
+    found = _images_in(asked.images)
+    if stored is not None:
+        description = _as_before(recognise(asked.images, asked.table, found.files))
+    else:
+        description = recognise(asked.images, asked.table, found.files)
         folders = [asked.images, *(table.parent for table in description.table)]
-        if lists_in(folders):
+        if description.split == "drawn" and lists_in(folders):
             description = replace(description, split="lists")
-    return Source(str(data), asked.base, description, found, stated, asked.notes)
+    return Source(
+        str(data), asked.base, description, found, notes=asked.notes, stored=stored is not None
+    )
+
+
+def read_labels(source: Source) -> LabelTable:
+    """The label table of a data set.
+
+    Raises:
+        InputError: with all that is wrong with it, by line.
+    """
+    try:
+        return read_table(source.description, source.found.files)
+    except InputError as error:
+        if source.stated is not None:
+            source.stated.of_table(error.problems)
+            source.stated.check()
+        raise
+
+
+def _as_stated(label: str, asked: _Asked, stated: Stated, without_images: bool) -> Source:
+    """The data set that a file describes; what it does not say is recognised.
+
+    Raises:
+        InputError: with all that is wrong with it, by line.
+    """
+    found = _files(asked, stated, without_images)
+    try:
+        description = recognise(asked.images, asked.table, found.files, stated.fields)
+    except InputError as error:
+        stated.of_table(error.problems)
+        stated.check()
+        raise
+    source = Source(label, asked.base, _over(description, stated), found, stated, asked.notes)
+    if stated.problems:
+        read_labels(source)  # so that what is wrong with the table is named with the rest
+        stated.check()
+    return source
+
+
+def _as_before(description: Description) -> Description:
+    """``description`` as earlier versions read data: NIH's labels alone, drawn parts, no filter."""
+    labels = tuple(LabelFrom(name, name) for name in DISEASES)
+    columns = {role: column for role, column in description.columns.items() if role != "split"}
+    patient = columns.get("patient")
+    if isinstance(patient, Pattern) and "NIH" not in KNOWN.get(patient.regex, ""):
+        del columns["patient"]
+    # A table with NIH's cells beside others' labels was read by NIH's.
+    kind = description.format if description.format in ("nih", "one-hot") else "nih"
+    return replace(
+        description, format=kind, labels=labels, columns=columns, filter={}, split="drawn"
+    )
 
 
 def _again(
@@ -190,17 +245,20 @@ def _images_in(folder: Path) -> Found:
     return find_images(folder) if folder.is_dir() else Found((), ())
 
 
-def _files(asked: _Asked, without_images: bool) -> Found:
-    """The image files, with what is wrong with the places of a description by line."""
-    stated = asked.stated
-    if stated is None:
-        return _images_in(asked.images)
+def _files(asked: _Asked, stated: Stated, without_images: bool) -> Found:
+    """The image files, with what is wrong with the places of a description by line.
+
+    Raises:
+        InputError: where one of them is not there, with all other faults of the file.
+    """
+    missing = len(stated.problems)
     if not asked.images.is_dir() and not without_images:
         stated.fault(("images",), folder_problem(asked.images) or f"{asked.images}: no folder")
     for row, table in enumerate(stated.fields.get("table", ())):
         if problem := _table_problem(table):
             stated.fault(("table", row), problem)
-    stated.check()
+    if len(stated.problems) > missing:
+        stated.check()
     return _images_in(asked.images)
 
 

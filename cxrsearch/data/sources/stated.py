@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cxrsearch.data.description import (
     BLANKS,
@@ -40,6 +41,7 @@ MOST_FAULTS = 50
 """Faults of one file that are named at most."""
 _QUOTE = "YAML reads yes, no, on and off as true and false: put it in quotes"
 Spot = tuple[str | int, ...]
+_KEY = re.compile(r"(?:^|: )(columns|filter|labels|uncertain|blank|options|split): (.*)", re.DOTALL)
 
 
 @dataclass
@@ -62,13 +64,39 @@ class Stated:
 
     def fault(self, place: Spot, what: str) -> None:
         """Note that something is wrong at ``place``: its keys, and places in lists."""
-        here = place
-        while here and here not in self.lines:
-            here = here[:-1]
-        line = self.lines.get(here, 0)
-        at = f"{self.source}, line {line}" if line else self.source
         where = ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
-        self.problems.append((line, f"{at}: {where}: {what}" if where else f"{at}: {what}"))
+        self._note(place, f"{where}: {what}" if where else what)
+
+    def of_table(self, problems: Sequence[str]) -> None:
+        """Note what reading the data as this says complains of, on the line that it is about.
+
+        Args:
+            problems: sentences, in which what is stated is named as ``columns: patient`` or
+                ``labels: no column 'X'``.
+        """
+        for problem in problems:
+            self._note(self._about(problem), problem)
+
+    def _note(self, place: Spot, text: str) -> None:
+        while place and place not in self.lines:
+            place = place[:-1]
+        line = self.lines.get(place, 0)
+        at = f"{self.source}, line {line}" if line else self.source
+        self.problems.append((line, f"{at}: {text}"))
+
+    def _about(self, problem: str) -> Spot:
+        """The place in the file that a problem of the table is about."""
+        match = _KEY.search(problem)
+        if match is None:
+            return ()
+        key, rest = match[1], match[2]
+        if key == "labels":
+            sources = [label.source for label in self.fields.get("labels", ())]
+            found = [row for row, source in enumerate(sources) if f" {source!r}" in rest]
+            return (key, *found[:1])
+        names = [place[1] for place in self.lines if place[:1] == (key,) and len(place) == 2]
+        named = [name for name in names if rest.startswith(f"{name}:") or f" {name!r}" in rest]
+        return (key, *named[:1])
 
     def check(self) -> None:
         """Raise one `InputError` that names everything that is wrong, by line."""
@@ -193,7 +221,7 @@ def _word(choices: Sequence[str]) -> Any:
 
 
 def _format(found: Stated, place: Spot, value: Any) -> str | None:
-    return _text(found, place, value, "the name of a format")
+    return cast("str | None", _word(tuple(LABEL_FORMATS))(found, place, value))
 
 
 def _columns(found: Stated, place: Spot, value: Any) -> dict[str, str | Pattern | None] | None:

@@ -92,6 +92,18 @@ def _write(found: Recognised, out: Path) -> None:
     write_text(out, yaml_text(found.source.description, base, beside))
 
 
+def _by_reason(found: Recognised) -> dict[str, list[str]]:
+    """Why columns are ignored, and which."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in found.columns.items():
+        reasons.setdefault(why, []).append(name)
+    return reasons
+
+
+def _columns(names: list[str]) -> str:
+    return f"column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
+
+
 def in_words(found: Recognised) -> str:
     """What was recognised, for people."""
     from rich.markup import escape
@@ -135,7 +147,7 @@ def in_words(found: Recognised) -> str:
     for label, counts in found.labels.items():
         marks.add_row(escape(label), *(f"{counts[mark]:,}" for mark in COUNTED))
     ignored = [
-        *(f"ignored: column {name!r}: {why}" for name, why in found.columns.items()),
+        *(f"ignored: {_columns(names)}: {why}" for why, names in _by_reason(found).items()),
         *(f"ignored: {line}" for line in found.files),
         *(f"note: {line}" for line in found.notes),
     ]

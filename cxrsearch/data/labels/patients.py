@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cxrsearch.data.description import Pattern
+from cxrsearch.data.files import stem
 from cxrsearch.data.patterns import distinct_found
 
 from .cells import Cells
@@ -38,11 +39,31 @@ def known_pattern(images: Sequence[str]) -> Pattern | None:
     return None
 
 
+def image_paths(images: Sequence[str], files: Sequence[str]) -> list[str]:
+    """The path of each image: as it is called, or of its file where that says less.
+
+    Args:
+        images: names in a table.
+        files: paths of image files, with ``/``.
+    """
+    paths = [image.replace("\\", "/") for image in images]
+    if not files or all("/" in path for path in paths):
+        return paths
+    lookup: dict[str, list[str]] = {}
+    for file in files:
+        lookup.setdefault(stem(file.rpartition("/")[2]), []).append(file)
+    places = [[] if "/" in path else lookup.get(stem(path), []) for path in paths]
+    return [
+        found[0] if len(found) == 1 else path for path, found in zip(paths, places, strict=True)
+    ]
+
+
 def read_patients(
     given: str | Pattern | None,
     cells: Cells,
     images: Sequence[str],
     problems: TableProblems,
+    paths: Sequence[str] = (),
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Whom each image shows, ``(n,)`` str, and what had to be assumed.
 
@@ -51,11 +72,12 @@ def read_patients(
         cells: a row an image.
         images: their names.
         problems: takes what is wrong.
+        paths: what a pattern is looked for in, as `image_paths` gives them.
     """
     if given is None:
         return patients_by_name(images)
     if isinstance(given, Pattern):
-        return _by_pattern(given, images, problems)
+        return _by_pattern(given, paths or images, problems)
     values = column_of(cells, given).list()
     for row, value in enumerate(values):
         if value.lower() in NO_PATIENT:

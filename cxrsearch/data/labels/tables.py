@@ -14,7 +14,7 @@ from cxrsearch.data.description import Description, LabelFrom, Pattern
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.files import shorten
 from cxrsearch.data.marks import absent, compact, present
-from cxrsearch.data.patterns import distinct_found, pattern_problem
+from cxrsearch.data.patterns import distinct_found, pattern_problem, values_found
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
@@ -25,7 +25,7 @@ from .folders import IMAGE_PATH, class_cells, empty_classes
 from .formats import LABEL_FORMATS, LabelFormat, TableLook
 from .mimic import joined
 from .names import by_plain_name, name_problems
-from .patients import read_patients
+from .patients import image_paths, read_patients
 from .problems import CELL_SHOWN, LONGEST_ID, TableProblems, short, too_long
 from .recognise import no_labels, of_table, read_tables, tables_in
 from .reduce import by_image, by_readers, groups_of, readers_note
@@ -111,6 +111,7 @@ class _Reading:
         self.left_out: list[str] = []
         cells = self._cells(files)
         self.cells = cells
+        self.files = files
         self.problems = TableProblems(cells)
         self.notes: list[str] = list(cells.notes)
         self.ignored: dict[str, str] = {}
@@ -119,6 +120,7 @@ class _Reading:
 
     def table(self) -> LabelTable:
         """See `read_table`."""
+        self._read_patterns()
         self._check_columns()
         self._filter()
         wanted = self._labels()
@@ -136,7 +138,8 @@ class _Reading:
         patient = self.description.columns.get("patient")
         if self.kind.assumes:
             self.notes.append(self.kind.assumes)
-        patients, notes = read_patients(patient, self.cells, self.images, self.problems)
+        paths = image_paths(self.images, self.files) if isinstance(patient, Pattern) else ()
+        patients, notes = read_patients(patient, self.cells, self.images, self.problems, paths)
         parts = self._parts(patients)
         self.problems.raise_any()
         roles = {r: c for r, c in self._named().items() if r in ("age", "sex", "view")}
@@ -194,6 +197,33 @@ class _Reading:
             return cells
         masks = f"{len(classes.masks):,} files are left out, as they lie in folders of masks"
         return replace(cells, notes=(masks,))
+
+    def _read_patterns(self) -> None:
+        """Make columns of what patterns over the paths say, each called like its role."""
+        given = dict(self.description.columns)
+        image = given.get("image")
+        if not isinstance(image, str) or image not in self.cells.header:
+            return
+        for role, pattern in given.items():
+            if isinstance(pattern, str) or role == "patient":
+                continue
+            images = column_of(self.cells, image).list()
+            found = values_found(pattern.regex, image_paths(images, self.files))
+            if not any(found):
+                self.problems.say(
+                    f"{self.cells.path}: columns: {role}: pattern {short(pattern.regex)} finds "
+                    f"nothing in any path, such as {short(images[0])}"
+                )
+            name = role if role not in self.cells.header else f"{role} (path)"
+            column = TextColumn.of([value or "" for value in found])
+            self.cells = replace(
+                self.cells,
+                header=[*self.cells.header, name],
+                columns=[*self.cells.columns, column],
+            )
+            given[role] = name
+        self.problems.cells = self.cells
+        self.description = replace(self.description, columns=given)
 
     def _named(self) -> dict[str, str]:
         """Role -> column, of the roles that have one."""
@@ -601,6 +631,11 @@ class _Reading:
         used |= set(self._named().values())
         used |= set(self.description.filter)
         found = dict(self.ignored)
+        if self.description.labels:
+            asked = "marks of a label that the description does not name"
+            beside = self.kind.labels(TableLook(self.cells), self.options)
+            columns = set(self.cells.header) - used
+            found |= {label.source: asked for label in beside if label.source in columns}
         for name, column in zip(self.cells.header, self.cells.columns, strict=True):
             if name.strip() and name not in used:
                 found.setdefault(name, _why(name, column))

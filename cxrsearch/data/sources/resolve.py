@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from cxrsearch.data.labels.tables import LabelTable, read_table
 from cxrsearch.errors import InputError
 
 from .given import lists_in
-from .stated import ENDS, NAMES, Stated, described, stated_in
+from .stated import ENDS, NAMES, Spot, Stated, described, stated_in
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 """How the name of a table ends."""
@@ -102,13 +102,35 @@ def read_labels(source: Source) -> LabelTable:
     Raises:
         InputError: with all that is wrong with it, by line.
     """
+    table = _labels(source)
+    if source.stated is not None:
+        source.stated.check()
+    return table
+
+
+def _labels(source: Source) -> LabelTable:
+    """The table, as far as it can be read; what is wrong with a stated one is noted there."""
     try:
         return read_table(source.description, source.found.files)
     except InputError as error:
-        if source.stated is not None:
-            source.stated.of_table(error.problems)
-            source.stated.check()
+        stated = source.stated
+        if stated is None:
+            raise
+        places = stated.of_table(error.problems)
+        # Without what is wrong with columns, what else is wrong comes to light.
+        if (rest := _without(source.description, places)) != source.description:
+            return _labels(replace(source, description=rest))
+        stated.check()
         raise
+
+
+def _without(description: Description, places: Sequence[Spot]) -> Description:
+    """``description`` without the columns and filters that ``places`` of a file name."""
+    wrong = {place[:2] for place in places}
+    columns = {k: v for k, v in description.columns.items() if ("columns", k) not in wrong}
+    kept = {k: v for k, v in description.filter.items() if ("filter", k) not in wrong}
+    split = "drawn" if ("columns", "split") in wrong else description.split
+    return replace(description, columns=columns, filter=kept, split=split)
 
 
 def _as_stated(label: str, asked: _Asked, stated: Stated, without_images: bool) -> Source:
@@ -127,7 +149,6 @@ def _as_stated(label: str, asked: _Asked, stated: Stated, without_images: bool) 
     source = Source(label, asked.base, _over(description, stated), found, stated, asked.notes)
     if stated.problems:
         read_labels(source)  # so that what is wrong with the table is named with the rest
-        stated.check()
     return source
 
 

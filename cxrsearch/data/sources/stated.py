@@ -67,15 +67,20 @@ class Stated:
         where = ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
         self._note(place, f"{where}: {what}" if where else what)
 
-    def of_table(self, problems: Sequence[str]) -> None:
+    def of_table(self, problems: Sequence[str]) -> list[Spot]:
         """Note what reading the data as this says complains of, on the line that it is about.
 
         Args:
             problems: sentences, in which what is stated is named as ``columns: patient`` or
                 ``labels: no column 'X'``.
+
+        Returns:
+            the places in the file that they are about.
         """
-        for problem in problems:
-            self._note(self._about(problem), problem)
+        places = [self._about(problem) for problem in problems]
+        for place, problem in zip(places, problems, strict=True):
+            self._note(place, problem)
+        return places
 
     def _note(self, place: Spot, text: str) -> None:
         while place and place not in self.lines:

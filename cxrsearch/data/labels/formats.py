@@ -178,9 +178,17 @@ def _nih(look: TableLook) -> str | None:
 
 
 def _nih_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]:
-    beside = {plain(name): name for name in mark_columns(look, signs_only=True)}
-    labels = [LabelFrom(disease, beside.pop(plain(disease), disease)) for disease in DISEASES]
-    return [*labels, *_named(list(beside.values()))]
+    return _nih_first(mark_columns(look, signs_only=True))
+
+
+def _nih_first(columns: list[str]) -> list[LabelFrom]:
+    """NIH's diseases, each from the column of its name, else from its word; then other columns."""
+    own: dict[str, str] = {}
+    for name in columns:
+        own.setdefault(plain(name), name)
+    labels = [LabelFrom(disease, own.get(plain(disease), disease)) for disease in DISEASES]
+    taken = {label.source for label in labels}
+    return [*labels, *_named([name for name in columns if name not in taken])]
 
 
 def _list_options(
@@ -207,11 +215,9 @@ def _one_hot(look: TableLook) -> str | None:
 
 
 def _one_hot_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]:
-    columns = {plain(name): name for name in mark_columns(look)}
-    if columns.keys() < NIH_WORDS or not columns.keys() >= NIH_WORDS:
-        return _named(list(columns.values()))
-    labels = [LabelFrom(disease, columns.pop(plain(disease))) for disease in DISEASES]
-    return [*labels, *_named(list(columns.values()))]
+    columns = mark_columns(look)
+    every = {plain(name) for name in columns}
+    return _nih_first(columns) if every >= NIH_WORDS else _named(columns)
 
 
 def _readers(look: TableLook) -> dict[str, str]:

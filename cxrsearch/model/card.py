@@ -10,9 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.marks import absent, present
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment import FRAME
+from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.recipe import Recipe, gene_limits, ratios_of, size_of
 from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
@@ -67,6 +71,7 @@ class ModelMeta:
             trials the choice was among) and what else is to be kept.
         training: how this model was trained: ``rows``, ``epochs``, ``seed``, ``loss``.
         reading: the settings that its data were read with, where no study keeps them.
+        description: how the data set was read; see `Dataset.description`.
         also_seen: what it was trained on beside the labelled images of its split: ``images``,
             names of those without a label and of those that its starting weights saw;
             ``contents``, what stands for the file of each of them, empty where not known;
@@ -85,6 +90,7 @@ class ModelMeta:
     validation: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    description: Mapping[str, Any] = field(default_factory=dict)
     also_seen: Mapping[str, list[str]] = field(default_factory=dict)
     precision: str = "float32"
 
@@ -131,6 +137,7 @@ def make_card(
             "fingerprint": meta.data_fingerprint,
             "split_fingerprint": meta.split_fingerprint,
             **({"reading": dict(meta.reading)} if meta.reading else {}),
+            **({"description": dict(meta.description)} if meta.description else {}),
         },
         "study": {
             "path": meta.study,
@@ -144,6 +151,31 @@ def make_card(
         "versions": {"cxrsearch": __version__}
         | {name: metadata.version(name) for name in ("torch", "torchvision")},
     }
+
+
+def taught(data: TrainData, recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """What the training part of ``data`` says of each label that is learnt, for ``training``.
+
+    Returns:
+        by label: ``positive``, ``negative``, ``unknown`` and ``uncertain`` marks, and where there
+        are some of the last, what they count as for ``recipe``: ``uncertain_as``.
+    """
+    marks = data.labels[data.train]
+    doubts = np.zeros(marks.shape, bool) if data.uncertain is None else data.uncertain[data.train]
+    found = {}
+    for column in data.learnt:
+        counts = {
+            "positive": int(present(marks[:, column]).sum()),
+            "negative": int(absent(marks[:, column]).sum()),
+            "uncertain": int(doubts[:, column].sum()),
+        }
+        policy = data.policies(recipe.uncertain)[column]
+        found[data.label_names[column]] = {
+            **counts,
+            "unknown": len(marks) - sum(counts.values()),
+            **({"uncertain_as": policy} if counts["uncertain"] else {}),
+        }
+    return found
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -268,8 +300,11 @@ def _wrong(card: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
     if card.get("precision") not in (None, *MODEL_PRECISIONS):
         which = " nor ".join(MODEL_PRECISIONS)
         problems.append(f"precision is {card['precision']!r}, neither {which}; {RESTORE_CARD}")
-    if not isinstance(card["data"].get("reading", {}), dict):
-        problems.append(f"data.reading holds no settings; {RESTORE_CARD}")
+    problems += [
+        f"data.{key} holds no settings; {RESTORE_CARD}"
+        for key in ("reading", "description")
+        if not isinstance(card["data"].get(key, {}), dict)
+    ]
     if trial is not None and whole(trial, 0) is None:
         problems.append(f"study.trial {trial!r} is not a trial's number; {RESTORE_CARD}")
     if only is not None and only not in labels:

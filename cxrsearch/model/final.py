@@ -21,6 +21,7 @@ from cxrsearch.learn.epochs import EpochsDone, told, train_epochs
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.student import classifier_session
 
+from .card import taught
 from .folder import ModelMeta, check_out, save_model
 
 
@@ -71,6 +72,7 @@ def train_final(
             yield from train_epochs(session, epochs)
             training = {
                 "rows": "train + validation",
+                "labels": taught(every, recipe),
                 "images": len(every.train),
                 "epochs": epochs,
                 "seed": seed,

@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
-from cxrsearch.learn.data import make_data
+from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.networks.models import weights_problem
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import Result, train
-from cxrsearch.model.card import predicting
+from cxrsearch.model.card import predicting, taught
 from cxrsearch.model.folder import ModelMeta, check_out, save_best
 from cxrsearch.writing import alone, work_of
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
-from .data import DESCRIPTION, DataParts, listed_names, load_data, make_parts
+from .data import DataParts, listed_names, load_data, make_parts
 from .named_recipes import Named, for_labels
 from .origins import also_seen, origin_notes
 from .prepare import attempt, check_disk, machine_problems
@@ -147,9 +147,10 @@ def _trained(ready: ReadyRecipe, work: Path) -> Generator[Epoch, None, Result]:
     """Train in ``work``, and write the model folder."""
     named, settings, parts, out = ready
     threads = detect_cpus() if settings.cpus_per_trial == AUTO else threads_of(settings.cpus)
+    data = make_data(parts.cache, Labels.of(parts.dataset), parts.splits)
     steps = train(
         named.recipe,
-        make_data(parts.cache, Labels.of(parts.dataset), parts.splits),
+        data,
         seed=settings.seed,
         folder=work,
         compute=ComputeOptions.asked(settings, threads=threads),
@@ -159,7 +160,7 @@ def _trained(ready: ReadyRecipe, work: Path) -> Generator[Epoch, None, Result]:
     except TrialError as error:
         raise InputError(f"training failed: {error}") from error
     parts.splits.save(work / "splits.json")
-    save_best(out, work / BEST, named.recipe, _meta(ready, result), work / "splits.json")
+    save_best(out, work / BEST, named.recipe, _meta(ready, data, result), work / "splits.json")
     return result
 
 
@@ -178,17 +179,16 @@ def _epochs(steps: Any, epochs: int) -> Generator[Epoch, None, Result]:
         steps.close()
 
 
-def _meta(ready: ReadyRecipe, result: Result) -> ModelMeta:
+def _meta(ready: ReadyRecipe, data: TrainData, result: Result) -> ModelMeta:
     attrs, parts, settings = result.attrs, ready.parts, ready.settings
     reading = {name: value for name, value in asdict(settings).items() if name in READING}
-    if parts.dataset.description:
-        reading[DESCRIPTION] = dict(parts.dataset.description)
     return ModelMeta(
         frame=parts.cache.frame,
         data_fingerprint=parts.dataset.fingerprint,
         split_fingerprint=parts.splits.fingerprint,
         source_side=parts.dataset.source_side,
         labels=parts.dataset.label_names,
+        description=parts.dataset.description,
         validation={
             "value": result.value,
             "interval": attrs["interval"],
@@ -198,6 +198,7 @@ def _meta(ready: ReadyRecipe, result: Result) -> ModelMeta:
         training={
             "recipe": ready.named.name,
             "rows": "train",
+            "labels": taught(data, ready.named.recipe),
             "images": len(parts.splits.train),
             "epochs": attrs["best_epoch"],
             "seed": settings.seed,

@@ -152,6 +152,7 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
         trial=trial.number,
         labels=prepared.dataset.label_names,
         objective=prepared.judged,
+        description=prepared.dataset.description,
         validation={
             "value": trial.values[0] if trial.values else None,
             "interval": trial.user_attrs.get("interval"),
@@ -234,7 +235,8 @@ def _data_request(
         record = read_study_yaml(study)
         from_study, stored = Settings.from_dict(record["settings"]), described_in(record)
     if from_study is None and (reading := model.card["data"].get("reading")):
-        from_study, stored = _request_in(model.folder / CARD, reading)
+        from_study = _request_in(model.folder / CARD, reading)
+        stored = model.card["data"].get(DESCRIPTION, {})
     if data is None:
         if from_study is None:
             raise InputError(
@@ -255,17 +257,15 @@ def _data_request(
     return asked, None
 
 
-def _request_in(card: Path, reading: Any) -> tuple[DataRequest, Mapping[str, Any]]:
-    """The request that a model's card keeps, and how its data were read.
+def _request_in(card: Path, reading: Any) -> DataRequest:
+    """The request that a model's card keeps.
 
     Raises:
         InputError: where they are none.
     """
     try:
-        stored = dict(reading.get(DESCRIPTION, {}))
-        asked = {key: value for key, value in reading.items() if key != DESCRIPTION}
-        return DataRequest.from_dict(asked), stored
-    except (InputError, TypeError, ValueError, AttributeError) as error:
+        return DataRequest.from_dict(reading)
+    except (InputError, TypeError, AttributeError) as error:
         raise InputError(f"{card}: data.reading is damaged; restore it from a copy") from error
 
 

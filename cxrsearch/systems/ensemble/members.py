@@ -11,13 +11,14 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.keep import BEST
-from cxrsearch.model.card import read_card
+from cxrsearch.model.card import read_card, taught
 from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import CARD, check_out, save_model
-from cxrsearch.study.folder import load_alone
+from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
 from cxrsearch.study.winner import meta_of, retrain
 from cxrsearch.writing import alone, work_of
@@ -121,8 +122,11 @@ def _copied(
         ) from error
     attrs = trial.user_attrs
     meta = meta_of(study, prepared, trial, selected_from)
-    training = {"rows": "train", "epochs": attrs["best_epoch"], "seed": attrs["seed"]}
     recipe = Recipe.from_params(attrs["params"])
+    training = {
+        "rows": "train", "labels": taught(load_trial_data(trial_config(study, prepared)), recipe),
+        "epochs": attrs["best_epoch"], "seed": attrs["seed"],
+    }  # fmt: skip
     save_model(folder, weights, recipe, replace(meta, training=training))
 
 
@@ -133,6 +137,7 @@ def _card(study: Path, prepared: Prepared, combined: Combined, again: bool) -> d
         "data": {
             "fingerprint": prepared.dataset.fingerprint,
             "split_fingerprint": prepared.splits.fingerprint,
+            "description": dict(prepared.dataset.description),
         },
         "study": {
             "path": str(study.resolve()),

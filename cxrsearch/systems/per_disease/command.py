@@ -33,6 +33,7 @@ from cxrsearch.learn.recipe import Recipe, network_genes
 from cxrsearch.learn.saved.arrays import load_arrays
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import PREDICTIONS
+from cxrsearch.model.card import taught
 from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import ModelMeta, check_out, save_model, stored_weights
 from cxrsearch.study.folder import load_alone, trial_config
@@ -149,7 +150,10 @@ class _Job:
         scores, recipes = on_frozen(self.cell, joint)
         weights = replaced_heads(self.cell, joint)
         heads = {name: recipe or "joint" for name, recipe in recipes.items()}
-        training = {"rows": "train", "heads": heads, "backbone": self.trial.number}
+        training = {
+            "rows": "train", "labels": taught(self.cell.data, joint.recipe), "heads": heads,
+            "backbone": self.trial.number,
+        }  # fmt: skip
         val = self.joint_scores.copy()
         val[:, self.cell.data.columns] = scores.val[:, self.cell.data.columns]
         meta = self._meta(self.trial, self.prepared.judged, val, training)
@@ -201,7 +205,11 @@ class _Job:
         for place, (column, fitted) in enumerate(fits.items()):
             weights[place, column] = 1.0
             only = self.names[column]
-            training = {"rows": "train", "only": only, "epochs": fitted.recipe.epochs}
+            learnt = replace(self.cell.data, learnt=(column,))
+            training = {
+                "rows": "train", "only": only, "labels": taught(learnt, fitted.recipe),
+                "epochs": fitted.recipe.epochs,
+            }  # fmt: skip
             meta = self._meta(chosen[column], (only,), fitted.val, training)
             folder = self.cell.folder / "members" / folder_part(only, column)
             shutil.rmtree(folder, ignore_errors=True)
@@ -218,7 +226,8 @@ class _Job:
         card = {
             "pixels": {"frame": frame, "source_side": data.source_side},
             "data": {"fingerprint": data.fingerprint,
-                     "split_fingerprint": self.prepared.splits.fingerprint},
+                     "split_fingerprint": self.prepared.splits.fingerprint,
+                     "description": dict(data.description)},
             "study": {"path": str(self.study.resolve()), "trial": None,
                       "objective": [self.names[column] for column in fits]},
             "training": {"rows": "train", "each": "its own label"},

@@ -31,7 +31,7 @@ from cxrsearch.learn.pseudo import (
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import CURVE
-from cxrsearch.model.card import predicting
+from cxrsearch.model.card import predicting, taught
 from cxrsearch.model.folder import ModelMeta, check_out, network_of, save_model
 from cxrsearch.study.origins import also_seen
 from cxrsearch.writing import alone, claim
@@ -266,6 +266,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         trial=None,  # no look at a student is one at its teacher
         labels=prepared.dataset.label_names,
         objective=prepared.judged,
+        description=prepared.dataset.description,
         validation={
             "value": student["value"],
             "interval": student["interval"],
@@ -273,6 +274,7 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
         },
         training={
             "rows": "train, and pseudo-labelled images",
+            "labels": taught(job.data, recipe),
             "images": len(job.data.train) + student["pseudo_images"],
             "epochs": student["best_epoch"],
             "seed": student["seed"],

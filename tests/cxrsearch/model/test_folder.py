@@ -20,6 +20,7 @@ from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.model import folder as folders
+from cxrsearch.model.card import taught
 from cxrsearch.model.final import train_final
 from cxrsearch.model.folder import LoadedModel, ModelMeta, check_out, load_model, save_model
 
@@ -35,6 +36,7 @@ def meta(study) -> ModelMeta:
         data_fingerprint=study.dataset.fingerprint,
         split_fingerprint=study.splits.fingerprint,
         labels=DISEASES,
+        description={"format": "nih", "blank": {"": "negative"}},
         study="results/x",
         trial=4,
         validation={"value": 0.7, "interval": [0.6, 0.8], "selected_from": 12},
@@ -133,11 +135,30 @@ def test_the_card_says_what_a_reader_needs(folder, study) -> None:
     assert card["pixels"]["frame"] == 40
     assert card["pixels"]["input_size"] == [32, 32]
     assert card["data"]["fingerprint"] == study.dataset.fingerprint
+    assert card["data"]["description"] == {"format": "nih", "blank": {"": "negative"}}
     assert card["validation"]["selected_from"] == 12
     assert set(card["versions"]) == {"cxrsearch", "torch", "torchvision"}
     assert sorted(p.name for p in folder.iterdir()) == [
         "model.json", "model.safetensors", "splits.json"
     ]  # fmt: skip
+
+
+def test_the_card_counts_what_was_taught_of_each_label(study, recipe) -> None:
+    data, doubts = study.data, np.zeros(study.data.labels.shape, bool)
+    doubts[data.train[:3], 2] = True
+    marks = data.labels.astype(np.float32)
+    marks[data.train[:5], 2] = np.nan
+    some = replace(data, labels=marks, uncertain=doubts, learnt=(2, 3))
+    found = taught(some, replace(recipe, uncertain="positive"))
+    assert list(found) == ["Effusion", "Infiltration"]
+    rest = data.labels[data.train[5:], 2]
+    assert found["Effusion"] == {
+        "positive": rest.sum(), "negative": (rest == 0).sum(), "uncertain": 3, "unknown": 2,
+        "uncertain_as": "positive",
+    }  # fmt: skip
+    assert found["Infiltration"]["unknown"] == 0
+    assert "uncertain_as" not in found["Infiltration"]
+    assert taught(some, recipe)["Effusion"]["uncertain_as"] == "ignore"
 
 
 def test_a_taken_folder_is_refused_and_an_empty_one_used(folder, recipe, meta, tmp_path) -> None:

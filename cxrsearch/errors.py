@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from typing import TypeVar
 
 from search.errors import SearchError
+
+T = TypeVar("T")
 
 
 class InputError(SearchError):
@@ -14,3 +18,12 @@ class InputError(SearchError):
 def quoted(path: object) -> str:
     """``path`` as a shell takes it, for commands that a message tells the user to type."""
     return shlex.quote(str(path))
+
+
+def attempt(check: Callable[[], T], problems: list[str]) -> T | None:
+    """What ``check`` returns, or None where it fails; what it complains of joins ``problems``."""
+    try:
+        return check()
+    except SearchError as error:
+        problems.extend(error.problems)
+        return None

@@ -11,11 +11,11 @@ from cxrsearch.data.dataset import names_digest
 from cxrsearch.data.splits.counts import negatives
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.equal_compute.plan import Plan, baseline_of, budget_problems, narrowed
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, attempt
 from cxrsearch.study.cost.sharing import OnNote
 from cxrsearch.study.data import cache_root
 from cxrsearch.study.folder import new_folder
-from cxrsearch.study.prepare import Prepared, attempt, prepare
+from cxrsearch.study.prepare import Prepared, prepare
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.unlabelled import Unlabelled, find_unlabelled
 from search.space import SearchSpace

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.recipe import (
     RATIO_PREFIX,
     Recipe,
@@ -19,7 +19,6 @@ from search.reading import FileError, parse_yaml
 from search.space.values import coerce, limit_problem
 
 from .label_genes import EVERY_RATIO, read_space, unknown_ratio
-from .prepare import attempt
 from .space import shipped_spaces, space_path
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.networks.models import weights_problem
@@ -30,7 +30,7 @@ from search.objective import TrialError
 from .data import DataParts, listed_names, load_data, make_parts
 from .named_recipes import Named, for_labels
 from .origins import also_seen, origin_notes
-from .prepare import attempt, check_disk, machine_problems
+from .prepare import check_disk, machine_problems
 from .projection import COPIES_RUNNING, weight_bytes
 from .settings import AUTO, TrainingRequest
 from .space import frame_of

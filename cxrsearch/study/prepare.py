@@ -10,15 +10,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.read import Dataset
 from cxrsearch.data.splits import Splits
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.recipe import Recipe
 from search.cores import detect_cpus
-from search.errors import SearchError
 from search.prior import Prior
 from search.samplers.automatic import AUTO, Choice, choose
 from search.space import SearchSpace
@@ -32,8 +30,6 @@ from .settings import PHANTOM, Settings, TrainingRequest
 from .space import frame_for, gene_values, idle_genes, load_space
 from .unlabelled import pseudo_problems
 from .warm_start import prior_notes, prior_of, read_earlier
-
-T = TypeVar("T")
 
 STUDY_ROOM = (
     "free some, name another --study folder, or use --halving stop (paused trials keep their "
@@ -179,15 +175,6 @@ def _space(
 ) -> tuple[SearchSpace, list[str]]:
     space, notes = load_space(settings, at_hand)
     return narrow(space), notes
-
-
-def attempt(check: Callable[[], T], problems: list[str]) -> T | None:
-    """What ``check`` returns, or None where it fails; what it complains of joins ``problems``."""
-    try:
-        return check()
-    except SearchError as error:
-        problems.extend(error.problems)
-        return None
 
 
 def resolve_hardware(settings: Settings) -> Settings:

@@ -115,7 +115,7 @@ def _patients(rows: Dataset) -> Iterator[Caution]:
     if patients_are_images(rows.names, rows.patients):
         yield Caution(
             SERIOUS,
-            "Nothing says whom the images show: every image counts as a patient of its own",
+            "Every image counts as a patient of its own: nothing says which show the same person",
             "Add a patient column, or say columns: patient in dataset.yaml. Else images of one "
             "patient come into training and test, and scores are too good.",
         )

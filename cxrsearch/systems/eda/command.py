@@ -13,16 +13,16 @@ from cxrsearch.data.alike.thumbnails import THUMBNAIL_SIDE, thumbnails
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.labels.tables import read_table
+from cxrsearch.data.labels.formats import LABEL_FORMATS
+from cxrsearch.data.labels.tables import LabelTable, read_table
 from cxrsearch.data.read import given_parts, read_source
 from cxrsearch.data.request import DataRequest
 from cxrsearch.data.sources.resolve import Source, resolve
 from cxrsearch.data.sources.telling import tell
 from cxrsearch.data.sources.words import few_lines
 from cxrsearch.data.splits import Splits, judgeable
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, attempt
 from cxrsearch.study.data import cache_root, listed_names, split
-from cxrsearch.study.prepare import attempt
 
 from .cautions import Caution, cautions
 from .label_counts import LabelCounts, explore_labels
@@ -33,6 +33,13 @@ from .sheets import Images, Sheet, examples, flagged
 
 LARGEST_FRAME = 224
 """Side of the cache at most, where none is asked for."""
+
+
+class Blank(NamedTuple):
+    """Blank cells of a label, and what they count as: one of `BLANKS`."""
+
+    cells: int
+    counts_as: str
 
 
 class Balance(NamedTuple):
@@ -57,6 +64,7 @@ class Exploration:
         cautions: the serious first.
         examples: images of the commonest labels.
         told: what the files alone give away.
+        blanks: label -> blank cells of the table, where it has some.
         flagged: images that the cautions are about.
         notes: how the data was read.
         unlabelled: images without a label.
@@ -72,6 +80,7 @@ class Exploration:
     checks: ImageChecks | None
     cautions: tuple[Caution, ...]
     told: tuple[Telling, ...]
+    blanks: Mapping[str, Blank]
     examples: tuple[Sheet, ...]
     flagged: tuple[Sheet, ...]
     notes: tuple[str, ...]
@@ -119,7 +128,8 @@ def explore(request: DataRequest) -> Exploration:
         raise InputError(problems)
     listed = listed_names(request)
     alone = Path(request.data).is_file() and source.stated is None and request.images is None
-    read = _table(source) if alone else _folder(request, read_source(source))
+    table = read_table(source.description, source.found.files)
+    read = _table(source, table) if alone else _folder(request, read_source(source))
     rows = read.rows
     balance, refused = _balance(rows, request, listed)
     people = read_people(rows.extra, rows.roles)
@@ -147,6 +157,7 @@ def explore(request: DataRequest) -> Exploration:
             )
         ),
         told=tuple(told),
+        blanks=_blanks(source, table),
         examples=() if images is None else examples(images, splits, request.seed),
         flagged=flagged(images, checks) if images and checks else (),
         notes=read.notes + (splits.notes if splits else ()),
@@ -162,9 +173,17 @@ def explore(request: DataRequest) -> Exploration:
     )
 
 
-def _table(source: Source) -> _Read:
-    """What the table of ``source`` says, without its images."""
-    table = read_table(source.description, source.found.files)
+def _blanks(source: Source, table: LabelTable) -> dict[str, Blank]:
+    policies, usual = source.description.blank, LABEL_FORMATS[source.description.format].blank
+    return {
+        name: Blank(counts["blank"], policies.get(name, policies.get("", usual)))
+        for name, counts in table.counts.items()
+        if counts["blank"]
+    }
+
+
+def _table(source: Source, table: LabelTable) -> _Read:
+    """What the ``table`` of ``source`` says, without its images."""
     parts, notes = given_parts(source, table.images, table.images)
     rows = Dataset(
         names=table.images,

@@ -94,6 +94,8 @@ def conditional_figure(found: Together) -> go.Figure:
         for i in range(len(names))
     ]
     fig = _heatmap(values, _cells(values, "{:.0f}", "{:.1f}"), names, hover, SCALE, "%")
+    highest = np.nanmax(values, initial=0.0)
+    fig.update_traces(zmin=0, zmax=max(1.0, float(highest)))
     fig.update_xaxes(title_text="… also have")
     fig.update_yaxes(title_text="Of the images with …")
     return fig

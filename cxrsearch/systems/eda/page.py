@@ -124,7 +124,9 @@ def _images(found: Exploration, part: str) -> int:
 
 def _marks(found: Exploration) -> list[Prevalence]:
     """Labels with marks that are neither positive nor negative, those with the most first."""
-    odd = [p for p in found.labels.prevalences if p.uncertain or p.unknown]
+    odd = [
+        p for p in found.labels.prevalences if p.uncertain or p.unknown or p.name in found.blanks
+    ]
     return sorted(odd, key=lambda p: -(p.uncertain + p.unknown))
 
 
@@ -217,7 +219,7 @@ def _patients(found: Exploration) -> list[Panel]:
             f"most {labels.per_patient.values[-1]}.",
         ),
         Panel(
-            "findings",
+            "labels",
             spread_figure(labels.findings, "different labels of a patient", "patients"),
             caption="Over all images of the patient.",
         ),

@@ -218,7 +218,7 @@ def test_a_table_without_patients_is_serious(tmp_path: Path) -> None:
         for n in range(60)
     ]
     found = look(write(tmp_path / "table.csv", rows))
-    assert "Nothing says whom the images show" in text(found, SERIOUS)
+    assert "Every image counts as a patient of its own" in text(found, SERIOUS)
     assert (found.people.age, found.people.sex, found.people.view) == (None, None, None)
     assert "no column of age, sex or view" in explore_html(found, 1.7e9)
 

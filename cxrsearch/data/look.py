@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrsearch.errors import InputError
+
 from .files import match_images
-from .labels.tables import COUNTED
+from .labels.tables import COUNTED, LabelTable
 from .read import given_parts
-from .sources.resolve import read_labels, resolve
+from .sources.resolve import Source, read_labels, resolve
 from .sources.words import Recognised, part_counts
+from .splits.given import check_given
 
 
 def look(data: Path, labels: Path | None = None, images: Path | None = None) -> Recognised:
@@ -35,6 +38,8 @@ def look(data: Path, labels: Path | None = None, images: Path | None = None) -> 
     paths = [match.files.get(name, name) for name in table.images]
     parts, notes = given_parts(source, table.images, paths)
     parts = parts if parts is not None else table.parts
+    if parts is not None:
+        _check_parts(source, table, parts)
     others = [f"{name}: {why}" for name, why in table.ignored["files"].items()]
     left = [*others, *source.found.notes, *match.notes]
     if len(here) < len(table.images):
@@ -57,3 +62,14 @@ def look(data: Path, labels: Path | None = None, images: Path | None = None) -> 
         files=left,
         notes=(*source.notes, *table.notes, *notes),
     )  # fmt: skip
+
+
+def _check_parts(source: Source, table: LabelTable, parts: np.ndarray) -> None:
+    """Refuse a split that puts a patient in two parts."""
+    try:
+        check_given(table.patients, np.asarray(parts))
+    except InputError as error:
+        if source.stated is None:
+            raise
+        source.stated.of_table([f"split: {problem}" for problem in error.problems])
+        source.stated.check()

@@ -157,8 +157,8 @@ def _as_before(description: Description) -> Description:
     labels = tuple(LabelFrom(name, name) for name in DISEASES)
     columns = {role: column for role, column in description.columns.items() if role != "split"}
     patient = columns.get("patient")
-    if isinstance(patient, Pattern) and "NIH" not in KNOWN.get(patient.regex, ""):
-        del columns["patient"]
+    if not isinstance(patient, str) and not (patient and "NIH" in KNOWN.get(patient.regex, "")):
+        columns["patient"] = columns["image"]  # each a patient of its own
     # A table with NIH's cells beside others' labels was read by NIH's.
     kind = description.format if description.format in ("nih", "one-hot") else "nih"
     return replace(

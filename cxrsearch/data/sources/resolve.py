@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.data.description import Description, LabelFrom, Pattern
+from cxrsearch.data.description import Description, LabelFrom
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.files import Found, archive_problem, find_images, folder_problem, remote_problem
 from cxrsearch.data.labels.patients import KNOWN

@@ -118,9 +118,11 @@ class Cells:
 
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
-        if self.places is None:
-            return str(self.path)
-        return self._places[int(self.rows[row])]
+        return self.place(int(self.rows[row]))
+
+    def place(self, row: int) -> str:
+        """The place of a row of the file, for messages."""
+        return str(self.path) if self.places is None else self._places[row]
 
     @cached_property
     def _places(self) -> list[str]:

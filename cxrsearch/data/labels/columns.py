@@ -9,11 +9,15 @@ from .cells import Cells, TextColumn
 
 IMAGE_COLUMNS = (
     "imageindex", "image", "imageid", "imagename", "imagefile", "imagepath", "imagefilename",
-    "filename", "filepath", "file", "path", "dicomid", "xrayimagename", "img", "imgname", "imgpath",
-    "images", "name", "id",
+    "filename", "filepath", "file", "path", "pathtoimage", "pngpath", "jpgpath", "dicompath",
+    "dicomid", "xrayimagename", "fname", "img", "imgid", "imgname", "imgpath", "images", "name",
+    "id", "sopinstanceuid", "studyinstanceuid",
 )  # fmt: skip
 """Names of the image column, as `plain` writes them; the first that is there is taken."""
-PATIENT_COLUMNS = ("patientid", "patient", "subjectid", "subject", "pid", "patientnumber")
+PATIENT_COLUMNS = (
+    "patientid", "patient", "subjectid", "subject", "pid", "patientnumber", "deidpatientid",
+    "participantid",
+)  # fmt: skip
 LABEL_COLUMNS = ("findinglabels", "labels")
 """Names of a column with lists of labels, that say of themselves that they are."""
 WORD_COLUMNS = (
@@ -25,6 +29,7 @@ SPLIT_COLUMNS = ("split", "setid", "set", "subset", "partition", "datasettype", 
 AGE_ROLE = ("patientage", "age", "ageyears", "anchorage")
 SEX_ROLE = ("patientgender", "patientsex", "gender", "sex", "patientsexdicom")
 VIEW_ROLE = ("viewposition", "view", "projection", "appa", "viewpositiondicom", "frontallateral")
+BOX_COLUMNS = ("xmin", "bbox", "boundingbox", "x", "bboxx", "boxes")
 READER_COLUMNS = ("radid", "readerid", "reader", "radiologist", "radiologistid", "annotator")
 ROLE_COLUMNS = {
     "image": IMAGE_COLUMNS,

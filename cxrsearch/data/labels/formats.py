@@ -11,6 +11,7 @@ from cxrsearch.data.diseases import DISEASES
 from .cell_marks import Said, is_of_marks, read_mark
 from .cells import Cells, TextColumn
 from .columns import (
+    BOX_COLUMNS,
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     NO_LABEL,
@@ -22,7 +23,7 @@ from .columns import (
 )
 from .folders import CLASS_FOLDER, IMAGE_PATH
 from .mimic import STUDY_KEYS
-from .words import NO_LABELS, alike, is_nothing, separator_in, words_of
+from .words import NO_LABELS, alike, is_denial, is_nothing, separator_in, words_of
 
 CHEXPERT = (
     "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema",
@@ -71,7 +72,8 @@ class LabelFormat:
         told: why a table is of this format, or None where it is not.
         options: what of the table the format reads, for `Description.options`: ``list``, the
             column of words; ``separator``, what stands between them; ``reader``, the column that
-            says who marked.
+            says who marked; ``boxes``, one with places on the image, of which it may have several;
+            ``masks``, the column of masks.
         labels: the labels that such a table has, with the columns or words they are read from.
         columns: role -> names of the column, before those that are usual.
         blank: what a blank cell counts as where a description says nothing.
@@ -196,8 +198,8 @@ def _list_options(
 ) -> Callable[[TableLook], dict[str, str]]:
     def options(look: TableLook) -> dict[str, str]:
         name = look.column(*names) or ""
-        found = separator_in(look.of(name)) if separator is None else separator
-        return {"list": name, "separator": found}
+        found = separator_in(look.of(name)) if separator is None and name else separator
+        return {"list": name, "separator": found or "", **_several(look)}
 
     return options
 
@@ -220,12 +222,14 @@ def _one_hot_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFr
     return _nih_first(columns) if every >= NIH_WORDS else _named(columns)
 
 
-def _readers(look: TableLook) -> dict[str, str]:
-    """The column that says who marked, where images have several rows."""
-    reader, image = look.column(*READER_COLUMNS), look.column(*IMAGE_COLUMNS)
-    if reader is None or image is None:
+def _several(look: TableLook) -> dict[str, str]:
+    """Why an image has several rows, where one has: the column that says who marked, or boxes."""
+    image = look.column(*IMAGE_COLUMNS)
+    if image is None or look.of(image).used.max(initial=0) < 2:
         return {}
-    return {"reader": reader}
+    if reader := look.column(*READER_COLUMNS):
+        return {"reader": reader}
+    return {"boxes": box} if (box := look.column(*BOX_COLUMNS)) else {}
 
 
 def _chexpert_columns(look: TableLook) -> list[str]:
@@ -235,9 +239,9 @@ def _chexpert_columns(look: TableLook) -> list[str]:
 
 def _chexpert(look: TableLook) -> str | None:
     columns = _chexpert_columns(look)
-    if len(columns) < 5 or not look.has("path"):
+    if len(columns) < (5 if look.has("path") else len(CHEXPERT) - 1):
         return None
-    return f"a 'Path' column and {len(columns)} of CheXpert's labels"
+    return f"{len(columns)} of CheXpert's {len(CHEXPERT)} labels"
 
 
 def _chexpert_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]:
@@ -279,7 +283,7 @@ def _word_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]
     same = alike(counts)
     total: dict[str, int] = {}
     for word, count in counts.items():
-        if not is_nothing(word) and plain(word) not in NO_LABELS:
+        if not is_nothing(word) and plain(word) not in NO_LABELS and not is_denial(word, counts):
             total[same[word]] = total.get(same[word], 0) + count
     return [LabelFrom(word, word) for word in sorted(total, key=lambda w: (w.lower(), w))]
 
@@ -315,7 +319,11 @@ def _vindr(look: TableLook) -> str | None:
 
 
 def _vindr_options(look: TableLook) -> dict[str, str]:
-    return {"list": look.column("classname") or "", "separator": "", **_readers(look)}
+    return {
+        "list": look.column("classname") or "",
+        "separator": "",
+        "reader": look.column(*READER_COLUMNS) or "",
+    }
 
 
 def _vindr_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]:
@@ -423,7 +431,7 @@ LABEL_FORMATS: dict[str, LabelFormat] = {
     ),
     "one-hot": LabelFormat(
         "A column a label, with 0 and 1",
-        _one_hot, _readers, _one_hot_labels, keeps=DISEASES,
+        _one_hot, _several, _one_hot_labels, keeps=DISEASES,
     ),
     "class-folders": LabelFormat(
         "A folder a class; one called normal, negative or the like is the absence of the others",

@@ -29,7 +29,8 @@ class TableProblems:
 
     def add(self, kind: str, row: int, what: str) -> None:
         """Note that something is wrong in a row."""
-        self.kinds[kind].append((row, what))
+        # Rows of the file: what is read may have fewer by the time this is told.
+        self.kinds[kind].append((int(self.cells.rows[row]), what))
 
     def say(self, what: str) -> None:
         """Note what is wrong with more than a row."""
@@ -40,7 +41,7 @@ class TableProblems:
         found = list(self.others)
         for kind in self.kinds.values():
             every = sorted(kind, key=lambda one: one[0])
-            places = [f"{self.cells.where(row)}: {what}" for row, what in every[:SHOWN]]
+            places = [f"{self.cells.place(row)}: {what}" for row, what in every[:SHOWN]]
             found += shorten([*places, *("" for _ in every[SHOWN:])])
         if found:
             raise InputError(found)

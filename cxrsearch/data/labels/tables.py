@@ -418,7 +418,7 @@ class _Reading:
             self.problems.add("marks", row, f"{name} is {short(text)}; {_MARKS_WANTED}")
 
     def _check_images(self) -> None:
-        several = self.kind.boxes or "reader" in self.options
+        several = self._several()
         first: dict[str, int] = {}
         for row, name in enumerate(self.images):
             if not name:
@@ -447,10 +447,14 @@ class _Reading:
         for row in np.flatnonzero(nothing & np.any(present(marks.values), axis=1)).tolist():
             self.problems.add("both", row, f"{NO_FINDING!r} and a label at once")
 
+    def _several(self) -> bool:
+        """Whether an image may have several rows."""
+        return self.kind.boxes or bool(self.options.get("reader") or self.options.get("boxes"))
+
     def _one_row_an_image(self, marks: Marks) -> Marks:
         """Boxes and readers put together, where an image has several rows."""
         reader = self.options.get("reader")
-        if not self.kind.boxes and not reader:
+        if not self._several():
             return marks
         group, first = groups_of(column_of(self.cells, self._column("image")))
         if reader:
@@ -607,7 +611,7 @@ class _Reading:
     def _extra(self, marks: Marks) -> dict[str, np.ndarray]:
         """The other columns as they are; of images with several rows those that have a role."""
         taken = self._taken(marks)
-        if self.kind.boxes or "reader" in self.options:
+        if self._several():
             taken |= set(self.cells.header) - set(self._named().values())
         return {
             name: column.cells()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,12 @@ _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 def is_nothing(word: str) -> bool:
     """Whether ``word`` says that nothing was found."""
     return plain(word) in NOTHING_WORDS
+
+
+def is_denial(word: str, others: Iterable[str]) -> bool:
+    """Whether ``word`` says that one of ``others`` is not there, such as no_tb beside tb."""
+    bare = re.sub(r"^(no|non|not|without)[\W_]*(?=.)", "", word.strip().lower())
+    return bare != word.strip().lower() and plain(bare) in map(plain, others)
 
 
 def split_cell(text: str, separator: str) -> list[str]:

@@ -7,7 +7,9 @@ copies.json       source, seed and ranges: a later call with others is refused
 extremes.html     the ends of each range on a few images, for a doctor's eye
 *_augNN.png       the copies, in the folders that their images have in the source
 augmentation.csv  what happened to each copy
-Data_Entry_2017.csv  the label table: written last, so its presence means complete
+dataset.yaml      how labels.csv is read
+labels.csv        the label table; where the labels are NIH's, Data_Entry_2017.csv in its place
+                  and no dataset.yaml: written last, so its presence means complete
 ================= =============================================================================
 """
 
@@ -25,7 +27,6 @@ import numpy as np
 from cxrsearch.data.copy_names import copy_names, table_names
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import DecodingView
-from cxrsearch.data.labels.recognise import NIH_TABLE
 from cxrsearch.data.notes import reasons, summary
 from cxrsearch.data.read import FolderSource, read_dataset
 from cxrsearch.data.request import DataRequest
@@ -42,7 +43,7 @@ from .copying import Copying, CopyTask
 from .page import extremes_html
 from .settings import COPIES_FILE, check_folder, copy_settings
 from .sheet import sample_sheet
-from .tables import label_table, parameter_table
+from .tables import label_files, parameter_table
 
 SHEET, PARAMETERS = "extremes.html", "augmentation.csv"
 MOST_COPIES = 1000
@@ -68,7 +69,7 @@ class CopiesWanted:
 
     @property
     def data(self) -> Path:
-        """Folder of the X-rays."""
+        """Folder of the X-rays, their label table, or their dataset.yaml."""
         return Path(self.request.data)
 
     @property
@@ -92,14 +93,20 @@ class CopiesWanted:
                 problems.append(f"--{gene.replace('_', '-')}: {problem}")
         if not any(self.ranges.values()):
             problems.append("every range is 0: the copies would be the images themselves")
-        data, out = self.data.absolute().resolve(), self.out.absolute().resolve()
-        if data == out or data in out.parents or out in data.parents:
-            problems.append(
-                f"{self.out}: lies in {self.data}, or holds it; copies there would be taken for "
-                "images of the source: name a folder beside it"
-            )
+        if problem := self.problem_of_place(self.data):
+            problems.append(problem)
         if problems:
             raise InputError(problems)
+
+    def problem_of_place(self, images: Path) -> str | None:
+        """Why the copies cannot lie where they are to, beside the folder ``images``."""
+        data, out = images.absolute().resolve(), self.out.absolute().resolve()
+        if data != out and data not in out.parents and out not in data.parents:
+            return None
+        return (
+            f"{self.out}: lies in {images}, or holds it; copies there would be taken for images "
+            "of the source: name a folder beside it"
+        )
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,7 @@ def augment(wanted: CopiesWanted, view: DecodingView | None = None) -> Written:
     """
     wanted.check()
     dataset = read_dataset(wanted.data, wanted.request.label_table, wanted.request.image_folder)
+    _check_apart(wanted, dataset)
     tasks = _tasks(wanted, dataset)
     settings = copy_settings(wanted.data, dataset, wanted.copies, wanted.seed, wanted.ranges)
     check_folder(wanted.out, settings)
@@ -159,6 +167,18 @@ def augment(wanted: CopiesWanted, view: DecodingView | None = None) -> Written:
     notes = [*dataset.notes, *_notes(dataset, bad), *read, *made.warnings(wanted.recipe)]
     fresh = copying.written
     return Written(len(kept), len(kept) * wanted.copies, fresh, tuple(notes))
+
+
+def _check_apart(wanted: CopiesWanted, dataset: Dataset) -> None:
+    """Check that copies do not lie among the images, wherever a description says that these are.
+
+    Raises:
+        InputError: where they would.
+    """
+    source = dataset.source
+    assert isinstance(source, FolderSource)
+    if problem := wanted.problem_of_place(source.root):
+        raise InputError(problem)
 
 
 def _tasks(wanted: CopiesWanted, dataset: Dataset) -> list[CopyTask]:
@@ -211,17 +231,18 @@ def _sheet(wanted: CopiesWanted, dataset: Dataset) -> str:
 def _write_tables(
     wanted: CopiesWanted, dataset: Dataset, tasks: list[CopyTask], kept: np.ndarray
 ) -> None:
-    """Both tables, the labels last; one that says the same already stays as it is."""
+    """The tables, the labels last; one that says the same already stays as it is."""
     good = [tasks[row] for row in kept]
     names = table_names([path for task in good for path in task.copies])
 
     def draw(task: CopyTask) -> Parameters:
         return made.draw_parameters(wanted.recipe, wanted.copies, wanted.seed, task.name)
 
-    for path, text in (
-        (wanted.out / PARAMETERS, parameter_table(names, good, draw)),
-        (wanted.out / NIH_TABLE, label_table(names, dataset, kept, wanted.copies)),
+    for file, text in (
+        (PARAMETERS, parameter_table(names, good, draw)),
+        *label_files(names, dataset, kept, wanted.copies, wanted.out.absolute()).items(),
     ):
+        path = wanted.out / file
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
 

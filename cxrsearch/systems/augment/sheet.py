@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 
 from cxrsearch.data.dataset import Dataset
-from cxrsearch.data.diseases import DISEASES, NO_FINDING
+from cxrsearch.data.diseases import NO_FINDING
 from cxrsearch.data.errors import ImageError
+from cxrsearch.data.marks import present
 from cxrsearch.data.pixels.images import read_grey
 from cxrsearch.data.read import FolderSource
 from cxrsearch.learn.recipe import Recipe
@@ -31,7 +32,8 @@ def sample_sheet(dataset: Dataset, recipe: Recipe) -> list[Shown]:
                 picture = read_grey(source.path(dataset.names[row]))
             except ImageError:
                 continue
-            labels = [d for d, has in zip(DISEASES, dataset.labels[row], strict=True) if has]
+            marks = zip(dataset.label_names, present(dataset.labels[row]), strict=True)
+            labels = [label for label, has in marks if has]
             title = f"{dataset.names[row]}, {', '.join(labels) or NO_FINDING}"
             if all(shown.title != title for shown in found):
                 found.append(_shown(title, picture, recipe))

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from cxrsearch.data.copy_names import same_files, same_images
 from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.data.marks import absent, present
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
@@ -27,7 +28,7 @@ from search.files import write_json
 from search.reading import read_json
 from search.seeds import derive
 
-from .labels import few, shared_labels
+from .labels import shared_labels
 from .predictor import ModelPart, Predictor
 
 LOOKS = "looks.json"
@@ -84,13 +85,15 @@ def evaluate_model(
     if not covered:
         raise InputError(
             f"{model.folder}: says nothing of the labels that it and {dataset.label} both have "
-            f"({few(names)}); judge it on other data"
+            f"({some_names(names)}); judge it on other data"
         )
     judged, labels = [names[place] for place in covered], marks[:, covered]
     wished = model.card["study"].get("objective") or model.labels
     columns = [place for place, name in enumerate(judged) if name in wished]
     if not columns:
-        notes.append(f"none of the labels that it was chosen by ({few(wished)}): mean over all")
+        notes.append(
+            f"none of the labels that it was chosen by ({some_names(wished)}): mean over all"
+        )
         columns = list(range(len(judged)))
     scores = model.predict(cache.images, rows, on_progress)
     patients = np.asarray(dataset.patients)[places]
@@ -105,15 +108,15 @@ def evaluate_model(
     )
     unknown = [name for name in names if name not in judged]
     if unknown:
-        notes.append(f"no model, left out of table and mean: {few(unknown)}")
+        notes.append(f"no model, left out of table and mean: {some_names(unknown)}")
     if shared.only_model:
         notes.append(
-            f"labels of the model that the data do not have, not judged: {few(shared.only_model)}"
+            f"labels of the model that the data do not have, not judged: {some_names(shared.only_model)}"
         )
     if shared.only_data:
         notes.append(
             f"labels of the data that the model does not have, not judged: "
-            f'{few(shared.only_data)} (is one the same under another name? --map "THEIRS=OURS")'
+            f'{some_names(shared.only_data)} (is one the same under another name? --map "THEIRS=OURS")'
         )
     if np.isnan(mean):
         raise InputError(f"{dataset.label}: no label has both positives and negatives in it")

@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cxrsearch.data.labels.names import plain_name
+from cxrsearch.data.labels.names import plain_name, some_names
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
-
-MOST_LISTED = 20
-"""Labels that a message lists at most."""
 
 
 class SharedLabels(NamedTuple):
@@ -57,8 +54,8 @@ def shared_labels(
     found = {name: their for their, name in pairs.items()}
     if not found:
         raise InputError(
-            f"the model and the data have no label in common: the model predicts {few(ours)}; the "
-            f'data have {few(theirs)}; say which are the same with --map "THEIR NAME=OURS"'
+            f"the model and the data have no label in common: the model predicts {some_names(ours)}; the "
+            f'data have {some_names(theirs)}; say which are the same with --map "THEIR NAME=OURS"'
         )
     columns = [column for column, name in enumerate(ours) if name in found]
     return SharedLabels(
@@ -82,7 +79,7 @@ def _mapped(ours: Sequence[str], theirs: Sequence[str], maps: Sequence[str]) -> 
         found = [known_label(name, names) for _, name, names in sides]
         problems += [
             f"--map {text!r}: {what} label {name!r}"
-            f"{did_you_mean(name, names) or f'; there are {few(names)}'}"
+            f"{did_you_mean(name, names) or f'; there are {some_names(names)}'}"
             for (what, name, names), label in zip(sides, found, strict=True)
             if label is None
         ]
@@ -103,10 +100,3 @@ def known_label(name: str, names: Sequence[str]) -> str | None:
         return name
     alike = [known for known in names if plain_name(known) == plain_name(name)]
     return alike[0] if len(alike) == 1 else None
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of ``names``, and how many more there are."""
-    more = len(names) - MOST_LISTED
-    listed = ", ".join(names[:MOST_LISTED])
-    return f"{listed} and {more} more" if more > 0 else listed

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxrsearch.data.labels.columns import IMAGE_COLUMNS
-from cxrsearch.data.labels.names import plain_name
+from cxrsearch.data.labels.names import plain_name, some_names
 from cxrsearch.data.labels.table_text import number_cell
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
-from .labels import few, known_label
+from .labels import known_label
 from .predict import Predictions, image_files, image_names, write_csv
 
 LISTED = 10
@@ -164,7 +164,7 @@ def _label_columns(
             continue
         label = known_label(name, labels)
         if label is None:
-            hint = did_you_mean(name, labels) or f"; it predicts {few(labels)}"
+            hint = did_you_mean(name, labels) or f"; it predicts {some_names(labels)}"
             problems.append(f"--sample {path}: column {name!r} is no label of the model{hint}")
         elif (place := labels.index(label)) in found.values():
             problems.append(f"--sample {path}: two columns for {label!r}")

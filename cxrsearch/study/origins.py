@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsearch.data.copy_names import NOTHING
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
 from cxrsearch.learn.pseudo import load_pseudo
@@ -20,7 +21,6 @@ from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import read_card
 from cxrsearch.model.folder import CARD
 from cxrsearch.model.folder import WEIGHTS as MODEL
-from cxrsearch.model.labels import few
 from cxrsearch.model.predictor import SPLITS
 from cxrsearch.model.pretrain_record import PRETRAINED, RECORD, read_record
 from search.errors import SearchError
@@ -126,7 +126,7 @@ def _head_note(init: str, label_names: tuple[str, ...]) -> str:
     if not theirs or not label_names or set(theirs) == set(label_names):
         return ""
     return (
-        f"; its labels are others ({few(theirs)}), so all but its head is taken over: the head "
+        f"; its labels are others ({some_names(theirs)}), so all but its head is taken over: the head "
         "begins anew"
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.decoding import open_shown
 from cxrsearch.data.generated import check_generated
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.read import FolderSource
 from cxrsearch.data.splits import Splits
@@ -142,7 +143,8 @@ def open_pseudo(folder: str, dataset: Dataset, splits: Splits, frame: int, root:
     """A cache of ``dataset`` and of the images that the pseudo-labels in ``folder`` are about.
 
     Raises:
-        InputError: where their teacher was trained on another split, or images are gone.
+        InputError: where their teacher was trained on another split or knows other labels, or
+            images are gone.
     """
     pseudo = load_pseudo(pseudo_path(folder))
     if pseudo.split != splits.fingerprint:
@@ -150,6 +152,12 @@ def open_pseudo(folder: str, dataset: Dataset, splits: Splits, frame: int, root:
             f"--pseudo {folder}: its teacher was trained on another split ({pseudo.split}, not "
             f"{splits.fingerprint}) and may have seen this one's validation part; search with the "
             "data, --seed, --test-share, --val-share and --val-seed of the study that it came from"
+        )
+    if pseudo.label_names != dataset.label_names:
+        raise InputError(
+            f"--pseudo {folder}: its teacher knows other labels ({some_names(pseudo.label_names)}) than "
+            f"the data have ({some_names(dataset.label_names)}); run `cxrsearch self-train` on a study of "
+            "these data"
         )
     joined = _with_images(pseudo, dataset, folder)
     return open_both(replace(joined, unlabelled=tuple(pseudo.names.tolist())), frame, root)

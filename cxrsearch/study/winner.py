@@ -22,6 +22,7 @@ from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
 from cxrsearch.model.folder import CARD, ModelMeta, check_out
+from cxrsearch.model.labels import shared_labels
 from cxrsearch.model.predict import (
     TIDY_BEFORE,
     TIDY_COLUMNS,
@@ -198,6 +199,7 @@ def evaluate_model_folder(
     study = _study_of(loaded, study)
     request, stored = _data_request(loaded, study, data, labels, images)
     dataset = load_data(request, stored)
+    shared_labels(loaded.labels, dataset.label_names, maps)  # before images are decoded
     cache = open_shown(dataset, loaded.frame, cache_root(request))
     result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": tta}
     if study is None and result["part"] == "test":

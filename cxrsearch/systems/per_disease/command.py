@@ -254,6 +254,8 @@ class _Job:
             "more; `cxrsearch evaluate` judges on the test part",
             "one training each: the interval is over patients, not over seeds",
         ]
+        if len(data.label_names) == 1:
+            notes.append("the data have one label: both are models of it alone, trained apart")
         if left:
             notes.append(f"no single model, for want of positives or negatives: {', '.join(left)}")
         return SingleAndJoint(

@@ -58,11 +58,12 @@ def describe_compared(found: SingleAndJoint) -> str:
         difference = f"{single - joint:+.3f}"
         table.add_row(name, f"{joint:.3f}", f"{single:.3f}", difference, recipe)
     what = "a network each" if found.backbone == "own" else "a head each, one backbone"
+    plural = "s" if len(found.labels) > 1 else ""
     joint, single = found.image_steps
     low, high = found.interval
     return "\n".join(
         (
-            f"{len(found.labels)} single-label models ({what}) beside trial {found.trial}",
+            f"{len(found.labels)} single-label model{plural} ({what}) beside trial {found.trial}",
             f"image-steps: joint {joint:,.0f}, single {single:,.0f} in all",
             "AUROC on validation",
             to_text(table),

@@ -12,6 +12,7 @@ import numpy as np
 
 from cxrsearch.data.dataset import names_digest
 from cxrsearch.data.files import match_images
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.data.labels.tables import read_table
 from cxrsearch.data.marks import compact
 from cxrsearch.data.unlabelled import with_unlabelled
@@ -21,7 +22,7 @@ from cxrsearch.learn.objective import TrialConfig, load_trial_data
 from cxrsearch.learn.recipe import PSEUDO, Recipe
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.folder import check_out
-from cxrsearch.model.labels import few, shared_labels
+from cxrsearch.model.labels import shared_labels
 from cxrsearch.study.data import cache_root
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
@@ -228,8 +229,8 @@ def _truth(
         shared = shared_labels(label_names, table.label_names)
     except InputError as error:
         raise InputError(
-            f"--truth {path}: has none of the data's labels ({few(label_names)}), but "
-            f"{few(table.label_names)}"
+            f"--truth {path}: has none of the data's labels ({some_names(label_names)}), but "
+            f"{some_names(table.label_names)}"
         ) from error
     files, place = (
         match_images(table.images, names).files,

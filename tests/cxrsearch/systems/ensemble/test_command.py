@@ -188,6 +188,45 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_estimated(
     assert "no such study folder or .npz file" in run("ensemble", tmp_path / "gone.npz")[2]
 
 
+def test_trials_whose_predictions_are_of_other_labels_are_no_members(study: Path) -> None:
+    path = study / "trials" / "1" / "val.npz"
+    found = dict(np.load(path))
+    np.savez(path, **{**found, "scores": found["scores"][:, :13]})
+    with pytest.raises(InputError, match="not probabilities of 14 labels"):
+        study_pool(study)
+
+
+def test_members_of_other_labels_are_refused(study: Path, run: Run, tmp_path: Path) -> None:
+    team = tmp_path / "team"
+    assert run("ensemble", study, "--folds", 2, "--method", "uniform", "--out", team)[0] == 0
+    member = next(team.glob("members/*/model.json"))
+    card = read_json(member)
+    names = [*card["labels"][:13], "COVID-19"]
+    write_json(member, card | {"labels": names, "study": card["study"] | {"objective": names}})
+    whole = read_json(team / "ensemble.json")
+    write_json(team / "ensemble.json", whole | {"files": {}})
+    with pytest.raises(InputError, match="frame, split or labels differ"):
+        load_predictor(team, CPU)
+
+
+def test_a_file_of_logits_says_what_its_labels_are(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((120, 2)) < 0.4).astype(np.float32)
+    scores = [(rng.normal(size=labels.shape) + labels).astype(np.float32) for _ in range(2)]
+    labels[::7, 0] = np.nan
+    path = tmp_path / "logits.npz"
+    np.savez(path, labels=labels, patient=np.arange(120), label_names=["Nodule/Mass", "COVID-19"],
+             a=scores[0], b=scores[1])  # fmt: skip
+    code, out, err = run("ensemble", path, "--out", tmp_path / "weights.json", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["positives"] == {
+        "Nodule/Mass": (labels[:, 0] == 1).sum(), "COVID-19": (labels[:, 1] == 1).sum()
+    }  # fmt: skip
+    assert list(found["estimates"][-1]["auroc"]) == ["Nodule/Mass", "COVID-19"]
+    assert Ensemble.load(tmp_path / "weights.json").label_names == ("Nodule/Mass", "COVID-19")
+
+
 def test_a_broken_ensemble_is_named(study: Path, run: Run, tmp_path: Path) -> None:
     team = tmp_path / "team"
     assert run("ensemble", study, "--folds", 2, "--method", "single", "--out", team)[0] == 0

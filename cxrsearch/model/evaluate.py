@@ -111,12 +111,14 @@ def evaluate_model(
         notes.append(f"no model, left out of table and mean: {some_names(unknown)}")
     if shared.only_model:
         notes.append(
-            f"labels of the model that the data do not have, not judged: {some_names(shared.only_model)}"
+            "labels of the model that the data do not have, not judged: "
+            f"{some_names(shared.only_model)}"
         )
     if shared.only_data:
         notes.append(
-            f"labels of the data that the model does not have, not judged: "
-            f'{some_names(shared.only_data)} (is one the same under another name? --map "THEIRS=OURS")'
+            "labels of the data that the model does not have, not judged: "
+            f"{some_names(shared.only_data)} (is one the same under another name? "
+            '--map "THEIRS=OURS")'
         )
     if np.isnan(mean):
         raise InputError(f"{dataset.label}: no label has both positives and negatives in it")

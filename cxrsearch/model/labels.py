@@ -54,7 +54,8 @@ def shared_labels(
     found = {name: their for their, name in pairs.items()}
     if not found:
         raise InputError(
-            f"the model and the data have no label in common: the model predicts {some_names(ours)}; the "
+            "the model and the data have no label in common: the model predicts "
+            f"{some_names(ours)}; the "
             f'data have {some_names(theirs)}; say which are the same with --map "THEIR NAME=OURS"'
         )
     columns = [column for column, name in enumerate(ours) if name in found]

@@ -126,8 +126,8 @@ def _head_note(init: str, label_names: tuple[str, ...]) -> str:
     if not theirs or not label_names or set(theirs) == set(label_names):
         return ""
     return (
-        f"; its labels are others ({some_names(theirs)}), so all but its head is taken over: the head "
-        "begins anew"
+        f"; its labels are others ({some_names(theirs)}), so all but its head is taken over: the "
+        "head begins anew"
     )
 
 

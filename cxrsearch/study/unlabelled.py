@@ -155,9 +155,9 @@ def open_pseudo(folder: str, dataset: Dataset, splits: Splits, frame: int, root:
         )
     if pseudo.label_names != dataset.label_names:
         raise InputError(
-            f"--pseudo {folder}: its teacher knows other labels ({some_names(pseudo.label_names)}) than "
-            f"the data have ({some_names(dataset.label_names)}); run `cxrsearch self-train` on a study of "
-            "these data"
+            f"--pseudo {folder}: its teacher knows other labels ({some_names(pseudo.label_names)}) "
+            f"than the data have ({some_names(dataset.label_names)}); run `cxrsearch self-train` "
+            "on a study of these data"
         )
     joined = _with_images(pseudo, dataset, folder)
     return open_both(replace(joined, unlabelled=tuple(pseudo.names.tolist())), frame, root)

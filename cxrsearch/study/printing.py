@@ -156,7 +156,7 @@ def describe_projection(prepared: Prepared) -> str:
 def describe_evaluation(result: Mapping[str, Any]) -> str:
     """The figures of one look at the test part."""
     table = Table(title=None, box=None)
-    for column in ("", "AUROC", "95% interval", "positives"):
+    for column in ("", "AUROC", "95% interval", "positives", "negatives"):
         table.add_column(column, justify="left" if not column else "right", overflow="fold")
     for label, value in result["auroc"].items():
         shown = "not defined" if value is None else f"{value:.3f}"
@@ -165,8 +165,9 @@ def describe_evaluation(result: Mapping[str, Any]) -> str:
             shown,
             _interval(result["intervals"].get(label)),
             str(result["positives"].get(label, "")),
+            str(result.get("negatives", {}).get(label, "")),
         )
-    table.add_row("mean", f"{result['mean']:.3f}", _interval(result["interval"]), "")
+    table.add_row("mean", f"{result['mean']:.3f}", _interval(result["interval"]))
     looks = result.get("looks")
     counted = f"\nlook number {looks} at this test part" if looks else ""
     notes = "".join(f"\nnote: {note}" for note in result.get("notes", ()))

@@ -187,7 +187,9 @@ def table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     checked, labels = report["check"], report["labels"]
     who = list(report["differences"])[-1]
     gains = report["differences"][who]["labels"]
-    taken = max(found["positive"]["taken"] for found in checked["ends"])
+    most = max(found["positive"]["taken"] for found in checked["ends"])
+    fewer = any(found["positive"]["taken"] < most for found in checked["ends"])
+    taken = f"{most} at most" if fewer else str(most)  # of some images a label may not be known
     columns = [
         "label", "prevalence", f"positives right (of {taken})", f"negatives right (of {taken})",
         "and beyond a threshold", "pseudo-labels 1 / 0", f"student minus {who}",

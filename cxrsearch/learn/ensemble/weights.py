@@ -1,4 +1,4 @@
-"""What a fitted ensemble is: weights of members by disease, and how they are applied."""
+"""What a fitted ensemble is: weights of members by label, and how they are applied."""
 
 from __future__ import annotations
 

@@ -120,9 +120,9 @@ def option_of(record: type[Record], name: str, **other: Any) -> Decorator:
     return click.option(spelled, name, **{"show_default": shown, **how})
 
 
-def in_groups(record: type[Record], *groups: str) -> list[Decorator]:
-    """The options of all fields of some groups, one group after the other."""
-    return [option_of(record, name) for name in options_of(record, *groups)]
+def in_groups(record: type[Record], *groups: str, but: str = "") -> list[Decorator]:
+    """The options of all fields of some groups but one, one group after the other."""
+    return [option_of(record, name) for name in options_of(record, *groups) if name != but]
 
 
 def again_of(record: type[Record], *names: str, **helps: str) -> list[Decorator]:

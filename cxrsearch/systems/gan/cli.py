@@ -10,7 +10,6 @@ import click
 from cxrsearch.study.options import (
     PATH_TYPE,
     UNLABELLED,
-    data_options,
     example,
     goes_on,
     in_groups,
@@ -39,7 +38,7 @@ _GAN = [
     ),
 )
 @options(_GAN)
-@data_options
+@options(in_groups(GanSettings, "source", "split", "phantom", but="images"))  # --images N: to draw
 def gan(out: Path, images: int, unlabelled: Path | None, **given: Any) -> None:
     """Train a generator of X-rays, and write images that can join the unlabelled ones.
 

@@ -24,7 +24,7 @@ from .copying import CopyTask
 TABLE_COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 OWN_TABLE, OWN_DESCRIPTION = "labels.csv", "dataset.yaml"
 """The label table where the labels are not NIH's, and how it is read."""
-IMAGE, PATIENT, SPLIT = "image", "patient", "split"
+IMAGE_COLUMN, PATIENT_COLUMN, SPLIT_COLUMN = "image", "patient", "split"
 DOUBT_CELL = "-1"
 STEPS_HEAD = ("copy", "file", "image", "number")
 
@@ -68,10 +68,10 @@ def label_files(
 
 def _description(dataset: Dataset, out: Path) -> Description:
     """How `_own_table` is read."""
-    columns = {IMAGE: IMAGE, PATIENT: PATIENT}
+    columns = {IMAGE_COLUMN: IMAGE_COLUMN, PATIENT_COLUMN: PATIENT_COLUMN}
     columns |= {role: column for role, column in dataset.roles.items() if column in dataset.extra}
     if dataset.parts is not None:
-        columns[SPLIT] = SPLIT
+        columns[SPLIT_COLUMN] = SPLIT_COLUMN
     return Description(
         images=out,
         table=(out / OWN_TABLE,),
@@ -86,7 +86,7 @@ def _description(dataset: Dataset, out: Path) -> Description:
 
 def _own_table(names: Sequence[str], dataset: Dataset, kept: np.ndarray, copies: int) -> str:
     """A column a label: 1, 0, a share of the readers, -1 where it is uncertain, or nothing."""
-    first = [IMAGE, PATIENT, *([] if dataset.parts is None else [SPLIT])]
+    first = [IMAGE_COLUMN, PATIENT_COLUMN, *([] if dataset.parts is None else [SPLIT_COLUMN])]
     taken = {plain(name) for name in (*first, *dataset.label_names)}
     others = [name for name in dataset.extra if plain(name) not in taken]
     marks = dataset.labels

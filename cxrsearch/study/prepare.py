@@ -29,7 +29,7 @@ from .settings import AUTO as MEASURE
 from .settings import PHANTOM, Settings, TrainingRequest
 from .space import frame_for, gene_values, idle_genes, load_space
 from .unlabelled import pseudo_problems
-from .warm_start import prior_notes, prior_of, read_earlier
+from .warm_start import label_notes, prior_notes, prior_of, read_earlier
 
 STUDY_ROOM = (
     "free some, name another --study folder, or use --halving stop (paused trials keep their "
@@ -115,9 +115,10 @@ def prepare(
             judged = attempt(lambda: objectives.over(at_hand.labels), problems)
         if found:  # what is wrong with it without regard to the data has been named
             found = attempt(lambda: _space(asked, narrow, at_hand), problems)
+    labels = () if dataset is None else dataset.label_names
     prior = None
     if found and (dataset is not None or EVERY_RATIO not in found[0].genes):
-        prior = attempt(lambda: prior_of(earlier, found[0]), problems)
+        prior = attempt(lambda: prior_of(earlier, found[0], labels), problems)
     if problems or hardware is None or found is None or dataset is None or judged is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
@@ -135,7 +136,12 @@ def prepare(
         settings = replace(settings, sampler=choice.sampler)
         notes = [f"sampler auto: {choice.sampler}; {choice.reason}", *notes]
     inits = gene_values(space, "init", Recipe.init)
-    notes = [*notes, *prior_notes(prior), *idle_genes(space, AtHand.of(made.dataset))]
+    notes = [
+        *notes,
+        *prior_notes(prior),
+        *label_notes(earlier, labels),
+        *idle_genes(space, AtHand.of(made.dataset)),
+    ]
     notes += [
         *origin_notes(map(str, inits), made.splits.fingerprint, made.dataset.label_names),
         *made.notes,

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.show.status import status
 from cxrsearch.study.experiment import Settings, resume, search
 from cxrsearch.study.prepare import prepare
+from cxrsearch.study.warm_start import label_notes, prior_of, read_earlier
+from search.objective import Outcome
 from search.space import SearchSpace
 from search.store.record import read_study
 from search.study import Study, StudyConfig
@@ -110,3 +113,28 @@ def test_a_mistyped_earlier_study_costs_one_line(run, tmp_path: Path) -> None:
     assert code == 2
     assert err.startswith(f"error: --from {tmp_path / 'typo'}")
     assert "Traceback" not in err
+
+
+RATIO = {"low": 0.25, "high": 4.0, "log": True}
+
+
+def test_draw_weights_go_over_by_label_and_those_of_new_labels_start_at_one(tmp_path: Path) -> None:
+    genes = {"lr": {"low": 0.1, "high": 1.0}, "ratio_Mass": RATIO, "ratio_Hernia": RATIO}
+    space = SearchSpace.from_dict({"name": "nih", "genes": genes}, "s")
+    with Study.create(tmp_path / "nih", space, StudyConfig("nih", "random", 1)) as study:
+        old = study.ask()
+        study.tell(old.number, Outcome(0.7))
+    (record,) = read_earlier([str(tmp_path / "nih")])
+    genes = {"ratio_Mass": RATIO, "ratio_COVID_19": RATIO, "ratio_No_Finding": RATIO}
+    new = SearchSpace.from_dict({"name": "own", "genes": genes}, "s")
+    labels = ("Mass", "COVID-19")
+    prior = prior_of([record], new, labels)
+    assert prior is not None
+    assert dict(prior.points[0].params) == {
+        "ratio_Mass": pytest.approx(old.params["ratio_Mass"]), "ratio_COVID_19": 1.0
+    }  # fmt: skip
+    assert prior.studies[0].genes == ("ratio_Mass",)
+    (note,) = label_notes([record], labels)
+    assert "both have Mass; new here are COVID-19; it had besides Atelectasis, " in note
+    assert "those of new labels start at 1" in note
+    assert label_notes([record], DISEASES) == []

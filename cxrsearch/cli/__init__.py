@@ -215,6 +215,9 @@ def _add_systems() -> None:
 
 _add_systems()
 
+MOST_PROBLEMS = 20
+"""Problems that are shown: they fit on a screen."""
+
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 2 bad input, 128 + N stopped by signal N."""
@@ -226,8 +229,10 @@ def main() -> None:
             error.show()
             sys.exit(error.exit_code)
         except SearchError as error:
-            for problem in error.problems:
+            for problem in error.problems[:MOST_PROBLEMS]:
                 click.echo(f"error: {problem}", err=True)
+            if (more := len(error.problems) - MOST_PROBLEMS) > 0:
+                click.echo(f"error: ... and {more:,} more; mend these first", err=True)
             sys.exit(2)
         except (KeyboardInterrupt, click.Abort) as error:
             cause = error if isinstance(error, Stopped) else error.__cause__

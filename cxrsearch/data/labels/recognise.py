@@ -264,10 +264,27 @@ def find_table(folder: Path, files: Sequence[str] = ()) -> Path | None:
     if len(tables) == 1:  # reading it tells which columns it lacks
         return tables[0]
     raise InputError(
-        f"{folder}: no label table in it; wanted is {NIH_TABLE}, or a CSV file with an image "
-        "column and one column a label, or a folder of images for each label. Where the table "
-        "lies elsewhere, name it with --labels FILE"
+        [
+            f"{folder}: no label table in it; wanted is {NIH_TABLE}, or a CSV file with an image "
+            "column and one column a label, or a folder of images for each label. Where the table "
+            "lies elsewhere, name it with --labels FILE",
+            *_empty_folders(folder, files),
+        ]
     )
+
+
+def _empty_folders(folder: Path, files: Sequence[str]) -> list[str]:
+    """What to say of folders in ``folder`` without an image: classes of which only one has some."""
+    full = {file.partition("/")[0] for file in files if "/" in file}
+    if not full or not folder.is_dir():
+        return []
+    empty = sorted(
+        place.name
+        for place in folder.iterdir()
+        if place.is_dir() and place.name not in full and not place.name.startswith((".", "__"))
+    )
+    beside = "; classes are told from two folders of images at least: fill it, or take it out"
+    return [f"{folder}: no image in {listed(empty)}{beside}"] if empty else []
 
 
 def read_tables(tables: Sequence[Path]) -> Cells:

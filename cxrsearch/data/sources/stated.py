@@ -247,6 +247,7 @@ def _columns(found: Stated, place: Spot, value: Any) -> dict[str, str | Pattern 
         elif text := _text(found, here, given, "a column, or {pattern: REGEX}"):
             columns[role] = text
     if isinstance(columns.get("image"), Pattern):
+        del columns["image"]
         found.fault((*place, "image"), "is a pattern; name the column that says which image it is")
     return columns
 

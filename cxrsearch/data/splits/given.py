@@ -34,7 +34,8 @@ def check_given(patients: np.ndarray, parts: np.ndarray) -> None:
         InputError: with how many there are, examples, and the way out.
     """
     used = parts != "" if (parts == "train").any() else np.ones(len(parts), bool)
-    pairs = np.unique(np.stack([patients[used], parts[used]]), axis=1)
+    # Columns of a table are objects, which NumPy compares by rows only as texts.
+    pairs = np.unique(np.stack([patients[used], parts[used]]).astype(np.str_), axis=1)
     owners, counts = np.unique(pairs[0], return_counts=True)
     both = owners[counts > 1]
     if not len(both):

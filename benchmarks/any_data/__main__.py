@@ -43,11 +43,13 @@ def main() -> None:
 @click.option("--trials", default=4, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep all there.")
 @click.option("--quiet", is_flag=True, help="The table alone.")
+@click.option("--dataset", is_flag=True, help="No other command than `dataset`.")
 def commands(
-    tables: Path, only: tuple[str, ...], images: int, trials: int, folder: Path | None, quiet: bool
-) -> None:
+    tables: Path, only: tuple[str, ...], images: int, trials: int, folder: Path | None,
+    quiet: bool, dataset: bool,
+) -> None:  # fmt: skip
     """dataset, eda, a search, train, evaluate and predict on each data set."""
-    from .commands import run_through, table
+    from .commands import STEPS, run_through, table
 
     outcomes = []
     with working(folder) as home:
@@ -55,7 +57,9 @@ def commands(
             place = home / name
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            found = run_through(name, place, tables, images, trials)
+            found = run_through(
+                name, place, tables, images, trials, STEPS[:1] if dataset else STEPS
+            )
             outcomes.append(found)
             if not quiet and "dataset" in found.ran:
                 click.echo(f"\n== {name}\n{found.ran['dataset'].out.rstrip()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class Outcome:
     Args:
         name: of the data set.
         reason: why it was not tried; empty otherwise.
+        steps: what was to be done.
         ran: step -> what it did.
         described: what ``dataset --json`` says.
         labels: the columns that ``predict`` wrote, after the image's.
@@ -31,6 +33,7 @@ class Outcome:
 
     name: str
     reason: str = ""
+    steps: Sequence[str] = STEPS
     ran: dict[str, Ran] = field(default_factory=dict)
     described: dict[str, Any] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
@@ -41,12 +44,14 @@ class Outcome:
     @property
     def failed(self) -> list[str]:
         """The steps that did not end well, or did not come to pass."""
-        return [s for s in STEPS if s not in self.ran or self.ran[s].code]
+        return [s for s in self.steps if s not in self.ran or self.ran[s].code]
 
 
-def run_through(name: str, home: Path, tables: Path, count: int, trials: int) -> Outcome:
-    """All of `STEPS` on the data set ``name``, below ``home``; each only after the one before."""
-    found = Outcome(name)
+def run_through(
+    name: str, home: Path, tables: Path, count: int, trials: int, steps: Sequence[str] = STEPS
+) -> Outcome:
+    """The ``steps`` on the data set ``name``, below ``home``; each only after the one before."""
+    found = Outcome(name, steps=steps)
     try:
         source = SOURCES[name](home / "data", tables, count)
     except MissingError as missing:
@@ -66,13 +71,13 @@ def run_through(name: str, home: Path, tables: Path, count: int, trials: int) ->
         "evaluate": ("evaluate", model, "--json"),
         "predict": ("predict", model, source.images, "--out", scores),
     }  # fmt: skip
-    for step, words in calls.items():
-        done = found.ran[step] = cxrsearch(*words, cwd=home)
+    for step in steps:
+        done = found.ran[step] = cxrsearch(*calls[step], cwd=home)
         if step == "dataset" and not done.code:
             found.described = _json(cxrsearch("dataset", source.data, "--json", cwd=home).out)
         if done.code and step not in ("dataset", "eda"):
             break
-    if not found.failed:
+    if "predict" in found.ran and not found.ran["predict"].code:
         found.best = _best(study)
         found.test = _json(found.ran["evaluate"].out).get("mean")
         with scores.open(encoding="utf-8", newline="") as file:

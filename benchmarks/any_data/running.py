@@ -16,7 +16,8 @@ name: any-data
 genes:
   lr: {{low: 1.0e-4, high: 1.0e-2, log: true}}
   train_seed: {{low: 0.5, high: 1.0, step: 0.1}}
-  ratio_No_Finding: {{low: 0.5, high: 2.0, log: true}}
+  ratio_*: {{low: 0.5, high: 2.0, log: true}}
+  uncertain: {{choices: [described, ignore, positive]}}
 fixed: {{model: densenet121, epochs: {epochs}, input_size: {side}, batch_size: 32}}
 """
 """One that any data set fits: a ratio for each of its labels, and what uncertain marks count as."""

@@ -46,7 +46,7 @@ def write(data: Path, folder: Path, images: int, share: float, seed: int) -> dic
         csv.writer(written).writerows([["image", "patient", "split", *DISEASES], *lines])
     (folder / "dataset.yaml").write_text(
         f"images: {data / 'images'}\ntable: marks.csv\nformat: one-hot\nblank: ignore\n"
-        "columns: {image: image, patient: patient, split: split}\n",
+        "columns: {image: image, patient: patient, split: split}\nsplit: column\n",
         encoding="utf-8",
     )
     return truth

@@ -46,7 +46,9 @@ images: .
 table: train.csv
 format: chexpert
 columns: {image: Path, split: part}
+split: column
 labels: [Cardiomegaly, Edema, Consolidation, Atelectasis, Pleural Effusion]
+blank: negative
 """
 
 

@@ -49,8 +49,10 @@ PART_WORDS = {
 LATERAL = frozenset((
     "l", "lat", "ll", "rl", "lateral", "llat", "leftlateral", "rightlateral", "swimmers", "llo",
     "lao", "rao", "lpo", "rpo", "xtablelateral", "laterals",
+    "costal", "exclude",
 ))  # fmt: skip
-"""Views from the side, as `plain` writes them."""
+"""Views that are not from the front, as `plain` writes them: from the side, of the ribs alone, and
+what PadChest's readers marked as of no use."""
 NO_LABEL = re.compile(
     r"id|index|idx|row|rows|columns?|cols|width|height|.*pixel.*|.*spacing.*|followup.*|offset|"
     r"unnamed.*|.*date.*|.*time.*|.*dicom|xm(in|ax)|ym(in|ax)|[xywh]|imagedir|folder|url|license|"
@@ -91,7 +93,7 @@ def is_split(column: TextColumn) -> bool:
 
 
 def is_lateral(text: str) -> bool:
-    """Whether ``text`` names a view from the side."""
+    """Whether ``text`` names a view that is not from the front."""
     return plain(text) in LATERAL
 
 

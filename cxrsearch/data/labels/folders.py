@@ -16,7 +16,7 @@ from .columns import part_of, plain
 IMAGE_PATH, CLASS_FOLDER = "image", "folder"
 """Columns of what is told from paths."""
 MOST_CLASSES = 100
-_MASKS = frozenset(("masks", "mask", "lungmasks", "segmentation", "segmentations", "annotations"))
+_MASKS = re.compile(r".*masks?|segmentations?|annotations?")
 """Folders, as `plain` writes them, of pictures that are no X-rays."""
 _NO_CLASS = re.compile(
     r"(images?|imgs?|pics?|pictures?|data|dataset|dicoms?|pngs?|jpe?gs?|files?|raw|batch|part|"
@@ -54,7 +54,7 @@ def classes_in(files: Sequence[str]) -> Classes | None:
 
     That is the first level with several folders that are not called train, val or test.
     """
-    masks = tuple(file for file in files if any(plain(f) in _MASKS for f in _folders(file)))
+    masks = tuple(file for file in files if any(_MASKS.fullmatch(plain(f)) for f in _folders(file)))
     left = set(masks)
     pictures = [file for file in files if file not in left]
     paths = [_folders(file) for file in pictures]
@@ -94,7 +94,7 @@ def empty_classes(folder: Path, classes: Classes) -> list[str]:
         for place in (folder / parent).iterdir()
         if place.is_dir()
         and not place.name.startswith((".", "__"))
-        and plain(place.name) not in _MASKS
+        and not _MASKS.fullmatch(plain(place.name))
         and place.name not in classes.names
     )
 

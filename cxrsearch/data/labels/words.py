@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from .cell_marks import BLANK_WORDS
 from .cells import TextColumn
 from .columns import plain
 
-SEPARATORS = ("|", ";", "\n", ",", "/")
-"""What may stand between the labels of a cell; the first that is found in a column is taken. A
-slash is none unless a description says so: `Nodule/Mass` is one label."""
+SEPARATORS = ("|", ";", "\n", ",")
+"""What stands between the labels of a cell; the first that is found in a column is taken."""
+JOINTS = ("+", "&", "/", " and ")
+"""What may stand between labels or within one, such as `Nodule/Mass`; it stands between them where
+the words on its sides also stand in other cells."""
 NOTHING_WORDS = frozenset((
     "nofinding", "nofindings", "normal", "normals", "negative", "healthy", "control", "controls",
     "noabnormality", "noabnormalities", "unremarkable", "noneofthese", "nonefound", "nodisease",
@@ -49,16 +53,25 @@ def split_cell(text: str, separator: str) -> list[str]:
     else:
         found = text.split(separator) if separator else [text]
     words = [" ".join(word.split()) for word in found]
-    return [word for word in words if word]
+    return [word for word in words if word.lower() not in BLANK_WORDS - {"unknown", "none"}]
 
 
 def separator_in(column: TextColumn) -> str:
     """What stands between the words of a column; empty where each cell is one word."""
     texts = [text for text, count in zip(column.texts, column.used, strict=True) if count]
-    for separator in SEPARATORS[:-1]:
-        if any(separator in text.strip() for text in texts if not text.lstrip().startswith("[")):
+    texts = [text.strip() for text in texts if not text.lstrip().startswith("[")]
+    for separator in SEPARATORS:
+        if any(separator in text for text in texts):
             return separator
-    return ""
+    return next((joint for joint in JOINTS if _joins(texts, joint)), "")
+
+
+def _joins(texts: Sequence[str], joint: str) -> bool:
+    """Whether each word beside ``joint`` also stands in a cell without it, or in another one."""
+    cells = {tuple(map(plain, split_cell(text, joint))) for text in texts}
+    several = [cell for cell in cells if len(cell) > 1]
+    times = Counter(word for cell in cells for word in set(cell))
+    return bool(several) and all(times[word] > 1 for cell in several for word in cell)
 
 
 def words_of(column: TextColumn, separator: str) -> dict[str, int]:

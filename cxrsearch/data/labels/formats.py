@@ -213,7 +213,8 @@ def _none(look: TableLook) -> dict[str, str]:
 
 def _one_hot(look: TableLook) -> str | None:
     columns = mark_columns(look)
-    return f"{len(columns)} columns of marks: {_some(columns)}" if columns else None
+    many = f"{len(columns)} columns of marks" if len(columns) > 1 else "a column of marks"
+    return f"{many}: {_some(columns)}" if columns else None
 
 
 def _one_hot_labels(look: TableLook, options: Mapping[str, str]) -> list[LabelFrom]:
@@ -309,7 +310,8 @@ def _label_list(look: TableLook) -> str | None:
     if all(map(_number, words)):  # numbers of classes that nothing names
         return None
     shown = f", joined by {separator!r}" if separator else ""
-    return f"column {name!r} with the names of {len(words)} labels{shown}"
+    named = sum(not is_nothing(word) for word in words)
+    return f"column {name!r} with the names of {named} label{'s' * (named != 1)}{shown}"
 
 
 def _vindr(look: TableLook) -> str | None:

@@ -52,19 +52,20 @@ def write(data: Path, folder: Path, images: int, share: float, seed: int) -> dic
     return truth
 
 
-def run(data: Path, home: Path, images: int, trials: int, epochs: int, share: float) -> list[str]:
+def run(data: Path, home: Path, count: int, trials: int, epochs: int, share: float) -> list[str]:
     """The lines to print."""
     space = home / "space.yaml"
     space.write_text(SPACE.format(epochs=epochs), encoding="utf-8")
     draws, lines = {}, []
     for name, hidden in (("all known", 0.0), (f"{share:.0%} hidden", share)):
         folder = home / name.replace(" ", "-").replace("%", "")
-        truth = write(data, folder, images, hidden, seed=0)
+        truth = write(data, folder, count, hidden, seed=0)
         with small_networks():
             study = searched(folder, space, folder / "study", home / "cache", trials, 0)
             cxrsearch.train(study, folder / "model", cache=str(home / "cache"))
+            model, images = folder / "model", data / "images"
+            names, known, scores = scores_by_truth(model, images, truth, DISEASES)
         best = cxrsearch.status(study)["best"]
-        names, known, scores = scores_by_truth(folder / "model", data / "images", truth, DISEASES)
         patients = [image.split("_")[0] for image in names]
         each = np.array([mean_auroc(row) for row in resampled(known, scores, patients)])
         draws[name] = each

@@ -221,7 +221,8 @@ def match_images(names: Sequence[str], files: Sequence[str]) -> Match:
         InputError: where two names of the table lead to one file.
     """
     lookup = by_stem(files)
-    candidates = {name: found for name in names if (found := fitting(name, lookup))}
+    looked_for = names if lookup else ()  # a table alone may be of a quarter of a million images
+    candidates = {name: found for name in looked_for if (found := fitting(name, lookup))}
     serves = Counter(
         folder for fitting in candidates.values() for folder in {_folder(file) for file in fitting}
     )

@@ -75,7 +75,9 @@ def _shown(table: Path) -> dict[str, float]:
     from cxrsearch.cli import cli
 
     start = time.perf_counter()
-    done = CliRunner().invoke(cli, ["dataset", str(table)])
+    done = CliRunner().invoke(
+        cli, ["dataset", str(table), "--out", str(table.parent / "shown.yaml"), "--force"]
+    )
     if done.exit_code:
         raise SystemExit(done.output)
     return {"shown": time.perf_counter() - start}

@@ -7,10 +7,11 @@ from rich.table import Table
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.show.panels.labels import named
+from cxrsearch.show.plain_text import to_text
 from cxrsearch.study.cost.recipe_kinds import kind_of, trial_seconds
 from cxrsearch.study.cost.stopwatches import TimingError, timed
 from cxrsearch.study.prepare import trials_at_once
-from cxrsearch.study.printing import counts_table, to_text
+from cxrsearch.study.printing import counts_table
 from search.cores import threads_of
 
 from .arms import ARMS

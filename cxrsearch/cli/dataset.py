@@ -110,7 +110,7 @@ def in_words(found: Recognised) -> str:
     from rich.table import Table
 
     from cxrsearch.data.labels.tables import COUNTED
-    from cxrsearch.study.printing import to_text
+    from cxrsearch.show.plain_text import to_text
 
     description = found.source.description
     facts = Table(box=None, show_header=False, pad_edge=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from cxrsearch.data.splits.counts import KNOWN_NEGATIVES
 from cxrsearch.durations import clock
 from cxrsearch.learn.recipe import RATIO_PREFIX
 from cxrsearch.show.marks import count_marks, marks_text
+from cxrsearch.show.plain_text import to_text
 from search.space import read_space_file
 
 from .folder import marks_of
@@ -28,16 +28,7 @@ if TYPE_CHECKING:  # they load torch
 
     from .one_recipe import Epoch, ReadyRecipe
 
-WIDTH = 100
 PARTS = ("train", "val", "test")
-
-
-def to_text(renderable: Any, width: int = WIDTH) -> str:
-    """A rich table or text as plain lines."""
-    console = Console(width=width, no_color=True, highlight=False)
-    with console.capture() as capture:
-        console.print(renderable, end="")
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def describe(prepared: Prepared) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from cxrsearch.study.printing import to_text
+from cxrsearch.show.plain_text import to_text
 
 
 def describe_ensemble(found: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from cxrsearch.study.printing import to_text
+from cxrsearch.show.plain_text import to_text
 
 
 @dataclass(frozen=True)

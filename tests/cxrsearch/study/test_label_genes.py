@@ -15,10 +15,11 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
 from cxrsearch.phantom.dataset import phantom_dataset
+from cxrsearch.show.plain_text import to_text
 from cxrsearch.study.folder import read_study_yaml
 from cxrsearch.study.label_genes import AtHand, read_space
 from cxrsearch.study.named_recipes import find_recipe, for_labels
-from cxrsearch.study.printing import counts_table, explain_space, list_spaces, to_text
+from cxrsearch.study.printing import counts_table, explain_space, list_spaces
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.space import idle_genes, load_space, shipped_spaces
 from search.errors import SpaceError

@@ -53,7 +53,7 @@ def at_the_ends(
     hidden = ~known
     truth, people = labels[hidden], patients[hidden]
     mean = np.mean(list(models.values()), axis=0)[hidden]
-    found = judge_pseudo(select(mean, share), truth, people, seed=0)
+    found = judge_pseudo(select(mean, share), truth, people, DISEASES, seed=0)
     single = [_right(select(m[hidden], share), truth) for m in models.values()]
     positives, negatives = (np.median([s[end] for s in single], axis=0) for end in (1, 0))
     areas = auroc(truth, mean)

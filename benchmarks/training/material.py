@@ -144,7 +144,9 @@ class Material:
     @property
     def table(self) -> Path:
         """The label table."""
-        return find_table(self.folder)
+        found = find_table(self.folder)
+        assert found is not None  # images without classes in their folders, so there is a table
+        return found
 
     def text(self) -> str:
         """``512 images to train on, 128 to validate``."""

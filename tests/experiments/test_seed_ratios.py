@@ -8,16 +8,18 @@ import pytest
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.recipe import gene_limits
+from cxrsearch.study.label_genes import AtHand, settled
 from experiments import seed_ratios
 from experiments.seed_ratios import Judged, interval, main, show, space_of
 from search.space import SearchSpace
 
 
 def test_the_two_spaces_differ_in_the_ratios_alone() -> None:
-    found = {
-        arm: SearchSpace.from_dict(space_of(arm, 32, 4), arm, known=gene_limits(DISEASES))
-        for arm in seed_ratios.ARMS
-    }
+    found = {}
+    for arm in seed_ratios.ARMS:
+        plain, problems = settled(space_of(arm, 32, 4), AtHand(DISEASES))
+        assert not problems
+        found[arm] = SearchSpace.from_dict(plain, arm, known=gene_limits(DISEASES))
     assert set(found["balance"].genes) == {"balance"}
     assert len(found["ratios"].genes) == 16
     assert found["balance"].fixed == found["ratios"].fixed

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -44,6 +44,13 @@ class OfFiles(Protocol):
         ...
 
 
+class Blank(NamedTuple):
+    """Blank cells of a label, and what they count as: one of `BLANKS`."""
+
+    cells: int
+    counts_as: str
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled and unlabelled chest X-rays.
@@ -64,6 +71,7 @@ class Dataset:
         uncertain_as: ``(k,)`` out of `POLICIES`, what such a mark counts as in training where a
             recipe says nothing else; empty: it is ignored.
         parts: ``(n,)`` "train", "val", "test" or "", where the data come with their own split.
+        blanks: label -> blank cells of the table, where it has some.
         roles: role -> column of ``extra``: which are age, sex and view.
         description: how the data were read, as `cxrsearch.data.sources` writes and reads it; a
             study keeps it, to read them again in the same way.
@@ -83,6 +91,7 @@ class Dataset:
     uncertain_as: tuple[str, ...] = ()
     parts: np.ndarray | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    blanks: Mapping[str, Blank] = field(default_factory=dict)
     description: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property

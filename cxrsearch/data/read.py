@@ -155,6 +155,7 @@ def read_source(source: Source) -> Dataset:
         uncertain_as=table.uncertain_as,
         parts=parts if parts is not None or table.parts is None else table.parts[rows],
         roles=table.roles,
+        blanks=table.blanks,
         description=plain(description, source.base),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from cxrsearch.data.diseases import DISEASES
 from search.prior import Prior
 
 from .clock import SearchClock, duration
@@ -44,8 +45,9 @@ class Fact(NamedTuple):
 
 
 def citations(view: StudyView) -> tuple[str, ...]:
-    """Whom to cite for this study: NIH's data is left out where the images were drawn."""
-    return CITATIONS[1:] if view.asked.get("data") == "phantom" else CITATIONS
+    """Whom to cite for this study: NIH's data only where labels are NIH's and images not drawn."""
+    nih = set(view.labels) >= set(DISEASES) and view.asked.get("data") != "phantom"
+    return CITATIONS if nih else CITATIONS[1:]
 
 
 def moment(seconds: float | None) -> str:

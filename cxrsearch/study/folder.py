@@ -146,7 +146,7 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
 
 
 def marks_of(data: Dataset) -> dict[str, Any]:
-    """What is known of each label, and what the marks that nobody was sure of count as."""
+    """What is known of each label, and what uncertain marks and blank cells count as."""
     marks, names = data.labels, data.label_names
     doubts = np.zeros(marks.shape, bool) if data.uncertain is None else data.uncertain
     there, gone, sure = present(marks), absent(marks), ~doubts
@@ -156,12 +156,15 @@ def marks_of(data: Dataset) -> dict[str, Any]:
             "negative": int(gone[:, column].sum()),
             "uncertain": int(doubts[:, column].sum()),
             "unknown": int((~known(marks) & sure)[:, column].sum()),
+            **({"blank": data.blanks[name].cells} if name in data.blanks else {}),
         }
         for column, name in enumerate(names)
     }
     policies = data.uncertain_as or (POLICIES[0],) * len(names)
     taken = {n: p for n, p in zip(names, policies, strict=True) if counts[n]["uncertain"]}
-    return {"labels": counts, **({"uncertain_as": taken} if taken else {})}
+    blank = {name: found.counts_as for name, found in data.blanks.items()}
+    said = {"uncertain_as": taken, "blank_as": blank}
+    return {"labels": counts, **{key: value for key, value in said.items() if value}}
 
 
 def _version(library: str) -> str:

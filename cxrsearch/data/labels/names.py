@@ -10,6 +10,8 @@ from cxrsearch.data.diseases import NO_FINDING
 
 LONGEST_LABEL = 100
 """Characters of a label's name, at most."""
+OUR_COLUMNS = ("image", "images", "patients")
+"""Names of columns and rows beside those of labels, in predictions and tables of counts."""
 _TAG = re.compile(r"<[A-Za-z/!?]")
 
 
@@ -68,6 +70,8 @@ def _wrong(name: str) -> str | None:
         return f"label {_short(name)} cannot be told from a path: {rename}"
     if not gene_part(name):
         return f"label {_short(name)} has no letter or digit: {rename}"
+    if name.lower() in OUR_COLUMNS:
+        return f"label {name!r} is what a column of our own tables is called: {rename}"
     if gene_part(name).lower() == gene_part(NO_FINDING).lower():
         return f"label {name!r} is what the absence of all others is called: {rename}"
     return None

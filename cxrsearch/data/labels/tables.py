@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrsearch.data.dataset import Blank
 from cxrsearch.data.description import Description, LabelFrom, Pattern
 from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.files import shorten
@@ -54,6 +55,7 @@ class LabelTable:
         parts: ``(n,)`` "train", "val", "test" or "", where a column gives them.
         roles: role -> column of ``extra``: age, sex and view.
         counts: label -> `COUNTED` -> marks, before what is uncertain or blank is settled.
+        blanks: label -> its blank cells and what they count as, where it has some.
         ignored: "columns" and "files" -> what is not used -> why.
         left_out: images that the description or the table leaves out: they are no unlabelled ones.
         format: name of the format.
@@ -73,6 +75,7 @@ class LabelTable:
     parts: np.ndarray | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    blanks: Mapping[str, Blank] = field(default_factory=dict)
     ignored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     format: str = ""
@@ -143,6 +146,7 @@ class _Reading:
         parts = self._parts(patients)
         self.problems.raise_any()
         roles = {r: c for r, c in self._named().items() if r in ("age", "sex", "view")}
+        counts = _counts(marks)
         policies = tuple(_policy(self.description.uncertain, n, "ignore") for n in marks.names)
         return LabelTable(
             path=self.cells.path,
@@ -157,7 +161,8 @@ class _Reading:
             uncertain_as=() if set(policies) <= {"ignore"} else policies,
             parts=parts,
             roles=roles,
-            counts=_counts(marks),
+            counts=counts,
+            blanks=self._blanks(counts),
             ignored={"columns": self._ignored(marks), "files": self._other_tables()},
             left_out=tuple(self.left_out),
             format=self.description.format,
@@ -515,6 +520,14 @@ class _Reading:
             if _policy(self.description.blank, name, self.kind.blank) == "negative":
                 labels[blank[:, place], place] = 0
         return labels, marks.said == Said.DOUBT
+
+    def _blanks(self, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Blank]:
+        """Blank cells by label, as `_settled` takes them."""
+        return {
+            name: Blank(each["blank"], _policy(self.description.blank, name, self.kind.blank))
+            for name, each in counts.items()
+            if each["blank"]
+        }
 
     def _without_empty(
         self, marks: Marks, labels: np.ndarray, uncertain: np.ndarray

@@ -78,8 +78,11 @@ class Stated:
             the places in the file that they are about.
         """
         places = [self._about(problem) for problem in problems]
+        # What is wrong with a label's name both know; here it has its line.
+        told = {text.rpartition(": label")[2] for _, text in self.problems if ": label" in text}
         for place, problem in zip(places, problems, strict=True):
-            self._note(place, problem)
+            if problem.rpartition(": label")[2] not in told:
+                self._note(place, problem)
         return places
 
     def _note(self, place: Spot, text: str) -> None:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrsearch.data.alike.thumbnails import THUMBNAIL_SIDE, thumbnails
-from cxrsearch.data.dataset import Dataset
+from cxrsearch.data.dataset import Blank, Dataset
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
 from cxrsearch.data.errors import ImageError
-from cxrsearch.data.labels.formats import LABEL_FORMATS
 from cxrsearch.data.labels.tables import LabelTable, read_table
 from cxrsearch.data.read import given_parts, read_source
 from cxrsearch.data.request import DataRequest
@@ -33,13 +32,6 @@ from .sheets import Images, Sheet, examples, flagged
 
 LARGEST_FRAME = 224
 """Side of the cache at most, where none is asked for."""
-
-
-class Blank(NamedTuple):
-    """Blank cells of a label, and what they count as: one of `BLANKS`."""
-
-    cells: int
-    counts_as: str
 
 
 class Balance(NamedTuple):
@@ -157,7 +149,7 @@ def explore(request: DataRequest) -> Exploration:
             )
         ),
         told=tuple(told),
-        blanks=_blanks(source, table),
+        blanks=table.blanks,
         examples=() if images is None else examples(images, splits, request.seed),
         flagged=flagged(images, checks) if images and checks else (),
         notes=read.notes + (splits.notes if splits else ()),
@@ -171,15 +163,6 @@ def explore(request: DataRequest) -> Exploration:
             "validation share": request.val_share,
         },
     )
-
-
-def _blanks(source: Source, table: LabelTable) -> dict[str, Blank]:
-    policies, usual = source.description.blank, LABEL_FORMATS[source.description.format].blank
-    return {
-        name: Blank(counts["blank"], policies.get(name, policies.get("", usual)))
-        for name, counts in table.counts.items()
-        if counts["blank"]
-    }
 
 
 def _table(source: Source, table: LabelTable) -> _Read:

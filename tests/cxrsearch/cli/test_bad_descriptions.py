@@ -190,6 +190,13 @@ def test_columns_that_are_equal_but_for_case_are_refused(run: Run, folder: Path)
     assert "Edema" in said
 
 
+def test_a_name_that_cannot_be_used_is_named_once(run: Run, folder: Path) -> None:
+    describe(folder, "labels: [{name: '<b>x</b>', from: Mass}, Edeme]")
+    said = refused(run, "dataset", folder)
+    assert said.count("looks like HTML") == 1
+    assert "did you mean 'Edema'" in said
+
+
 def test_a_name_with_a_slash_is_a_name(run: Run, folder: Path) -> None:
     describe(folder, "labels: [{name: Nodule/Mass, from: Mass}, {name: COVID-19, from: Edema}]")
     code, out, error = run("dataset", folder)

@@ -104,6 +104,7 @@ def test_blank_and_uncertain_as_described_by_label(tmp_path: Path) -> None:
     )
     same(marks(table), {"A": [1, NAN, 0, NAN], "B": [0, 1, 0, NAN]})
     assert table.uncertain_as == ("soft", "ignore")
+    assert table.blanks == {"A": (1, "ignore"), "B": (1, "negative")}
     assert read_table(described(path)).uncertain_as == ()
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.show import page
 from cxrsearch.show.dashboard import dashboard_html
 from cxrsearch.show.marks import marks_text
+from cxrsearch.show.notes import citations
 from cxrsearch.show.panels.exposure import exposures, most_changed
 from cxrsearch.show.panels.labels import (
     LABELS_DRAWN,
@@ -105,14 +107,19 @@ def test_a_label_with_marks_of_html_is_text_on_the_page(make: SimpleNamespace) -
 
 def test_marks_that_are_not_plain_are_counted_and_said(make: SimpleNamespace) -> None:
     labels = {
-        "Edema": {"positive": 1, "negative": 2, "uncertain": 412, "unknown": 3100},
+        "Edema": {"positive": 1, "negative": 2, "uncertain": 412, "unknown": 3100, "blank": 3200},
         "Mass": {"positive": 1, "negative": 2, "uncertain": 8, "unknown": 0},
     }
-    view = study(make, ["Edema"], labels=labels, uncertain_as={"Edema": "ignore", "Mass": "soft"})
-    assert view.marks == {"ignore": 412, "unknown": 3100, "soft": 8}
+    policies = {
+        "uncertain_as": {"Edema": "ignore", "Mass": "soft"},
+        "blank_as": {"Edema": "negative"},
+    }
+    view = study(make, ["Edema"], labels=labels, **policies)
+    assert view.marks == {"ignore": 412, "unknown": 3100, "soft": 8, "blank negative": 3200}
     said = (
         "Uncertain marks: 412 are ignored, 8 count as half in training; validation and test use "
-        "none of them. Marks not known: 3,100; they count nowhere."
+        "none of them. Blank cells of the table: 3,200 count as negative. Marks not known: 3,100; "
+        "they count nowhere."
     )
     assert marks_text(view.marks) == said
     assert said in dashboard_html(view, now=1.7e9)
@@ -120,6 +127,11 @@ def test_marks_that_are_not_plain_are_counted_and_said(make: SimpleNamespace) ->
     assert record["labels"] == ["Edema", "Mass"]
     assert said in status_text(record)
     assert marks_text({}) == ""
+
+
+def test_nihs_data_are_cited_where_the_labels_are_nihs(make: SimpleNamespace) -> None:
+    assert "Wang X" in citations(study(make, DISEASES))[0]
+    assert not any("Wang X" in text for text in citations(study(make, ["Edema"])))
 
 
 def test_a_study_from_before_labels_had_names_has_those_of_nih(make: SimpleNamespace) -> None:

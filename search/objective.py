@@ -41,6 +41,8 @@ class Task:
         seed: the trial's own seed, derived from the study's seed and the number.
         folder: where the trial keeps its files; made by whoever writes first.
         attempt: 0 at first, one more after every resume.
+        round: of a rerun, which fresh split it is on; ``None``: the study's own. See
+            `search.confirm`.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Task:
     seed: int
     folder: Path
     attempt: int = 0
+    round: int | None = None
 
 
 class Step(NamedTuple):

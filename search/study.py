@@ -40,7 +40,7 @@ from .study_config import (
     read_settings,
 )
 from .trials.halving import PAUSED, PROMOTED, goes_on, paused_at, value_at
-from .trials.marks import SAME_AS
+from .trials.marks import SAME_AS, round_of
 from .trials.pareto import OTHERS
 from .trials.pausing import promotable
 from .trials.repeats import Repeats
@@ -338,7 +338,8 @@ class Study:
         attrs = trial.user_attrs
         params = dict(attrs.get("params", trial.params))
         folder = self.folder / TRIALS / str(number)
-        return Task(number, params, attrs.get("seed", 0), folder, attrs.get("attempt", 0))
+        attempt = attrs.get("attempt", 0)
+        return Task(number, params, attrs.get("seed", 0), folder, attempt, round_of(trial))
 
     # Telling
 

@@ -1,14 +1,46 @@
-"""The mark of a trial that was answered from the history; see `search.trials.repeats`."""
+"""Marks of trials that are not the search's own: answered from the history, or confirming.
+
+A *repeat* was answered by what an earlier trial came to; see `search.trials.repeats`. A *rerun*
+trains a finalist's recipe again, on a fresh seed and a fresh split; see `search.confirm`. It is a
+trial like any other for runners and for a resume, but its value does not compare with the search's:
+samplers, rungs, rankings and the search's own best leave it out.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial
 
 SAME_AS = "same_as"
 """Trial attribute: the number of the trial whose end it was given."""
+CONFIRMS = "confirms"
+"""Trial attribute of a rerun: the number of the trial whose recipe it trains again."""
+ROUND = "round"
+"""Trial attribute of a rerun: which fresh split it is on, from 0. In one round all finalists have
+the same."""
 
 
 def same_as(trial: FrozenTrial) -> int | None:
     """The trial that ``trial`` repeats; ``None`` where it is one of its own."""
-    found = trial.user_attrs.get(SAME_AS)
+    return _number(trial, SAME_AS)
+
+
+def confirms(trial: FrozenTrial) -> int | None:
+    """The finalist that ``trial`` is a rerun of; ``None`` where it is the search's own."""
+    return _number(trial, CONFIRMS)
+
+
+def round_of(trial: FrozenTrial) -> int | None:
+    """The round of a rerun; ``None`` for any other trial."""
+    return _number(trial, ROUND)
+
+
+def searched(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """``trials`` without reruns: those that the search itself has asked for."""
+    return [trial for trial in trials if CONFIRMS not in trial.user_attrs]
+
+
+def _number(trial: FrozenTrial, mark: str) -> int | None:
+    found = trial.user_attrs.get(mark)
     return found if isinstance(found, int) and not isinstance(found, bool) else None

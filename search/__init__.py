@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .budget import Budget
     from .errors import SearchError, SpaceError, StudyError
     from .events import Event
+    from .expectation import recommend
     from .genetic.sampler import GeneticSampler
     from .objective import Objective, Outcome, Step, Steps, Task, TrialError
     from .samplers import SAMPLERS
@@ -73,6 +74,7 @@ _HOMES = {
     "TrialError": "objective",
     "build_sampler": "asking",
     "read_study": "store.record",
+    "recommend": "expectation",
     "run_serial": "serial",
     "run_tune": "tune",
 }
@@ -100,6 +102,7 @@ __all__ = [
     "TrialError",
     "build_sampler",
     "read_study",
+    "recommend",
     "run_serial",
     "run_tune",
 ]

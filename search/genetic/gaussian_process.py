@@ -214,6 +214,15 @@ class GaussianProcess:
         means: Array = self.data.values - self._unsure * self._weights
         return means
 
+    def settled(self) -> Array:
+        """The same where ``doubt`` alone is error and the kernel's noise belongs to the truth.
+
+        What the genes do not explain but every repeat would show again is part of the true
+        value: of the sum of a smooth function and of such a rest, each with its variance.
+        """
+        means: Array = self.data.values - self.data.doubt * self._weights
+        return means
+
     def predict(self, points: Array, apart: Array | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation, each (m,), of the true value at ``points`` (m, genes).
 

@@ -1,0 +1,340 @@
+"""The best of many models, corrected for the luck by which it was chosen.
+
+A search scores all its models on the same patients and takes the best. That score flatters, the
+more so the more models there are and the fewer patients: among scores of like models the highest is
+that whose errors were kindest. `corrected` takes this off and says how far the rest may be from the
+truth on new patients. `influence` says what each patient adds to a score's error, for one model.
+
+How it is done. A score is A = mu + e, with e of mean 0 over samples of patients. The error of the
+mean AUROC is, to first order, a sum over patients (`influence`), so its covariance between models
+is known, and noise z that is distributed as e can be drawn. With noise of variance a the scores
+A + sqrt(a) z and A - z / sqrt(a) have independent errors, so the second are an honest judge of what
+the first choose (Oliveira, Lei & Tibshirani, "Unbiased risk estimation in the normal means problem
+via coupled bootstrap techniques", 2021). Averaged over draws this is
+
+    A(c) - z(c) / sqrt(a),   c the model that is best by A + sqrt(a) z.
+
+With a = 1 this is, to first order, bootstrap bias correction (Tsamardinos, Greasidou & Borboudakis,
+Machine Learning 2018): models chosen in the bag, judged out of it. Its choice is made as on half as
+many patients, which makes it gloomy. Here a = 1/2.
+
+NumPy alone. Only the order of scores counts, so that any monotone change of them changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+Floats = NDArray[np.float64]
+
+_CELLS = 1 << 20  # scores of one label that are sorted at once
+_ADDED = 0.5  # variance of the noise that is added, in those of the scores' own
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The best of several models, as seen and as expected on new patients.
+
+    Args:
+        naive: its mean AUROC on the patients by which it was chosen.
+        corrected: what is expected of it on new patients.
+        low: lower end of the 95% interval around ``corrected``.
+        high: upper end.
+        chosen: which it is; the first where several are best.
+    """
+
+    naive: float
+    corrected: float
+    low: float
+    high: float
+    chosen: int
+
+
+@dataclass(frozen=True)
+class Influence:
+    """One model's mean AUROC, and what each patient adds to its error.
+
+    Args:
+        value: mean AUROC over the labels that are defined.
+        ids: (p,) patients, in ascending order.
+        psi: (p,) their parts: the variance of ``value`` is about the sum of their squares, and the
+            covariance of two models' values about the sum of products over the patients they share.
+    """
+
+    value: float
+    ids: NDArray[Any]
+    psi: Floats
+
+
+def corrected(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    patients: ArrayLike,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Corrected:
+    """The best model's mean AUROC, corrected for its being chosen as the best.
+
+    The mean is over the labels that are defined: those with a positive and a negative. A model is
+    whatever was chosen among: each epoch of each trial is one.
+
+    Args:
+        scores: (models, n, k), finite; more is more positive.
+        labels: (n, k) in {0, 1, NaN}; NaN is not known, and takes no part.
+        patients: (n,) whom each row shows, of any type that can be compared.
+        draws: of the noise.
+        seed: of the draws.
+
+    Raises:
+        ValueError: where shapes differ, labels are other than 0, 1 and NaN, scores are not finite,
+            there are no models or patients, no label is defined, or ``draws`` is below 1.
+    """
+    values = np.asarray(scores)
+    sample = _Sample(labels, patients, values.shape, None)
+    problems = [*sample.problems, *_not_finite(values)]
+    if draws < 1:
+        problems.append(f"draws must be 1 or more, got {draws}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((draws, len(sample.ids)), dtype=np.float32)
+    rows = np.arange(draws)
+    seen, best, chosen, variance, own = (
+        -np.inf,
+        np.full(draws, -np.inf),
+        0,
+        _Variance(),
+        noise[:, 0],
+    )
+    judged = np.empty(draws)
+    for start, found, psi in sample.parts(values, max(1, _CELLS * 8 // draws)):
+        drawn = noise @ psi.T.astype(np.float32)
+        lifted = found + np.sqrt(_ADDED) * drawn
+        ahead = lifted.argmax(axis=1)
+        better = lifted[rows, ahead] > best
+        judge = found[ahead] - drawn[rows, ahead] / np.sqrt(_ADDED)
+        judged[better], best[better] = judge[better], lifted[rows, ahead][better]
+        if found.max() > seen:
+            top = int(found.argmax())
+            seen, chosen = float(found[top]), start + top
+            variance, own = _Variance.of(psi[top]), drawn[:, top]
+    # The chosen model's own noise has mean 0: with it the draws agree better on the rest.
+    value = min(seen, float((judged + own / np.sqrt(_ADDED)).mean()))
+    value = min(1.0, max(0.0, value))
+    reach = variance.reach()
+    return Corrected(seen, value, max(0.0, value - reach), min(1.0, value + reach), chosen)
+
+
+def influence(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: ArrayLike,
+    columns: Sequence[int] | None = None,
+) -> Influence:
+    """A model's mean AUROC and what each patient adds to its error, to first order.
+
+    The AUROC of a label is a mean over its positives of the share of negatives below them, and the
+    other way round; what a row adds is how far its own share is from that mean (DeLong, DeLong &
+    Clarke-Pearson, Biometrics 1988), and a patient adds the sum of their rows (Obuchowski,
+    Biometrics 1997). The mean of few positives is drawn towards each of them, and that of one is
+    its own share, so that errors would seem too small: there shares are measured from nearer to
+    the mean over all labels.
+
+    Args:
+        labels: (n, k) in {0, 1, NaN}; NaN is not known, and takes no part.
+        scores: (n, k), finite; more is more positive.
+        patients: (n,) whom each row shows.
+        columns: the labels that the mean is over, of which those count that are defined; None: all.
+
+    Raises:
+        ValueError: as `corrected`.
+    """
+    values = np.asarray(scores)[None]
+    sample = _Sample(labels, patients, values.shape, columns)
+    problems = [*sample.problems, *_not_finite(values)]
+    if problems:
+        raise ValueError("; ".join(problems))
+    (_, found, psi) = next(sample.parts(values, 1))
+    return Influence(float(found[0]), sample.ids, psi[0])
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """Of a value, and by how many patients it is known."""
+
+    value: float = 0.0
+    freedom: float = 1.0
+
+    @classmethod
+    def of(cls, psi: Floats) -> _Variance:
+        """By what each patient adds."""
+        squares = psi**2
+        total = float(squares.sum())
+        spread = float((squares**2).sum()) - total**2 / max(1, len(psi))
+        # Satterthwaite's: the degrees of freedom of a sum of unequal squares.
+        freedom = 2 * total**2 / spread if spread > 1e-12 * total**2 else float(len(psi))
+        return cls(total, max(1.0, min(freedom, float(len(psi)))))
+
+    def reach(self) -> float:
+        """Half the width of a 95% interval."""
+        return float(np.sqrt(self.value) * stdtrit(self.freedom, 0.975))
+
+
+def _not_finite(scores: NDArray[Any]) -> list[str]:
+    if scores.dtype.kind not in "biuf":
+        return [f"scores must be numbers, got {scores.dtype}"]
+    if scores.dtype.kind != "f":
+        return []
+    for number, model in enumerate(scores):
+        if not np.isfinite(model).all():
+            at = np.argwhere(~np.isfinite(model))[0]
+            return [
+                f"scores must be finite, got {model[tuple(at)]} of model {number} at "
+                f"{tuple(int(i) for i in at)}: leave that model out"
+            ]
+    return []
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The positives or the negatives of a label: their rows by patient, and where each begins."""
+
+    rows: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    who: NDArray[np.intp]
+    pull: float
+
+    @classmethod
+    def of(cls, members: NDArray[np.bool_], patient: NDArray[np.intp]) -> _Group:
+        """Of the rows ``members``."""
+        rows = np.flatnonzero(members)
+        rows = rows[np.argsort(patient[rows], kind="stable")]
+        who, starts, counts = np.unique(patient[rows], return_index=True, return_counts=True)
+        patients = counts.sum() ** 2 / (counts**2).sum()  # as many as all with one row would be
+        return cls(rows, starts, who, float(1 / np.sqrt(1 + _BETWEEN * patients)))
+
+
+_BETWEEN = 0.1  # variance of AUROC between labels, in that of one positive's share
+
+
+class _Sample:
+    """Whom the scores are of: labels and patients, and all that is wrong with them."""
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        patients: ArrayLike,
+        shape: tuple[int, ...],
+        columns: Sequence[int] | None,
+    ) -> None:
+        marks, ids = np.asarray(labels), np.asarray(patients)
+        self.ids: NDArray[Any] = ids[:0]
+        self.columns: list[tuple[int, _Group, _Group]] = []
+        self.problems = list(_shapes(marks, ids, shape))
+        if self.problems:
+            return
+        known = marks.astype(float)
+        other = ~(np.isnan(known) | (known == 0) | (known == 1))
+        if other.any():
+            row, column = np.argwhere(other)[0]
+            self.problems.append(
+                f"labels must be 0, 1 or NaN (not known), got {marks[row, column]} in row {row}, "
+                f"column {column}"
+            )
+        self.ids, patient = np.unique(ids, return_inverse=True)
+        wanted = range(marks.shape[1]) if columns is None else columns
+        strange = [column for column in wanted if not 0 <= column < marks.shape[1]]
+        if strange:
+            self.problems.append(f"columns must be from 0 to {marks.shape[1] - 1}, got {strange}")
+        if self.problems:
+            return
+        for column in wanted:
+            positive, negative = known[:, column] == 1, known[:, column] == 0
+            if positive.any() and negative.any():
+                groups = (_Group.of(positive, patient), _Group.of(negative, patient))
+                self.columns.append((column, *groups))
+        if not self.columns:
+            self.problems.append(
+                f"none of {len(wanted)} labels has both positives and negatives: score on more "
+                "patients"
+            )
+
+    def parts(self, scores: NDArray[Any], most: int) -> Iterator[tuple[int, Floats, Floats]]:
+        """Of so many models at a time: the first's number, their values, what patients add."""
+        step = max(1, min(most, _CELLS // max(1, scores.shape[1])))
+        for start in range(0, len(scores), step):
+            yield start, *self._part(scores[start : start + step])
+
+    def _part(self, scores: NDArray[Any]) -> tuple[Floats, Floats]:
+        shares = [
+            _shares(scores[:, positive.rows, column], scores[:, negative.rows, column])
+            for column, positive, negative in self.columns
+        ]
+        values = np.stack([above.mean(axis=1) for above, _ in shares], axis=1)
+        weights = np.array([len(positive.rows) for _, positive, _ in self.columns], dtype=float)
+        # Over all labels, a positive each, and one more at chance.
+        overall = (values @ weights + 0.5) / (weights.sum() + 1)
+        psi = np.zeros((len(scores), len(self.ids)))
+        for value, (_, positive, negative), pair in zip(
+            values.T, self.columns, shares, strict=True
+        ):
+            for group, share in zip((positive, negative), pair, strict=True):
+                middle = value + group.pull * (overall - value)
+                summed = np.add.reduceat(share - middle[:, None], group.starts, axis=1)
+                psi[:, group.who] += summed / (len(group.rows) * len(self.columns))
+        return values.mean(axis=1), psi
+
+
+def _shapes(labels: NDArray[Any], patients: NDArray[Any], shape: tuple[int, ...]) -> Iterator[str]:
+    if labels.ndim != 2:
+        yield f"labels must be (n, k), got {labels.shape}"
+    elif len(shape) != 3 or shape[1:] != labels.shape:
+        yield f"scores must be (models, {labels.shape[0]}, {labels.shape[1]}), got {shape}"
+    elif patients.shape != labels.shape[:1]:
+        yield f"patients must have shape {labels.shape[:1]}, as labels have; got {patients.shape}"
+    elif not labels.shape[0]:
+        yield "there are no patients: score on some"
+    elif not shape[0]:
+        yield "there are no models: give the scores of one at least"
+    if labels.dtype.kind not in "biuf":
+        yield f"labels must be numbers, got {labels.dtype}"
+
+
+def _shares(positives: NDArray[Any], negatives: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Of each positive the share of negatives below it, of each negative that of positives above.
+
+    A tie counts half (Hanley & McNeil, Radiology 1982).
+
+    Args:
+        positives: (models, m) scores.
+        negatives: (models, q) scores.
+    """
+    few, many = positives.shape[1], negatives.shape[1]
+    both = np.concatenate([positives, negatives], axis=1)
+    if both.dtype == np.float16:
+        both = both.astype(np.float32)  # sorts faster
+    order = np.argsort(both, axis=1)
+    ordered = np.take_along_axis(both, order, axis=1)
+    place = np.arange(few + many)
+    # Where a run of equal scores begins and ends, for each of its members.
+    begins = np.ones(both.shape, dtype=bool)
+    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ends = np.ones(both.shape, dtype=bool)
+    ends[:, :-1] = begins[:, 1:]
+    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    past = np.minimum.accumulate(np.where(ends, place + 1, few + many)[:, ::-1], axis=1)[:, ::-1]
+    negative = order >= few
+    counted = np.zeros((len(both), few + many + 1), dtype=np.intp)
+    np.cumsum(negative, axis=1, out=counted[:, 1:])
+    before, up_to = (np.take_along_axis(counted, at, axis=1) for at in (first, past))
+    below = (before + up_to) / (2 * many)
+    above = 1 - (first - before + past - up_to) / (2 * few)
+    shares = np.empty(both.shape)
+    np.put_along_axis(shares, order, np.where(negative, above, below), axis=1)
+    return shares[:, :few], shares[:, few:]

@@ -8,10 +8,9 @@ say so themselves; `recommend` chooses by both, for the trials of any Optuna stu
 from __future__ import annotations
 
 import copy
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import optuna
@@ -19,29 +18,17 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .genetic.gaussian_process import Array, Data, GaussianProcess, one_thread
-from .genetic.gaussian_process_fit import fitted
+from .genetic.gaussian_process import one_thread
 from .genetic.history import History
-from .genetic.model import Features, Observation, scaled
-from .genetic.operators import Layout
+from .genetic.model import Features
+from .genetic.recipes import TriedRecipe, TriedRecipes, grouped
 from .space.conditions import conditions
 from .trials.marks import same_as, searched
 from .trials.pausing import AsSampled
-from .trials.summary import key_of, past
+from .trials.summary import past
 
 FEW = 5
-"""Recipes with a value from which on the surrogate is asked; fewer are worth what was seen."""
-WEIGHED = 400
-"""Recipes that the process is conditioned on: half of them the best, the rest the latest."""
-LEARNT_ON = 150
-"""The same, for its lengths, amplitude and noise."""
-ROUGH = 0.25
-"""Share of what the process takes for noise that is taken for roughness of the true values.
-
-Without repeats nobody can tell the two; see `_noise`.
-"""
-CREDENCE = 4.0
-"""Repeats that weigh as much as the assumption `ROUGH`."""
+"""TriedRecipes with a value from which on the surrogate is asked; fewer are worth what was seen."""
 FAR = 3.0
 """A recipe is out whose value lies further below the best than this many standard errors."""
 
@@ -110,7 +97,8 @@ def expected(
     """
     known = list(trials)
     sign = _sign(directions)
-    found = {n: sign * r.expected for r in _recipes(known, sign, space) for n in r.numbers}
+    judged = _judged(known, sign, space)
+    found = {n: sign * j.expected for j in judged for n in j.recipe.numbers}
     for trial in known:
         source = same_as(trial)
         if source is not None and source in found and trial.values:
@@ -143,48 +131,37 @@ def finalists(
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     known = list(trials)
-    recipes = _recipes(known, _sign(directions), space)
-    able = [r for r in recipes if r.complete and r.feasible]
+    able = [
+        j
+        for j in _judged(known, _sign(directions), space)
+        if j.recipe.complete and j.recipe.feasible
+    ]
     if not able:
         return []
     # What is far below the best is not the best, whatever its neighbours say.
-    able.sort(key=lambda r: (r.far, -r.expected, -r.seen, r.numbers[0]))
+    able.sort(key=lambda j: (j.far, -j.expected, -j.recipe.seen, j.first))
     points = {t.number for t in known if t.user_attrs.get("point")}
-    given = [r for r in able if points.intersection(r.numbers)]
-    seen = max(able, key=lambda r: (max(r.values), -r.numbers[0]))
-    musts = list({r.numbers: r for r in (*given[:1], seen) if r is not able[0]}.values())
-    musts = musts[: count - 1]
-    rest = [r for r in able[1:] if r not in musts][: count - 1 - len(musts)]
-    chosen = sorted([able[0], *rest, *musts], key=able.index)
-    return [recipe.numbers[0] for recipe in chosen]
+    given = [j for j in able if points.intersection(j.recipe.numbers)]
+    seen = max(able, key=lambda j: (max(j.recipe.values), -j.first))
+    musts = {j.first for j in (*given[:1], seen) if j is not able[0]}
+    if len(musts) > count - 1:
+        musts = {j.first for j in given[: count - 1]}
+    rest = [j.first for j in able[1:] if j.first not in musts][: count - 1 - len(musts)]
+    chosen = {able[0].first, *rest, *musts}
+    return [j.first for j in able if j.first in chosen]
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """Trials with the same parameters, their values turned so that more is better.
+class _Judged(NamedTuple):
+    """A recipe, what is expected of it, and whether its own values say that it is not the best."""
 
-    Args:
-        numbers: of the trials, ascending.
-        what: genes, the mean of the values, and the doubt of a stopped trial's.
-        complete: whether the trials are.
-        feasible: whether they keep to their constraints.
-        values: of the trials.
-        expected: of the true value.
-        far: whether its own values say that it is not the best.
-    """
-
-    numbers: tuple[int, ...]
-    what: Observation
-    complete: bool
-    feasible: bool
-    values: tuple[float, ...]
+    recipe: TriedRecipe
     expected: float
     far: bool = False
 
     @property
-    def seen(self) -> float:
-        """The mean of the values."""
-        return self.what.value
+    def first(self) -> int:
+        """Its first trial."""
+        return self.recipe.numbers[0]
 
 
 def _sign(directions: Sequence[str]) -> float:
@@ -196,141 +173,38 @@ def _sign(directions: Sequence[str]) -> float:
     return 1.0 if directions[0] == "maximize" else -1.0
 
 
-def _recipes(
+def _judged(
     trials: Sequence[FrozenTrial], sign: float, space: Mapping[str, BaseDistribution] | None
-) -> list[_Recipe]:
-    """All recipes with a value, by their first trial, and what is expected of them."""
+) -> list[_Judged]:
+    """All recipes with a value, by their first trial."""
     own = [t for t in searched(AsSampled()(trials, 1)) if same_as(t) is None]
-    seen = past(own, StudyDirection.MAXIMIZE if sign > 0 else StudyDirection.MINIMIZE)
-    history = History.of(seen, sys.maxsize, 0, seen.genes(sys.maxsize, space))
-    recipes = _grouped(history)
+    past_ = past(own, StudyDirection.MAXIMIZE if sign > 0 else StudyDirection.MINIMIZE)
+    history = History.of(past_, sys.maxsize, 0, past_.genes(sys.maxsize, space))
+    recipes = grouped(history)
     if len(recipes) < FEW or not history.layout.space:
-        return recipes
+        return [_Judged(recipe, recipe.seen) for recipe in recipes]
     known = (t.params for t in history.learnt)
     features = Features(history.layout, conditions(known, history.layout.space, space))
     with one_thread():
-        return _judged(recipes, features)
+        return _by_surrogate(recipes, features)
 
 
-def _grouped(history: History) -> list[_Recipe]:
-    """Trials with the same parameters as one; stopped ones each by itself."""
-    trials = {t.number: t for t in (*history.learnt, *history.killed)}
-    groups: dict[object, list[Observation]] = {}
-    for one in history.observed([trials[n] for n in sorted(trials)]):
-        trial = trials[one.number]
-        if not math.isfinite(one.value):
-            continue
-        key: object = trial.number
-        if trial.state == TrialState.COMPLETE:
-            key = tuple(sorted((name, key_of(value)) for name, value in trial.params.items()))
-        groups.setdefault(key, []).append(one)
-    found = []
-    for group in groups.values():
-        values = [one.value for one in group]
-        mean = math.fsum(value / len(values) for value in values)
-        trial = trials[group[0].number]
-        found.append(
-            _Recipe(
-                tuple(one.number for one in group),
-                replace(group[0], value=mean),
-                trial.state == TrialState.COMPLETE,
-                all(v <= 0.0 for one in group for v in trials[one.number].constraints.values()),
-                tuple(values),
-                mean,
-            )
-        )
-    return found
-
-
-def _judged(recipes: list[_Recipe], features: Features) -> list[_Recipe]:
-    """``recipes`` with what the surrogate expects of them.
-
-    Failed trials have no say: where to look they tell, but of a recipe that did not fail nothing,
-    and failures by chance would pass for noise.
-    """
-    chosen = _chosen(recipes, WEIGHED)
-    seen = [r.what for r in chosen]
-    values, unit = scaled(np.array([o.value for o in seen]))
-    top = max(range(len(chosen)), key=lambda i: chosen[i].seen)
-    middle = chosen[top].seen - unit * float(values[top])  # the best is at no floor
-    raised = [r.seen < middle + unit * float(v - 1e-9) for r, v in zip(chosen, values, strict=True)]
-    points = _points(features, seen)
-    counts = np.array([len(r.numbers) for r in chosen], dtype=np.float64)
-    doubt = np.array([min(o.doubt / unit, 2.0) ** 2 for o in seen])
-    early = {r.numbers for r in _chosen(recipes, LEARNT_ON)}
-    learnt = [i for i, r in enumerate(chosen) if r.numbers in early]
-    told = Data(points[learnt], values[learnt], doubt[learnt], features.choice)
-    belief = fitted(told)
-    floor = float(values.min())
-    scatter = sum(_scatter(r, middle, unit, floor) for r in recipes if r.complete)
-    repeats = sum(len(r.numbers) - 1 for r in recipes if r.complete)
-    known = {r.numbers for r in chosen}
-    left = [r for r in recipes if r.numbers not in known]
-    elsewhere = _points(features, [r.what for r in left])
-    means, others, noise = np.zeros(len(seen)), np.zeros(len(left)), 0.0
-    for kernel, weight in zip(belief.kernels, belief.weights, strict=True):
-        error = _noise(kernel.noise, scatter, repeats)
-        rough = max(kernel.noise - error, 0.0)
-        data = Data(points, values, doubt + error / counts, features.choice)
-        member = GaussianProcess(data, replace(kernel, noise=rough))
-        means += weight * member.settled()
-        if left:
-            others += weight * member.predict(elsewhere)[0]
-        noise += weight * error
-    best = values[top]
-    far = best - values > FAR * np.sqrt(noise * (1.0 / counts + 1.0 / counts[top]) + 1e-12)
+def _by_surrogate(recipes: Sequence[TriedRecipe], features: Features) -> list[_Judged]:
+    model = TriedRecipes(recipes, features)
+    top = int(np.argmax(model.values))
+    error = np.sqrt(model.noise * (1.0 / model.counts + 1.0 / model.counts[top]) + 1e-12)
+    far = model.values[top] - model.values > FAR * error
     found = [
-        replace(r, expected=r.seen if up else middle + unit * float(m), far=bool(f))
-        for r, m, f, up in zip(chosen, means, far, raised, strict=True)
+        _Judged(recipe, recipe.seen if raised else model.unscaled(float(mean)), bool(out))
+        for recipe, raised, mean, out in zip(
+            model.weighed, model.raised, model.means(), far, strict=True
+        )
     ]
-    found += [
-        replace(r, expected=middle + unit * float(m), far=True)
-        for r, m in zip(left, others, strict=True)
-    ]
-    return sorted(found, key=lambda r: r.numbers)
-
-
-def _noise(unexplained: float, scatter: float, repeats: int) -> float:
-    """Variance of one value's noise.
-
-    A process cannot tell noise from a rough truth: both are what the neighbours do not explain. A
-    share `ROUGH` of it is taken for truth, so that a value of one's own counts for more than the
-    neighbours alone would have it. Repeats can tell: their variance, pooled over the recipes, is
-    that of the noise. The two are averaged like two estimates of a variance, the first as if it
-    came from `CREDENCE` repeats.
-
-    Args:
-        unexplained: variance that the process takes for noise.
-        scatter: sum of squared distances of repeated values from their recipe's mean.
-        repeats: how many values are repeats.
-    """
-    guess = (1.0 - ROUGH) * unexplained
-    return (CREDENCE * guess + scatter) / (CREDENCE + repeats)
-
-
-def _scatter(recipe: _Recipe, middle: float, unit: float, floor: float) -> float:
-    """Sum of squared distances of a recipe's values from their mean, both no lower than the
-    floor, standardised."""
-    values = [max((value - middle) / unit, floor) for value in recipe.values]
-    mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values)
-
-
-def _chosen(recipes: Sequence[_Recipe], limit: int) -> list[_Recipe]:
-    """At most ``limit``, by their first trial: half of them the best, the rest the latest."""
-    if len(recipes) <= limit:
-        return list(recipes)
-    best = sorted(recipes, key=lambda r: (-r.seen, r.numbers))[: limit // 2]
-    known = {r.numbers for r in best}
-    rest = [r for r in recipes if r.numbers not in known][len(best) - limit :]
-    return sorted([*best, *rest], key=lambda r: r.numbers)
-
-
-def _points(features: Features, seen: Sequence[Observation]) -> Array:
-    layout: Layout = features.layout
-    numbers = np.array([o.place[0] for o in seen], dtype=np.float64)
-    classes = np.array([o.place[1] for o in seen], dtype=np.int64)
-    return features.of(
-        numbers.reshape(len(seen), len(layout.numeric)),
-        classes.reshape(len(seen), len(layout.classes)),
-    )
+    known = {recipe.numbers for recipe in model.weighed}
+    left = [recipe for recipe in recipes if recipe.numbers not in known]
+    if left:  # of a long history
+        means = model.elsewhere(left)
+        found += [
+            _Judged(r, model.unscaled(float(m)), True) for r, m in zip(left, means, strict=True)
+        ]
+    return sorted(found, key=lambda j: j.first)

@@ -223,6 +223,18 @@ class GaussianProcess:
         means: Array = self.data.values - self.data.doubt * self._weights
         return means
 
+    def left_out(self) -> Array:
+        """Variance of the true value at each of the data's points by all others, shape (n,).
+
+        What the leave-one-out variance (Rasmussen and Williams 2006, equation 5.12) is beyond the
+        noise.
+        """
+        half = solve_triangular(
+            self._factor, np.eye(len(self._factor)), lower=True, check_finite=False
+        )
+        found: Array = 1.0 / np.einsum("ij,ij->j", half, half) - self._unsure
+        return np.maximum(found, 0.0)
+
     def predict(self, points: Array, apart: Array | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation, each (m,), of the true value at ``points`` (m, genes).
 

@@ -1,12 +1,14 @@
 """One trial: train a recipe, score every epoch, keep the best one's weights.
 
 Epochs are scored on the study's fixed validation subset; the best epoch by that score is
-then scored once on the whole validation part, and that is the trial's value.
+then scored once on the whole validation part, and that is the trial's value. What the network
+said of the subset is kept of every epoch, however the trial ends: see `saved.epoch_scores`.
 
 A checkpoint is written, while training goes on, as often as it costs little time. Its files
-come in this order: weights of a new best epoch, checkpoint. A kill between them costs the
-epochs since the last checkpoint and nothing else: it names the epoch whose weights it goes
-with, and the weights of the best epoch before stay until it is written. A run that is closed
+come in this order: weights of a new best epoch, checkpoint, scores of the epochs. A kill between
+them costs the epochs since the last checkpoint and nothing else: it names the epoch whose weights
+it goes with, and the weights of the best epoch before stay until it is written; it has the scores
+of all epochs itself, out of which a run that goes on writes their file again. A run that is closed
 leaves a checkpoint of its last epoch.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +39,15 @@ from .metrics import auroc, judge, mean_auroc
 from .recipe import Recipe
 from .saved.arrays import save_arrays
 from .saved.best_weights import BestWeights
+from .saved.epoch_scores import EPOCH_SCORES, HalfLogits, half_logits, save_epoch_scores
 from .saved.keep import BEST, CHECKPOINT, PREVIOUS
 from .session import Session
 from .student import classifier_session
 
 CURVE, PREDICTIONS = "curve.json", "val.npz"
+
+EPOCH_LOGITS = "epoch_logits"
+"""Where the book keeps what was said after each epoch, by its number."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,8 @@ def train(
         recipe: what to train.
         data: images, labels and parts.
         seed: everything random derives from it and the epoch.
-        folder: gets ``checkpoint.safetensors``, ``best.safetensors``, ``curve.json`` and, at
-            the end, ``val.npz`` (names, labels, scores).
+        folder: gets ``checkpoint.safetensors``, ``best.safetensors``, ``curve.json``,
+            ``epochs.npz`` and, at the end, ``val.npz`` (names, labels, scores).
         compute: where and how fast.
         resamples: of the bootstrap.
         measures: further objectives, ``seconds`` or ``parameters``.
@@ -134,6 +140,8 @@ def _contradiction(state: dict[str, Any], recipe: Recipe) -> str | None:
         return f"the best epoch in {CHECKPOINT} is not the best of its curve"
     if state["learner"]["schedule"]["last_epoch"] % epochs:
         return f"the steps in {CHECKPOINT} do not fit its {epochs} epochs"
+    if not set(book.get(EPOCH_LOGITS, {})) <= set(range(1, epochs + 1)):
+        return f"the scores in {CHECKPOINT} are not of its {epochs} epochs"
     return None
 
 
@@ -147,12 +155,13 @@ class _Run:
         self.recipe, self.data, self.folder = session.recipe, session.data, session.folder
         self.book = session.book
         if not self.book:
-            for name in (CHECKPOINT, BEST, PREVIOUS, CURVE, PREDICTIONS):
+            for name in (CHECKPOINT, BEST, PREVIOUS, CURVE, PREDICTIONS, EPOCH_SCORES):
                 (self.folder / name).unlink(missing_ok=True)
             self.book.update(curve=[], best_epoch=0, best_value=-math.inf, exposure={}, drawn=0)
         else:
             write_json(self.folder / CURVE, self.book["curve"])  # may be an epoch behind
         self._saved = len(self.book["curve"])
+        self._written: Collection[int] = ()
         self._val_pixels: Pixels | None = None
 
     @property
@@ -193,6 +202,8 @@ class _Run:
             self.best.keep(self.session.learner.weights(), number, value)
             self.book.update(best_epoch=number, best_value=value)
             self.book["best_scores"] = torch.from_numpy(scores)
+        half = map(torch.from_numpy, half_logits(scores))
+        self.book.setdefault(EPOCH_LOGITS, {})[number] = tuple(half)
         seconds = round(time.perf_counter() - start, 3)
         self.book["curve"].append(
             {"epoch": number, "loss": loss, "lr": rate, "value": value, "seconds": seconds}
@@ -215,9 +226,37 @@ class _Run:
         return number, rate, loss, scores, exposure
 
     def _save(self) -> None:
-        """Begin to write weights and checkpoint; what they name stays until both are there."""
-        self.session.save(first=self.best.writer(), then=self.best.forget_previous)
+        """Begin to write weights, checkpoint and scores; what a checkpoint names stays until it
+        is there."""
+        write_scores = self._scores_writer()
+
+        def then() -> None:
+            self.best.forget_previous()
+            write_scores()
+
+        self.session.save(first=self.best.writer(), then=then)
         self._saved = len(self.book["curve"])
+
+    def _scores_writer(self) -> Callable[[], None]:
+        """A function that writes the scores of the epochs so far, where they are not yet.
+
+        A thread may call it later, when there are more epochs. Those of a checkpoint that are of
+        other images, as where one can be read no longer, are left out.
+        """
+        names = self.data.names[self.data.val_seed]
+        shape = (len(names), self.data.labels.shape[1])
+        kept = {
+            number: HalfLogits(*(tensor.numpy() for tensor in pair))
+            for number, pair in self.book.get(EPOCH_LOGITS, {}).items()
+            if pair[0].shape == shape
+        }
+
+        def write() -> None:
+            if kept and kept.keys() != set(self._written):
+                save_epoch_scores(self.folder, names, kept)
+                self._written = kept.keys()
+
+        return write
 
     def suspend(self) -> None:
         """Leave a checkpoint of the last epoch, for whoever goes on."""
@@ -283,6 +322,7 @@ class _Run:
             scores = self._score_best()
         self.session.settle()
         self.best.write()
+        self._scores_writer()()
         labels = data.labels[rows]
         save_arrays(self.folder / PREDICTIONS, names=data.names[rows], labels=labels, scores=scores)
         value, details, notes = judge(
@@ -315,6 +355,8 @@ class _Run:
     def close(self) -> None:
         self._val_pixels = None
         self.session.close()
+        with suppress(OSError):  # of a trial that failed, too
+            self._scores_writer()()
 
 
 def trainable(model: nn.Module) -> int:

@@ -28,6 +28,7 @@ from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.arrays import load_arrays
 from cxrsearch.learn.saved.best_weights import BestWeights
 from cxrsearch.learn.saved.checkpoint import load_tensors
+from cxrsearch.learn.saved.epoch_scores import read_epoch_scores
 from cxrsearch.learn.train import train
 from search.objective import Step, TrialError
 from search.reading import read_json
@@ -57,6 +58,14 @@ def run(study, recipe, folder: Path, **options: Any):
 def without_seconds(step: Step) -> Step:
     attrs = {key: value for key, value in step.attrs.items() if key != "seconds"}
     return step._replace(attrs=attrs)
+
+
+def same_scores(one: Path, other: Path) -> bool:
+    """Whether two trainings said the same after every epoch, and of the same images."""
+    found, wanted = read_epoch_scores(one), read_epoch_scores(other)
+    assert found is not None
+    assert wanted is not None
+    return all(np.array_equal(getattr(found, key), getattr(wanted, key)) for key in vars(wanted))
 
 
 def best_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -89,6 +98,7 @@ def test_a_run_cut_off_after_any_epoch_equals_an_uninterrupted_one(
         assert resumed.value == whole.value
         assert np.array_equal(resumed.scores, whole.scores)
         assert equal(best_weights(folder), best_weights(tmp_path / "whole"))
+        assert same_scores(folder, tmp_path / "whole")
         assert equal(load_tensors(folder / "checkpoint.safetensors")[0], last)
 
 
@@ -123,7 +133,10 @@ def test_kills_between_the_files_of_an_epoch_change_nothing(
         assert resumed.value == whole.value, name
         assert equal(best_weights(folder), expected), name
         names = {p.name for p in folder.iterdir()} - {"best.previous.safetensors"}
-        assert names == {"best.safetensors", "checkpoint.safetensors", "curve.json", "val.npz"}
+        assert names == {
+            "best.safetensors", "checkpoint.safetensors", "curve.json", "epochs.npz", "val.npz",
+        }  # fmt: skip
+        assert same_scores(folder, tmp_path / "whole"), name
 
 
 def test_the_global_generator_and_thread_count_are_left_alone(study, recipe, tmp_path) -> None:
@@ -317,6 +330,9 @@ def test_epochs_since_the_checkpoint_are_trained_again_after_out_of_memory(
     assert [step.number for step in steps] == [1, 2, 3]
     alone, _ = run(study, recipe, tmp_path / "b", compute=replace(ONE, memory_share=0.0))
     curve = read_json(tmp_path / "a" / "curve.json")
+    kept = read_epoch_scores(tmp_path / "a")
+    assert kept is not None
+    assert kept.epochs.tolist() == [1, 2, 3]
     assert len(curve) == len(alone) == 3
     assert result.attrs["best_epoch"] == max(curve, key=lambda r: r["value"])["epoch"]
 
@@ -338,6 +354,7 @@ def test_out_of_memory_at_the_last_scoring_loses_no_epoch(
     steps, result = run(study, recipe, tmp_path / "a")
     assert len(steps) == result.attrs["epochs_run"] == 3
     assert result.attrs["best_epoch"] == whole.attrs["best_epoch"]
+    assert same_scores(tmp_path / "a", tmp_path / "whole")
     assert result.value == pytest.approx(whole.value, abs=1e-6)
     assert equal(best_weights(tmp_path / "a"), best_weights(tmp_path / "whole"))
 

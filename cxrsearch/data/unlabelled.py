@@ -112,11 +112,24 @@ def patients_of(dataset: Dataset, names: Sequence[str] | None = None) -> list[st
     NIH's names begin with the patient's number, augmented copies of theirs too. They are believed
     where those of all labelled images agree with the label table.
     """
-    names = dataset.unlabelled if names is None else names
-    known = zip(dataset.names, dataset.patients.tolist(), strict=True)
+    wanted = dataset.unlabelled if names is None else names
+    return patients_by_name(wanted, dataset.names, dataset.patients.tolist())
+
+
+def patients_by_name(
+    names: Sequence[str], labelled: Sequence[str], patients: Sequence[object]
+) -> list[str | None]:
+    """Whom each of ``names`` shows, as `patients_of` tells it.
+
+    Args:
+        names: of images without a label.
+        labelled: ``(n,)`` names of the labelled ones.
+        patients: ``(n,)`` whom those show.
+    """
+    known = zip(labelled, patients, strict=True)
     if not all(_number(name) == _whole(patient) is not None for name, patient in known):
         return [None] * len(names)
-    text = {_whole(patient): str(patient) for patient in dataset.patients.tolist()}
+    text = {_whole(patient): str(patient) for patient in patients}
     numbers = [_number(name) for name in names]
     return [None if n is None else text.get(n, str(n)) for n in numbers]
 

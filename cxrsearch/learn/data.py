@@ -20,9 +20,11 @@ import numpy as np
 import psutil
 import torch
 
+from cxrsearch.data.copy_names import same_images
 from cxrsearch.data.marks import compact
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits
+from cxrsearch.data.unlabelled import patients_by_name
 from cxrsearch.errors import InputError
 
 from .augment import prepare
@@ -72,6 +74,8 @@ class TrainData:
         pseudo_rows: (m,) where those images are.
         shelf: prepared pixels that workers share; None: each makes its own.
         held: a worker's own pixels kept between trials; see `HELD_BYTES`.
+        together: rows whose prepared pixels share a file, of which a part takes its own, so that
+            many splits of the same images need one file; None: each part has its own.
     """
 
     images: np.ndarray
@@ -94,6 +98,7 @@ class TrainData:
     held: OrderedDict[tuple[object, ...], torch.Tensor] = field(
         default_factory=OrderedDict, repr=False, compare=False
     )
+    together: np.ndarray | None = None
 
     def policies(self, uncertain: str) -> tuple[str, ...]:
         """(k,) what uncertain marks count as in training, by the gene ``uncertain``."""
@@ -130,6 +135,53 @@ class TrainData:
         nothing = np.zeros(0, np.int64)
         rows = np.sort(np.concatenate([self.train, self.val]))
         return replace(self, train=rows, val=nothing, val_seed=nothing)
+
+    def parted(self, splits: Splits) -> TrainData:
+        """The same images with the training and validation part dealt anew.
+
+        No image comes in that was in neither. Images without a label go where their names say that
+        they show somebody of the new validation part, or are copies of an image there.
+
+        Args:
+            splits: of this data's two parts, as from `fresh_splits`.
+
+        Raises:
+            InputError: where a part ends up empty.
+        """
+        pool = np.sort(np.concatenate([self.train, self.val]))
+        row_of = dict(zip(self.names[pool].tolist(), pool.tolist(), strict=True))
+        parts: dict[str, np.ndarray] = {}
+        for part in TRAINED_PARTS:
+            rows = [row_of[name] for name in getattr(splits, part) if name in row_of]
+            parts[part] = np.array(rows, np.int64)
+        empty = [part for part, rows in parts.items() if not len(rows)]
+        if empty:
+            raise InputError(f"{', '.join(empty)}: none of its images can be read; check them")
+        pseudo, rows_left = self.pseudo, self.pseudo_rows
+        if pseudo is not None and rows_left is not None:
+            left = self._unrelated(pseudo, parts["val"])
+            pseudo, rows_left = pseudo.taking(left), rows_left[left]
+        others = () if self.pseudo_rows is None else (self.pseudo_rows,)
+        return replace(
+            self,
+            train=parts["train"],
+            val=parts["val"],
+            val_seed=parts["val_seed"],
+            split=splits.fingerprint,
+            pseudo=pseudo,
+            pseudo_rows=rows_left,
+            together=np.unique(np.concatenate([pool, *others])),
+        )
+
+    def _unrelated(self, pseudo: Pseudo, val: np.ndarray) -> np.ndarray:
+        """Positions in ``pseudo`` of the images of nobody in the rows ``val``, by their names."""
+        names = pseudo.names.tolist()
+        known = np.concatenate([self.train, self.val])
+        people = set(map(str, self.patients[val].tolist()))
+        shown = patients_by_name(names, self.names[known].tolist(), self.patients[known].tolist())
+        copies = set(same_images(names, self.names[val].tolist()))
+        kept = [n not in copies and who not in people for n, who in zip(names, shown, strict=True)]
+        return np.flatnonzero(kept)
 
 
 def make_data(
@@ -310,11 +362,21 @@ class Pixels:
             self._at = torch.from_numpy(np.ascontiguousarray(self.rows, np.int64))
             return as_tensor(data.images)
         if data.shelf is not None:
-            shared = data.shelf.find(data.images, self.rows, self.crop, self.input_size)
+            shared = self._shared(data.shelf)
             if shared is not None:
                 return shared
         room = psutil.virtual_memory().available * MEMORY_SHARE
         return self._own() if len(self.rows) * math.prod(size) <= room else None
+
+    def _shared(self, shelf: Shelf) -> torch.Tensor | None:
+        """The rows out of a file of many, where they have one together, or a file of their own."""
+        data, many = self.data, self.data.together
+        if many is not None and np.isin(self.rows, many).all():
+            shared = shelf.find(data.images, many, self.crop, self.input_size)
+            if shared is not None:
+                self._at = torch.from_numpy(np.searchsorted(many, self.rows))
+                return shared
+        return shelf.find(data.images, self.rows, self.crop, self.input_size)
 
     def _own(self) -> torch.Tensor:
         """A copy in this process: that held from the last trial where sizes are the same."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cxrsearch.data.pixels.cache import Cache
-from cxrsearch.data.splits import Splits
+from cxrsearch.data.splits import Splits, fresh_splits
 from cxrsearch.errors import InputError
 from search.objective import Outcome, Steps, Task, TrialError
 
 from .compute.options import ComputeOptions
 from .data import TrainData, make_data
 from .pseudo import load_pseudo
-from .recipe import Recipe, identity
+from .recipe import NO_FILE, SELECTING, Recipe, identity
 from .saved.arrays import load_labels, save_labels
 from .train import train
 
@@ -25,7 +25,10 @@ __all__ = ["TrialConfig", "TrialObjective", "load_labels", "load_trial_data", "s
 HELD_STUDIES = 2
 """Studies whose data a worker keeps open, so that its next trial starts at once."""
 
-_held: OrderedDict[tuple[object, ...], TrainData] = OrderedDict()
+HELD_ROUNDS = 4
+"""Fresh splits of a study that it keeps beside; they are rows of the same images."""
+
+_held: OrderedDict[tuple[object, ...], OrderedDict[int | None, TrainData]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,20 @@ class TrialObjective:
         self.config = config
 
     def __call__(self, task: Task) -> Steps:
-        """Train, or go on with, the trial ``task`` in its folder."""
+        """Train, or go on with, the trial ``task`` in its folder.
+
+        A rerun, which is a task with a round, trains on the round's fresh split. It runs all
+        epochs of the recipe, whatever its ``patience``: which epoch is best is a question to all
+        reruns of a recipe together, and when patience ends is one split's luck. Its ``split``
+        attribute is the fresh split's.
+        """
         config = self.config
         try:
             recipe = Recipe.from_params(task.params)
-            data = load_trial_data(config)
+            data = load_trial_data(config, task.round)
+            if task.round is not None:
+                recipe = replace(recipe, patience=0)
+                data = replace(data, notes=(*data.notes, *_knew(recipe)))
             result = yield from train(
                 recipe,
                 data,
@@ -97,8 +109,29 @@ class TrialObjective:
             return None
 
 
-def load_trial_data(config: TrialConfig) -> TrainData:
+def _knew(recipe: Recipe) -> list[str]:
+    """Notes on what a rerun of ``recipe`` begins with that may know its validation part."""
+    notes = []
+    if recipe.pseudo in SELECTING:
+        notes.append(
+            "the teacher of the pseudo-labels was trained on the study's own training part, of "
+            "which some images validate here: values may be too good"
+        )
+    if recipe.init not in NO_FILE:
+        notes.append(
+            f"init {recipe.init}: where its training saw images of this study's training part, it "
+            "saw some that validate here: values may be too good"
+        )
+    return notes
+
+
+def load_trial_data(config: TrialConfig, round: int | None = None) -> TrainData:
     """The data of ``config``'s study: loaded once a process, then held.
+
+    Args:
+        config: of the study.
+        round: which fresh split of its training and validation part, as for `fresh_splits`; None:
+            its own.
 
     Raises:
         InputError: where files are missing or damaged, or the split is another one.
@@ -111,20 +144,44 @@ def load_trial_data(config: TrialConfig) -> TrainData:
         config.objective, config.pseudo, *stamps,
     )  # fmt: skip
     if key not in _held:
-        _held[key] = _load(config)
+        _held[key] = OrderedDict({None: _load(config)})
     _held.move_to_end(key)
     while len(_held) > HELD_STUDIES:
         _held.popitem(last=False)
-    return _held[key]
+    held = _held[key]
+    if round is not None and round not in held:
+        held[round] = _load_round(config, held[None], round)
+    held.move_to_end(None)
+    held.move_to_end(round)
+    while len(held) > 1 + HELD_ROUNDS:
+        held.popitem(last=False)
+    return held[round]
 
 
-def _load(config: TrialConfig) -> TrainData:
+def _load_round(config: TrialConfig, own: TrainData, round: int) -> TrainData:
+    """The study's ``own`` data in the parts of a round."""
+    splits, known = _splits(config), load_labels(config.labels_path)
+    fresh = fresh_splits(splits, known.names.tolist(), known.labels, known.patients, round)
+    return own.parted(fresh)
+
+
+def _splits(config: TrialConfig) -> Splits:
+    """The study's own.
+
+    Raises:
+        InputError: where it is not the one that the study was made with.
+    """
     splits = Splits.load(config.splits_path)
     if splits.fingerprint != config.split_fingerprint:
         raise InputError(
             f"{config.splits_path}: fingerprint {splits.fingerprint}, but the study was made with "
             f"{config.split_fingerprint}; restore the file, or start a new study"
         )
+    return splits
+
+
+def _load(config: TrialConfig) -> TrainData:
+    splits = _splits(config)
     labels = load_labels(config.labels_path)
     pseudo = None if config.pseudo is None else load_pseudo(config.pseudo)
     return make_data(

@@ -9,7 +9,7 @@ probabilities of all images are kept, so that share and kind can be genes of a r
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +63,10 @@ class Pseudo:
         if self.label_names != DISEASES:
             digest.update("\n".join(self.label_names).encode("utf-8", "backslashreplace"))
         return digest.hexdigest()[:16]
+
+    def taking(self, positions: NDArray[np.int64]) -> Pseudo:
+        """The same of the images at ``positions`` alone."""
+        return replace(self, names=self.names[positions], scores=self.scores[positions])
 
 
 class Extra(NamedTuple):

@@ -16,13 +16,17 @@ from cxrsearch.data.files import shorten
 from cxrsearch.errors import InputError
 from search.files import write_json
 from search.reading import read_json
+from search.seeds import derive
 
 from .counts import ALL_PARTS, judgeable, label_counts
 from .given import check_given, given_notes, given_words
 from .listed import listed_rows
 from .stratify import generator, per_patient, stratify
 
-__all__ = ["ALL_PARTS", "Splits", "check_leakage", "judgeable", "label_counts", "make_splits"]
+__all__ = [
+    "ALL_PARTS", "Splits", "check_leakage", "fresh_splits", "judgeable", "label_counts",
+    "make_splits",
+]  # fmt: skip
 
 VAL_SEED = 2000
 """Images at most in the fixed validation subset where nothing else is said."""
@@ -204,6 +208,55 @@ def make_splits(
     )
     check_leakage(splits, dict(zip(images.tolist(), owners.tolist(), strict=True)))
     return splits
+
+
+def fresh_splits(
+    splits: Splits, names: Sequence[str], labels: np.ndarray, patients: np.ndarray, round: int
+) -> Splits:
+    """Other training and validation parts of the same images, drawn as `make_splits` draws them.
+
+    The validation part gets the same share of the patients as before. Where single epochs were
+    scored on all of it they are again, else on as many images at most. The test part is as it was,
+    and images of no part stay out, wherever the parts of ``splits`` came from.
+
+    Args:
+        splits: a study's.
+        names: ``(n,)`` of its images, and perhaps of others.
+        labels: ``(n, k)``, see `cxrsearch.data.marks`.
+        patients: ``(n,)``.
+        round: which of the fresh splits, from 0. A round's depends on it, the seed of ``splits``
+            and the data alone.
+
+    Raises:
+        InputError: where an image of the two parts is not in ``names``.
+    """
+    row_of = {str(name): row for row, name in enumerate(names)}
+    images = np.array(sorted({*splits.train, *splits.val}))
+    missing = [name for name in images.tolist() if name not in row_of]
+    if missing:
+        raise InputError(
+            f"fresh split: {len(missing)} of its {len(images)} images are not in the data, such as "
+            f"{missing[0]!r}; use the data that the study was made with"
+        )
+    rows = [row_of[name] for name in images.tolist()]
+    marks, owners = np.asarray(labels)[rows], np.asarray(patients).astype(str)[rows]
+    seed = derive(splits.seed, "confirm", round)
+    before = len(set(owners[np.isin(images, splits.val)]))
+    in_val = _draw(marks, owners, before / len(set(owners)), generator(seed, "val"))
+    val = np.flatnonzero(in_val)
+    cap = len(val) if len(splits.val_seed) == len(splits.val) else len(splits.val_seed)
+    scored = val[_subset(marks[val], owners[val], cap, generator(seed, "val_seed"))]
+    fresh = Splits(
+        train=tuple(images[~in_val].tolist()),
+        val=tuple(images[val].tolist()),
+        test=splits.test,
+        val_seed=tuple(images[scored].tolist()),
+        seed=seed,
+        contents=splits.contents,
+    )
+    known = {str(name): str(who) for name, who in zip(names, patients, strict=True)}
+    check_leakage(fresh, known)
+    return fresh
 
 
 def _moved(part: np.ndarray, rows: np.ndarray, to: str) -> np.ndarray:

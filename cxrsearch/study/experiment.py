@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from optuna.trial import FrozenTrial
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.objective import TrialObjective
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.saved.keep import Keep, keep_best, parse_keep, winners
+from cxrsearch.learn.saved.keep import EpochScoresRoom, Keep, keep_best, parse_keep, winners
 from search.budget import ELAPSED, Budget, parse_duration
 from search.files import shown
 from search.objective import Objective
@@ -19,6 +20,7 @@ from search.store.lock import driver_alive
 from search.store.record import ENDED, StudyRecord, read_study
 from search.study import Study, StudyConfig
 from search.trials.halving import Halving, default_halving, paused_at
+from search.trials.marks import searched
 from search.trials.pareto import front, judged
 
 from .cost.sharing import OnNote
@@ -162,8 +164,9 @@ def run(
 
 def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
     """A function that deletes the weights that are no longer wanted: all such, or those that the
-    end of a trial, given by its number, has made so."""
+    end of a trial, given by its number, has made so. Scores of epochs go as room for them ends."""
     before: set[int] = set()
+    room = EpochScoresRoom(study.folder / "trials", keep)
 
     def tidy(*ended: int) -> None:
         nonlocal before
@@ -173,9 +176,20 @@ def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
         best = winners(ranked, keep)
         only = {*ended, *(before - best)} if ended else None
         keep_best(study.folder / "trials", ranked, keep, running, only)
+        room.tidy(best_values(trials), ended)
         before = best
 
     return tidy
+
+
+def best_values(trials: Sequence[FrozenTrial]) -> dict[int, float]:
+    """The best AUROC that each finished trial of the search had, at any epoch or its end."""
+    ended = [trial for trial in searched(trials) if trial.state.is_finished()]
+    return {
+        trial.number: max([*trial.intermediate_values.values(), *(trial.values or [])[:1]],
+                          default=-math.inf)
+        for trial in ended
+    }  # fmt: skip
 
 
 def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)) -> list[int]:

@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cxrsearch.data.splits import VAL_SEED
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.learn.saved.keep import parse_keep
+from cxrsearch.learn.saved.epoch_scores import epoch_scores_bytes
+from cxrsearch.learn.saved.keep import SCORES_BYTES, SCORES_KEPT, parse_keep
 from search.cores import threads_of
 from search.space import SearchSpace
 
@@ -17,6 +19,7 @@ from .cost.recipe_kinds import RecipeKind, kind_of, sample_recipes, trial_second
 from .cost.stopwatches import TimingError, timed
 from .prepare import Prepared, trials_at_once
 from .settings import Settings
+from .space import gene_values
 
 COPIES_RUNNING = 5
 """Copies of the weights a running trial keeps on disk: live, best, two moments, one in writing."""
@@ -33,7 +36,7 @@ class Projection:
         seconds_per_trial: mean over recipes drawn from the space, without early stopping.
         hours: of the whole search at ``concurrent`` trials at once, without early stopping.
         concurrent: trials at once that this machine has room for.
-        disk_bytes: checkpoints at most.
+        disk_bytes: checkpoints and scores of epochs at most.
         steps: timed seconds of one optimiser step by model and input size, with so many at once.
     """
 
@@ -56,7 +59,7 @@ def weight_bytes(recipe: Recipe, n_classes: int) -> int:
 
 
 def disk_need(space: SearchSpace, settings: Settings, n_classes: int) -> int:
-    """Bytes of checkpoints at most, for the largest model in the space."""
+    """Bytes of checkpoints and scores of epochs at most, for the largest model in the space."""
     kinds = {kind_of(recipe)[:2]: recipe for recipe in sample_recipes(space)}
     largest = max(weight_bytes(recipe, n_classes) for recipe in kinds.values())
     keep = parse_keep(settings.keep_checkpoints)
@@ -65,7 +68,18 @@ def disk_need(space: SearchSpace, settings: Settings, n_classes: int) -> int:
     running = min(settings.concurrent or 2, target)
     pausing = settings.early_stopping and settings.halving == "promote"
     paused = max(0, target - running - kept) if pausing else 0
-    return int(largest * (kept + COPIES_RUNNING * running + COPIES_PAUSED * paused))
+    weights = largest * (kept + COPIES_RUNNING * running + COPIES_PAUSED * paused)
+    return int(weights + _scores_need(space, settings, n_classes))
+
+
+def _scores_need(space: SearchSpace, settings: Settings, n_classes: int) -> int:
+    """Bytes at most of what is kept of each epoch."""
+    epochs = int(max(gene_values(space, "epochs", Recipe.epochs)))
+    each = epoch_scores_bytes(epochs, settings.val_seed or VAL_SEED, n_classes)
+    target = settings.target_trials or 100
+    if parse_keep(settings.keep_checkpoints) == "all":
+        return each * target
+    return min(each * target, max(SCORES_BYTES, each * SCORES_KEPT))
 
 
 def project(prepared: Prepared) -> Projection:

@@ -191,8 +191,10 @@ class Settings(TrainingRequest):
         group="goal", choices=("promote", "stop"),
     )  # fmt: skip
     keep_checkpoints: str = option(
-        "best:5", "Which trials keep their weights.", group="kept", metavar="best:N|all|none"
-    )
+        "best:5",
+        "Which trials keep their weights; all also keeps the scores of every epoch beyond 512 MiB.",
+        group="kept", metavar="best:N|all|none",
+    )  # fmt: skip
     storage: str | None = option(
         None,
         "History as an SQLAlchemy URL (PostgreSQL); default: SQLite in the study folder.",

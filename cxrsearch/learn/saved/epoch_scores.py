@@ -25,8 +25,12 @@ from .arrays import read_arrays, save_arrays
 EPOCH_SCORES = "epochs.npz"
 """The file in a trial's folder."""
 
-WIDEST = 1000.0
+LARGEST_LOGIT = 1000.0
 """Logits end here; those of float32 probabilities that are not 0 lie within 104."""
+
+
+NAME_BYTES, ZIP_BYTES = 32, 2048
+"""Of a file: what an image's name takes as a rule, compressed, and what is beside the arrays."""
 
 
 class HalfLogits(NamedTuple):
@@ -78,11 +82,11 @@ class EpochScores:
 def half_logits(probabilities: ArrayLike) -> HalfLogits:
     """The logits of (m, k) float32 ``probabilities``, in half precision about their medians.
 
-    Where a probability is 0 or 1 its logit is taken to be `WIDEST`, so what is equal stays so.
+    Where a probability is 0 or 1 its logit is taken to be `LARGEST_LOGIT`, so what is equal stays so.
     """
     p = np.asarray(probabilities, np.float32)
     with np.errstate(divide="ignore"):
-        logits = np.clip(np.log(p) - np.log1p(-p), -WIDEST, WIDEST)
+        logits = np.clip(np.log(p) - np.log1p(-p), -LARGEST_LOGIT, LARGEST_LOGIT)
     centres = np.median(logits, axis=0).astype(np.float32)
     return HalfLogits((logits - centres).astype(np.float16), centres)
 
@@ -106,6 +110,11 @@ def save_epoch_scores(folder: Path, names: np.ndarray, epochs: Mapping[int, Half
         scores=np.stack([epochs[number].scores for number in numbers]),
         centres=np.stack([epochs[number].centres for number in numbers]),
     )
+
+
+def epoch_scores_bytes(epochs: int, images: int, labels: int) -> int:
+    """Bytes at most of the file of a trial; compressed it is less."""
+    return images * (NAME_BYTES + 2 * labels * epochs) + epochs * (8 + 4 * labels) + ZIP_BYTES
 
 
 def read_epoch_scores(folder: Path) -> EpochScores | None:

@@ -2,19 +2,28 @@
 
 Small files stay with every trial: ``val.npz`` (its predictions) and ``curve.json``.
 A finished trial never needs its resume checkpoint again. Of the weights, those of the
-best few stay.
+best few stay. What was said after each epoch (``epochs.npz``) stays as long as a study's
+files of it take no more than `SCORES_BYTES`; then those of its weakest trials go first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from cxrsearch.errors import InputError
 
+from .epoch_scores import EPOCH_SCORES
+
 CHECKPOINT = "checkpoint.safetensors"
 BEST = "best.safetensors"
 PREVIOUS = "best.previous.safetensors"
+
+SCORES_BYTES = 512 << 20
+"""Bytes that the scores of a study's epochs may take, unless all is to be kept."""
+
+SCORES_KEPT = 50
+"""Trials that keep the scores of their epochs in any case: those with the best values."""
 
 Keep = int | str
 """How many trials keep their weights: a number, ``"all"`` or ``"none"``."""
@@ -75,6 +84,61 @@ def keep_best(
             unwanted.append(folder / BEST)
         deleted += [path for path in unwanted if _remove(path)]
     return deleted
+
+
+class EpochScoresRoom:
+    """Keeps the scores of a study's epochs within bounds, as its trials end.
+
+    Args:
+        trials: the folder that holds one folder a trial, named by its number.
+        keep: as from `parse_keep`; ``"all"``: without bounds.
+        most: bytes that the files may take together.
+        least: trials that keep theirs in any case, those with the best values.
+    """
+
+    def __init__(
+        self, trials: Path, keep: Keep, most: int = SCORES_BYTES, least: int = SCORES_KEPT
+    ) -> None:
+        self._trials, self._bounded, self._most, self._least = trials, keep != "all", most, least
+        self._sizes: dict[int, int] | None = None
+
+    def tidy(self, best_values: Mapping[int, float], ended: Collection[int] = ()) -> list[Path]:
+        """Delete files of the trials that are furthest from the best until the others fit.
+
+        Files of trials that are not in ``best_values`` are counted, and stay.
+
+        Args:
+            best_values: the best value that each trial had after any epoch, of those whose file
+                may go: finished trials of the search, no reruns. More is better.
+            ended: the trials whose files may have changed since the last call.
+
+        Returns:
+            the files that were deleted.
+        """
+        if not self._bounded:
+            return []
+        if self._sizes is None:
+            self._sizes, ended = {}, _numbers(self._trials)
+        for number in ended:
+            self._sizes[number] = _size(self._trials / str(number) / EPOCH_SCORES)
+        total, deleted = sum(self._sizes.values()), list[Path]()
+        weakest = sorted(best_values, key=lambda number: (best_values[number], -number))
+        for number in weakest[: max(0, len(weakest) - self._least)]:
+            if total <= self._most:
+                break
+            path = self._trials / str(number) / EPOCH_SCORES
+            total -= self._sizes.pop(number, 0)
+            if _remove(path):
+                deleted.append(path)
+        return deleted
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _numbers(trials: Path) -> list[int]:

@@ -26,6 +26,21 @@ def test_every_model_has_a_size_on_disk(model: str) -> None:
     assert disk_need(space, replace(pausing, early_stopping=False), 14) == disk_need(space, few, 14)
 
 
+def test_what_is_kept_of_each_epoch_is_counted_up_to_its_bound() -> None:
+    def need(epochs: int, **changes: object) -> int:
+        plain = {"name": "s", "genes": {"lr": {"low": 1e-4, "high": 1e-2}},
+                 "fixed": {"epochs": epochs}}  # fmt: skip
+        space = SearchSpace.from_dict(plain, "s", known=gene_limits())
+        return disk_need(space, replace(asked, **changes), 14)
+
+    asked = Settings(trials=100, concurrent=1, early_stopping=False, val_seed=1000)
+    each = 10 * (1000 * 14 * 2 + 14 * 4 + 8)
+    assert need(20) - need(10) == 100 * each
+    assert need(20, trials=50_000) == need(10, trials=50_000)
+    every = need(20, trials=50_000, keep_checkpoints="all")
+    assert every - need(10, trials=50_000, keep_checkpoints="all") == 50_000 * each
+
+
 def test_the_dense_head_of_vgg16_is_counted() -> None:
     assert 500e6 < weight_bytes(Recipe(model="vgg16"), 14) < 600e6
     assert 50e6 < weight_bytes(Recipe(model="vgg16", vgg_head="pooled"), 14) < 70e6

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.saved.keep import keep_best, parse_keep
+from cxrsearch.learn.saved.keep import EpochScoresRoom, keep_best, parse_keep
 
 FILES = ("best.safetensors", "checkpoint.safetensors", "curve.json", "val.npz")
 
@@ -72,3 +73,46 @@ def test_rubbish_is_an_input_error(text: str) -> None:
 def test_any_text_is_understood_or_refused(text: str) -> None:
     with contextlib.suppress(InputError):
         parse_keep(text)
+
+
+def scored(trials: Path) -> list[int]:
+    """The trials that have the scores of their epochs."""
+    return sorted(int(path.parent.name) for path in trials.glob("*/epochs.npz"))
+
+
+@pytest.fixture
+def scores(trials: Path) -> Path:
+    for number in range(5):
+        (trials / str(number) / "epochs.npz").write_bytes(bytes(100))
+    return trials
+
+
+def test_scores_of_epochs_go_from_the_weakest_until_the_others_fit(scores: Path) -> None:
+    room = EpochScoresRoom(scores, 2, most=300, least=1)
+    # Trial 4 runs, or is a rerun: it counts, and stays.
+    deleted = room.tidy({0: 0.7, 1: 0.5, 2: 0.6, 3: 0.8})
+    assert deleted == [scores / "1" / "epochs.npz", scores / "2" / "epochs.npz"]
+    assert scored(scores) == [0, 3, 4]
+    assert room.tidy({0: 0.7, 1: 0.5, 2: 0.6, 3: 0.8}) == []
+    assert (scores / "1" / "val.npz").exists()
+
+
+def test_scores_of_the_best_few_stay_whatever_they_take(scores: Path) -> None:
+    EpochScoresRoom(scores, "none", most=0, least=3).tidy({n: n / 10 for n in range(5)})
+    assert scored(scores) == [2, 3, 4]
+
+
+def test_scores_of_all_are_kept_where_all_is_to_be_kept(scores: Path) -> None:
+    EpochScoresRoom(scores, "all", most=0, least=0).tidy({n: n / 10 for n in range(5)})
+    assert scored(scores) == [0, 1, 2, 3, 4]
+
+
+def test_the_file_of_a_trial_that_ended_is_counted_then(scores: Path) -> None:
+    room = EpochScoresRoom(scores, 2, most=500, least=0)
+    values = {n: n / 10 for n in range(5)}
+    assert room.tidy(values) == []
+    (scores / "5").mkdir()
+    (scores / "5" / "epochs.npz").write_bytes(bytes(150))
+    assert room.tidy({**values, 5: -math.inf}) == []
+    room.tidy({**values, 5: -math.inf}, ended=[5, 6])
+    assert scored(scores) == [0, 1, 2, 3, 4]

@@ -18,7 +18,10 @@ With a = 1 this is, to first order, bootstrap bias correction (Tsamardinos, Grea
 Machine Learning 2018): models chosen in the bag, judged out of it. Its choice is made as on half as
 many patients, which makes it gloomy. Here a = 1/2.
 
-NumPy alone. Only the order of scores counts, so that any monotone change of them changes nothing.
+The interval is as wide as the noise z(c) of the models so chosen varies, by Student's t with as
+many degrees of freedom as patients matter, on the logit's scale.
+
+Only the order of scores counts, so that any monotone change of them changes nothing.
 """
 
 from __future__ import annotations
@@ -105,30 +108,27 @@ def corrected(
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((draws, len(sample.ids)), dtype=np.float32)
     rows = np.arange(draws)
-    seen, best, chosen, variance, own = (
-        -np.inf,
-        np.full(draws, -np.inf),
-        0,
-        _Variance(),
-        noise[:, 0],
-    )
-    judged = np.empty(draws)
+    seen, chosen, added, own = -np.inf, 0, noise[0], noise[:, 0]
+    best, judged, met = np.full(draws, -np.inf), np.empty(draws), np.empty(draws)
     for start, found, psi in sample.parts(values, max(1, _CELLS * 8 // draws)):
         drawn = noise @ psi.T.astype(np.float32)
         lifted = found + np.sqrt(_ADDED) * drawn
         ahead = lifted.argmax(axis=1)
+        its_own = drawn[rows, ahead]
         better = lifted[rows, ahead] > best
-        judge = found[ahead] - drawn[rows, ahead] / np.sqrt(_ADDED)
-        judged[better], best[better] = judge[better], lifted[rows, ahead][better]
+        best[better] = lifted[rows, ahead][better]
+        judged[better] = (found[ahead] - its_own / np.sqrt(_ADDED))[better]
+        met[better] = its_own[better]
         if found.max() > seen:
             top = int(found.argmax())
-            seen, chosen = float(found[top]), start + top
-            variance, own = _Variance.of(psi[top]), drawn[:, top]
-    # The chosen model's own noise has mean 0: with it the draws agree better on the rest.
-    value = min(seen, float((judged + own / np.sqrt(_ADDED)).mean()))
-    value = min(1.0, max(0.0, value))
-    reach = variance.reach()
-    return Corrected(seen, value, max(0.0, value - reach), min(1.0, value + reach), chosen)
+            seen, chosen, added, own = float(found[top]), start + top, psi[top], drawn[:, top]
+    # The chosen model's own noise has a mean and a variance that are known: where it is taken off,
+    # the draws agree better on the rest.
+    value = float((judged + own / np.sqrt(_ADDED)).mean())
+    variance = float(added @ added) + float(met.var() - own.var())
+    reach = float(np.sqrt(max(0.0, variance)) * stdtrit(_freedom(added), 0.975))
+    value = min(1.0, seen, max(0.0, value))
+    return Corrected(seen, value, *_interval(value, seen, reach), chosen)
 
 
 def influence(
@@ -164,26 +164,30 @@ def influence(
     return Influence(float(found[0]), sample.ids, psi[0])
 
 
-@dataclass(frozen=True)
-class _Variance:
-    """Of a value, and by how many patients it is known."""
+def _freedom(psi: Floats) -> float:
+    """Degrees of freedom of a variance by what each patient adds (Satterthwaite, 1946)."""
+    squares = psi**2
+    total = float(squares.sum())
+    spread = float((squares**2).sum()) - total**2 / len(psi)
+    most = float(len(psi))
+    if spread <= 2 * total**2 / most:
+        return most
+    return max(1.0, 2 * total**2 / spread)
 
-    value: float = 0.0
-    freedom: float = 1.0
 
-    @classmethod
-    def of(cls, psi: Floats) -> _Variance:
-        """By what each patient adds."""
-        squares = psi**2
-        total = float(squares.sum())
-        spread = float((squares**2).sum()) - total**2 / max(1, len(psi))
-        # Satterthwaite's: the degrees of freedom of a sum of unequal squares.
-        freedom = 2 * total**2 / spread if spread > 1e-12 * total**2 else float(len(psi))
-        return cls(total, max(1.0, min(freedom, float(len(psi)))))
+def _interval(value: float, seen: float, reach: float) -> tuple[float, float]:
+    """Ends around ``value``, of a half width of ``reach`` at ``seen``.
 
-    def reach(self) -> float:
-        """Half the width of a 95% interval."""
-        return float(np.sqrt(self.value) * stdtrit(self.freedom, 0.975))
+    On the logit's scale: nearer to 1 an AUROC varies less, and ``reach`` was measured at the higher
+    of the two. At the ends of the scale, where logits grow without bound, they are held.
+    """
+    edge = min(reach, 0.5)
+    if not edge:
+        return value, value
+    middle, at = (min(1 - edge, max(edge, each)) for each in (value, seen))
+    logit, step = np.log(middle / (1 - middle)), reach / (at * (1 - at))
+    low, high = (float(1 / (1 + np.exp(-end))) for end in (logit - step, logit + step))
+    return min(low, value), max(high, value)
 
 
 def _not_finite(scores: NDArray[Any]) -> list[str]:

@@ -325,20 +325,22 @@ def _shares(positives: NDArray[Any], negatives: NDArray[Any]) -> tuple[Floats, F
         both = both.astype(np.float32)  # sorts faster
     order = np.argsort(both, axis=1)
     ordered = np.take_along_axis(both, order, axis=1)
-    place = np.arange(few + many)
-    # Where a run of equal scores begins and ends, for each of its members.
-    begins = np.ones(both.shape, dtype=bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    ends = np.ones(both.shape, dtype=bool)
-    ends[:, :-1] = begins[:, 1:]
-    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    past = np.minimum.accumulate(np.where(ends, place + 1, few + many)[:, ::-1], axis=1)[:, ::-1]
+    place = np.arange(few + many, dtype=np.int32)
+    # Where a run of equal scores begins and where it ends, for each of its members.
+    new = ordered[:, 1:] != ordered[:, :-1]
+    first = np.zeros(both.shape, dtype=np.int32)
+    np.multiply(new, place[1:], out=first[:, 1:])
+    np.maximum.accumulate(first, axis=1, out=first)
+    past = np.full(both.shape, few + many, dtype=np.int32)
+    np.copyto(past[:, :-1], place[1:], where=new)
+    backward = past[:, ::-1]
+    np.minimum.accumulate(backward, axis=1, out=backward)
     negative = order >= few
-    counted = np.zeros((len(both), few + many + 1), dtype=np.intp)
-    np.cumsum(negative, axis=1, out=counted[:, 1:])
-    before, up_to = (np.take_along_axis(counted, at, axis=1) for at in (first, past))
-    below = (before + up_to) / (2 * many)
-    above = 1 - (first - before + past - up_to) / (2 * few)
+    counted = np.zeros((len(both), few + many + 1), dtype=np.int32)
+    np.cumsum(negative, axis=1, dtype=np.int32, out=counted[:, 1:])
+    rows = np.arange(len(both))[:, None]
+    below = counted[rows, first] + counted[rows, past]  # twice the negatives: a tie is a half
+    up_to = first + past - below  # twice the positives
     shares = np.empty(both.shape)
-    np.put_along_axis(shares, order, np.where(negative, above, below), axis=1)
+    shares[rows, order] = np.where(negative, 1 - up_to / (2 * few), below / (2 * many))
     return shares[:, :few], shares[:, few:]

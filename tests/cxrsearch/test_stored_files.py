@@ -19,6 +19,7 @@ from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_arrays, load_labels
 from cxrsearch.learn.saved.checkpoint import CheckpointError, load_tensors
+from cxrsearch.learn.saved.epoch_scores import read_epoch_scores
 from cxrsearch.model.card import read_card
 from cxrsearch.model.evaluate import read_looks, record_look
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
@@ -39,6 +40,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "looks.json": lambda path: read_looks(path.parent),
     "curve.json": read_json,
     "val.npz": lambda path: list(load_arrays(path, ("names", "labels", "scores")).values()),
+    "epochs.npz": lambda path: read_epoch_scores(path.parent),
     "best.safetensors": load_tensors,
     "model.json": read_card,
     "model.safetensors": lambda path: load_model(path.parent, CPU).network.state_dict(),

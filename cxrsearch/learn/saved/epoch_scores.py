@@ -82,7 +82,7 @@ class EpochScores:
 def half_logits(probabilities: ArrayLike) -> HalfLogits:
     """The logits of (m, k) float32 ``probabilities``, in half precision about their medians.
 
-    Where a probability is 0 or 1 its logit is taken to be `LARGEST_LOGIT`, so what is equal stays so.
+    The logit of 0 or 1 is taken to be `LARGEST_LOGIT`, so what is equal stays so.
     """
     p = np.asarray(probabilities, np.float32)
     with np.errstate(divide="ignore"):

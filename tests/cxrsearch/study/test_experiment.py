@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from optuna.trial import TrialState, create_trial
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.saved.keep import EpochScoresRoom
 from cxrsearch.show.status import status
-from cxrsearch.study.experiment import Settings, extend, resume, search, start
+from cxrsearch.study import experiment
+from cxrsearch.study.experiment import Settings, best_values, extend, resume, search, start
 from cxrsearch.study.folder import load_study, new_folder, study_values, trial_config
 from cxrsearch.study.prepare import prepare
 from cxrsearch.study.winner import chosen_trial
@@ -21,6 +26,7 @@ from search.errors import SearchError
 from search.reading import read_json, read_yaml
 from search.store.record import read_study
 from search.study import Study
+from search.trials.marks import CONFIRMS, ROUND
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -308,3 +314,34 @@ def test_all_trials_of_a_study_have_one_precision_whatever_machine_goes_on_with_
             assert trial_config(folder, prepared).compute.precision == had
             slow = had == "bf16" and not able
             assert any("emulates" in note for note in notes) == slow
+
+
+def test_scores_of_epochs_make_room_from_the_weakest_trial_on(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    room = partial(EpochScoresRoom, most=0, least=2)
+    monkeypatch.setattr(experiment, "EpochScoresRoom", room)
+    study = Study.open(folder)
+    try:
+        values = best_values(study.trials())
+        experiment._tidier(study, 5)()
+    finally:
+        study.close()
+    weakest = min(values, key=lambda number: values[number])
+    left = {int(path.parent.name) for path in folder.glob("trials/*/epochs.npz")}
+    assert left == set(values) - {weakest}
+
+
+def test_the_best_value_of_a_trial_is_that_of_any_epoch_and_reruns_have_none() -> None:
+    trials = [
+        create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.6, 2: 0.5}),
+        create_trial(value=0.8, intermediate_values={1: 0.7}),
+        create_trial(state=TrialState.FAIL),
+        create_trial(state=TrialState.RUNNING, intermediate_values={1: 0.9}),
+        create_trial(value=0.95, user_attrs={CONFIRMS: 1, ROUND: 0}),
+    ]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert best_values(trials) == {0: 0.6, 1: 0.8, 2: -math.inf}

@@ -1,13 +1,19 @@
-"""What a new trial is given: its seed, its labels and its parameters."""
+"""What a new trial is given: its seed, its labels and its parameters.
+
+What is drawn for a trial of the search is drawn by its turn, which counts no reruns.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
+from .genetic.sampler import LINEAGE
 from .json_values import plain
 from .prior import PRIOR, Prior, index_of
 from .samplers.warm import proposal
@@ -15,6 +21,7 @@ from .seeds import derive
 from .space import SearchSpace
 from .store.storage import DriverStorage
 from .study_config import StudyConfig
+from .trials.marks import CONFIRMS, ROUND, by_turn, numbered
 
 
 def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
@@ -43,17 +50,40 @@ def check_sampler(config: StudyConfig) -> None:
     samplers.check_objectives(config.sampler, len(config.directions))
 
 
-def birth_attrs(config: StudyConfig, space: SearchSpace, number: int) -> dict[str, Any]:
-    """The user attributes that trial ``number`` is made with."""
+def birth_attrs(config: StudyConfig, space: SearchSpace, turn: int) -> dict[str, Any]:
+    """The user attributes that a trial of the search is made with.
+
+    Args:
+        config: how the study searches.
+        space: what it searches.
+        turn: the trial's; see `search.trials.marks.by_turn`.
+    """
     attrs: dict[str, Any] = {
-        "seed": derive(config.seed, "trial", number),
-        "generation": number // config.population,
-        "attempt": 0,
-        "started": round(time.time(), 3),
+        "seed": derive(config.seed, "trial", turn),
+        "generation": turn // config.population,
+        **_begun(),
     }
-    if number < len(space.points):
-        attrs["point"] = space.points[number].name
+    if turn < len(space.points):
+        attrs["point"] = space.points[turn].name
     return attrs
+
+
+def rerun_attrs(config: StudyConfig, finalist: FrozenTrial, round: int) -> dict[str, Any]:
+    """The user attributes that a rerun of ``finalist`` in ``round`` is made with.
+
+    Its seed is that of no other trial, and does not depend on when it is run.
+    """
+    return {
+        "seed": derive(config.seed, "rerun", finalist.number, round),
+        "params": finalist.user_attrs.get("params", finalist.params),
+        CONFIRMS: finalist.number,
+        ROUND: round,
+        **_begun(),
+    }
+
+
+def _begun() -> dict[str, Any]:
+    return {"attempt": 0, "started": round(time.time(), 3)}
 
 
 def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, number: int) -> None:
@@ -62,9 +92,9 @@ def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, nu
     The first trials are the known-good points. Of those after them some repeat what earlier
     studies found, where there are any; all others are the sampler's.
     """
-    trial_id = storage.trials[number]._trial_id
-    if number < len(space.points):
-        storage.set_trial_system_attr(trial_id, "fixed_params", dict(space.points[number].params))
+    trial_id, turn = storage.trials[number]._trial_id, storage.turn(number)
+    if turn < len(space.points):
+        storage.set_trial_system_attr(trial_id, "fixed_params", dict(space.points[turn].params))
     elif config.prior is not None:
         _repeat_earlier(storage, config.prior, number, len(space.points))
     study = optuna.Study(
@@ -75,6 +105,16 @@ def complete(storage: DriverStorage, config: StudyConfig, space: SearchSpace, nu
     )
     params = space.suggest(optuna.trial.Trial(study, trial_id))
     storage.set_trial_user_attr(trial_id, "params", plain(params))
+    _name_parents(storage, number)
+
+
+def _name_parents(storage: DriverStorage, number: int) -> None:
+    """Name the parents of trial ``number`` as the history does: samplers know them by turn."""
+    trial = storage.trials[number]
+    lineage = trial.user_attrs.get(LINEAGE)
+    if storage.has_reruns and isinstance(lineage, Mapping):
+        parents = [storage.number_at(turn) for turn in lineage["parents"]]
+        storage.set_trial_user_attr(trial._trial_id, LINEAGE, {**lineage, "parents": parents})
 
 
 def _repeat_earlier(storage: DriverStorage, prior: Prior, number: int, start: int) -> None:
@@ -82,7 +122,8 @@ def _repeat_earlier(storage: DriverStorage, prior: Prior, number: int, start: in
     trial = storage.trials[number]
     index = index_of(trial, prior)
     if index is None:
-        index = proposal(prior, storage.trials, number, start=start)
+        own = [numbered(trial, turn) for turn, trial in by_turn(storage.trials)]
+        index = proposal(prior, own, storage.turn(number), start=start)
     if index is not None:
         storage.set_trial_user_attr(trial._trial_id, PRIOR, prior.mark(index))
         params = dict(prior.points[index].params)

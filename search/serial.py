@@ -10,12 +10,13 @@ from contextlib import suppress
 from optuna.trial import TrialState
 
 from .breaker import ADVICE, Breaker, Suspect
-from .budget import Budget, Clock
+from .budget import Budget
+from .confirm.confirming import Confirming
 from .errors import StudyError
 from .events import Event, Kind, OnEvent
 from .objective import Objective, Outcome, Task, drive
+from .phases import Phase, phases
 from .study import Study
-from .trials.exhausted import Exhaustion
 from .trials.repeats import Repeats
 
 WORKER = "serial"
@@ -24,9 +25,15 @@ THIS_PLACE = "here"
 
 
 def run_serial(
-    study: Study, objective: Objective, budget: Budget, on_event: OnEvent | None = None
+    study: Study,
+    objective: Objective,
+    budget: Budget | None,
+    on_event: OnEvent | None = None,
+    confirm: Confirming | None = None,
 ) -> None:
     """Run trials until the budget is spent: first those left running, then new ones.
+
+    Then the finalists are confirmed, where that is asked for; see `search.confirm`.
 
     Before each new one, a paused trial that is among the best of its rung by now goes on.
     What is still paused when no trial will come any more is pruned. A new one that repeats
@@ -39,81 +46,51 @@ def run_serial(
     Args:
         study: the study, driven by this process.
         objective: what is optimised.
-        budget: trials in the study in total, and its running time in total.
+        budget: the search's trials in total, reruns not counted, and the running time in total at
+            which it ends; ``None``: it is over, and only finalists are confirmed.
         on_event: told what happens, after it is in the history.
+        confirm: who is confirmed after the search, and how often; ``None``: nobody.
 
     Raises:
         StudyError: where the machine fails one trial after another; see `search.breaker`.
     """
-    Serial(study, objective, budget, on_event).run()
-
-
-def settle(study: Study, tell: OnEvent) -> None:
-    """End what is still paused, and tell so: no result can make it go on any more."""
-    for task in study.settle():
-        tell(Event("end", task.number, task, trial=study.trials()[task.number]))
-
-
-def answered(study: Study, task: Task, tell: OnEvent) -> bool:
-    """Whether a new trial has ended already, as a repeat of another; then it is told."""
-    trial = study.trials()[task.number]
-    if trial.state.is_finished():
-        tell(Event("end", task.number, task, trial=trial))
-    return trial.state.is_finished()
+    study.repeats = Repeats(objective)
+    runner = Serial(study, objective, on_event)
+    for phase in phases(study, budget, confirm, on_event):
+        runner.run(phase)
 
 
 class Serial:
-    """One run of a search in this process."""
+    """Runs trials in this process, one phase after the other."""
 
-    def __init__(
-        self, study: Study, objective: Objective, budget: Budget, on_event: OnEvent | None
-    ) -> None:
+    def __init__(self, study: Study, objective: Objective, on_event: OnEvent | None) -> None:
         self._study = study
         self._objective = objective
-        self._budget = budget
         self._tell = on_event or (lambda event: None)
-        self._clock = Clock(study, budget.seconds)
         self._breaker = Breaker()
-        study.repeats = Repeats(objective)
-        self._stock = Exhaustion(study.space, study.repeats, study.trials())
-        self._exhausted = False
         self._dismissed: list[Suspect] = []
 
-    def run(self) -> None:
-        """Until the budget is spent."""
-        study, clock = self._study, self._clock
+    def run(self, phase: Phase) -> None:
+        """All trials of ``phase``, as long as there is time."""
+        self._clock = phase.clock
         try:
-            self._queue = deque([] if clock.over else study.unfinished())
-            while not clock.over:
+            self._queue = deque(phase.unfinished())
+            while not self._clock.over:
                 if self._queue:
                     self._trial(self._queue.popleft(), "retry")
-                elif promoted := study.promote(closing=self._enough()):
-                    self._trial(promoted, "retry")
-                elif self._enough():
+                    phase.happened()
+                elif task := phase.next(running=False):
+                    self._trial(task, "retry" if task.attempt else "start")
+                    phase.happened()
+                elif phase.over:
                     self._judge_rest()
-                    if not self._queue and self._enough():
-                        settle(study, self._tell)
+                    phase.happened()
+                    if not self._queue and phase.over:
+                        phase.finish()
                         break
-                else:
-                    task = study.ask()
-                    repeated = answered(study, task, self._tell)
-                    self._stock.asked(repeated)
-                    if not repeated:
-                        self._trial(task, "start")
         finally:
             with suppress(StudyError):  # it would hide what ended the run
-                clock.save()
-
-    def _enough(self) -> bool:
-        if self._budget.trials is not None:
-            return len(self._study.trials()) >= self._budget.trials
-        if not self._exhausted:
-            trials = self._study.trials()
-            self._exhausted = self._stock.look(trials, running=False) != "open"
-            if self._exhausted:
-                last = self._study.task(len(trials) - 1)
-                self._tell(Event("note", last.number, last, text=self._stock.reason))
-        return self._exhausted
+                self._clock.save()
 
     def _trial(self, task: Task, kind: Kind) -> None:
         """One trial, to its end, to a rung that it doesn't pass, or until the time is up."""
@@ -152,6 +129,7 @@ class Serial:
                     break
                 if self._clock.over and not step.last:
                     study.span(number, WORKER, start, time.time())
+                    study.hold(number)
                     return
         except (KeyboardInterrupt, SystemExit):
             steps.close()

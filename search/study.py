@@ -19,7 +19,7 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from .asking import birth_attrs, build_sampler, check_sampler, complete
+from .asking import birth_attrs, build_sampler, check_sampler, complete, rerun_attrs
 from .errors import StudyError
 from .files import shown
 from .json_values import plain
@@ -40,7 +40,7 @@ from .study_config import (
     read_settings,
 )
 from .trials.halving import PAUSED, PROMOTED, goes_on, paused_at, value_at
-from .trials.marks import SAME_AS, round_of
+from .trials.marks import SAME_AS, is_rerun, round_of, searched
 from .trials.pareto import OTHERS
 from .trials.pausing import promotable
 from .trials.repeats import Repeats
@@ -206,8 +206,12 @@ class Study:
         """All trials, by number. They must not be changed."""
         return self._storage.trials
 
+    def searched(self) -> list[FrozenTrial]:
+        """The trials that the search itself has asked for, by number: all but reruns."""
+        return searched(self._storage.trials)
+
     def sampled(self) -> list[FrozenTrial]:
-        """All trials, by number, as samplers see them. They must not be changed."""
+        """The same as samplers see them; see `search.trials.pausing.AsSampled`."""
         return self._storage.get_all_trials(self._storage.study_id, deepcopy=False)
 
     def counts(self) -> dict[str, int]:
@@ -251,32 +255,67 @@ class Study:
         """
         with self.batch():
             number = len(self._storage.trials)
-            template = optuna.trial.create_trial(
-                state=TrialState.RUNNING, user_attrs=birth_attrs(self.config, self.space, number)
-            )
-            template.datetime_start = datetime.datetime.now()
-            self._storage.create_new_trial(self._storage.study_id, template)
+            self._make(self._birth(number))
             complete(self._storage, self.config, self.space, number)
             self._answer(number)
         return self._task(number)
 
-    def unfinished(self) -> list[Task]:
+    def ask_rerun(self, finalist: int, round: int) -> Task:
+        """A new trial that trains the recipe of another again; see `search.confirm`.
+
+        It is stopped by nobody, and the search does not see it. Other programs take it for a trial
+        that breaks a constraint, so that to Optuna too it is never the study's best.
+
+        Args:
+            finalist: the number of the other trial, which is the search's own.
+            round: the fresh split that it is on, from 0.
+
+        Raises:
+            StudyError: where there is no such trial.
+            ValueError: where it is a rerun itself, or for a negative round.
+        """
+        again = self._trial(finalist)
+        if is_rerun(again):
+            raise ValueError(f"trial {finalist} is a rerun itself; name the trial that it confirms")
+        if round < 0:
+            raise ValueError(f"the round {round}; rounds count from 0")
+        with self.batch():
+            number = len(self._storage.trials)
+            made = self._make(rerun_attrs(self.config, again, round), {"rerun": 1.0})
+            for name, dist in again.distributions.items():
+                value = dist.to_internal_repr(again.params[name])
+                self._storage.set_trial_param(made, name, value, dist)
+        return self._task(number)
+
+    def _make(self, attrs: Mapping[str, Any], constraints: Mapping[str, float] = {}) -> int:
+        """Make a running trial, and say its id. A constraint above 0 is broken."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING, user_attrs=dict(attrs), constraints=dict(constraints)
+        )
+        template.datetime_start = datetime.datetime.now()
+        return self._storage.create_new_trial(self._storage.study_id, template)
+
+    def unfinished(self, reruns: bool = False) -> list[Task]:
         """The trials that an earlier driver left running, in order, to be resumed.
 
         A trial that was made but has no parameters yet gets those that it would have
         got: the sampler is made again for the same number and sees the same history.
+
+        Args:
+            reruns: those of finalists, and no others; by default the search's own.
         """
         left = [
             t.number
             for t in self._storage.trials
             if not t.state.is_finished() and t.number not in self._active
-            if paused_at(t) is None
+            if paused_at(t) is None and is_rerun(t) == reruns
         ]
         tasks = []
         for number in left:
+            birth = {} if reruns else self._birth(number)
             with self.batch():
                 attempt = int(self._trial(number).user_attrs.get("attempt", 0)) + 1
-                for key, value in birth_attrs(self.config, self.space, number).items():
+                for key, value in birth.items():
                     if key not in self._trial(number).user_attrs:
                         self._set_attr(number, key, value)
                 self._set_attr(number, "attempt", attempt)
@@ -286,6 +325,9 @@ class Study:
             if not self._trial(number).state.is_finished():
                 tasks.append(self._task(number))
         return tasks
+
+    def _birth(self, number: int) -> dict[str, Any]:
+        return birth_attrs(self.config, self.space, self._storage.turn(number))
 
     def _answer(self, number: int) -> None:
         """End a trial that repeats another as that one did."""
@@ -351,9 +393,9 @@ class Study:
             step: what it reports.
 
         Returns:
-            whether the trial goes on. A step that is known already changes nothing (the
-            first stays); the last known one is judged again, so that a trial which was
-            stopped by its last report before a kill is stopped after it too.
+            whether the trial goes on, as a rerun always does. A step that is known already changes
+            nothing (the first stays); the last known one is judged again, so that a trial which
+            was stopped by its last report before a kill is stopped after it too.
         """
         trial = self._trial(number)
         if trial.state.is_finished():
@@ -366,9 +408,9 @@ class Study:
                 self._set_attrs(number, step.attrs)
                 if step.others and all(math.isfinite(other) for other in step.others):
                     self._set_attr(number, OTHERS, step.others)
-        if step.last or step.number < max(known, default=0):
+        if step.last or step.number < max(known, default=0) or is_rerun(trial):
             return True
-        trials, directions = self._storage.trials, self.config.directions
+        trials, directions = self.searched(), self.config.directions
         return goes_on(self.config.halving, trials, number, step.number, directions)
 
     def tell(self, number: int, outcome: Outcome) -> None:
@@ -423,9 +465,7 @@ class Study:
 
     def promotable(self, closing: bool = False) -> int | None:
         """The number of the trial that `promote` would return."""
-        return promotable(
-            self.config.halving, self._storage.trials, self.config.directions, closing
-        )
+        return promotable(self.config.halving, self.searched(), self.config.directions, closing)
 
     def settle(self) -> list[Task]:
         """End the trials that are paused as pruned: the search is over for them.

@@ -24,7 +24,7 @@ RESERVED = frozenset({STUDY_CONFIG, SPACE, SEED, IDENTITY})
 ENGINE_ATTRS = frozenset(
     {"seed", "generation", "params", "point", "prior", "lineage", "reason", "detail", "attempt"}
     | {"deaths", "spans", "started", "others", "paused", "promoted"}
-    | {"same_as"}
+    | {"same_as", "confirms", "round"}
 )
 """Trial attributes that an objective cannot set."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -12,7 +12,29 @@ from search.trials.marks import confirms, round_of
 from search.trials.summary import is_blameless
 
 FINALISTS = "finalists"
-"""Study attribute: the numbers of the trials that are confirmed, the most promising first."""
+"""Study attribute: who is confirmed, written when the confirmation begins.
+
+``numbers``: of the trials, the most promising first; ``after``: how many trials of the search had
+ended when they were chosen; ``reruns``: of all of them together; ``top``: how many were asked for,
+or null. A search that goes on afterwards has others: the attribute is written anew then.
+"""
+
+
+def finalists_of(attrs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The finalists of a study, the most promising first; none before they were chosen.
+
+    Args:
+        attrs: the study's attributes.
+    """
+    return numbers_in(attrs.get(FINALISTS))
+
+
+def numbers_in(plan: object) -> tuple[int, ...]:
+    """The finalists in what `FINALISTS` holds; none where it holds something else."""
+    found = plan.get("numbers") if isinstance(plan, Mapping) else None
+    if not isinstance(found, list) or any(type(number) is not int for number in found):
+        return ()
+    return tuple(found)
 
 
 class Rerun(NamedTuple):

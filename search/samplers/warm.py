@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial
 
 from search.genetic.lineage import apart, place
 from search.prior import EarlierStudy, Prior, PriorPoint, index_of
+from search.trials.marks import searched
 from search.trials.summary import fit, is_blameless, merit, params_of, visible
 
 PER_STUDY = 8
@@ -59,10 +60,10 @@ class PriorSource:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits of the finished trials' parameters and values."""
+        """Sixteen hexadecimal digits of the finished trials' parameters and values, reruns' not."""
         content = [
             [t.number, t.state.name, settings_of(t), t.values]
-            for t in sorted(self.trials, key=lambda t: t.number)
+            for t in sorted(searched(self.trials), key=lambda t: t.number)
             if t.state.is_finished()
         ]
         text = json.dumps(content, sort_keys=True, default=str)
@@ -124,7 +125,7 @@ def _ranked(
     """(number, what can be taken over) of the trials with a value, best first."""
     worths = [
         (worth, trial)
-        for trial in source.trials
+        for trial in searched(source.trials)
         if trial.state.is_finished() and (worth := merit(trial, source.direction)) is not None
     ]
     worths.sort(key=lambda pair: (pair[0], -pair[1].number), reverse=True)

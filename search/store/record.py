@@ -16,7 +16,7 @@ from search.errors import StudyError
 from search.space import SearchSpace
 from search.study_config import StudyConfig, read_settings
 from search.trials.halving import paused_at
-from search.trials.marks import same_as
+from search.trials.marks import is_rerun, same_as, searched
 from search.trials.pareto import front
 
 from .connections import readable_errors, reading_engine
@@ -26,28 +26,34 @@ from .snapshot import Stored, load
 
 SNAPSHOT_TRIES = 20
 ENDED = ("complete", "pruned", "failed", "repeated")
-"""The states of `count_states` in which a trial has ended."""
+"""The states of `count_states` in which a trial of the search has ended."""
 
 
 def count_states(trials: Sequence[FrozenTrial], running: Collection[int]) -> dict[str, int]:
     """Trials by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (ended by what another
-    trial came to), and of the unfinished ``running`` (those in ``running``), ``paused`` (at a rung)
-    and ``interrupted`` (the rest, which wait for a resume)."""
+    trial came to), ``reruns`` (of finalists, however they ended), and of the unfinished ``running``
+    (those in ``running``), ``paused`` (at a rung) and ``interrupted`` (the rest, which wait for a
+    resume)."""
     final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     names = dict(zip(final, ENDED, strict=False))
-    counts = dict.fromkeys((*ENDED, "running", "paused", "interrupted"), 0)
+    counts = dict.fromkeys((*ENDED, "reruns", "running", "paused", "interrupted"), 0)
     for trial in trials:
         unfinished = "running" if trial.number in running else "interrupted"
         unfinished = unfinished if paused_at(trial) is None else "paused"
         state = names.get(trial.state, unfinished)
-        counts[state if same_as(trial) is None else "repeated"] += 1
+        if same_as(trial) is not None:
+            state = "repeated"
+        elif is_rerun(trial) and trial.state.is_finished():
+            state = "reruns"
+        counts[state] += 1
     return counts
 
 
 def best_trial(
     trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximize",)
 ) -> FrozenTrial | None:
-    """The complete trial with the highest finite value; of equals the first. Repeats are none.
+    """The complete trial with the highest finite value; of equals the first. Repeats and reruns
+    are none.
 
     Of several objectives the first decides; among its equals, the others do: the trial is the
     first of `search.trials.pareto.front`.
@@ -58,7 +64,7 @@ def best_trial(
         (t.value, -t.number, t)
         for t in trials
         if t.state == TrialState.COMPLETE and t.value is not None and math.isfinite(t.value)
-        if same_as(t) is None
+        if same_as(t) is None and not is_rerun(t)
     ]
     return max(complete, key=lambda found: found[:2])[2] if complete else None
 
@@ -71,7 +77,7 @@ class StudyRecord:
         folder: the study's folder.
         config: how it searches.
         space: what it searches.
-        trials: all trials, by number.
+        trials: all trials, by number, reruns among them.
         attrs: the study's attributes.
         driver_alive: whether a driver was running it.
     """
@@ -82,6 +88,11 @@ class StudyRecord:
     trials: list[FrozenTrial]
     attrs: dict[str, Any]
     driver_alive: bool
+
+    @property
+    def searched(self) -> list[FrozenTrial]:
+        """The trials that the search itself has asked for: all but reruns of finalists."""
+        return searched(self.trials)
 
     def counts(self) -> dict[str, int]:
         """Trials by state, see `count_states`.

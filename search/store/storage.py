@@ -15,6 +15,7 @@ import copy
 import datetime
 import json
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study_config import ENGINE_ATTRS, RESERVED
+from search.trials.marks import is_rerun
 from search.trials.pausing import AsSampled
 
 from .connections import hold, readable_errors, writing_engine
@@ -105,6 +107,7 @@ class DriverStorage(BaseStorage):
         self._stored = stored
         self._numbers = {t._trial_id: t.number for t in stored.trials}
         self._known = {n: d for t in stored.trials for n, d in t.distributions.items()}
+        self._reruns = [t.number for t in stored.trials if is_rerun(t)]
         self._hashes: Hashes = {}
 
     @property
@@ -124,6 +127,22 @@ class DriverStorage(BaseStorage):
             if self._stale and not self._depth:
                 self._load()
             return list(self._stored.trials)
+
+    @property
+    def has_reruns(self) -> bool:
+        """Whether some trial is a rerun of a finalist."""
+        return bool(self._reruns)
+
+    def turn(self, number: int) -> int:
+        """Which of the search's own trials ``number`` is, or would be; see `marks.by_turn`."""
+        return number - bisect_left(self._reruns, number)
+
+    def number_at(self, turn: int) -> int:
+        """The number of the search's own trial whose turn that is."""
+        number = turn
+        for rerun in self._reruns:
+            number += rerun <= number
+        return number
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -331,6 +350,8 @@ class DriverStorage(BaseStorage):
                 self.set_trial_user_attr(trial_id, key, value)
             for key, value in template.system_attrs.items() if template else ():
                 self.set_trial_system_attr(trial_id, key, value)
+            if is_rerun(self._stored.trials[number]):
+                self._reruns.append(number)
         return self._stored.trials[number]._trial_id
 
     def set_trial_param(
@@ -430,8 +451,10 @@ class DriverStorage(BaseStorage):
             self._replace(trial.number, **{field: {**attrs, key: json.loads(text)}})
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial; Optuna writes into the one it is given, so it gets a copy."""
+        """A trial as samplers see it; Optuna writes into the one it is given: it gets a copy."""
         trial = copy.copy(self._trial(trial_id))
+        if not is_rerun(trial):
+            trial.number = self.turn(trial.number)
         trial.params, trial.distributions = dict(trial.params), dict(trial.distributions)
         trial.user_attrs, trial.system_attrs = dict(trial.user_attrs), dict(trial.system_attrs)
         trial.intermediate_values = dict(trial.intermediate_values)

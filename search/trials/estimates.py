@@ -17,6 +17,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from .halving import length_of
+from .marks import searched
 from .summary import is_blameless
 
 WITNESSES = 3
@@ -48,7 +49,8 @@ def estimates(
 
     Args:
         trials: the history; pruned and unfinished trials with a finite report are
-            estimated, and failed ones where the machine ended them.
+            estimated, and failed ones where the machine ended them. Reruns, which are on other
+            splits, are left out.
         maximize: whether more is better. Of several objectives the first is estimated.
         length: the parameter that holds a trial's number of steps. By default it is `EPOCHS_GENE`,
             where that is what most of the complete trials have made.
@@ -57,7 +59,7 @@ def estimates(
         by trial number, the estimate and its standard deviation, in units of the value.
     """
     sign = 1.0 if maximize else -1.0
-    known = sorted(trials, key=lambda trial: trial.number)
+    known = sorted(searched(trials), key=lambda trial: trial.number)
     complete = [
         t for t in known if t.state == TrialState.COMPLETE and t.values and _finite(t.values[0])
     ][-LATEST:]

@@ -58,7 +58,7 @@ class Exhaustion:
     Args:
         space: what is searched.
         repeats: knows which recipes are the same.
-        trials: the study's so far.
+        trials: those that the search has asked for so far, by number.
     """
 
     def __init__(self, space: SearchSpace, repeats: Repeats, trials: Sequence[FrozenTrial]) -> None:
@@ -83,7 +83,7 @@ class Exhaustion:
         """What there is to try.
 
         Args:
-            trials: the study's, by number.
+            trials: those that the search has asked for, by number.
             running: whether some run now.
         """
         if self._all is not None:

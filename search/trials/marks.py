@@ -8,7 +8,8 @@ samplers, rungs, rankings and the search's own best leave it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 
 from optuna.trial import FrozenTrial
 
@@ -36,9 +37,40 @@ def round_of(trial: FrozenTrial) -> int | None:
     return _number(trial, ROUND)
 
 
+def is_rerun(trial: FrozenTrial) -> bool:
+    """Whether ``trial`` is a rerun, however its mark reads."""
+    return CONFIRMS in trial.user_attrs
+
+
 def searched(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """``trials`` without reruns: those that the search itself has asked for."""
     return [trial for trial in trials if CONFIRMS not in trial.user_attrs]
+
+
+def by_turn(trials: Iterable[FrozenTrial]) -> Iterator[tuple[int, FrozenTrial]]:
+    """The search's own trials, each with its turn: its number, had there been no reruns.
+
+    What the search draws by a trial's number (seeds, generations, known-good points, samplers) it
+    draws by the turn, so that it goes on after a confirmation as it would have without one.
+
+    Args:
+        trials: of one study, by number, with all its reruns.
+    """
+    reruns = 0
+    for trial in trials:
+        if CONFIRMS in trial.user_attrs:
+            reruns += 1
+        else:
+            yield trial.number - reruns, trial
+
+
+def numbered(trial: FrozenTrial, number: int) -> FrozenTrial:
+    """``trial`` under another number; itself where that is its own."""
+    if trial.number == number:
+        return trial
+    renumbered = copy.copy(trial)
+    renumbered.number = number
+    return renumbered
 
 
 def _number(trial: FrozenTrial, mark: str) -> int | None:

@@ -17,7 +17,7 @@ from deap import base
 from deap.tools.emo import assignCrowdingDist, sortLogNondominated
 from optuna.trial import FrozenTrial, TrialState
 
-from .marks import same_as
+from .marks import is_rerun, same_as
 
 OTHERS = "others"
 """Trial attribute: what a trial's further objectives are expected to be, by its latest step."""
@@ -142,7 +142,7 @@ def hypervolume(values: Sequence[Values], directions: Sequence[str], reference: 
 
 
 def judged(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[FrozenTrial]:
-    """The complete trials with a finite value for each objective, without repeats of others."""
+    """The complete trials with a finite value for each objective, without repeats and reruns."""
     return [
         t
         for t in trials
@@ -150,6 +150,7 @@ def judged(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> list[Fro
         and len(t.values or ()) == len(directions)
         and all(math.isfinite(v) for v in t.values)
         and same_as(t) is None
+        and not is_rerun(t)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Trials that wait at a rung: in the history running, for samplers stopped, for people paused."""
+"""What samplers see of a history: trials that wait at a rung are stopped, reruns are not there."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from .halving import Halving, noise_of, passes, paused_at, value_at
+from .marks import by_turn, numbered
 
 
 class AsSampled:
     """How samplers see trials: one that is paused is like one that was stopped there.
 
     Its value so far teaches them what that of a stopped trial would, and a barrier does not
-    wait for it. The same trial is seen as the same object at every look, as long as the
-    history holds the same one.
+    wait for it. Reruns they do not see, and trials are numbered as if there were none. The same
+    trial is seen as the same object at every look, as long as the history holds the same one.
     """
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
 
     def __call__(self, trials: Iterable[FrozenTrial], objectives: int) -> list[FrozenTrial]:
-        """``trials`` as samplers see them, in a study of so many objectives."""
+        """All ``trials`` of a study of so many objectives, by number, as samplers see them."""
         running = TrialState.RUNNING  # only such a trial can be paused: most are told by this
         return [
-            self._stopped(t, objectives) if t.state is running and paused_at(t) is not None else t
-            for t in trials
+            t
+            if t.number == turn and not (t.state is running and paused_at(t) is not None)
+            else self._changed(t, turn, objectives)
+            for turn, t in by_turn(trials)
         ]
 
-    def _stopped(self, trial: FrozenTrial, objectives: int) -> FrozenTrial:
-        known = self._seen.get(trial.number)
+    def _changed(self, trial: FrozenTrial, turn: int, objectives: int) -> FrozenTrial:
+        known = self._seen.get(turn)
         if known is None or known[0] is not trial:
-            known = self._seen[trial.number] = trial, stopped_copy(trial, objectives)
+            seen = numbered(trial, turn)
+            if paused_at(trial) is not None:
+                seen = stopped_copy(seen, objectives)
+            known = self._seen[turn] = trial, seen
         return known[1]
 
 
@@ -61,7 +67,7 @@ def promotable(
 
     Args:
         halving: the policy.
-        trials: all trials of the study.
+        trials: all of the search's own.
         directions: one for each objective.
         closing: no other trial will come. Where none is complete by then and none is on its
             way, the best of the paused ones goes on all the same, as a search is for a result.

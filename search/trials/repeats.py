@@ -15,6 +15,7 @@ complete              is complete, with the same values
 paused, or pruned     is pruned, with the same value so far: the other one keeps its place
 failed                is trained: another seed, or a machine that is well, may get through
 running               is trained: waiting for it would leave a worker idle
+a rerun               is trained: its value is of another split
 ===================== ==================================================================
 
 Reports are not repeated, so that nobody is compared with the same curve twice at a rung.
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from .halving import paused_at, value_at
-from .marks import same_as
+from .marks import is_rerun, same_as
 
 Identity = Callable[[Mapping[str, Any]], str | None]
 
@@ -90,7 +91,7 @@ class Repeats:
 
 def _end_of(trial: FrozenTrial, objectives: int) -> Answer | None:
     """How a repeat of ``trial`` ends, or ``None`` where ``trial`` says nothing."""
-    if same_as(trial) is not None:
+    if same_as(trial) is not None or is_rerun(trial):
         return None
     if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
         return Answer(trial.number, trial.state, trial.values)

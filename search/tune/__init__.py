@@ -15,10 +15,12 @@ import ray
 from ray import tune
 
 from search.budget import Budget
+from search.confirm.confirming import Confirming
 from search.cores import thread_environment, threads_of
 from search.errors import StudyError
 from search.events import OnEvent
 from search.objective import Objective
+from search.phases import phases
 from search.stopping import Stop, stopping
 from search.study import Study
 from search.trials.repeats import Repeats
@@ -39,12 +41,13 @@ CRASHES = 3
 def run_tune(
     study: Study,
     objective: Objective,
-    budget: Budget,
+    budget: Budget | None,
     resources: Resources | None = None,
     on_event: OnEvent | None = None,
     ahead: int = 0,
+    confirm: Confirming | None = None,
 ) -> Usage:
-    """Run trials on Ray until the budget is spent.
+    """Run trials on Ray until the budget is spent, and then confirm the finalists if asked to.
 
     Trials that an earlier driver left running go on first, and paused ones before new ones, as
     soon as they are among the best of their rung. When the time is up nothing new
@@ -54,12 +57,14 @@ def run_tune(
     Args:
         study: an open study; only this process writes it.
         objective: what a worker runs. Shipped once, so it must be picklable.
-        budget: what ends the run.
+        budget: what ends the search; ``None``: it is over, and only finalists are confirmed.
         resources: of a trial; by default one CPU.
         on_event: told of every start, step, pause, end and retry, in this thread.
         ahead: trials asked for beyond those that fit at a time. The default waits until a
             worker is free, so that each trial has learnt from all that have ended; the
             price is the time of one ask, see `benchmarks/overhead.py`.
+        confirm: who is confirmed after the search, and how often; ``None``: nobody. A worker that
+            is free while others finish the search waits for them.
 
     Returns:
         the workers used, and how far ahead of them trials were asked for.
@@ -81,10 +86,14 @@ def run_tune(
         connected(resources, stop) as cluster,
     ):
         study.repeats = Repeats(objective)
-        driver = Driver(study, budget, cluster.capacity, on_event, ahead)
+        parts = phases(study, budget, confirm, on_event)
+        driver = Driver(study, next(parts), cluster.capacity, on_event, ahead)
         try:
-            _run(driver, cluster, objective, stop)
-            driver.finish()
+            reference = _ship(objective)
+            _run(driver, cluster, reference, stop)
+            for phase in parts:
+                driver.begin(phase)
+                _run(driver, cluster, reference, stop)
         except OSError as error:
             stop.raise_(error)  # a terminal that has gone cannot be written to
             raise
@@ -94,14 +103,14 @@ def run_tune(
     return driver.usage
 
 
-def _run(driver: Driver, cluster: Cluster, objective: Objective, stop: Stop) -> None:
-    reference = _ship(objective)
+def _run(driver: Driver, cluster: Cluster, objective: Any, stop: Stop) -> None:
+    """One phase. ``objective`` is a reference to it."""
     crashes = 0
     while not driver.done:
         bridge = Bridge(driver, cluster, stop)
         before = driver.heard
         try:
-            _tune(bridge, reference)
+            _tune(bridge, objective)
         except Halt:
             if bridge.failure is None:  # a node is left out: all others go on elsewhere
                 bridge.kill_workers()
@@ -117,6 +126,7 @@ def _run(driver: Driver, cluster: Cluster, objective: Objective, stop: Stop) -> 
             bridge.kill_workers()
         if bridge.failure is not None:
             raise bridge.failure
+    driver.finish()
 
 
 def _ship(objective: Objective) -> Any:

@@ -15,13 +15,12 @@ from statistics import fmean
 from optuna.trial import FrozenTrial
 
 from search.breaker import ADVICE, Breaker, Suspect
-from search.budget import Budget, Clock
 from search.errors import StudyError
 from search.events import Event, Kind, OnEvent
 from search.objective import Outcome, Step, Task
-from search.serial import answered, released, settle
-from search.study import Study, build_sampler
-from search.trials.exhausted import Exhaustion
+from search.phases import Phase
+from search.serial import released
+from search.study import Study
 
 from .worker import Report
 
@@ -80,11 +79,11 @@ class Usage:
 
 
 class Driver:
-    """One run of a search on several workers.
+    """One run on several workers.
 
     Args:
         study: an open study.
-        budget: what ends the run.
+        phase: where its trials come from, see `begin`.
         capacity: how many trials fit on the workers, now.
         on_event: told of everything that happens.
         ahead: trials to ask for beyond those that fit. With 0 a trial is asked for when a
@@ -94,7 +93,7 @@ class Driver:
     def __init__(
         self,
         study: Study,
-        budget: Budget,
+        phase: Phase,
         capacity: Callable[[], int],
         on_event: OnEvent | None = None,
         ahead: int = 0,
@@ -102,26 +101,25 @@ class Driver:
         self.usage = Usage()
         self.heard = time.monotonic()
         self._study = study
-        self._budget = budget
         self._capacity = capacity
         self._on_event = on_event
         self._ahead = ahead
-        self._clock = Clock(study, budget.seconds)
-        self._queue = deque([] if self._clock.over else study.unfinished())
-        self._asked = len(study.trials())
         self._flights: dict[str, Flight] = {}
-        self._looked = False  # for a trial to promote, since something last happened
-        self._stock = Exhaustion(study.space, study.repeats, study.trials())
-        self._exhausted = False
         self._breaker = Breaker()
         self.out_of_order: tuple[str, str] | None = None
+        self.begin(phase)
+
+    def begin(self, phase: Phase) -> None:
+        """Take the trials of ``phase`` from now on. Those of the one before have all ended."""
+        self._phase = phase
+        self._queue = deque(phase.unfinished())
 
     # Asking
 
     @property
     def over(self) -> bool:
         """Whether the time is up."""
-        return self._clock.over
+        return self._phase.clock.over
 
     @property
     def done(self) -> bool:
@@ -130,8 +128,7 @@ class Driver:
             return False
         if self.over:
             return True
-        more = self._queue or self._wants_more() or self._breaker.holds
-        return not more and self._study.promotable(closing=True) is None
+        return not (self._queue or self._breaker.holds) and self._phase.over
 
     @property
     def idle(self) -> bool:
@@ -144,8 +141,7 @@ class Driver:
     def next_task(self, key: str) -> Task | None:
         """The next trial, from now on known as ``key``; ``None``: not now.
 
-        Trials that were cut off go first, then paused ones that are among the best of their
-        rung by now, both under their own numbers.
+        Trials that were cut off go first, under their own numbers; then the phase has its say.
         """
         room = self._capacity() + self._ahead - len(self._flights)
         if self.over or room <= 0:
@@ -156,9 +152,7 @@ class Driver:
             return None
         if self._queue:
             task = self._queue.popleft()
-        elif promoted := self._promoted():
-            task = promoted
-        elif new := self._new():
+        elif new := self._phase.next(bool(self._flights), SLICE if self._flights else SLICE_ALONE):
             task = new
         else:
             return None
@@ -167,57 +161,6 @@ class Driver:
         self._flights[key] = Flight(task, time.time())
         self.heard = time.monotonic()
         return task
-
-    def _new(self) -> Task | None:
-        """The next new trial that has to be run. Repeats of others have ended when asked for.
-
-        After `SLICE` seconds of these it is not now: workers may have something to say.
-        """
-        end = time.monotonic() + (SLICE if self._flights else SLICE_ALONE)
-        while self._wants_more() and self._may_ask() and not self.over and self._in_stock():
-            task = self._study.ask()
-            self._asked += 1
-            self._looked &= self._wants_more()  # more may be promoted after the last
-            repeated = answered(self._study, task, self._on_event or (lambda event: None))
-            self._stock.asked(repeated)
-            if not repeated:
-                return task
-            if time.monotonic() > end:
-                break
-        return None
-
-    def _in_stock(self) -> bool:
-        """Whether to ask now. A search that nothing but its time limits may have tried all."""
-        if self._budget.trials is not None:
-            return True
-        trials = self._study.trials()
-        found = self._stock.look(trials, bool(self._flights))
-        if found == "over":
-            self._exhausted, self._looked = True, False
-            last = self._study.task(len(trials) - 1)
-            self._note(last, self._stock.reason)
-        return found == "open"
-
-    def _promoted(self) -> Task | None:
-        """The paused trial that goes on next. Looked for once after each thing that happened."""
-        if self._looked:
-            return None
-        task = self._study.promote(closing=not self._wants_more())
-        self._looked = task is None
-        return task
-
-    def _wants_more(self) -> bool:
-        if self._budget.trials is None:
-            return not self._exhausted
-        return self._asked < self._budget.trials
-
-    def _may_ask(self) -> bool:
-        """A generational barrier says no until its trials are told."""
-        if not self._flights:
-            return True
-        study = self._study
-        ready = getattr(build_sampler(study.config, study.space), "ready", None)
-        return ready is None or bool(ready(study.sampled(), self._asked))
 
     # What workers say
 
@@ -242,7 +185,6 @@ class Driver:
             return False
         flight.worker, flight.start, flight.end = report.worker, report.start, report.end
         self.heard = time.monotonic()
-        self._stock.happened()
         if report.outcome is not None:
             self._end(key, report.outcome)
             return False
@@ -251,13 +193,13 @@ class Driver:
 
     def _step(self, key: str, flight: Flight, step: Step) -> bool:
         number = flight.task.number
-        self._looked = False
+        self._phase.happened()
         new = step.number not in self._study.trials()[number].intermediate_values
         with self._study.batch():
             going = self._study.report(number, step)
             if flight.start is not None:
                 self._study.span(number, flight.worker, flight.start, flight.end)
-            self._clock.save()
+            self._phase.clock.save()
         self._tell("step", flight, step=step)
         if new:
             flight.fresh = False
@@ -269,6 +211,7 @@ class Driver:
             self._tell("pause" if paused else "end", flight, trial=self._study.trials()[number])
         elif self.over and not step.last:
             self._land(key)  # stays RUNNING: a later run goes on with it
+            self._study.hold(number)
         else:
             return True
         return False
@@ -324,7 +267,7 @@ class Driver:
         Raises:
             StudyError: where it is the machine's all the same.
         """
-        if self._flights or self._wants_more() or self.out_of_order or not self._breaker.holds:
+        if self._flights or self.out_of_order or not self._breaker.holds or self._phase.wants_more:
             return
         for place in self._breaker.places:
             if why := self._breaker.out_of_order(place, closing=True):
@@ -332,6 +275,7 @@ class Driver:
                 return
         judged, again, why = self._breaker.rest()
         self._let_go(judged)
+        self._phase.happened()
         self._queue.extend(self._study.again(suspect.task.number) for suspect in again)
         if why:
             raise StudyError(f"{why}; {ADVICE}")
@@ -378,7 +322,7 @@ class Driver:
         for key in list(self._flights):
             self._flights[key].end = time.time()
             self._land(key)
-        self._clock.save()
+        self._phase.clock.save()
 
     def crashed(self, detail: str) -> None:
         """Ray lost all workers at once: the trials that ran go on elsewhere."""
@@ -389,16 +333,16 @@ class Driver:
                 self.lost(key, detail)
 
     def finish(self) -> None:
-        """The run is done: with all trials asked for, what is still paused ends as pruned."""
-        if not self.over and not self._wants_more():
-            settle(self._study, self._on_event or (lambda event: None))
+        """The phase is done, unless its time was up before."""
+        if not self.over and not self._phase.wants_more:
+            self._phase.finish()
 
     def _land(self, key: str) -> None:
         flight = self._flights.pop(key)
-        self._looked = False
+        self._phase.happened()
         if flight.start is not None:
             self._study.span(flight.task.number, flight.worker, flight.start, flight.end)
-        self._clock.save()
+        self._phase.clock.save()
 
     def _tell(
         self,

@@ -14,6 +14,7 @@ from search.budget import Budget
 from search.errors import StudyError
 from search.events import Event
 from search.objective import Outcome, Step, Steps, Task, drive
+from search.phases import Searching
 from search.serial import run_serial
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
@@ -150,7 +151,7 @@ def test_recipes_that_fail_by_chance_seldom_stop_a_search(share: float) -> None:
 
 
 def test_a_node_on_which_nothing_went_well_judges_no_recipe_at_the_end(study: Study) -> None:
-    driver = Driver(study, Budget(trials=4), lambda: 2)
+    driver = Driver(study, Searching(study, Budget(trials=4)), lambda: 2)
     for key, place in [("0", "good"), ("1", "bad"), ("2", "bad"), ("3", "bad")]:
         task = driver.next_task(key)
         assert task is not None
@@ -198,7 +199,7 @@ def test_the_reason_of_an_error_is_found_behind_those_that_hide_it() -> None:
 
 def test_a_node_that_is_out_of_order_is_named_and_its_trials_run_elsewhere(study: Study) -> None:
     events: list[Event] = []
-    driver = Driver(study, Budget(trials=6), lambda: 2, events.append)
+    driver = Driver(study, Searching(study, Budget(trials=6)), lambda: 2, events.append)
     good = driver.next_task("good")
     assert good is not None
     driver.began("good", "host:1", "good node")
@@ -228,7 +229,7 @@ def test_a_node_that_is_out_of_order_is_named_and_its_trials_run_elsewhere(study
 
 
 def test_the_last_trial_that_kills_its_worker_each_time_has_failed(study: Study) -> None:
-    driver = Driver(study, Budget(trials=2), lambda: 1)
+    driver = Driver(study, Searching(study, Budget(trials=2)), lambda: 1)
     first = driver.next_task("a")
     assert first is not None
     driver.began("a", "w", "node")

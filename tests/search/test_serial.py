@@ -179,7 +179,7 @@ def test_an_interrupt_in_a_callback_loses_nothing(study: Study) -> None:
 
 def test_when_the_time_is_up_the_trial_waits_for_a_resume(study: Study, monkeypatch: Any) -> None:
     now = [0.0]
-    monkeypatch.setattr("search.serial.Clock", partial(Clock, now=lambda: now[0]))
+    monkeypatch.setattr("search.phases.Clock", partial(Clock, now=lambda: now[0]))
 
     def slow(task: Task) -> Steps:
         for step in range(1, 4):
@@ -201,7 +201,7 @@ def test_when_the_time_is_up_the_trial_waits_for_a_resume(study: Study, monkeypa
 
 def test_a_trial_past_its_last_step_is_not_cut_off(study: Study, monkeypatch: Any) -> None:
     now = [0.0]
-    monkeypatch.setattr("search.serial.Clock", partial(Clock, now=lambda: now[0]))
+    monkeypatch.setattr("search.phases.Clock", partial(Clock, now=lambda: now[0]))
 
     def long(task: Task) -> Steps:
         now[0] += 100

@@ -21,6 +21,7 @@ from search.errors import StudyError
 from search.events import Event
 from search.files import write_json
 from search.objective import Outcome, Step, Steps, Task
+from search.phases import Searching
 from search.reading import read_json
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
@@ -275,7 +276,7 @@ def test_a_containers_quota_counts_as_cores(
 
 
 def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: Study) -> None:
-    driver = Driver(study, Budget(trials=5), lambda: 2)
+    driver = Driver(study, Searching(study, Budget(trials=5)), lambda: 2)
     assert driver.next_task("a").number == 0  # type: ignore[union-attr]
     assert driver.next_task("b").number == 1  # type: ignore[union-attr]
     assert driver.next_task("c") is None
@@ -298,7 +299,7 @@ def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: 
 def test_when_tune_itself_crashes_every_trial_goes_on_in_its_order(
     study: Study, started: int
 ) -> None:
-    driver = Driver(study, Budget(trials=5), lambda: 2)
+    driver = Driver(study, Searching(study, Budget(trials=5)), lambda: 2)
     for key in "ab":
         driver.next_task(key)
     for key in "ab"[:started]:
@@ -310,7 +311,7 @@ def test_when_tune_itself_crashes_every_trial_goes_on_in_its_order(
 
 
 def test_the_driver_counts_what_is_asked_for_ahead_of_a_worker(study: Study) -> None:
-    driver = Driver(study, Budget(trials=9), lambda: 1, ahead=2)
+    driver = Driver(study, Searching(study, Budget(trials=9)), lambda: 1, ahead=2)
     tasks = [driver.next_task(key) for key in "abcd"]
     assert [task is not None for task in tasks] == [True, True, True, False]
     assert driver.usage.ahead == 2

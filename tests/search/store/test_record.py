@@ -72,8 +72,8 @@ def test_without_a_driver_the_unfinished_are_interrupted(study: Study) -> None:
     found = read_study(study.folder)
     assert not found.driver_alive
     assert found.counts() == {
-        "complete": 2, "pruned": 0, "failed": 0, "repeated": 0, "running": 0, "paused": 0,
-        "interrupted": 1,
+        "complete": 2, "pruned": 0, "failed": 0, "repeated": 0, "reruns": 0, "running": 0,
+        "paused": 0, "interrupted": 1,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 from search.budget import Budget
 from search.events import Event
 from search.objective import Outcome, Step, Steps, Task
+from search.phases import Searching
 from search.serial import run_serial
 from search.space import SearchSpace
 from search.study import Study, StudyConfig
@@ -200,7 +201,7 @@ def test_a_worker_that_is_free_waits_for_the_last_trials(tmp_path: Path) -> None
 
     with make(tmp_path, FOUR) as study:
         study.repeats = Repeats(Known())
-        driver = Driver(study, HOURS, lambda: 2)
+        driver = Driver(study, Searching(study, HOURS), lambda: 2)
         waited = False
         running: list[tuple[str, Task]] = []
         for turn in range(500):

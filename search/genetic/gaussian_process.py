@@ -7,7 +7,7 @@ algorithm 2.1, with the covariance of `search.genetic.gaussian_process`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -235,6 +235,24 @@ class GaussianProcess:
         found: Array = 1.0 / np.einsum("ij,ij->j", half, half) - self._unsure
         return np.maximum(found, 0.0)
 
+    def uncertainty(self, of: Sequence[int]) -> Array:
+        """Covariances, shape (k, k), of the values that `settled` expects, at k of the points."""
+        picked = np.zeros((len(self._factor), len(of)))
+        picked[list(of), np.arange(len(of))] = doubt = self.data.doubt[list(of)]
+        half = solve_triangular(self._factor, picked, lower=True, check_finite=False)
+        found: Array = np.diag(doubt) - half.T @ half
+        return found
+
+    def beside(self, point: Array, of: Sequence[int]) -> tuple[float, float, Array]:
+        """A new ``point`` (1, genes) in the sense of `settled`: its mean and its variance, and the
+        covariances, shape (k,), with the values at k of the points.
+        """
+        across = self.kernel.covariance(self.data.gaps(point))[0]
+        solved = cho_solve((self._factor, True), across, check_finite=False)
+        variance = self.kernel.amplitude + self.kernel.noise - float(across @ solved)
+        shared: Array = (solved * self.data.doubt)[list(of)]
+        return float(across @ self._weights), max(variance, 1e-10), shared
+
     def predict(self, points: Array, apart: Array | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation, each (m,), of the true value at ``points`` (m, genes).
 
@@ -245,8 +263,11 @@ class GaussianProcess:
         variance = self.kernel.amplitude - np.einsum("ij,ij->j", solved, solved)
         return across @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
 
-    def believing(self, points: Array) -> GaussianProcess:
+    def believing(self, points: Array, doubt: float = 0.0) -> GaussianProcess:
         """The process if each of ``points`` had come to what is expected of it.
+
+        ``doubt`` is the variance of each beyond the kernel's noise.
+
 
         The kriging believer of Ginsbourger et al., "Kriging Is Well-Suited to Parallelize
         Optimization" (2010): the mean stays, and near these points little is left to learn.
@@ -254,5 +275,5 @@ class GaussianProcess:
         if not len(points):
             return self
         mean, _ = self.predict(points)
-        data = self.data.lengthened(points, mean, np.zeros(len(points)))
+        data = self.data.lengthened(points, mean, np.full(len(points), doubt))
         return GaussianProcess(data, self.kernel)

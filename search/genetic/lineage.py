@@ -35,7 +35,8 @@ class Ancestor:
         number: the trial.
         parents: their numbers, the one it resembles most first; all lower than ``number``.
         operator: what made it: ``initial``, ``random``, ``point``, ``prior``, ``mutation``,
-            ``crossover``, ``crossover+mutation``, or an empty string where nobody knows.
+            ``crossover``, ``crossover+mutation``, ``repeat`` (the same recipe again), or an empty
+            string where nobody knows.
         changed: gene -> (value in the first parent, value here), for the genes that took
             part in either trial; None where a gene took no part.
         state: of the trial, in lower case.

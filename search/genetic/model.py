@@ -187,7 +187,9 @@ class Model:
         number: int,
     ) -> None:
         self._features = features
-        belief, data = fitted(self._data(early)), self._data(seen)
+        self.belief = belief = fitted(self._data(early))
+        """The covariances that the trials leave plausible."""
+        data = self._data(seen)
         members = [GaussianProcess(data, kernel) for kernel in belief.kernels]
         means = np.array([member.expected() for member in members])
         self.expected = {

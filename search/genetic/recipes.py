@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from search.trials.summary import key_of
 
 from .gaussian_process import Array, Data, GaussianProcess
-from .gaussian_process_fit import fitted
+from .gaussian_process_fit import Belief, fitted
 from .history import History
 from .model import Features, Observation, scaled
 
@@ -149,6 +149,7 @@ class TriedRecipes:
     Args:
         recipes: at least one, as `grouped` gives them.
         features: how genes become rows.
+        belief: covariances fitted already, where there are some.
 
     Attributes:
         weighed: the recipes that it is conditioned on, at most `WEIGHED`.
@@ -159,7 +160,9 @@ class TriedRecipes:
         noise: variance of one value's noise, the mean over the mixture.
     """
 
-    def __init__(self, recipes: Sequence[TriedRecipe], features: Features) -> None:
+    def __init__(
+        self, recipes: Sequence[TriedRecipe], features: Features, belief: Belief | None = None
+    ) -> None:
         self._features = features
         self.weighed = chosen(recipes, WEIGHED)
         seen = np.array([r.seen for r in self.weighed])
@@ -178,7 +181,7 @@ class TriedRecipes:
         early = {r.numbers for r in chosen(self.weighed, LEARNT_ON)}
         of = [i for i, r in enumerate(self.weighed) if r.numbers in early]
         told = Data(points[of], self.values[of], doubt[of], features.choice)
-        belief = fitted(told)
+        belief = belief or fitted(told)
         for kernel, weight in zip(belief.kernels, belief.weights.tolist(), strict=True):
             unresolved = float(GaussianProcess(told, kernel).left_out().mean())
             noise = noise_of(kernel.noise, unresolved, scatter, repeats)

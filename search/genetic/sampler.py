@@ -19,12 +19,14 @@ from search.space.conditions import conditions
 from search.space.unit import from_unit
 from search.trials.summary import CARRIED, carried_of, fit, params_of, past_of
 
+from .again import ANEW, SHARE, repeat_of, worth_repeating
 from .design import design, row_of
-from .gaussian_process import one_thread
+from .gaussian_process import Array, one_thread
 from .history import History
 from .model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
 from .offspring import Breeding, offspring, operator_of
 from .operators import Individual, Operators, distance
+from .recipes import TriedRecipes, grouped, key_of_params
 from .several import with_several
 
 LINEAGE = "lineage"
@@ -73,7 +75,7 @@ class GeneticSampler(BaseSampler):
     `search.objective.MACHINE`) count by such an estimate where there is one, and else for
     nothing. No combination of the genes that matter is tried twice, as long
     as there is a new one to find; in a space of up to 10,000 combinations it is found for
-    certain.
+    certain. With ``repeats`` a good one may be tried again on purpose.
 
     Two user attributes are written with every trial: ``lineage`` (parents, operator,
     changed genes; see `search.genetic.lineage`) and ``carried`` (the value of every gene, also of
@@ -105,6 +107,11 @@ class GeneticSampler(BaseSampler):
         length: the gene, or the fixed parameter, that holds a trial's number of steps, where
             trials differ: stopped ones are compared by the share of it that they have done. By
             default ``epochs``, where the trials bear it out; see `search.trials.estimates`.
+        repeats: whether one of the best recipes may be tried once more, for objectives with noise,
+            in place of a new one: where that is expected to gain more for the final choice, which
+            is `search.expectation.recommend`'s. At most one trial in `search.genetic.again.SHARE`
+            is such a repeat, none before there are ten trials, and none where there is no noise.
+            For one objective and with the surrogate only; see `search.genetic.again`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -124,6 +131,7 @@ class GeneticSampler(BaseSampler):
         initial: int | None = None,
         surrogate: bool = True,
         length: str | None = None,
+        repeats: bool = False,
     ) -> None:
         if population_size < 2:
             raise ValueError(f"population_size must be at least 2, got {population_size}")
@@ -152,6 +160,7 @@ class GeneticSampler(BaseSampler):
         self._rate = mutation_rate
         self._strength = mutation_strength
         self._surrogate = surrogate
+        self._repeats = repeats
         usual = min(INITIAL, population_size) if surrogate else population_size
         self._initial = initial or (population_size if scheme == "generational" else usual)
 
@@ -248,8 +257,9 @@ class GeneticSampler(BaseSampler):
         early = history.observed(history.chosen(FITTED_ON, milestone(len(history.learnt))))
         if not early:  # several objectives, and nothing but stopped trials
             return None
+        features = Features(history.layout, rules)
         model = Model(
-            Features(history.layout, rules),
+            features,
             early,
             history.observed([*looked_at, *killed, *history.failed[-FAILURES:]]),
             [history.place(t) for t in history.running if carried_of(t) or params_of(t)][
@@ -257,15 +267,39 @@ class GeneticSampler(BaseSampler):
             ],
             number,
         )
-        population = history.promising([*looked_at, *killed], model.expected, self.population_size)
+        parents = [*looked_at, *killed]
+        if self._repeats:  # a recipe is one parent, however often it was tried
+            parents = list({key_of_params(t.params): t for t in reversed(parents)}.values())
+        population = history.promising(parents, model.expected, self.population_size)
         operators = Operators(history.layout, rng, self._tournament)
         breeding = Breeding(self._crossover, self._rate)
         for candidate in offspring(operators, population, model, breeding, rules):
             values = operators.decode(candidate.numbers, candidate.classes, candidate.roots)
             values.update(fixed)
             if not history.is_tried(values):
-                return _Child(values, operator_of(candidate, values), candidate.roots)
+                repeat = None
+                if self._repeats and not fixed:
+                    child = model.rows([(candidate.numbers, candidate.classes)])
+                    repeat = self._again(history, features, model, child)
+                return repeat or _Child(values, operator_of(candidate, values), candidate.roots)
         return None
+
+    def _again(
+        self, history: History, features: Features, model: Model, child: Array
+    ) -> _Child | None:
+        """A recipe that is worth trying once more, or None where ``child`` is worth more."""
+        done = sum(repeat_of(t) is not None for t in (*history.learnt, *history.running))
+        if history.scores is not None or SHARE * (done + 1) > len(history.learnt):
+            return None
+        running = [t for t in history.running if carried_of(t) or params_of(t)]
+        places = [history.place(t) for t in running if repeat_of(t) is None][-RUNNING_BELIEVED:]
+        tried = TriedRecipes(grouped(history), features, model.belief)
+        found = worth_repeating(tried, running, model.rows(places), child)
+        if found is None:
+            return None
+        first = next(t for t in history.learnt if t.number == found.numbers[0])
+        parent = history.individual(first)
+        return _Child(dict(parent.values), ANEW, (parent,))
 
     def _breed(self, history: History, rng: Random, fixed: dict[str, Any]) -> _Child | None:
         """A child that was not tried before, or None if the mutations found none."""

@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from search.trials.halving import paused_at
-from search.trials.marks import same_as
+from search.trials.marks import CONFIRMS, confirms, round_of, same_as
 
 STATES = ("complete", "pruned", "failed", "repeated", "running", "paused", "interrupted")
 """A trial's states, in the order in which they are shown."""
+
+RERUNS = "reruns"
+"""Beside `STATES`: trials that trained a finalist again, however they ended."""
 
 _FINAL = {
     TrialState.COMPLETE: "complete",
@@ -44,7 +47,8 @@ class Row(NamedTuple):
     parameters came from (a known-good point, a trial of an earlier study, or the operator that
     made them). ``parameters`` is the number of weights that training changes. ``objectives`` are
     the final values by name, the first one's too, where the trial is complete; ``worth`` the
-    same in order, with the sign turned where less is better.
+    same in order, with the sign turned where less is better. A ``rerun`` trains the finalist
+    ``confirms`` again, on the fresh split of a ``round``.
     """
 
     number: int
@@ -78,6 +82,9 @@ class Row(NamedTuple):
     parameters: int | None = None
     objectives: Mapping[str, float] = {}
     worth: tuple[float, ...] = ()
+    rerun: bool = False
+    confirms: int | None = None
+    round: int | None = None
 
 
 def number(value: object) -> float | None:
@@ -243,14 +250,17 @@ def row(trial: FrozenTrial, driver_alive: bool, goals: Mapping[str, str] = SINGL
         parameters=whole(attrs.get("parameters")),
         objectives=objectives,
         worth=tuple(v if goals[n] == "maximize" else -v for n, v in objectives.items()),
+        rerun=CONFIRMS in trial.user_attrs,
+        confirms=confirms(trial),
+        round=round_of(trial),
     )
 
 
 def count_states(rows: Iterable[Row]) -> dict[str, int]:
-    """How many trials are in each of `STATES`, and ``total``."""
-    counts = dict.fromkeys(STATES, 0)
+    """How many trials are in each of `STATES`, and ``total``; reruns that have ended apart."""
+    counts = dict.fromkeys((*STATES, RERUNS), 0)
     for item in rows:
-        counts[item.state] += 1
+        counts[RERUNS if item.rerun and item.state in _FINAL.values() else item.state] += 1
     return {**counts, "total": sum(counts.values())}
 
 

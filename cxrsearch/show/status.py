@@ -18,11 +18,13 @@ from cxrsearch.errors import quoted
 from search.errors import SearchError
 from search.prior import index_of
 from search.store.places import HISTORY, URL_FILE
+from search.trials.marks import searched
 
+from .chosen import Chosen, choice_of
 from .clock import SearchClock, duration
 from .marks import marks_text
 from .panels.front import front, value_text
-from .rows import Row, count_states
+from .rows import Interval, Row, count_states
 from .view import StudyView, read_view
 
 MOST_PARAMS = 40
@@ -35,16 +37,28 @@ def status(folder: str | Path) -> dict[str, Any]:
     Keys: ``name``, ``sampler``, ``data``, ``labels`` (their names), ``marks`` (those that are not
     plain, see `StudyView.marks`), ``space``, ``running`` (whether a driver is alive),
     ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (answered by what an
-    earlier trial came to), ``running``, ``paused``, ``interrupted``, ``total``),
+    earlier trial came to), ``running``, ``paused``, ``interrupted``, ``reruns`` (of finalists,
+    ended), ``total``),
     ``target_trials``, ``elapsed`` (seconds in which a trial ran), ``images_seen``,
     ``looks`` (at the test part, in all), ``objectives`` (their names),
     ``front`` (where there are several: the trials that none dominates, the highest AUROC first,
     each with ``number`` and ``values`` by objective), ``best`` (always an object; its values
     are None while no trial is complete): ``number``, ``value`` (validation, selected from
     ``selected_from`` complete trials), ``interval``, ``params``, ``test`` (None until
-    `evaluate` scored a model of this trial: ``mean``, ``interval``, ``looks``); ``from`` (one
-    entry for each earlier study: ``study``, ``fingerprint``, and ``tried``, the trials that
-    repeat one of its: ``number``, ``trial`` there, ``value``).
+    `evaluate` scored a model of this trial: ``mean``, ``interval``, ``looks``), ``corrected``
+    (that value without the luck of having been chosen) and ``corrected_interval`` (None where that
+    cannot be said), ``corrected_from`` (``trials`` whose predictions it is from, ``of`` how many,
+    ``epochs``: whether the choice of epochs is covered, ``ended``: trials that had ended, and
+    ``reason``: why there is none), ``confirmed`` (of the trial ``confirmation.winner``) and
+    ``confirmed_interval`` (None until the confirmation is over);
+    ``recommended`` (the trial to train, and None while none is complete) and ``steps`` (its
+    epochs); ``confirmation`` (None before it has begun): ``finalists``, ``reruns`` (how many are
+    ``done``, ``failed``, ``running``, ``planned``), ``over``, ``winner``, ``step``, ``value`` and
+    ``interval`` (so far), ``alike`` (finalists that cannot be told from the winner),
+    ``differences`` (winner minus each other, with its interval), ``sentences``; ``sentences`` (all
+    of what the best is worth, in words);
+    ``from`` (one entry for each earlier study: ``study``, ``fingerprint``, and ``tried``, the
+    trials that repeat one of its: ``number``, ``trial`` there, ``value``).
 
     Raises:
         search.errors.StudyError: where there is no study in ``folder``.
@@ -54,7 +68,7 @@ def status(folder: str | Path) -> dict[str, Any]:
 
 def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
     """`status` of a study that is already read."""
-    trials = count_states(view.rows)
+    trials, chosen = count_states(view.every_row), choice_of(view)
     return {
         "name": view.name,
         "sampler": view.record.config.sampler,
@@ -65,15 +79,21 @@ def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
         "running": view.record.driver_alive,
         "trials": trials,
         "target_trials": view.record.attrs.get("target_trials"),
-        "elapsed": round(SearchClock(view.rows, now if now is not None else time.time()).worked, 3),
-        "images_seen": sum(r.images_seen for r in view.rows),
+        "elapsed": round(
+            SearchClock(view.every_row, now if now is not None else time.time()).worked, 3
+        ),
+        "images_seen": sum(r.images_seen for r in view.every_row),
         "looks": len(view.tested),
         "objectives": list(view.goals),
         "front": [
             {"number": r.number, "values": dict(r.objectives)}
             for r in front(view.rows, view.goals).on
         ],
-        "best": _best(view, view.best, trials["complete"]),
+        "best": _best(view, view.best, trials["complete"]) | _worth(chosen),
+        "recommended": chosen.recommended,
+        "steps": chosen.steps,
+        "confirmation": _confirmation(chosen),
+        "sentences": list(chosen.sentences),
         "from": _earlier(view),
     }
 
@@ -83,7 +103,7 @@ def _earlier(view: StudyView) -> list[dict[str, Any]]:
     if prior is None:
         return []
     tried: dict[int, list[dict[str, Any]]] = {}
-    for trial, row in zip(view.record.trials, view.rows, strict=True):
+    for trial, row in zip(searched(view.record.trials), view.rows, strict=True):
         index = index_of(trial, prior)
         if index is not None:
             point = prior.points[index]
@@ -118,6 +138,53 @@ def _best(view: StudyView, best: Row | None, complete: int) -> dict[str, Any]:
     }
 
 
+def _worth(chosen: Chosen) -> dict[str, Any]:
+    """What ``best`` is worth."""
+    luck = chosen.luck
+    return {
+        "corrected": chosen.corrected,
+        "corrected_interval": _listed(chosen.corrected_interval),
+        "corrected_from": {
+            "trials": luck.trials,
+            "of": luck.of,
+            "epochs": luck.epochs,
+            "ended": luck.ended,
+            "reason": luck.reason,
+        },
+        "confirmed": chosen.confirmed,
+        "confirmed_interval": _listed(chosen.confirmed_interval),
+    }
+
+
+def _confirmation(chosen: Chosen) -> dict[str, Any] | None:
+    state, found = chosen.state, chosen.result
+    if not state.finalists:
+        return None
+    ends = None if found is None or found.low is None else [found.low, found.high]
+    differences = {} if found is None else found.differences
+    return {
+        "finalists": list(state.finalists),
+        "reruns": {
+            "done": state.done,
+            "failed": state.failed,
+            "running": state.running,
+            "planned": state.planned,
+        },
+        "over": state.over,
+        "winner": None if found is None else found.number,
+        "step": None if found is None else found.step,
+        "value": None if found is None else found.value,
+        "interval": ends,
+        "alike": [] if found is None else list(found.alike),
+        "differences": {str(number): list(each) for number, each in differences.items()},
+        "sentences": list(chosen.confirmation),
+    }
+
+
+def _listed(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else list(interval)
+
+
 def _plain(value: Any) -> Any:
     """A parameter as JSON has it: a float that is not finite becomes its text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -142,7 +209,7 @@ def status_text(record: Mapping[str, Any]) -> str:
     _print_earlier(out, record["from"])
     if record["front"]:
         _print_front(out, record)
-    _print_best(out, record["best"])
+    _print_best(out, record["best"], record["sentences"])
     if record["looks"]:
         out.print(f"looks at the test part: {record['looks']}")
     file = out.file
@@ -240,7 +307,7 @@ def _print_front(out: Console, record: Mapping[str, Any]) -> None:
     out.print(table)
 
 
-def _print_best(out: Console, best: Mapping[str, Any]) -> None:
+def _print_best(out: Console, best: Mapping[str, Any], sentences: Sequence[str]) -> None:
     if best["number"] is None:
         out.print("best: none yet, no trial is complete")
         return
@@ -248,6 +315,8 @@ def _print_best(out: Console, best: Mapping[str, Any]) -> None:
         f"best: trial {best['number']}, mean AUROC {_score(best['value'], best['interval'])} "
         f"(validation, selected from {best['selected_from']})"
     )
+    for sentence in sentences:
+        out.print(sentence, markup=False, soft_wrap=True)
     test = best["test"]
     if test is None:
         out.print("test: not evaluated")

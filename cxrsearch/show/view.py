@@ -50,12 +50,13 @@ class StudyView:
 
     Args:
         record: the study's history.
-        rows: one row a trial, by number.
+        rows: one row a trial of the search, by number.
         settings: study.yaml; empty where it is missing.
         splits: splits.json; empty where it is missing.
         looks: the evaluations, oldest first.
         epochs: each trial's curve.json, by trial number.
         problems: one sentence for each file that could not be read.
+        reruns: one row a trial that trains a finalist again, by number.
     """
 
     record: StudyRecord
@@ -65,6 +66,12 @@ class StudyView:
     looks: tuple[Look, ...] = ()
     epochs: dict[int, tuple[CurvePoint, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    reruns: tuple[Row, ...] = ()
+
+    @property
+    def every_row(self) -> tuple[Row, ...]:
+        """The search's trials and the reruns of its finalists, by number."""
+        return tuple(sorted((*self.rows, *self.reruns), key=lambda row: row.number))
 
     @property
     def name(self) -> str:
@@ -212,11 +219,13 @@ def read_view(folder: Path, *, curves: bool = True) -> StudyView:
     Raises:
         search.errors.StudyError: where there is no study in ``folder``.
     """
-    record = read_study(folder)
-    goals = goals_of(record)
-    rows = tuple(row(trial, record.driver_alive, goals) for trial in record.trials)
-    rows = tuple(sorted(rows, key=lambda item: item.number))
-    problems: list[str] = []
+    return view_of(read_study(folder), curves=curves)
+
+
+def view_of(record: StudyRecord, *, curves: bool = False) -> StudyView:
+    """The view of a study whose history is read already; ``curves`` as in `read_view`."""
+    folder, problems = record.folder, list[str]()
+    rows, reruns = rows_of(record)
     return StudyView(
         record=record,
         rows=rows,
@@ -225,4 +234,14 @@ def read_view(folder: Path, *, curves: bool = True) -> StudyView:
         looks=_looks(_load(folder / "looks.json", problems)),
         epochs=_curves(folder, rows, problems) if curves else {},
         problems=tuple(problems),
+        reruns=reruns,
     )
+
+
+def rows_of(record: StudyRecord) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """The rows of the search's trials, and those of the reruns, each by number."""
+    goals = goals_of(record)
+    found = [row(trial, record.driver_alive, goals) for trial in record.trials]
+    found.sort(key=lambda item: item.number)
+    own = tuple(item for item in found if not item.rerun)
+    return own, tuple(item for item in found if item.rerun)

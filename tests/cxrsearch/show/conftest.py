@@ -8,11 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from cxrsearch.learn.metrics import auroc
+from cxrsearch.learn.saved.arrays import Labels, save_arrays, save_labels
+from cxrsearch.learn.saved.epoch_scores import half_logits, save_epoch_scores
 from cxrsearch.show.rows import row
 from cxrsearch.show.view import StudyView, goals_of
 
@@ -87,7 +91,9 @@ def make_trial(number: int, state: str = "complete", **given: Any) -> FrozenTria
 
 def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -> StudyView:
     """A view of ``trials``; keywords of `StudyView` and of its record's attributes."""
-    space = SimpleNamespace(name="tiny", fingerprint="f1", to_dict=lambda: {"name": "tiny"})
+    space = SimpleNamespace(
+        name="tiny", fingerprint="f1", to_dict=lambda: {"name": "tiny"}, distributions=lambda: None
+    )
     config = SimpleNamespace(
         name=given.pop("name", "tiny"),
         sampler="genetic",
@@ -109,13 +115,87 @@ def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -
         driver_alive=alive,
     )
     goals = goals_of(record)
-    return StudyView(record, tuple(row(t, alive, goals) for t in trials), **given)
+    rows = [row(t, alive, goals) for t in trials]
+    own, again = (tuple(r for r in rows if r.rerun == rerun) for rerun in (False, True))
+    return StudyView(record, own, reruns=again, **given)
 
 
 def mixed() -> list[FrozenTrial]:
     """Thirty trials in every state, some with inactive genes, two that still run."""
     states = {4: "failed", 7: "pruned", 13: "pruned", 22: "failed", 28: "running", 29: "running"}
     return [make_trial(number, states.get(number, "complete")) for number in range(30)]
+
+
+def make_rerun(
+    number: int, finalist: int, round: int, curve: Any = (), **given: Any
+) -> FrozenTrial:
+    """A trial that trains trial ``finalist`` again on the split of ``round``."""
+    state = given.pop("state", "complete")
+    marks = {"confirms": finalist, "round": round, **given.pop("attrs", {})}
+    trial = make_trial(number, state, attrs=marks, **given)
+    trial.intermediate_values.clear()
+    trial.intermediate_values.update(curve)
+    return trial
+
+
+def finalists_attr(numbers: list[int], reruns: int, after: int | None = None) -> dict[str, Any]:
+    """The study attribute that names the finalists."""
+    return {"finalists": {"numbers": numbers, "reruns": reruns, "after": after, "top": None}}
+
+
+class Files:
+    """The files of a study's trials, written by hand: ``images`` images of 2 labels.
+
+    Args:
+        folder: the study's.
+        images: of which every patient has two.
+        subset: those on which epochs are scored; all by default.
+    """
+
+    def __init__(self, folder: Path, images: int = 80, subset: int | None = None) -> None:
+        self.folder, self.rng = folder, np.random.default_rng(1)
+        self.names = np.array([f"{i:03}.png" for i in range(images)])
+        self.scored = self.names[: subset or images]
+        marks = self.rng.random((images, 2)) < 0.4
+        self.labels = marks.astype(np.uint8)
+        patients = np.array([f"p{i // 2}" for i in range(images)])
+        save_labels(
+            folder / "labels.npz", Labels(self.names, self.labels, patients, ("Mass", "Edema"))
+        )
+
+    def logits(self, strength: float) -> np.ndarray:
+        """(n, 2) noise, and ``strength`` more where a label is there."""
+        noise = self.rng.normal(size=self.labels.shape)
+        return (noise + strength * self.labels).astype(np.float32)
+
+    def auroc(self, logits: np.ndarray) -> float:
+        """The mean over both labels, on the images that ``logits`` has."""
+        return float(auroc(self.labels[: len(logits)], logits).mean())
+
+    def trial(self, number: int, state: str = "complete", epochs: int = 3, **given: Any) -> Any:
+        """A trial with its files, each epoch as good as all others are but for luck."""
+        strength = given.pop("strength", 0.5)
+        folder = self.folder / "trials" / str(number)
+        all_ = {e: self.logits(strength) for e in range(1, epochs + 1)}
+        curve = {e: self.auroc(each[: len(self.scored)]) for e, each in all_.items()}
+        kept = {e: half_logits(sigmoid(each[: len(self.scored)])) for e, each in all_.items()}
+        save_epoch_scores(folder, self.scored, kept)
+        best = max(curve, key=lambda e: curve[e])
+        attrs = {"best_epoch": best, "seconds": 10.0 + number, **given.pop("attrs", {})}
+        value = self.auroc(all_[best])
+        make = make_trial if "finalist" not in given else make_rerun
+        trial = make(number, state=state, value=value, attrs=attrs, **given)
+        trial.intermediate_values.clear()
+        trial.intermediate_values.update(curve)
+        if state == "complete":
+            scores = sigmoid(all_[best])
+            save_arrays(folder / "val.npz", names=self.names, labels=self.labels, scores=scores)
+        return trial
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of ``logits``."""
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
 
 
 def make_repeat(number: int, same_as: int, state: str = "complete", **given: Any) -> FrozenTrial:
@@ -139,6 +219,7 @@ STUDIES: dict[str, Callable[[], list[FrozenTrial]]] = {
     "one complete": lambda: [make_trial(0)],
     "mixed": mixed,
     "repeats": lambda: [make_trial(0), make_repeat(1, 0), make_repeat(2, 0, "pruned")],
+    "reruns": lambda: [*(make_trial(n) for n in range(3)), make_rerun(3, 1, 0, {1: 0.6})],
 }
 
 
@@ -152,5 +233,6 @@ def make() -> SimpleNamespace:
     """The makers above: with importlib's import mode, a test cannot import its conftest."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return SimpleNamespace(
-        trial=make_trial, view=make_view, mixed=mixed, repeat=make_repeat, genes=GENES, start=START
-    )
+        trial=make_trial, view=make_view, mixed=mixed, repeat=make_repeat, genes=GENES, start=START,
+        rerun=make_rerun, finalists=finalists_attr, files=Files, sigmoid=sigmoid,
+    )  # fmt: skip

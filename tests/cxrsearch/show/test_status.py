@@ -20,7 +20,8 @@ def test_every_kind_of_study_has_a_status(make: SimpleNamespace, any_trials: lis
     record = json.loads(json.dumps(status_of(make.view(any_trials), now=1.8e9)))
     assert set(record["best"]) >= {"number", "value", "interval", "params", "test"}
     assert set(record["trials"]) == {
-        "complete", "pruned", "failed", "repeated", "running", "paused", "interrupted", "total"
+        "complete", "pruned", "failed", "repeated", "reruns", "running", "paused", "interrupted",
+        "total",
     }  # fmt: skip
     assert record["name"] in status_text(record)
 

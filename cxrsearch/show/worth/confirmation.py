@@ -1,0 +1,211 @@
+"""What the reruns of a study's finalists have come to so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cxrsearch.errors import InputError
+from cxrsearch.show.rows import Row, mapping, number, whole
+from cxrsearch.show.view import StudyView
+from search.confirm.reruns import FINALISTS, Rerun, finalists_of, numbers_in, reruns
+
+from .luck import Truth, epoch_scores, final_scores, trial_folder
+
+if TYPE_CHECKING:  # they load SciPy, which what is kept does without
+    from search.confirm.result import Confirmed, Parts
+
+VAL_SHARE = 0.2
+"""Of train + validation that a rerun is judged on, where study.yaml says nothing."""
+
+
+class TrainingCost(NamedTuple):
+    """The finalist that trains fastest of those that cannot be told from the winner.
+
+    Args:
+        number: of the trial.
+        share: its cost, of the winner's.
+        what: ``time`` or ``images``, by what is recorded of both.
+    """
+
+    number: int
+    share: float
+    what: str
+
+
+class ConfirmationState(NamedTuple):
+    """How far the confirmation of a study is.
+
+    Args:
+        finalists: the trials that are confirmed, the most promising first.
+        done: reruns that have a value.
+        failed: reruns that failed by their own fault, which puts their finalist out.
+        running: reruns that have begun and not ended.
+        planned: reruns in all; None where nothing says it.
+        alive: whether somebody is at work on the study.
+        later: trials of the search that have ended since the finalists were chosen.
+    """
+
+    finalists: tuple[int, ...] = ()
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    planned: int | None = None
+    alive: bool = False
+    later: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all planned reruns have ended."""
+        return bool(self.finalists) and not self.running and not self.left
+
+    @property
+    def left(self) -> int:
+        """Planned reruns that have not begun."""
+        begun = self.done + self.failed + self.running
+        return 0 if self.planned is None else max(0, self.planned - begun)
+
+    @property
+    def over(self) -> bool:
+        """Whether figures of the reruns stand: all have ended, or nobody is at work on them."""
+        return self.whole or (bool(self.finalists) and not self.alive)
+
+
+def state_of_confirmation(view: StudyView) -> ConfirmationState:
+    """How far the confirmation of a study is."""
+    stored = view.record.attrs.get(FINALISTS)
+    finalists = numbers_in(stored)
+    plan = mapping(stored)
+    own = [rerun for rerun in reruns(view.record.trials) if rerun.finalist in finalists]
+    values = [rerun.value for rerun in own]
+    ended = sum(row.state not in ("running", "interrupted", "paused") for row in view.rows)
+    after = whole(plan.get("after"))
+    return ConfirmationState(
+        finalists,
+        sum(value is not None and math.isfinite(value) for value in values),
+        sum(value is not None and not math.isfinite(value) for value in values),
+        sum(value is None for value in values),
+        whole(plan.get("reruns")),
+        view.record.driver_alive,
+        0 if after is None else max(0, ended - after),
+    )
+
+
+def result_of(view: StudyView) -> Confirmed | None:
+    """What the reruns say by now; None before there are enough of them."""
+    from search.confirm.result import confirmed
+
+    finalists = finalists_of(view.record.attrs)
+    done = [rerun for rerun in reruns(view.record.trials) if rerun.finalist in finalists]
+    if not finalists or not done:
+        return None
+    share = number(view.asked.get("val_share")) or VAL_SHARE
+    return confirmed(finalists, done, _parts(view), share)
+
+
+def _parts(view: StudyView) -> Parts | None:
+    """Patients and influence by rerun and step, from the reruns' predictions."""
+    from search.optimism import influence
+
+    try:
+        truth = Truth.of(view)
+    except InputError:
+        return None
+
+    def parts(rerun: Rerun, step: int | None) -> tuple[np.ndarray, np.ndarray] | None:
+        folder = trial_folder(view, rerun.number)
+        said = None
+        if step is not None:
+            said = epoch_scores(folder, truth, [step]).get(step)
+        if said is None and step in (None, _best_step(rerun)):
+            said = final_scores(folder, truth)
+        if said is None:
+            return None
+        try:
+            labels, patients = truth(said.names.tolist())
+            found = influence(labels, said.logits, patients)
+        except (InputError, ValueError):  # of images that are no longer the study's
+            return None
+        return found.ids, found.psi
+
+    return parts
+
+
+def _best_step(rerun: Rerun) -> int | None:
+    return max(rerun.curve, key=lambda step: (rerun.curve[step], -step), default=None)
+
+
+def cheapest(view: StudyView, winner: int, alike: Sequence[int]) -> TrainingCost | None:
+    """What trains fastest of ``winner`` and those ``alike``; None where nobody knows.
+
+    By seconds of training, of the trial and its reruns; where these are not recorded, by images
+    seen.
+    """
+    for what, key in (("time", "seconds"), ("images", "images_seen")):
+        known = {n: _spent(view, n, key) for n in (winner, *alike)}
+        costs = {n: cost for n, cost in known.items() if cost}
+        if len(costs) == len(known):
+            least = min(costs, key=lambda n: (costs[n], n != winner, n))
+            return TrainingCost(least, costs[least] / costs[winner], what)
+    return None
+
+
+def _spent(view: StudyView, finalist: int, key: str) -> float | None:
+    """What training a finalist took: the median of the trial and its reruns that completed."""
+    own = [row.number for row in view.rows if row.number == finalist]
+    own += [row.number for row in view.reruns if row.confirms == finalist]
+    done = {row.number for row in (*view.rows, *view.reruns) if row.state == "complete"}
+    attrs = [view.record.trials[n].user_attrs for n in own if n in done]
+    found = [value for each in attrs if (value := number(each.get(key)))]
+    return float(np.median(found)) if found else None
+
+
+def reruns_by_finalist(view: StudyView) -> dict[int, list[Row]]:
+    """The reruns of each finalist, by round."""
+    found: dict[int, list[Row]] = {n: [] for n in finalists_of(view.record.attrs)}
+    for row in sorted(view.reruns, key=lambda r: (r.round or 0, r.number)):
+        if row.confirms in found:
+            found[row.confirms].append(row)
+    return found
+
+
+def plain(found: Confirmed) -> dict[str, Any]:
+    """``found`` as JSON has it; `confirmed_from` gives it back."""
+    return {
+        "number": found.number,
+        "step": found.step,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "reruns": found.reruns,
+        "alike": list(found.alike),
+        "differences": {str(n): list(each) for n, each in found.differences.items()},
+    }
+
+
+def confirmed_from(kept: Mapping[str, Any]) -> Confirmed:
+    """What `plain` made JSON of.
+
+    Raises:
+        KeyError, TypeError, ValueError: where it is something else.
+    """
+    from search.confirm.result import Confirmed
+
+    differences = {
+        int(n): (float(each[0]), float(each[1]), float(each[2]))
+        for n, each in mapping(kept["differences"]).items()
+    }
+    step, value, low, high = (kept[key] for key in ("step", "value", "low", "high"))
+    return Confirmed(
+        number=int(kept["number"]),
+        step=None if step is None else int(step),
+        value=None if value is None else float(value),
+        low=None if low is None else float(low),
+        high=None if high is None else float(high),
+        reruns=int(kept["reruns"]),
+        alike=tuple(int(n) for n in kept["alike"]),
+        differences=differences,
+    )

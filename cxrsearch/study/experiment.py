@@ -20,7 +20,7 @@ from search.store.lock import driver_alive
 from search.store.record import ENDED, StudyRecord, read_study
 from search.study import Study, StudyConfig
 from search.trials.halving import Halving, default_halving, paused_at
-from search.trials.marks import searched
+from search.trials.marks import same_as, searched
 from search.trials.pareto import front, judged
 
 from .cost.sharing import OnNote
@@ -183,8 +183,11 @@ def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
 
 
 def best_values(trials: Sequence[FrozenTrial]) -> dict[int, float]:
-    """The best AUROC that each finished trial of the search had, at any epoch or its end."""
-    ended = [trial for trial in searched(trials) if trial.state.is_finished()]
+    """The best AUROC that each finished trial of the search had, at any epoch or its end.
+
+    Without those that repeat another, and so have no files.
+    """
+    ended = [t for t in searched(trials) if t.state.is_finished() and same_as(t) is None]
     return {
         trial.number: max([*trial.intermediate_values.values(), *(trial.values or [])[:1]],
                           default=-math.inf)

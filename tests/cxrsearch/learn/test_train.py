@@ -115,7 +115,7 @@ def test_kills_between_the_files_of_an_epoch_change_nothing(
 
     places = [
         (checkpoint, "save_tensors"), (session.Session, "save"), (module, "write_json"),
-        (BestWeights, "_put"), (BestWeights, "forget_previous"),
+        (BestWeights, "_put"), (BestWeights, "forget_previous"), (module, "save_epoch_scores"),
     ]  # fmt: skip
     for number, (owner, name) in enumerate(places):
         folder = tmp_path / f"killed{number}"

@@ -26,7 +26,7 @@ from search.errors import SearchError
 from search.reading import read_json, read_yaml
 from search.store.record import read_study
 from search.study import Study
-from search.trials.marks import CONFIRMS, ROUND
+from search.trials.marks import CONFIRMS, ROUND, SAME_AS
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
@@ -334,13 +334,14 @@ def test_scores_of_epochs_make_room_from_the_weakest_trial_on(
     assert left == set(values) - {weakest}
 
 
-def test_the_best_value_of_a_trial_is_that_of_any_epoch_and_reruns_have_none() -> None:
+def test_best_values_are_those_of_any_epoch_of_the_searchs_own_trials() -> None:
     trials = [
         create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.6, 2: 0.5}),
         create_trial(value=0.8, intermediate_values={1: 0.7}),
         create_trial(state=TrialState.FAIL),
         create_trial(state=TrialState.RUNNING, intermediate_values={1: 0.9}),
         create_trial(value=0.95, user_attrs={CONFIRMS: 1, ROUND: 0}),
+        create_trial(value=0.8, user_attrs={SAME_AS: 1}),
     ]
     for number, trial in enumerate(trials):
         trial.number = number

@@ -7,14 +7,15 @@ From a folder of X-rays to a model that predicts::
     study = search(Settings(data="my-xrays", trials=40), "results/first")
     print(status(study)["best"])
 
-    model = train(study, "model")  # the best recipe, on train + validation
+    model = train(study, "model")  # the recommended recipe, on train + validation
     print(evaluate(model)["mean"])  # AUROC on the test part; every look is counted
 
     found = predict(model, "new-xrays")
     for name, scores in zip(found.names, found.scores):
         print(name, dict(zip(found.labels, scores)))
 
-A search that was stopped, or killed, goes on with `resume`. Whatever the user gave that cannot
+A search that was stopped, or killed, goes on with `resume`; `confirm` trains its most promising
+recipes again. Whatever the user gave that cannot
 be used raises `InputError`, with all problems at once in its ``problems``.
 
 Names are loaded when they are first used: a bare import loads neither torch nor Ray.
@@ -29,7 +30,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import InputError
-    from .experiment import evaluate, extend, predict, resume, search, train
+    from .experiment import confirm, evaluate, extend, predict, resume, search, train
     from .model.predict import Predictions
     from .show.status import status
     from .study.settings import Settings
@@ -38,6 +39,7 @@ _HOMES = {
     "InputError": "errors",
     "Predictions": "model.predict",
     "Settings": "study.settings",
+    "confirm": "experiment",
     "evaluate": "experiment",
     "extend": "experiment",
     "predict": "experiment",
@@ -53,6 +55,7 @@ __all__ = [
     "Predictions",
     "Settings",
     "__version__",
+    "confirm",
     "evaluate",
     "extend",
     "predict",

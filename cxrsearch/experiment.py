@@ -15,12 +15,12 @@ from .model.ensemble_folder import load_predictor
 from .model.predict import Predictions, predict_folder
 from .model.views import NONE
 from .show.status import status
-from .study.experiment import extend, resume, search
+from .study.experiment import confirm, extend, resume, search
 from .study.settings import Settings
 from .study.winner import evaluate_model_folder, train_winner
 
 __all__ = [
-    "Settings", "evaluate", "extend", "predict", "resume", "search", "status", "train",
+    "Settings", "confirm", "evaluate", "extend", "predict", "resume", "search", "status", "train",
 ]  # fmt: skip
 
 
@@ -31,15 +31,16 @@ def train(
     on_epoch: Callable[[EpochsDone], None] = lambda progress: None,
     **how: Any,
 ) -> Path:
-    """Retrain the best recipe of a study on train + validation, into a model folder.
+    """Retrain the recommended recipe of a study on train + validation, into a model folder.
 
-    It trains for the recipe's best number of epochs, as no validation part is left to choose an
-    epoch by. Cut off and called again, it goes on from its last checkpoint.
+    That is the one which its reruns confirmed, or without any the one of the highest expected
+    value. It trains for the recipe's best number of epochs, as no validation part is left to choose
+    an epoch by. Cut off and called again, it goes on from its last checkpoint.
 
     Args:
         study: the study's folder.
         out: the model folder to write; it must not be there, or be empty.
-        trial: number of the trial whose recipe it is; the best one by default.
+        trial: number of the trial whose recipe it is; the recommended one by default.
         on_epoch: told how far it is, after each epoch.
         how: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and
             ``cpus_per_trial``, ``device`` and ``precision``.

@@ -88,7 +88,7 @@ def prepare_ablation(
     asked = len(design.arms or ARMS) * min(max(1, design.seeds), MOST_SEEDS)
     settings = replace(
         settings, sampler="random", trials=asked, early_stopping=False, reuse=False,
-        keep_checkpoints="none",
+        keep_checkpoints="none", confirm=0.0,
     )  # fmt: skip
     found: dict[str, Any] = {}
 

@@ -129,6 +129,28 @@ def extend(study: Path, trials: int, **changes: Any) -> None:
 
 
 @cli.command(
+    epilog=example(
+        "cxrsearch confirm results/first",
+        "cxrsearch confirm results/first --top 5 --repeats 6 --time-budget 8h",
+    )
+)
+@STUDY
+@options.confirm_options
+@options.resume_options
+def confirm(study: Path, top: int | None, repeats: int, **changes: Any) -> None:
+    """Train a study's most promising recipes again, and choose the winner by that.
+
+    Each rerun has a fresh seed and a fresh split of train + validation, by patient; the test part
+    stays untouched. There are K times R in all: who is surely worse drops out early, and the rest
+    go to those between which the choice lies. Goes on where it was cut off (as does `cxrsearch
+    resume`), and with larger numbers adds to what is there.
+    """
+    from cxrsearch.study.experiment import confirm as train_again
+
+    _run_to_the_end(lambda: train_again(study, top, repeats, on_note=_note, **changes), study)
+
+
+@cli.command(
     epilog=example("cxrsearch status results/first", "cxrsearch status results/first --json")
 )
 @STUDY

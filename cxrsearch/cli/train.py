@@ -36,7 +36,7 @@ _BOTH = (
 )
 @click.argument("study", required=False, type=PATH_TYPE)
 @click.option("--out", type=PATH_TYPE, required=True, help="Model folder to write.")
-@click.option("--trial", type=int, help="Its recipe; default: the best trial's.")
+@click.option("--trial", type=int, help="Its recipe. [default: the recommended trial's]")
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -56,8 +56,9 @@ _BOTH = (
 def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) -> None:
     """Retrain the best recipe into a model that predicts, or train one without a search.
 
-    The best recipe of a STUDY: on train + validation, for the winner's best number of epochs, as
-    no validation part is left to choose an epoch by.
+    The recipe that a STUDY recommends: the one that its reruns confirmed, or without any the one
+    of the highest expected value. On train + validation, for its best number of epochs, as no
+    validation part is left to choose an epoch by.
 
     A --recipe: on the training part, and the epoch with the best validation score is kept. Its
     data are split as a search with this seed would. Goes on where it was cut off.
@@ -97,7 +98,7 @@ def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.study.winner import train_winner
 
     moved = {name: options[name] for name in _BOTH[2:]}
-    for step in train_winner(study, out, options["trial"], **moved):
+    for step in train_winner(study, out, options["trial"], click.echo, **moved):
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from cxrsearch.learn.objective import TrialObjective
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import EpochScoresRoom, Keep, keep_best, parse_keep, winners
 from search.budget import ELAPSED, Budget, parse_duration
+from search.confirm.confirming import Confirming
+from search.confirm.reruns import FINALISTS, finalists_of, reruns
+from search.events import Event, OnEvent
 from search.files import shown
 from search.objective import Objective
 from search.store.lock import driver_alive
@@ -23,19 +28,27 @@ from search.trials.halving import Halving, default_halving, paused_at
 from search.trials.marks import same_as, searched
 from search.trials.pareto import front, judged
 
+from .confirmation import (
+    CONFIRM,
+    ConfirmPlan,
+    confirm_problems,
+    confirming_of,
+    to_confirm,
+    under_way,
+)
 from .cost.sharing import OnNote
-from .folder import load_study, new_folder, trial_config
+from .folder import ABLATION, load_study, new_folder, read_study_yaml, trial_config
 from .new_study import new_study, write_labels
 from .prepare import Prepared, check_disk, prepare
 from .progress import Progress
 from .projection import disk_need
-from .settings import Settings
+from .settings import ConfirmRequest, Settings
 from .space import gene_values
 
 TARGET_SECONDS = "target_seconds"
 """The study attribute with the running time that was asked for in all, or None: any.
 
-It and ``target_trials`` are what `resume` goes on to."""
+It, ``target_trials`` (those that search) and `CONFIRM` are what `resume` goes on to."""
 
 
 def search(
@@ -73,18 +86,26 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
     if driver_alive(folder):  # more to the point than that its study exists
         raise InputError(f"--study {folder}: another search is starting there; name another folder")
     config = _study_config(prepared, folder)
-    attrs = {"target_trials": settings.target_trials, TARGET_SECONDS: settings.seconds}
+    attrs: dict[str, Any] = {
+        "target_trials": settings.search_trials, TARGET_SECONDS: settings.seconds,
+    }  # fmt: skip
+    if plan := ConfirmPlan.of(prepared):
+        attrs[CONFIRM] = plan.to_dict()
     with new_study(prepared, folder, prepared.space, config, attrs) as study:
         _run(study, prepared, settings.seconds, progress)
     return folder
 
 
 def _run(
-    study: Study, prepared: Prepared, seconds: float | None, progress: Progress | None = None
+    study: Study,
+    prepared: Prepared,
+    seconds: float | None,
+    progress: Progress | None = None,
+    search: bool = True,
 ) -> None:
     """`run` with the objective of a search: the training of a recipe."""
     objective = TrialObjective(trial_config(study.folder, prepared))
-    run(study, prepared.settings, objective, progress, seconds=seconds)
+    run(study, prepared.settings, objective, progress, seconds, search)
 
 
 def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
@@ -98,7 +119,7 @@ def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
         seed=settings.seed,
         sampler_options=options,
         halving=_halving(prepared) if settings.early_stopping else None,
-        n_trials=settings.target_trials,
+        n_trials=settings.search_trials,
         prior=prepared.prior,
         directions=settings.objectives.directions,
         metrics=settings.objectives.measures,
@@ -117,49 +138,139 @@ def run(
     objective: Objective,
     progress: Progress | None = None,
     seconds: float | None = None,
+    search: bool = True,
 ) -> None:
     """Run ``study`` up to its target trials, or to ``seconds`` of running time over all runs.
+
+    Where it has a `ConfirmPlan`, its last share of that is for reruns.
+
+    Args:
+        study: the study.
+        settings: how it runs.
+        objective: what a trial does.
+        progress: shows how far it is.
+        seconds: running time in all, or None: any.
+        search: whether there may be new trials; otherwise finalists are confirmed and no more.
 
     Raises:
         KeyboardInterrupt: after a clean stop.
     """
     target = study.get("target_trials")
-    budget = Budget(trials=target, seconds=seconds)
+    elapsed = float(study.get(ELAPSED, 0.0))
     counts = study.counts()
-    finished = sum(counts[state] for state in ENDED)
-    paused = {t.number for t in study.trials() if paused_at(t) is not None}
     best = study.best()
     view = progress or Progress(
         target,
-        None if seconds is None else seconds - float(study.get(ELAPSED, 0.0)),
-        finished,
+        None if seconds is None else seconds - elapsed,
+        sum(counts[state] for state in ENDED),
         (best.values[0], best.number) if best is not None else None,
-        paused,
+        {t.number for t in study.searched() if paused_at(t) is not None},
     )
     keep = parse_keep(settings.keep_checkpoints)
     tidy = _tidier(study, keep)
     tidy()
+    confirming = False
 
-    def on_event(event: Any) -> None:
+    def on_event(event: Event) -> None:
+        nonlocal confirming
+        if event.task.round is not None and not confirming:
+            confirming = True
+            _say_confirming(study, view)
         view(event)
         if event.kind == "end":
             tidy(event.number)
 
+    go = partial(_go, study, settings, objective, on_event)
+    whole = Budget(trials=target, seconds=seconds) if search else None
+    plan = ConfirmPlan.read({CONFIRM: study.get(CONFIRM)})
     with view:
-        if settings.runner == "serial":
-            from search.serial import run_serial
-
-            run_serial(study, objective, budget, on_event)
+        if plan is None:
+            go(whole, None)
         else:
-            from search.tune import Resources, run_tune
+            _run_parts(study, plan, whole, confirming_of(plan, study, settings.objective, seconds),
+                       go, view.note)  # fmt: skip
 
-            resources = Resources(
-                cpus=settings.cpus,
-                gpus=settings.gpus,
-                concurrent=settings.concurrent,
-                address=settings.address,
-            )
-            run_tune(study, objective, budget, resources, on_event)
+
+def _run_parts(
+    study: Study,
+    plan: ConfirmPlan,
+    whole: Budget | None,
+    confirm: Confirming,
+    go: Callable[[Budget | None, Confirming | None], None],
+    on_note: OnNote,
+) -> None:
+    """Search and confirm, or go on with whichever was cut off."""
+    begun = whole is None or under_way(plan, study, confirm)
+    if begun:
+        go(None, confirm)
+    if whole is None:
+        return
+    ends = whole.seconds if plan.search_seconds is None else plan.search_seconds
+    first = Budget(trials=whole.trials, seconds=ends)
+    if _to_search(study, first):
+        if not plan.share:  # that one confirmation was asked for, and no other
+            go(first, None)
+            return
+        if not plan.least:
+            go(first, confirm)
+            return
+        go(first, None)
+    elif begun:
+        return
+    count = sum(trial.state.is_finished() for trial in study.searched())
+    if count >= plan.least:
+        go(None, confirm)
+        return
+    on_note(
+        f"{count} trials have ended, too few to confirm the best of them (that takes "
+        f"{plan.least}): the search goes on"
+    )
+    go(whole, None)
+
+
+def _to_search(study: Study, budget: Budget) -> bool:
+    """Whether the search itself has something left within ``budget``."""
+    if budget.seconds is not None and float(study.get(ELAPSED, 0.0)) >= budget.seconds:
+        return False
+    own = study.searched()
+    waiting = any(not trial.state.is_finished() for trial in own)
+    return waiting or budget.trials is None or len(own) < budget.trials
+
+
+def _go(
+    study: Study,
+    settings: Settings,
+    objective: Objective,
+    on_event: OnEvent,
+    budget: Budget | None,
+    confirm: Confirming | None,
+) -> None:
+    """Run ``study`` by the runner of ``settings``."""
+    if settings.runner == "serial":
+        from search.serial import run_serial
+
+        run_serial(study, objective, budget, on_event, confirm)
+        return
+    from search.tune import Resources, run_tune
+
+    resources = Resources(
+        cpus=settings.cpus,
+        gpus=settings.gpus,
+        concurrent=settings.concurrent,
+        address=settings.address,
+    )
+    run_tune(study, objective, budget, resources, on_event, confirm=confirm)
+
+
+def _say_confirming(study: Study, view: Progress) -> None:
+    """Tell ``view`` that the search is over, and how far the reruns are."""
+    plan = study.get(FINALISTS)
+    numbers, ended = finalists_of({FINALISTS: plan}), defaultdict[int, list[float]](list)
+    known = [one for one in reruns(study.trials()) if one.value is not None]
+    for one in known:
+        if one.value is not None and math.isfinite(one.value):
+            ended[one.finalist].append(one.value)
+    view.confirming(numbers, plan["reruns"], ended, len(known))
 
 
 def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
@@ -227,7 +338,7 @@ def resume(
     settings = prepared.settings
     record = read_study(path, settings.storage)
     seconds = record.attrs.get(TARGET_SECONDS, settings.seconds)
-    if not more and (done := _nothing_left(record, None if longer else seconds)):
+    if not more and (done := _nothing_left(record, settings, None if longer else seconds)):
         on_note(done)
         return path
     study = Study.open(path, settings.storage)
@@ -242,28 +353,40 @@ def resume(
 
 
 def _ask_for(study: Study, more: int, time_budget: str | None) -> float | None:
-    """Remember what a study is to go on to now, and return its running time in all."""
+    """Remember what a study is to go on to now, and return its running time in all.
+
+    Of what is added, the confirmation gets its share.
+    """
+    elapsed = float(study.get(ELAPSED, 0.0))
     seconds = None  # trials are asked for, however long they take
     if time_budget:
-        seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(time_budget)
+        seconds = elapsed + parse_duration(time_budget)
+    plan = ConfirmPlan.read({CONFIRM: study.get(CONFIRM)})
     with study.batch():
         study.set(TARGET_SECONDS, seconds)
+        if plan is not None:
+            study.set(CONFIRM, plan.longer(more, elapsed, seconds).to_dict())
+            more -= round(plan.share * more)
         if more:
-            total = max(study.get("target_trials") or 0, len(study.trials()))
+            total = max(study.get("target_trials") or 0, len(study.searched()))
             study.set("target_trials", total + more)
     return seconds
 
 
-def _nothing_left(record: StudyRecord, seconds: float | None) -> str | None:
+def _nothing_left(record: StudyRecord, settings: Settings, seconds: float | None) -> str | None:
     """Why a study that nobody runs has nothing to do, with the way to go on; None: it has."""
     counts, target = record.counts(), record.attrs.get("target_trials")
     if counts["running"]:
         return None
     add = f"`cxrsearch extend {quoted(record.folder)} --trials 50`"
     waiting = counts["interrupted"] + counts["paused"]
-    if target is not None and not waiting and sum(counts.values()) >= target:
-        return f"{record.folder}: all {target} trials are done; add some with {add}"
-    if seconds is not None and float(record.attrs.get(ELAPSED, 0.0)) >= seconds:
+    over = target is not None and len(record.searched) >= target and not waiting
+    time_up = seconds is not None and float(record.attrs.get(ELAPSED, 0.0)) >= seconds
+    left = _to_confirm(record, settings, seconds) if over or time_up else False
+    if over and not left:
+        again = f" and {counts['reruns']} reruns" if counts["reruns"] else ""
+        return f"{record.folder}: all {target} trials{again} are done; add some with {add}"
+    if time_up and not left:
         return (
             f"{record.folder}: its time budget is used up; give more with --time-budget 2h, or "
             f"add trials with {add}"
@@ -271,8 +394,67 @@ def _nothing_left(record: StudyRecord, seconds: float | None) -> str | None:
     return None
 
 
+def _to_confirm(record: StudyRecord, settings: Settings, seconds: float | None) -> bool:
+    """Whether there are reruns to be done, and time for them, in a study whose search is over."""
+    plan = ConfirmPlan.read(record.attrs)
+    if plan is None or record.best() is None:
+        return False
+    confirm = confirming_of(plan, record, settings.objective, seconds)
+    if confirm.seconds is not None and float(record.attrs.get(ELAPSED, 0.0)) >= confirm.seconds:
+        return False
+    return to_confirm(plan, record, record.attrs.get(FINALISTS), confirm)
+
+
 def extend(folder: str | Path, trials: int, **changes: Any) -> Path:
     """`resume` with ``trials`` more than the study was to have."""
     if trials < 1:
         raise InputError(f"--trials {trials}: must be at least 1")
     return resume(folder, more=trials, **changes)
+
+
+def confirm(
+    folder: str | Path,
+    top: int | None = None,
+    repeats: int = ConfirmRequest.repeats,
+    *,
+    on_note: OnNote = lambda line: None,
+    **changes: Any,
+) -> Path:
+    """Train the finalists of the study in ``folder`` again, finished or stopped, and nothing else.
+
+    What is asked for is remembered, so that a plain `resume` goes on to it too.
+
+    Args:
+        folder: the study's folder.
+        top: finalists; None: those of an earlier confirmation, or five.
+        repeats: reruns of each on average: ``top`` times that in all, which go where they decide
+            most. Those that are there already count.
+        on_note: told what a measurement of ``auto`` comes to, and where nothing is left to do.
+        changes: as for `resume`.
+
+    Raises:
+        InputError: where the study has nothing to confirm, or its data are not those that it was
+            made with.
+    """
+    path, request = Path(folder), ConfirmRequest(top, repeats)
+    record = read_study(path, changes.get("storage"))
+    if problems := confirm_problems(request, record, ABLATION in read_study_yaml(path)):
+        raise InputError(problems)
+    prepared = load_study(path, on_note, **changes)
+    study = Study.open(path, prepared.settings.storage)
+    try:
+        seconds = None  # reruns are asked for, however long they take
+        if longer := changes.get("time_budget"):
+            seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(longer)
+        plan = (ConfirmPlan.read(record.attrs) or ConfirmPlan(0.0)).by(request, record, seconds)
+        asked = confirming_of(plan, record, prepared.settings.objective, None)
+        if not to_confirm(plan, record, None, asked):
+            done = record.counts()["reruns"]
+            on_note(f"{path}: {done} reruns are done, as many as asked for; add some by --repeats")
+            return path
+        study.set(CONFIRM, plan.to_dict())
+        write_labels(prepared, path)
+        _run(study, prepared, seconds, search=False)
+    finally:
+        study.close()
+    return path

@@ -358,7 +358,7 @@ def _check_history(
         pairs["population"] = (settings.population, options.get("population_size"))
         pairs["scheme"] = (settings.scheme, options.get("scheme"))
     if config.n_trials is not None:
-        pairs["trials"] = (settings.target_trials, config.n_trials)
+        pairs["trials"] = (settings.search_trials, config.n_trials)
     problems = [
         f"{folder / 'study.yaml'}: {name} is {here!r}, but {there!r} in the study's history; "
         "restore the one that was changed from a copy"

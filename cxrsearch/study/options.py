@@ -17,7 +17,13 @@ import click
 
 from cxrsearch.data.request import DataRequest
 from cxrsearch.fields import Record, flag, options_of
-from cxrsearch.study.settings import AUTO, Settings, TrainingRequest, UnlabelledRequest
+from cxrsearch.study.settings import (
+    AUTO,
+    ConfirmRequest,
+    Settings,
+    TrainingRequest,
+    UnlabelledRequest,
+)
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -232,6 +238,9 @@ run_options = options(_RUN)
 
 resume_options = options(_RESUME, _MOVED)
 """What may change when a study goes on."""
+
+confirm_options = options(in_groups(ConfirmRequest, "confirm"))
+"""How much a study is to be confirmed by."""
 
 recipe_options = options(_RECIPE)
 """Data, split and device of a recipe that is trained without a search."""

@@ -26,7 +26,13 @@ from .data import DataParts, listed_names, load_data, make_parts
 from .label_genes import EVERY_RATIO, AtHand
 from .origins import origin_notes
 from .settings import AUTO as MEASURE
-from .settings import PHANTOM, Settings, TrainingRequest
+from .settings import (
+    CONFIRMED_TIMED,
+    PHANTOM,
+    Settings,
+    TrainingRequest,
+    confirmed_share,
+)
 from .space import frame_for, gene_values, idle_genes, load_space
 from .unlabelled import pseudo_problems
 from .warm_start import label_notes, prior_notes, prior_of, read_earlier
@@ -43,7 +49,7 @@ class Prepared:
     """A search that may start.
 
     Args:
-        settings: as asked for, with ``space``, ``sampler``, ``cpus_per_trial`` and
+        settings: as asked for, with ``space``, ``sampler``, ``confirm``, ``cpus_per_trial`` and
             ``gpus_per_trial`` resolved.
         dataset: names, labels and patients of the images that can be read.
         space: the space with what cannot be had left out.
@@ -56,6 +62,8 @@ class Prepared:
         sharing: how many trials share GPU or cores, where that was measured.
         precision: that all trials train in, on whatever machine; ``auto`` where each follows its
             own node, as in a cluster elsewhere.
+        confirm_from: trials that must have searched for a confirmation, where nobody asked for one
+            and time alone ends the search.
     """
 
     settings: Settings
@@ -69,6 +77,7 @@ class Prepared:
     choice: Choice | None = None
     sharing: Sharing | None = None
     precision: str = MEASURE
+    confirm_from: int = 0
 
     @property
     def judged(self) -> tuple[str, ...]:
@@ -122,6 +131,8 @@ def prepare(
     if problems or hardware is None or found is None or dataset is None or judged is None:
         raise InputError(problems)
     settings, (space, notes) = hardware, found
+    by_default = settings.confirm is None and settings.target_trials is None
+    settings = replace(settings, confirm=confirmed_share(settings))
     frame = frame_for(space, dataset.source_side)
     parts = make_parts(settings, dataset, frame, listed, settings.pseudo)
     if set(judged) <= set(parts.undefined):
@@ -146,7 +157,10 @@ def prepare(
         *origin_notes(map(str, inits), made.splits.fingerprint, made.dataset.label_names),
         *made.notes,
     ]
-    return replace(made, settings=settings, notes=tuple(notes), prior=prior, choice=choice)
+    return replace(
+        made, settings=settings, notes=tuple(notes), prior=prior, choice=choice,
+        confirm_from=CONFIRMED_TIMED if by_default else 0,
+    )  # fmt: skip
 
 
 def assemble(
@@ -275,7 +289,7 @@ def resolve_sampler(settings: Settings, space: SearchSpace) -> Choice | None:
     if settings.sampler != AUTO:
         return None
     return choose(
-        settings.target_trials,
+        settings.search_trials,
         n_genes=len(space.genes),
         n_conditional=sum(bool(gene.when) for gene in space.genes.values()),
         workers=trials_at_once(settings),

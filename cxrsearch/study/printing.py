@@ -21,6 +21,7 @@ from .folder import marks_of
 from .label_genes import DOUBTS, EVERY_RATIO, known_genes, optional_genes, read_space
 from .prepare import Prepared
 from .projection import Projection, project
+from .settings import Settings
 from .space import shipped_spaces, space_path
 
 if TYPE_CHECKING:  # they load torch
@@ -34,19 +35,39 @@ PARTS = ("train", "val", "test")
 def describe(prepared: Prepared) -> str:
     """Data, splits and notes of a search that is about to start."""
     settings, data = prepared.settings, prepared.dataset
-    budget = f"{settings.target_trials} trials" if settings.target_trials else ""
-    limit = f"{settings.time_budget} at most" if settings.time_budget else ""
     head = (
         f"data: {data.label}, {len(data.names)} labelled images of "
         f"{len(set(data.patients.tolist()))} patients, {len(data.unlabelled)} unlabelled; "
         f"cached at {prepared.cache.frame} x {prepared.cache.frame}\n"
         f"space: {prepared.space.name}, {len(prepared.space.genes)} genes; sampler: "
-        f"{settings.sampler}; budget: {', '.join(filter(None, (budget, limit)))}; "
-        f"seed: {settings.seed}"
+        f"{settings.sampler}; budget: {_budget(settings)}; seed: {settings.seed}"
     )
+    head += f"\n{_confirmation(settings)}" * bool(settings.confirm)
     notes = "".join(f"\nnote: {note}" for note in prepared.notes)
     table = counts_table(prepared.counts, data.label_names)
     return f"{head}\n{to_text(table)}{_marks(data)}{notes}"
+
+
+def _budget(settings: Settings) -> str:
+    """How long a search is to go on."""
+    trials = f"{settings.target_trials} trials" if settings.target_trials else ""
+    if settings.reruns:
+        trials += f" ({settings.search_trials} to search, {settings.reruns} to confirm)"
+    limit = f"{settings.time_budget} at most" if settings.time_budget else ""
+    return ", ".join(filter(None, (trials, limit)))
+
+
+def _confirmation(settings: Settings) -> str:
+    """What becomes of the last share of a budget."""
+    which, share = f"the last {settings.reruns} trials", f"{settings.confirm:.0%}"
+    if not settings.reruns:
+        which = f"the last {share} of the time"
+    elif settings.time_budget:
+        which = f"the last {settings.reruns} trials, or the last {share} of the time,"
+    return (
+        f"confirmation: {which} train the most promising recipes again on fresh seeds and splits "
+        "of train + validation, each to its end; the winner is chosen by that (--confirm 0: none)"
+    )
 
 
 def describe_ready(ready: ReadyRecipe) -> str:
@@ -137,10 +158,21 @@ def describe_projection(prepared: Prepared) -> str:
         f"one optimiser step: {steps}\n"
         f"one trial: about {found.seconds_per_trial / 60:.1f} min; the search: about "
         f"{found.hours:.2f} h with {found.concurrent} trial{'s' * (found.concurrent > 1)} at once "
-        "(early stopping will make it less)\n"
+        "(early stopping will make it less)"
+        f"{_reruns_cost(found, prepared.settings)}\n"
         f"image cache: {prepared.cache.images.nbytes / 1e9:.2f} GB in {prepared.cache.path}\n"
         f"checkpoints: {found.disk_bytes / 1e9:.1f} GB at most\n"
         "dry run: everything checked, nothing written but the image cache"
+    )
+
+
+def _reruns_cost(found: Projection, settings: Settings) -> str:
+    """What the confirmation takes, in words; nothing where there is none, or only time is left."""
+    if not settings.reruns:
+        return ""
+    return (
+        f"; confirming: about {found.confirm_hours:.2f} h more for {settings.reruns} reruns, none "
+        "of them stopped early"
     )
 
 
@@ -165,8 +197,32 @@ def describe_evaluation(result: Mapping[str, Any]) -> str:
     return (
         f"{result['part']}: {result['n_images']} images of {result['n_patients']} patients, "
         f"{result['data']}\n"
-        f"{to_text(table)}{counted}{notes}\nresearch use only"
+        f"{to_text(table)}{_promised(result)}{counted}{notes}\nresearch use only"
     )
+
+
+def _promised(result: Mapping[str, Any]) -> str:
+    """What validation promised, and what came of it, one below the other."""
+    said = result.get("validation")
+    if not said:
+        return ""
+    best, trial = said.get("best"), f"trial {said['trial']}" if "trial" in said else "validation"
+    count = f", chosen from {said['selected_from']} trials" * (said.get("selected_from", 0) > 1)
+    of_best = f"; of trial {best['trial']}, {best['value']:.3f} as observed" if best else ""
+    rows = {
+        "observed": f"{trial} on validation{count}",
+        "corrected": f"without the luck of that choice{of_best}",
+        "confirmed": f"by {said.get('reruns', 0)} reruns on fresh splits",
+    }
+    table = Table(title="promised by validation", title_justify="left", box=None)
+    for column in ("", "AUROC", "95% interval", ""):
+        table.add_column(column, justify="left" if not column else "right", overflow="fold")
+    for name, words in rows.items():
+        if name in said:
+            interval = _interval(said.get(f"{name}_interval"))
+            table.add_row(name, f"{said[name]:.3f}", interval, words)
+    table.add_row(result["part"], f"{result['mean']:.3f}", _interval(result["interval"]), "")
+    return f"\n{to_text(table)}"
 
 
 def _interval(bounds: Any) -> str:

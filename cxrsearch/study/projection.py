@@ -34,7 +34,9 @@ class Projection:
 
     Args:
         seconds_per_trial: mean over recipes drawn from the space, without early stopping.
-        hours: of the whole search at ``concurrent`` trials at once, without early stopping.
+        hours: of the search at ``concurrent`` trials at once, without early stopping and without
+            the reruns that confirm.
+        confirm_hours: of the reruns; no early stopping makes them less.
         concurrent: trials at once that this machine has room for.
         disk_bytes: checkpoints and scores of epochs at most.
         steps: timed seconds of one optimiser step by model and input size, with so many at once.
@@ -42,6 +44,7 @@ class Projection:
 
     seconds_per_trial: float
     hours: float
+    confirm_hours: float
     concurrent: int
     disk_bytes: float
     steps: dict[str, float]
@@ -63,8 +66,11 @@ def disk_need(space: SearchSpace, settings: Settings, n_classes: int) -> int:
     kinds = {kind_of(recipe)[:2]: recipe for recipe in sample_recipes(space)}
     largest = max(weight_bytes(recipe, n_classes) for recipe in kinds.values())
     keep = parse_keep(settings.keep_checkpoints)
-    target = settings.target_trials or 100
-    kept = target if keep == "all" else 0 if keep == "none" else min(int(keep), target)
+    target = settings.search_trials or 100
+    if keep == "all":  # those of reruns too
+        kept = settings.target_trials or 100
+    else:
+        kept = 0 if keep == "none" else min(int(keep), target)
     running = min(settings.concurrent or 2, target)
     pausing = settings.early_stopping and settings.halving == "promote"
     paused = max(0, target - running - kept) if pausing else 0
@@ -101,10 +107,11 @@ def project(prepared: Prepared) -> Projection:
         for recipe in recipes
     )
     concurrent = trials_at_once(settings)
-    target = settings.target_trials or 100
+    hour = mean / concurrent / 3600  # that one trial adds
     return Projection(
         mean,
-        mean * target / concurrent / 3600,
+        hour * (settings.search_trials or 100),
+        hour * (settings.reruns or 0),
         concurrent,
         disk_need(prepared.space, settings, n_classes),
         {str(kind): seconds * kinds[kind].batch_size for kind, seconds in images.items()},

@@ -16,6 +16,7 @@ from search.errors import SearchError
 __all__ = [
     "AUTO",
     "PHANTOM",
+    "ConfirmRequest",
     "DataRequest",
     "Device",
     "Settings",
@@ -26,6 +27,16 @@ __all__ = [
 AUTO = "auto"
 """In the place of a number: found by a measurement before the search begins."""
 PRECISIONS = (AUTO, "float32", "bf16")
+CONFIRMED_SHARE = 0.2
+"""Of the budget, for reruns of the finalists, where the user does not say."""
+CONFIRMED_FROM = 20
+"""Trials from which on a search confirms by itself."""
+CONFIRMED_TIMED = 16
+"""The same where time alone ends it: trials that have searched when the last share begins."""
+TOP = 5
+"""Finalists of `cxrsearch confirm` where the user does not say."""
+LEAST_RERUNS = 4
+"""Two finalists on two splits each: fewer say nothing of the luck that reruns are for."""
 
 
 def _samplers() -> tuple[str, ...]:
@@ -100,6 +111,27 @@ class TrainingRequest(Device, DataRequest):
 
 
 @dataclass(frozen=True)
+class ConfirmRequest(Record):
+    """How a study's finalists are to be confirmed.
+
+    Args:
+        top: finalists; None: those of an earlier confirmation, or `TOP`.
+        repeats: reruns a finalist on average, those that are there already included.
+    """
+
+    top: int | None = option(
+        None,
+        "Finalists: trials that are trained again. [default: 5, or as before]",
+        group="confirm", metavar="K", low=1, high=50,
+    )  # fmt: skip
+    repeats: int = option(
+        4,
+        "Reruns of each on average: K times R in all, which go where they decide most.",
+        group="confirm", metavar="R", low=2, high=1000,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Settings(TrainingRequest):
     """A search as asked for. Every field is an option of ``cxrsearch ga`` or ``optuna``.
 
@@ -119,6 +151,9 @@ class Settings(TrainingRequest):
         objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some labels; with
             ``,seconds`` or ``,parameters`` behind it a search of several objectives.
         early_stopping: successive halving on or off.
+        confirm: share of the budget for reruns of the finalists, see `search.confirm`; None: by
+            default (`confirmed_share`). In the study.yaml of an earlier version it is missing, and
+            nothing is confirmed.
         halving: what becomes of a weak trial: ``promote`` (it pauses, and goes on when it turns
             out to be among the best) or ``stop`` (for good).
         reuse: whether a trial whose recipe has been trained before in the study ends at once with
@@ -190,6 +225,13 @@ class Settings(TrainingRequest):
         "(stop).",
         group="goal", choices=("promote", "stop"),
     )  # fmt: skip
+    confirm: float | None = option(
+        None,
+        "Share of the budget for reruns: the most promising recipes are trained again on fresh "
+        "seeds and splits, and chosen by that; 0: none. [default: 0.2 where that is of 20 trials "
+        "and more, of one objective]",
+        group="goal", metavar="SHARE", low=0.0, high=0.8,
+    )  # fmt: skip
     keep_checkpoints: str = option(
         "best:5",
         "Which trials keep their weights; all also keeps the scores of every epoch beyond 512 MiB.",
@@ -222,6 +264,17 @@ class Settings(TrainingRequest):
         return None if self.generations is None else self.generations * self.population
 
     @property
+    def reruns(self) -> int | None:
+        """How many of `target_trials` confirm what the others found; None: until the time is up."""
+        target = self.target_trials
+        return None if target is None else round((self.confirm or 0.0) * target)
+
+    @property
+    def search_trials(self) -> int | None:
+        """How many of `target_trials` search; None: until their share of the time is up."""
+        return None if self.target_trials is None else self.target_trials - (self.reruns or 0)
+
+    @property
     def gpus(self) -> float:
         """GPUs a trial; 0 while that is still to be found."""
         return 0.0 if self.gpus_per_trial == AUTO else float(self.gpus_per_trial)
@@ -245,7 +298,7 @@ class Settings(TrainingRequest):
 
     def problems(self) -> list[str]:
         """See `Record.problems`."""
-        problems = [*super().problems(), *_objective_problems(self)]
+        problems = [*super().problems(), *_objective_problems(self), *_confirm_problems(self)]
         if self.target_trials is None and self.time_budget is None:
             problems.append("no budget: give --generations, --trials or --time-budget")
         if self.time_budget is not None:
@@ -268,3 +321,39 @@ def _objective_problems(settings: Settings) -> list[str]:
     except SearchError as error:
         return error.problems
     return []
+
+
+def _confirm_problems(settings: Settings) -> list[str]:
+    """What speaks against confirming, where that is asked for."""
+    if not settings.confirm or not 0 < settings.confirm < 1:
+        return []
+    try:
+        several = len(settings.objectives.measures) > 1
+    except InputError:  # named elsewhere
+        several = False
+    asked, problems = f"--confirm {settings.confirm:g}", []
+    if several:
+        problems.append(
+            f"{asked}: of several objectives ({settings.objective}) there is no one best to "
+            "confirm; leave it out, or search for one"
+        )
+    if settings.reruns is not None and settings.reruns < LEAST_RERUNS:
+        problems.append(
+            f"{asked}: of {settings.target_trials} trials that is {settings.reruns} to confirm by, "
+            f"and it takes {LEAST_RERUNS}; give more trials or a larger share, or 0 for none"
+        )
+    return problems
+
+
+def confirmed_share(settings: Settings) -> float:
+    """The share of the budget for reruns: as asked for, or by default.
+
+    By default `CONFIRMED_SHARE`, where there is one objective and the budget is of
+    `CONFIRMED_FROM` trials and more, or of time alone.
+    """
+    if settings.confirm is not None:
+        return settings.confirm
+    target = settings.target_trials
+    if len(settings.objectives.measures) > 1 or (target is not None and target < CONFIRMED_FROM):
+        return 0.0
+    return CONFIRMED_SHARE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -17,7 +17,7 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.model.card import predicting
+from cxrsearch.model.card import predicting, promised_in
 from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
@@ -35,9 +35,11 @@ from cxrsearch.model.predict import (
 from cxrsearch.model.predictor import Predictor
 from cxrsearch.model.submission import read_sample
 from cxrsearch.model.views import NONE
+from cxrsearch.show.chosen import Chosen, choice_of
+from cxrsearch.show.view import view_of
 from cxrsearch.writing import alone, check_file, work_of
 from search.store.record import StudyRecord, read_study
-from search.trials.marks import same_as
+from search.trials.marks import confirms, same_as
 
 from .data import DESCRIPTION, cache_root, described_in, load_data
 from .folder import load_alone, read_study_yaml, trial_config
@@ -51,7 +53,8 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     """The best trial of a study, or trial ``number``.
 
     Of several objectives the best is the one on the Pareto front with the highest AUROC. For a
-    trial that repeats another it is that one, whose recipe, seed and best epoch belong together.
+    trial that repeats another, or is a rerun of it, it is that one, whose recipe, seed and best
+    epoch belong together.
 
     Raises:
         InputError: where it is not there, or did not train to its end.
@@ -67,8 +70,9 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
             f"`cxrsearch status {quoted(record.folder)}` names the best"
         )
     trial = record.trials[number]
-    if (earlier := same_as(trial)) is not None:
-        trial = record.trials[earlier]
+    for earlier in (confirms(trial), same_as(trial)):
+        if earlier is not None:
+            trial = record.trials[earlier]
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or not trial.user_attrs.get(
         "best_epoch"
     ):
@@ -76,15 +80,60 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     return trial
 
 
+class Winner(NamedTuple):
+    """The trial that a model is made of.
+
+    Args:
+        trial: its recipe is trained.
+        epochs: for so many epochs.
+        selected_from: how many complete trials it was chosen among.
+        chosen: what is known of the worth of the choice; None where somebody named the trial.
+        reasons: why this one, in sentences.
+    """
+
+    trial: FrozenTrial
+    epochs: int
+    selected_from: int
+    chosen: Chosen | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def winner_of(record: StudyRecord, number: int | None = None) -> Winner:
+    """The trial of a study that is to be trained: the recommended one, or trial ``number``.
+
+    Recommended is what its reruns confirmed; before there are any, the highest expected value.
+    It is trained to the epoch that was confirmed with it, otherwise to its own best one.
+
+    Raises:
+        InputError: as for `chosen_trial`.
+    """
+    chosen = None if number is not None else choice_of(view_of(record))
+    recommended = number if chosen is None else chosen.recommended
+    trial = chosen_trial(record, recommended)
+    epochs = int(trial.user_attrs["best_epoch"])
+    if chosen is None:
+        return Winner(trial, epochs, 1)
+    most = Recipe.from_params(trial.user_attrs["params"]).epochs
+    if chosen.steps is not None and 1 <= chosen.steps <= most:
+        epochs = chosen.steps
+    complete = record.counts()["complete"]
+    return Winner(trial, epochs, complete, chosen, chosen.sentences)
+
+
 def train_winner(
-    folder: Path, out: Path, number: int | None = None, **moved: Any
+    folder: Path,
+    out: Path,
+    number: int | None = None,
+    on_reason: Callable[[str], object] = lambda line: None,
+    **moved: Any,
 ) -> Generator[EpochsDone, None, Path]:
     """Retrain a trial's recipe on train + validation, for its best number of epochs.
 
     Args:
         folder: the study.
         out: the model folder to write.
-        number: the trial; the best one by default.
+        number: the trial; the recommended one by default, see `winner_of`.
+        on_reason: told which trial it is, and why.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
 
@@ -95,24 +144,28 @@ def train_winner(
         InputError: where study, data or ``out`` cannot be used.
     """
     check_out(out)
-    record = read_study(folder)
-    trial = chosen_trial(record, number)
+    winner = winner_of(read_study(folder), number)
     prepared = load_alone(folder, **moved)
-    selected_from = record.counts()["complete"] if number is None else 1
-    return (yield from retrain(folder, prepared, trial, out, selected_from))
+    for reason in winner.reasons:
+        on_reason(reason)
+    most = Recipe.from_params(winner.trial.user_attrs["params"]).epochs
+    on_reason(
+        f"training trial {winner.trial.number} on train + validation for {winner.epochs} of "
+        f"{most} epochs"
+    )
+    return (yield from retrain(folder, prepared, winner, out))
 
 
 def retrain(
-    folder: Path, prepared: Prepared, trial: FrozenTrial, out: Path, selected_from: int
+    folder: Path, prepared: Prepared, winner: Winner, out: Path
 ) -> Generator[EpochsDone, None, Path]:
-    """Train a trial's recipe on train + validation for its best number of epochs.
+    """Train a winner's recipe on train + validation for its number of epochs.
 
     Args:
         folder: the study.
         prepared: its data, as from `load_alone`.
-        trial: one with a best epoch.
+        winner: what to train.
         out: the model folder to write.
-        selected_from: how many trials it was chosen among.
 
     Yields:
         how far it is, after each epoch.
@@ -121,7 +174,7 @@ def retrain(
         InputError: where it cannot be trained.
     """
     config = trial_config(folder, prepared)
-    attrs = trial.user_attrs
+    attrs = winner.trial.user_attrs
     # Batch normalisation is then over as many images as in what was judged.
     compute = replace(config.compute, micro=attrs.get("micro_batch"))
     if prepared.settings.precision == AUTO:
@@ -131,18 +184,32 @@ def retrain(
             yield from train_final(
                 Recipe.from_params(attrs["params"]),
                 load_trial_data(config),
-                epochs=attrs["best_epoch"],
+                epochs=winner.epochs,
                 seed=attrs["seed"],
                 out=out,
-                meta=meta_of(folder, prepared, trial, selected_from),
+                meta=meta_of(folder, prepared, winner.trial, winner.selected_from, winner.chosen),
                 splits=folder / "splits.json",
                 compute=compute,
             )
         )
 
 
-def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from: int) -> ModelMeta:
-    """What a model folder says of the trial that its recipe comes from."""
+def meta_of(
+    folder: Path,
+    prepared: Prepared,
+    trial: FrozenTrial,
+    selected_from: int,
+    chosen: Chosen | None = None,
+) -> ModelMeta:
+    """What a model folder says of the trial that its recipe comes from.
+
+    Args:
+        folder: the study.
+        prepared: its data.
+        trial: the trial.
+        selected_from: how many complete trials it was chosen among.
+        chosen: what is known of the worth of that choice.
+    """
     pseudo = pseudo_path(prepared.settings.pseudo) if prepared.settings.pseudo else None
     return ModelMeta(
         frame=prepared.cache.frame,
@@ -158,12 +225,34 @@ def meta_of(folder: Path, prepared: Prepared, trial: FrozenTrial, selected_from:
             "value": trial.values[0] if trial.values else None,
             "interval": trial.user_attrs.get("interval"),
             "selected_from": selected_from,
+            **({} if chosen is None else worth_of(chosen)),
         },
         also_seen=also_seen(
             Recipe.from_params(trial.user_attrs["params"]), pseudo, prepared.cache.contents
         ),
         precision=predicting(prepared.settings.precision),
     )
+
+
+def worth_of(chosen: Chosen) -> dict[str, Any]:
+    """What a card says of the choice of its trial, beside the trial's own value."""
+    result = chosen.result
+    return {
+        "best": {"trial": chosen.best, "value": chosen.observed},
+        "corrected": chosen.corrected,
+        "corrected_interval": _plain(chosen.corrected_interval),
+        "selected_from_candidates": chosen.luck.of,
+        "confirmed": chosen.confirmed,
+        "confirmed_interval": _plain(chosen.confirmed_interval),
+        "finalists": list(chosen.state.finalists),
+        "reruns": chosen.state.done,
+        "alike": [] if result is None else list(result.alike),
+        "sentences": list(chosen.sentences),
+    }
+
+
+def _plain(interval: Any) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def evaluate_model_folder(
@@ -190,7 +279,9 @@ def evaluate_model_folder(
         images: the images of a table, where they lie elsewhere.
 
     Returns:
-        as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were.
+        as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were, and of a
+        study's winner ``validation``: what validation promised, see
+        `cxrsearch.model.card.promised_in`.
 
     Raises:
         InputError: where model or data cannot be used.
@@ -202,6 +293,8 @@ def evaluate_model_folder(
     shared_labels(loaded.labels, dataset.label_names, maps)  # before images are decoded
     cache = open_shown(dataset, loaded.frame, cache_root(request))
     result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": tta}
+    if promised := promised_in(loaded.card):
+        result["validation"] = promised
     if study is None and result["part"] == "test":
         why = "its study is not here" if loaded.card["study"].get("path") else "it has no study"
         result["notes"].append(f"{why}, so this look is counted in {model} alone")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from cxrsearch.show.rows import Row, mapping, number, whole
 from cxrsearch.show.view import StudyView
 from search.confirm.reruns import FINALISTS, Rerun, finalists_of, numbers_in, reruns
 
-from .luck import Truth, epoch_scores, final_scores, trial_folder
+from .luck import Truth, epoch_scores, final_scores
 
 if TYPE_CHECKING:  # they load SciPy, which what is kept does without
     from search.confirm.result import Confirmed, Parts
@@ -103,25 +104,34 @@ def result_of(view: StudyView) -> Confirmed | None:
     if not finalists or not done:
         return None
     share = number(view.asked.get("val_share")) or VAL_SHARE
-    return confirmed(finalists, done, _parts(view), share)
+    parts = parts_of(view.record.folder, str(view.asked.get("objective") or "auroc"))
+    return confirmed(finalists, done, parts, share)
 
 
-def _parts(view: StudyView) -> Parts | None:
-    """Patients and influence by rerun and step, from the reruns' predictions."""
+def parts_of(folder: Path, objective: str) -> Parts | None:
+    """Patients and influence by rerun and step, from what reruns predict.
+
+    Args:
+        folder: the study's.
+        objective: as ``--objective`` has it.
+
+    Returns:
+        None where the study's labels are not there.
+    """
     from search.optimism import influence
 
     try:
-        truth = Truth.of(view)
+        truth = Truth(folder, objective)
     except InputError:
         return None
 
     def parts(rerun: Rerun, step: int | None) -> tuple[np.ndarray, np.ndarray] | None:
-        folder = trial_folder(view, rerun.number)
+        place = folder / "trials" / str(rerun.number)
         said = None
         if step is not None:
-            said = epoch_scores(folder, truth, [step]).get(step)
+            said = epoch_scores(place, truth, [step]).get(step)
         if said is None and step in (None, _best_step(rerun)):
-            said = final_scores(folder, truth)
+            said = final_scores(place, truth)
         if said is None:
             return None
         try:

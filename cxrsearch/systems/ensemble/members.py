@@ -20,7 +20,7 @@ from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import CARD, check_out, save_model
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
-from cxrsearch.study.winner import meta_of, retrain
+from cxrsearch.study.winner import Winner, meta_of, retrain
 from cxrsearch.writing import alone, work_of
 
 from .combine import Combined
@@ -84,7 +84,8 @@ def _trained(
             yield f"trial {trial.number}: trained already"
             return
         shutil.rmtree(folder)
-    for step in retrain(study, prepared, trial, folder, selected_from):
+    winner = Winner(trial, trial.user_attrs["best_epoch"], selected_from)
+    for step in retrain(study, prepared, winner, folder):
         yield (
             f"trial {trial.number}: epoch {step.epoch}/{step.epochs}, loss {step.loss:.4f}, "
             f"{step.seconds:.1f} s"

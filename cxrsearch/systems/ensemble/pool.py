@@ -98,7 +98,7 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
     labels, patients = _truth(study, known, names)
     taken = {t.number for t in chosen}
     others = [t.values[0] for t in complete if t.number not in taken]
-    stopped = [t for t in record.trials if t.state == TrialState.PRUNED and same_as(t) is None]
+    stopped = [t for t in record.searched if t.state == TrialState.PRUNED and same_as(t) is None]
     strange = [
         f"{folders[t.number] / PREDICTIONS}: of other images than that of trial "
         f"{chosen[0].number}; restore it from a copy"

@@ -127,7 +127,7 @@ class _Job:
 
     def own(self, out: Path) -> Generator[str, None, SingleScores]:
         """A network for each label."""
-        chosen = best_for(self.record.trials, self.trial, self.cell.data.columns, self.names)
+        chosen = best_for(self.record.searched, self.trial, self.cell.data.columns, self.names)
         recipes = {c: Recipe.from_params(t.user_attrs["params"]) for c, t in chosen.items()}
         scores, fits = yield from _lines(one_each(self.cell, recipes, keep=True))
         self._save_members(out, fits, chosen)

@@ -143,6 +143,22 @@ def test_extend_adds_trials_under_new_numbers(
     assert json.loads(run("status", study, "--json")[1])["target_trials"] == 4
 
 
+def test_confirm_trains_finalists_again_and_refuses_what_it_cannot(
+    finished_study: Path, run: Run, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(finished_study, study)
+    code, out, _ = run("confirm", study, "--top", 2, "--repeats", 2)
+    assert code == 0
+    assert "by 4 reruns on fresh seeds and splits" in out
+    assert "[    4/4] trial 6" in out
+    assert json.loads(run("status", study, "--json")[1])["best"]["number"] < 3
+    code, _, err = run("confirm", study, "--top", 0, "--repeats", 0)
+    assert code == 2
+    assert "--top 0: must be from 1 to 50" in err
+    assert "--repeats 0: must be from 2 to 1,000" in err
+
+
 def test_a_dry_run_prints_hours_and_disk_and_makes_no_study(
     xrays: Path, tiny_space: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -152,7 +168,13 @@ def test_a_dry_run_prints_hours_and_disk_and_makes_no_study(
     assert code == 0
     assert " h with " in out
     assert " GB at most" in out
+    assert "budget: 50 trials (40 to search, 10 to confirm)" in out
+    assert "h more for 10 reruns, none of them stopped early" in out
     assert not study.exists()
+    code, out, _ = run("ga", *words, "--dry-run", "--confirm", 0)
+    assert code == 0
+    assert "budget: 50 trials;" in out
+    assert "confirm" not in out
 
 
 def test_spaces_are_listed_and_explained(run: Run) -> None:

@@ -91,3 +91,22 @@ def test_a_repeat_is_told_as_one_and_is_no_news() -> None:
     )
     assert "same as trial 0 0.6100 |" in text
     assert "2/4" in text.splitlines()[1]
+
+
+def test_reruns_are_counted_by_themselves_and_are_none_of_the_best() -> None:
+    text = io.StringIO()
+    progress = Progress(2, finished=1, best=(0.6, 0), console=Console(file=text, width=200))
+    progress(ended(1, TrialState.COMPLETE, 0.61))
+    progress.confirming((1, 0), 3, {1: [0.5]}, 1)
+    progress(ended(3, TrialState.COMPLETE, 0.7, confirms=1, round=1))
+    progress(ended(4, TrialState.FAIL, None, confirms=0, round=0, reason="nan"))
+    lines = text.getvalue().splitlines()
+    assert lines[1] == (
+        "confirming: best 0.6100 (trial 1); trials 1, 0 by 3 reruns on fresh seeds and splits, "
+        "1 of them done"
+    )
+    assert lines[2].startswith(
+        "[    2/3] trial 3    = 1 again    complete 0.7000 | mean 0.6000 of 2"
+    )
+    assert lines[3].startswith("[    3/3] trial 4    = 0 again    failed (nan) | ")
+    assert progress.best == (0.61, 1)

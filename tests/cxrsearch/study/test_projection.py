@@ -44,3 +44,17 @@ def test_what_is_kept_of_each_epoch_is_counted_up_to_its_bound() -> None:
 def test_the_dense_head_of_vgg16_is_counted() -> None:
     assert 500e6 < weight_bytes(Recipe(model="vgg16"), 14) < 600e6
     assert 50e6 < weight_bytes(Recipe(model="vgg16", vgg_head="pooled"), 14) < 70e6
+
+
+def test_reruns_keep_no_weights_unless_all_do() -> None:
+    plain = {"name": "s", "genes": {"lr": {"low": 1e-4, "high": 1e-2}}}
+    space = SearchSpace.from_dict(plain, "s", known=gene_limits())
+    asked = Settings(trials=50, concurrent=1, early_stopping=False)
+    weights = weight_bytes(Recipe(), 14)
+    for keep, extra in (("best:5", 0), ("all", 0)):
+        confirming = replace(asked, keep_checkpoints=keep, confirm=0.2)
+        need = disk_need(space, confirming, 14)
+        assert need - disk_need(space, replace(confirming, confirm=0.0), 14) == extra * weights
+    paused = replace(asked, early_stopping=True)
+    saved = disk_need(space, paused, 14) - disk_need(space, replace(paused, confirm=0.2), 14)
+    assert saved == 10 * COPIES_PAUSED * weights  # ten fewer that pause

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cxrsearch.errors import InputError
-from cxrsearch.study.settings import Settings
+from cxrsearch.study.settings import Settings, confirmed_share
 
 
 def test_everything_wrong_is_said_at_once() -> None:
@@ -82,3 +82,46 @@ def test_odd_choices_are_refused_rather_than_ignored() -> None:
 def test_stored_settings_of_another_kind_are_refused(odd: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(odd))):
         Settings.from_dict(Settings(trials=4).to_dict() | odd)
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [
+        ({"trials": 19}, 0.0),
+        ({"trials": 20}, 0.2),
+        ({"generations": 2, "population": 10}, 0.2),
+        ({"time_budget": "1h"}, 0.2),
+        ({"trials": 100, "objective": "auroc,seconds"}, 0.0),
+        ({"trials": 100, "confirm": 0.0}, 0.0),
+        ({"trials": 16, "confirm": 0.25}, 0.25),
+    ],
+)
+def test_searches_of_twenty_trials_and_more_confirm_by_default(
+    given: dict[str, object], share: float
+) -> None:
+    settings = Settings(**given)  # type: ignore[arg-type]
+    settings.check()
+    assert confirmed_share(settings) == share
+
+
+def test_reruns_are_part_of_the_trials() -> None:
+    settings = Settings(trials=100, confirm=0.2)
+    assert (settings.target_trials, settings.search_trials, settings.reruns) == (100, 80, 20)
+    stored = Settings.from_dict({"trials": 100})  # as an earlier version kept it
+    assert (stored.search_trials, stored.reruns) == (100, 0)
+    timed = Settings(time_budget="1h", confirm=0.2)
+    assert (timed.search_trials, timed.reruns) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"trials": 100, "confirm": 0.9}, "from 0.0 to 0.8"),
+        ({"trials": 100, "confirm": -0.1}, "from 0.0 to 0.8"),
+        ({"trials": 5, "confirm": 0.2}, "of 5 trials that is 1 to confirm by"),
+        ({"trials": 50, "confirm": 0.2, "objective": "auroc,seconds"}, "no one best to confirm"),
+    ],
+)
+def test_a_share_that_cannot_confirm_is_refused(given: dict[str, object], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        Settings(**given).check()  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ def curves(
         "100 recipes x 12 epochs, 300 patients": Search(),
         "the same, 150 patients": Search(patients=150),
         "recipes that differ more": Search(recipes=0.3),
-        "30 recipes x 12 epochs, 5 labels": Search(trials=30, labels=5),
+        "30 recipes x 12 epochs, 3 labels": Search(trials=30, labels=3),
     }
     found = []
     for name, search in searches.items():

@@ -35,7 +35,7 @@ class Search:
     patients: int = 300
     trials: int = 100
     epochs: int = 12
-    labels: int = 14
+    labels: int = 8
     recipes: float = 0.10
     seeds: float = 0.04
     shared: float = 0.55
@@ -45,7 +45,7 @@ class Search:
 
 def drawn(search: Search, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """One search: scores (models, n, k), labels (n, k), patients (n,), true AUROC (models, k)."""
-    images = rng.choice([1, 1, 1, 2, 3], size=search.patients)
+    images = rng.choice([1, 1, 1, 1, 2], size=search.patients)
     patients = np.repeat(np.arange(search.patients), images)
     shape = len(patients), search.labels
     prevalence = np.geomspace(0.01, 0.25, search.labels)

@@ -9,6 +9,7 @@ judged as regret, 0 at the best there is and 1 at a typical one. ``genetic:repea
 beside the plain sampler. Printed are ratios of mean regrets with 95% intervals over problems and
 seeds: below 1 the first of two is better. On noisy and on quiet problems apart; of LCBench the
 validation score is observed and the test score is true, which nobody calls noise, but it is luck.
+Each look at the judging half is appended to ``choice_judged.jsonl``.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from rich.console import Console
 from search.expectation import recommend
 
 from .contenders import entry
+from .judged import append
 from .problems import half, problem
 from .running import THREADS, noise
 from .stats import bootstrap, ratio, weights
 from .tables import Grid, interval, rich
 
 SAMPLERS = ("genetic", "genetic:repeats=True", "tpe")
+LOG = Path(__file__).with_name("choice_judged.jsonl")
 AGAIN = "genetic:repeats=True"
 RULES = ("observed", "expected", "best")
 """How a trial is chosen; ``best`` by its true score, which nobody can do."""
@@ -172,8 +175,11 @@ def main() -> None:
     wanted = {(s, n) for s in args.samplers for n in names}
     done = [c for c in done if (c["sampler"], c["problem"]) in wanted and c["seed"] < args.seeds]
     console = Console(width=160)
-    for grid in grids(done, args.trials):
+    shown = list(grids(done, args.trials))
+    for grid in shown:
         console.print(rich(grid))
+    if args.half == "judge":
+        append({grid.title: [list(row) for row in grid.rows] for grid in shown if grid.rows}, LOG)
 
 
 if __name__ == "__main__":

@@ -243,16 +243,6 @@ class GaussianProcess:
         found: Array = np.diag(doubt) - half.T @ half
         return found
 
-    def beside(self, point: Array, of: Sequence[int]) -> tuple[float, float, Array]:
-        """A new ``point`` (1, genes) in the sense of `settled`: its mean and its variance, and the
-        covariances, shape (k,), with the values at k of the points.
-        """
-        across = self.kernel.covariance(self.data.gaps(point))[0]
-        solved = cho_solve((self._factor, True), across, check_finite=False)
-        variance = self.kernel.amplitude + self.kernel.noise - float(across @ solved)
-        shared: Array = (solved * self.data.doubt)[list(of)]
-        return float(across @ self._weights), max(variance, 1e-10), shared
-
     def predict(self, points: Array, apart: Array | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation, each (m,), of the true value at ``points`` (m, genes).
 

@@ -35,6 +35,8 @@ they hardly do, much of what looks like noise may be the surface.
 """
 CREDENCE = 4.0
 """Repeats that weigh as much as what is assumed without them; see `noise_of`."""
+AGREED = 3
+"""So many repeats, all of which agree to the last digit, say that there is no noise."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def noise_of(unexplained: float, unresolved: float, scatter: float, repeats: int
     the roughness is expected to have `ROUGHNESS` of the variance ``unresolved``: nearly all where
     much is unresolved and little unexplained, little where it is the other way round. Repeats can
     tell: their variance, pooled over the recipes, is that of the noise. The two are averaged like
-    two estimates of a variance, the first as if it came from `CREDENCE` repeats. Repeats that
-    agree to the last digit leave no noise.
+    two estimates of a variance, the first as if it came from `CREDENCE` repeats. `AGREED`
+    repeats, all of which agree to the last digit, leave no noise.
 
     Args:
         unexplained: variance that the process takes for noise.
@@ -119,7 +121,7 @@ def noise_of(unexplained: float, unresolved: float, scatter: float, repeats: int
         scatter: sum of squared distances of repeated values from their recipe's mean.
         repeats: how many values are repeats.
     """
-    if repeats and scatter == 0.0:
+    if repeats >= AGREED and scatter == 0.0:
         return 0.0
     guess = unexplained * unexplained / (unexplained + ROUGHNESS * unresolved)
     return (CREDENCE * guess + scatter) / (CREDENCE + repeats)

@@ -21,7 +21,7 @@ from search.trials.summary import CARRIED, carried_of, fit, params_of, past_of
 
 from .again import ANEW, SHARE, repeat_of, worth_repeating
 from .design import design, row_of
-from .gaussian_process import Array, one_thread
+from .gaussian_process import one_thread
 from .history import History
 from .model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
 from .offspring import Breeding, offspring, operator_of
@@ -108,10 +108,10 @@ class GeneticSampler(BaseSampler):
             trials differ: stopped ones are compared by the share of it that they have done. By
             default ``epochs``, where the trials bear it out; see `search.trials.estimates`.
         repeats: whether one of the best recipes may be tried once more, for objectives with noise,
-            in place of a new one: where that is expected to gain more for the final choice, which
-            is `search.expectation.recommend`'s. At most one trial in `search.genetic.again.SHARE`
-            is such a repeat, none before there are ten trials, and none where there is no noise.
-            For one objective and with the surrogate only; see `search.genetic.again`.
+            in place of a new one: that by which the final choice, `search.expectation.recommend`'s,
+            is expected to gain the most. One trial in `search.genetic.again.SHARE` is such a
+            repeat, none before there are ten recipes, and none where there is no noise. For one
+            objective and with the surrogate only.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -267,6 +267,8 @@ class GeneticSampler(BaseSampler):
             ],
             number,
         )
+        if self._repeats and not fixed and (repeat := self._again(history, features, model)):
+            return repeat
         parents = [*looked_at, *killed]
         if self._repeats:  # a recipe is one parent, however often it was tried
             parents = list({key_of_params(t.params): t for t in reversed(parents)}.values())
@@ -277,24 +279,18 @@ class GeneticSampler(BaseSampler):
             values = operators.decode(candidate.numbers, candidate.classes, candidate.roots)
             values.update(fixed)
             if not history.is_tried(values):
-                repeat = None
-                if self._repeats and not fixed:
-                    child = model.rows([(candidate.numbers, candidate.classes)])
-                    repeat = self._again(history, features, model, child)
-                return repeat or _Child(values, operator_of(candidate, values), candidate.roots)
+                return _Child(values, operator_of(candidate, values), candidate.roots)
         return None
 
-    def _again(
-        self, history: History, features: Features, model: Model, child: Array
-    ) -> _Child | None:
-        """A recipe that is worth trying once more, or None where ``child`` is worth more."""
+    def _again(self, history: History, features: Features, model: Model) -> _Child | None:
+        """A recipe that is worth trying once more, or None."""
         done = sum(repeat_of(t) is not None for t in (*history.learnt, *history.running))
         if history.scores is not None or SHARE * (done + 1) > len(history.learnt):
             return None
         running = [t for t in history.running if carried_of(t) or params_of(t)]
         places = [history.place(t) for t in running if repeat_of(t) is None][-RUNNING_BELIEVED:]
         tried = TriedRecipes(grouped(history), features, model.belief)
-        found = worth_repeating(tried, running, model.rows(places), child)
+        found = worth_repeating(tried, running, model.rows(places))
         if found is None:
             return None
         first = next(t for t in history.learnt if t.number == found.numbers[0])

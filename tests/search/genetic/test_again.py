@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from search.expectation import recommend
 from search.genetic import GeneticSampler, lineage
-from search.genetic.again import ANEW, FROM, SHARE, _gain, repeat_of
+from search.genetic.again import ANEW, FROM, SHARE, expected_gain, repeat_of
 from search.genetic.recipes import noise_of
 
 
@@ -145,7 +145,7 @@ def test_the_gain_of_two_alternatives_is_the_known_one() -> None:
     z = -0.5 / 0.8
     phi = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     exact = -0.5 * 0.5 * math.erfc(-z / math.sqrt(2)) + 0.8 * phi
-    assert _gain(mean, moved, 0.0) == pytest.approx(exact, abs=2e-3)
+    assert expected_gain(mean, moved) == pytest.approx(exact, abs=2e-3)
 
 
 def test_noise_is_what_repeats_say_the_more_there_are() -> None:
@@ -153,4 +153,5 @@ def test_noise_is_what_repeats_say_the_more_there_are() -> None:
     assert 0.15 < guess < 0.2
     assert noise_of(0.2, 1.0, 0.0, 0) < guess
     assert noise_of(0.2, 0.1, 200 * 0.05, 200) == pytest.approx(0.05, abs=0.005)
-    assert noise_of(0.2, 0.1, 0.0, 1) == 0.0
+    assert noise_of(0.2, 0.1, 0.0, 3) == 0.0
+    assert noise_of(0.2, 0.1, 0.0, 1) > 0.1

@@ -24,7 +24,7 @@ from .genetic.model import Features
 from .genetic.recipes import TriedRecipe, TriedRecipes, grouped
 from .space.conditions import conditions
 from .trials.marks import same_as, searched
-from .trials.pausing import AsSampled
+from .trials.pausing import without_pauses
 from .trials.summary import past
 
 FEW = 5
@@ -177,7 +177,7 @@ def _judged(
     trials: Sequence[FrozenTrial], sign: float, space: Mapping[str, BaseDistribution] | None
 ) -> list[_Judged]:
     """All recipes with a value, by their first trial."""
-    own = [t for t in searched(AsSampled()(trials, 1)) if same_as(t) is None]
+    own = [t for t in without_pauses(searched(trials)) if same_as(t) is None]
     past_ = past(own, StudyDirection.MAXIMIZE if sign > 0 else StudyDirection.MINIMIZE)
     history = History.of(past_, sys.maxsize, 0, past_.genes(sys.maxsize, space))
     recipes = grouped(history)

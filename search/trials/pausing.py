@@ -43,6 +43,11 @@ class AsSampled:
         return known[1]
 
 
+def without_pauses(trials: Iterable[FrozenTrial], objectives: int = 1) -> list[FrozenTrial]:
+    """``trials`` under their own numbers, those that are paused as if they had been stopped."""
+    return [t if paused_at(t) is None else stopped_copy(t, objectives) for t in trials]
+
+
 def stopped_copy(trial: FrozenTrial, objectives: int) -> FrozenTrial:
     """``trial`` as it would be if it had been stopped where it stands."""
     stopped = copy.copy(trial)

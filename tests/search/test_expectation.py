@@ -192,6 +192,14 @@ def test_reruns_and_answered_repeats_are_no_values_of_their_own() -> None:
     assert not {40, 41}.intersection(finalists([*trials, *more], 42))
 
 
+def test_trials_after_reruns_keep_their_numbers() -> None:
+    trials = noisy()
+    again = at(trials[5].params["x"], 5.0, confirms=5, round=0)
+    found = expected(numbered([*trials[:20], again, *trials[20:]]))
+    plain = expected(numbered(trials))
+    assert found == {n + (n >= 20): value for n, value in plain.items()}
+
+
 def test_finalists_are_recipes_by_expected_value() -> None:
     trials = numbered([*noisy(), *noisy()[:3]])
     found = finalists(trials, 5)

@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
@@ -388,6 +388,7 @@ def test_only_a_trial_of_the_search_can_be_run_again(tmp_path: Path) -> None:
         assert len(study.trials()) == 2
 
 
+@settings(max_examples=12)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_no_two_workers_are_given_the_same_rerun(
     tmp_path_factory: pytest.TempPathFactory, seed: int, workers: int

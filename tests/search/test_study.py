@@ -246,8 +246,8 @@ def test_best_and_counts(study: Study) -> None:
     best = study.best()
     assert best is not None
     assert best.number == 1
-    states = ("complete", "pruned", "failed", "repeated", "running", "paused", "interrupted")
-    expected = dict(zip(states, (3, 1, 1, 0, 1, 0, 0), strict=True))
+    states = (*ENDED, "reruns", "running", "paused", "interrupted")
+    expected = dict(zip(states, (3, 1, 1, 0, 0, 1, 0, 0), strict=True))
     assert study.counts() == expected
     study.close()
     with Study.open(study.folder) as again:

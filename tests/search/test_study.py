@@ -20,6 +20,7 @@ from search.space import SearchSpace
 from search.store import places
 from search.store import tables as database
 from search.store.lock import DRIVER
+from search.store.record import ENDED
 from search.store.seal import KEY
 from search.study import Study, StudyConfig
 from search.study_config import read_settings

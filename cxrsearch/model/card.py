@@ -161,8 +161,8 @@ def promised_in(card: Mapping[str, Any]) -> dict[str, Any]:
         ``trial`` and ``observed``, the value of its trial as it was seen, with ``selected_from``,
         how many trials it was chosen among; ``best``: the number and value of the trial that was
         seen best, where it is another; ``corrected``: that best value without the luck of having
-        been chosen; ``confirmed``: what reruns on fresh splits say, with ``reruns``, how many. Of
-        the three values ``<name>_interval`` (95%), where it is known.
+        been chosen; ``confirmed``: what reruns on fresh splits say, with ``reruns``, how many, of how
+        many ``finalists``. Of the three values ``<name>_interval`` (95%), where it is known.
     """
     said, study = card["validation"], card["study"]
     found: dict[str, Any] = {}
@@ -178,6 +178,8 @@ def promised_in(card: Mapping[str, Any]) -> dict[str, Any]:
         trial = whole(study.get("trial"), 0)
         counts = {"trial": trial, **{n: whole(said.get(n), 0) for n in ("selected_from", "reruns")}}
         found |= {name: count for name, count in counts.items() if count is not None}
+        if isinstance(finalists := said.get("finalists"), list):
+            found["finalists"] = len(finalists)
         best = said.get("best")
         if isinstance(best, dict) and number(best.get("value"), 0, 1) is not None:
             found |= {"best": best} if best.get("trial") != trial else {}

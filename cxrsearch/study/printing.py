@@ -42,7 +42,7 @@ def describe(prepared: Prepared) -> str:
         f"space: {prepared.space.name}, {len(prepared.space.genes)} genes; sampler: "
         f"{settings.sampler}; budget: {_budget(settings)}; seed: {settings.seed}"
     )
-    head += f"\n{_confirmation(settings)}" * bool(settings.confirm)
+    head += f"\n{_confirmation(prepared)}" * bool(settings.confirm)
     notes = "".join(f"\nnote: {note}" for note in prepared.notes)
     table = counts_table(prepared.counts, data.label_names)
     return f"{head}\n{to_text(table)}{_marks(data)}{notes}"
@@ -57,15 +57,18 @@ def _budget(settings: Settings) -> str:
     return ", ".join(filter(None, (trials, limit)))
 
 
-def _confirmation(settings: Settings) -> str:
+def _confirmation(prepared: Prepared) -> str:
     """What becomes of the last share of a budget."""
+    settings, least = prepared.settings, prepared.confirm_from
     which, share = f"the last {settings.reruns} trials", f"{settings.confirm:.0%}"
     if not settings.reruns:
         which = f"the last {share} of the time"
+        which += f", where {least} trials have ended by then," * bool(least)
     elif settings.time_budget:
-        which = f"the last {settings.reruns} trials, or the last {share} of the time,"
+        which = f"the last {settings.reruns} trials (or the last {share} of the time)"
+    verb = "train" if settings.reruns else "trains"
     return (
-        f"confirmation: {which} train the most promising recipes again on fresh seeds and splits "
+        f"confirmation: {which} {verb} the most promising recipes again on fresh seeds and splits "
         "of train + validation, each to its end; the winner is chosen by that (--confirm 0: none)"
     )
 
@@ -209,10 +212,11 @@ def _promised(result: Mapping[str, Any]) -> str:
     best, trial = said.get("best"), f"trial {said['trial']}" if "trial" in said else "validation"
     count = f", chosen from {said['selected_from']} trials" * (said.get("selected_from", 0) > 1)
     of_best = f"; of trial {best['trial']}, {best['value']:.3f} as observed" if best else ""
+    of = f" of {said['finalists']} finalists" if said.get("finalists", 0) > 1 else ""
     rows = {
         "observed": f"{trial} on validation{count}",
         "corrected": f"without the luck of that choice{of_best}",
-        "confirmed": f"by {said.get('reruns', 0)} reruns on fresh splits",
+        "confirmed": f"by {said.get('reruns', 0)} reruns{of} on fresh seeds and splits",
     }
     table = Table(title="promised by validation", title_justify="left", box=None)
     for column in ("", "AUROC", "95% interval", ""):

@@ -138,7 +138,7 @@ class Progress:
         params = {**trial.user_attrs.get("params", {}), **trial.params}
         model = params.get("model") or params.get("arm", "")
         if finalist is not None:
-            model = f"= {finalist} again"
+            model = f"rerun of {finalist}"
         done = f"{self.done}/{self.target}" if self.target else str(self.done)
         return (
             f"[{done:>7}] trial {trial.number:<4} {model:<12} {state}{why}{shown} | "

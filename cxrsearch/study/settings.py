@@ -228,8 +228,8 @@ class Settings(TrainingRequest):
     confirm: float | None = option(
         None,
         "Share of the budget for reruns: the most promising recipes are trained again on fresh "
-        "seeds and splits, and chosen by that; 0: none. [default: 0.2 where that is of 20 trials "
-        "and more, of one objective]",
+        "seeds and splits, and chosen by that; 0: none. [default: 0.2; 0 below 20 trials, and for "
+        "several objectives]",
         group="goal", metavar="SHARE", low=0.0, high=0.8,
     )  # fmt: skip
     keep_checkpoints: str = option(

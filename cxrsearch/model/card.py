@@ -69,7 +69,7 @@ class ModelMeta:
         objective: the labels that the recipe was chosen by; empty: all.
         validation: the trial's own score: ``value``, ``interval``, ``selected_from`` (how many
             trials the choice was among) and what else is to be kept: of a study's winner what the
-            choice is worth, see `promised_in`.
+            choice is worth, see `cxrsearch.model.promise.promised_in`.
         training: how this model was trained: ``rows``, ``epochs``, ``seed``, ``loss``.
         reading: the settings that its data were read with, where no study keeps them.
         description: how the data set was read; see `Dataset.description`.
@@ -152,38 +152,6 @@ def make_card(
         "versions": {"cxrsearch": __version__}
         | {name: metadata.version(name) for name in ("torch", "torchvision")},
     }
-
-
-def promised_in(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What validation promises of a model, out of its card; what isn't there is left out.
-
-    Returns:
-        ``trial`` and ``observed``, the value of its trial as it was seen, with ``selected_from``,
-        how many trials it was chosen among; ``best``: the number and value of the trial that was
-        seen best, where it is another; ``corrected``: that best value without the luck of having
-        been chosen; ``confirmed``: what reruns on fresh splits say, with ``reruns``, how many, of how
-        many ``finalists``. Of the three values ``<name>_interval`` (95%), where it is known.
-    """
-    said, study = card["validation"], card["study"]
-    found: dict[str, Any] = {}
-    for name, key in (("observed", "value"), ("corrected",) * 2, ("confirmed",) * 2):
-        value = number(said.get(key), 0, 1)
-        if value is None:
-            continue
-        found[name] = value
-        bounds = said.get("interval" if key == "value" else f"{key}_interval")
-        if isinstance(bounds, list) and len(bounds) == 2 and None not in map(number, bounds):
-            found[f"{name}_interval"] = bounds
-    if found:
-        trial = whole(study.get("trial"), 0)
-        counts = {"trial": trial, **{n: whole(said.get(n), 0) for n in ("selected_from", "reruns")}}
-        found |= {name: count for name, count in counts.items() if count is not None}
-        if isinstance(finalists := said.get("finalists"), list):
-            found["finalists"] = len(finalists)
-        best = said.get("best")
-        if isinstance(best, dict) and number(best.get("value"), 0, 1) is not None:
-            found |= {"best": best} if best.get("trial") != trial else {}
-    return found
 
 
 def taught(data: TrainData, recipe: Recipe) -> dict[str, dict[str, Any]]:

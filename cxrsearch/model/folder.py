@@ -1,4 +1,4 @@
-"""A trained model as a folder: ``model.safetensors``, ``model.json`` and ``splits.json``.
+"""A trained model as a folder: weights, ``model.json``, ``splits.json`` and ``README.md``.
 
 ``model.json`` says how pixels must reach the network, what was trained on what, and how
 well it did. It carries a digest of itself and of the files beside it. Loading runs no code
@@ -26,10 +26,11 @@ from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.saved import checkpoint
-from search.files import write_json
+from search.files import write_json, write_text
 
 from .card import ModelMeta, check_files, digests, make_card, read_card, read_recipe
 from .predictor import SPLITS, ModelPart, Predictor
+from .readme import README, readme
 from .views import NONE, View, views
 
 __all__ = [
@@ -95,7 +96,9 @@ def save_model(
         for file in beside:
             shutil.copyfile(file, work / file.name)
         names = sorted(path.name for path in work.iterdir())
-        write_json(work / CARD, make_card(recipe, meta, digests(work, names)))
+        card = make_card(recipe, meta, digests(work, names))
+        write_json(work / CARD, card)
+        write_text(work / README, readme(card))  # for people, who may change it: no digest
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from cxrsearch.data.diseases import NO_FINDING
 from cxrsearch.data.splits.counts import KNOWN_NEGATIVES
 from cxrsearch.durations import clock
 from cxrsearch.learn.recipe import RATIO_PREFIX
+from cxrsearch.model.promise import promises
 from cxrsearch.show.marks import count_marks, marks_text
 from cxrsearch.show.plain_text import to_text
 from search.space import read_space_file
@@ -209,22 +210,11 @@ def _promised(result: Mapping[str, Any]) -> str:
     said = result.get("validation")
     if not said:
         return ""
-    best, trial = said.get("best"), f"trial {said['trial']}" if "trial" in said else "validation"
-    count = f", chosen from {said['selected_from']} trials" * (said.get("selected_from", 0) > 1)
-    of_best = f"; of trial {best['trial']}, {best['value']:.3f} as observed" if best else ""
-    of = f" of {said['finalists']} finalists" if said.get("finalists", 0) > 1 else ""
-    rows = {
-        "observed": f"{trial} on validation{count}",
-        "corrected": f"without the luck of that choice{of_best}",
-        "confirmed": f"by {said.get('reruns', 0)} reruns{of} on fresh seeds and splits",
-    }
     table = Table(title="promised by validation", title_justify="left", box=None)
     for column in ("", "AUROC", "95% interval", ""):
         table.add_column(column, justify="left" if not column else "right", overflow="fold")
-    for name, words in rows.items():
-        if name in said:
-            interval = _interval(said.get(f"{name}_interval"))
-            table.add_row(name, f"{said[name]:.3f}", interval, words)
+    for one in promises(said):
+        table.add_row(one.name, f"{one.value:.3f}", _interval(one.interval), one.words)
     table.add_row(result["part"], f"{result['mean']:.3f}", _interval(result["interval"]), "")
     return f"\n{to_text(table)}"
 

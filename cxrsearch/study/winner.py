@@ -17,7 +17,7 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.model.card import predicting, promised_in
+from cxrsearch.model.card import predicting
 from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
@@ -33,6 +33,7 @@ from cxrsearch.model.predict import (
     write_tidy,
 )
 from cxrsearch.model.predictor import Predictor
+from cxrsearch.model.promise import promised_in
 from cxrsearch.model.submission import read_sample
 from cxrsearch.model.views import NONE
 from cxrsearch.show.chosen import Chosen, choice_of
@@ -281,7 +282,7 @@ def evaluate_model_folder(
     Returns:
         as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were, and of a
         study's winner ``validation``: what validation promised, see
-        `cxrsearch.model.card.promised_in`.
+        `cxrsearch.model.promise.promised_in`.
 
     Raises:
         InputError: where model or data cannot be used.

@@ -139,7 +139,7 @@ def test_the_card_says_what_a_reader_needs(folder, study) -> None:
     assert card["validation"]["selected_from"] == 12
     assert set(card["versions"]) == {"cxrsearch", "torch", "torchvision"}
     assert sorted(p.name for p in folder.iterdir()) == [
-        "model.json", "model.safetensors", "splits.json"
+        "README.md", "model.json", "model.safetensors", "splits.json"
     ]  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from cxrsearch.errors import InputError
-from cxrsearch.model.card import promised_in, read_card
+from cxrsearch.model.card import read_card
+from cxrsearch.model.promise import promised_in
 from cxrsearch.study.confirmation import CONFIRM, ConfirmPlan
 from cxrsearch.study.experiment import confirm, extend, resume, search
 from cxrsearch.study.progress import Progress

@@ -16,7 +16,7 @@ via coupled bootstrap techniques", 2021). Averaged over draws this is
 
 With a = 1 this is, to first order, bootstrap bias correction (Tsamardinos, Greasidou & Borboudakis,
 Machine Learning 2018): models chosen in the bag, judged out of it. Its choice is made as on half as
-many patients, which makes it gloomy. Here a = 1/3: the choice is as on three quarters.
+many patients, which makes it gloomy. Here a = 0.4: the choice is as on five sevenths.
 
 The interval is as wide as the noise z(c) of the models so chosen varies, by Student's t with as
 many degrees of freedom as patients matter, on the logit's scale.
@@ -37,7 +37,7 @@ from scipy.special import stdtrit
 Floats = NDArray[np.float64]
 
 _CELLS = 1 << 20  # scores of one label that are sorted at once
-_ADDED = 1 / 3  # variance of the noise that is added, in those of the scores' own
+_ADDED = 0.4  # variance of the noise that is added, in those of the scores' own
 
 
 @dataclass(frozen=True)

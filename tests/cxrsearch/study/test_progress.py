@@ -106,7 +106,7 @@ def test_reruns_are_counted_by_themselves_and_are_none_of_the_best() -> None:
         "1 of them done"
     )
     assert lines[2].startswith(
-        "[    2/3] trial 3    rerun of 1  complete 0.7000 | mean 0.6000 of 2"
+        "[    2/3] trial 3    rerun of 1   complete 0.7000 | mean 0.6000 of 2"
     )
-    assert lines[3].startswith("[    3/3] trial 4    rerun of 0  failed (nan) | ")
+    assert lines[3].startswith("[    3/3] trial 4    rerun of 0   failed (nan) | ")
     assert progress.best == (0.61, 1)

@@ -30,7 +30,7 @@ from search.files import write_json, write_text
 
 from .card import ModelMeta, check_files, digests, make_card, read_card, read_recipe
 from .predictor import SPLITS, ModelPart, Predictor
-from .readme import README, readme
+from .promise import README, readme
 from .views import NONE, View, views
 
 __all__ = [

@@ -9,8 +9,7 @@ import pytest
 
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.model.card import ModelMeta, make_card
-from cxrsearch.model.promise import promised_in, promises
-from cxrsearch.model.readme import readme
+from cxrsearch.model.promise import promised_in, promises, readme
 
 SAID = {
     "value": 0.735,

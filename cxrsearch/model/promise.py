@@ -1,4 +1,4 @@
-"""What a model is worth by validation (as observed, corrected, confirmed), and its card for people."""
+"""What a model is worth by validation: observed, corrected, confirmed; and its card for people."""
 
 from __future__ import annotations
 

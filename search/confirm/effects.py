@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Pair = tuple[int, int]
-"""(finalist, round)."""
+Placing = tuple[int, int]
+"""(finalist, round) of a rerun."""
 LEAST_SPREAD = 0.25
 """Variance between finalists, at least, in units of one rerun's noise. A few reruns cannot show
 that all finalists are the same, so that this is never believed."""
@@ -33,7 +33,7 @@ class Effects(NamedTuple):
 
 
 def effects(
-    finalists: Sequence[int], values: Mapping[Pair, float], running: Collection[Pair] = ()
+    finalists: Sequence[int], values: Mapping[Placing, float], running: Collection[Placing] = ()
 ) -> Effects:
     """Fit ``value = round + finalist + noise``, finalists drawn from one normal distribution.
 
@@ -73,7 +73,7 @@ def effects(
 
 
 def _normal_equations(
-    place: Mapping[int, int], pairs: Sequence[Pair], values: Sequence[float]
+    place: Mapping[int, int], pairs: Sequence[Placing], values: Sequence[float]
 ) -> tuple[Array, Array, float]:
     """(matrix, right side, sum of squares) for the finalists, the rounds projected out."""
     gram, pull, left = np.zeros((len(place), len(place))), np.zeros(len(place)), 0.0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from .effects import Effects, Pair, effects
+from .effects import Effects, Placing, effects
 from .reruns import Rerun
 
 Doubt = Callable[[Rerun, Rerun], float | None]
@@ -38,7 +38,7 @@ def finalist_count(reruns: int) -> int:
 
 def next_rerun(
     finalists: Sequence[int], done: Sequence[Rerun], total: int, doubt: Doubt | None = None
-) -> Pair | None:
+) -> Placing | None:
     """The rerun to begin now, ``(finalist, round)``.
 
     All finalists run in round 0, then in round 1, the best so far first. After that it is the
@@ -115,7 +115,7 @@ def surely_worse(
     return out
 
 
-def finished(done: Sequence[Rerun]) -> dict[Pair, float]:
+def finished(done: Sequence[Rerun]) -> dict[Placing, float]:
     """The value of each rerun that has one."""
     return {
         (rerun.finalist, rerun.round): rerun.value
@@ -141,7 +141,7 @@ def _variance(
     return (BELIEF * believed + found.freedom * 2 * found.noise) / freedom, freedom
 
 
-def _count(placed: set[Pair], number: int) -> int:
+def _count(placed: set[Placing], number: int) -> int:
     return sum(pair[0] == number for pair in placed)
 
 

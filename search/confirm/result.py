@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from .effects import Array, Pair, effects
+from .effects import Array, Placing, effects
 from .race import finished
 from .reruns import Rerun
 
@@ -115,10 +115,10 @@ class _Choice(NamedTuple):
 
     number: int
     steps: Mapping[int, int | None]
-    scores: Mapping[Pair, float]
+    scores: Mapping[Placing, float]
 
 
-def _choose(finalists: Sequence[int], done: Mapping[Pair, Rerun]) -> _Choice:
+def _choose(finalists: Sequence[int], done: Mapping[Placing, Rerun]) -> _Choice:
     by_finalist = {n: [r for pair, r in done.items() if pair[0] == n] for n in finalists}
     common = {n: _common_steps(mine) for n, mine in by_finalist.items() if mine}
     steps: dict[int, int | None] = dict.fromkeys(finalists)
@@ -134,7 +134,7 @@ def _choose(finalists: Sequence[int], done: Mapping[Pair, Rerun]) -> _Choice:
     return _Choice(finalists[int(np.argmax(found.mean))], steps, scores)
 
 
-def _without_luck(by_finalist: Mapping[int, Sequence[Rerun]], scores: dict[Pair, float]) -> None:
+def _without_luck(by_finalist: Mapping[int, Sequence[Rerun]], scores: dict[Placing, float]) -> None:
     """Take from a finalist with one rerun what its step owes to luck, as far as others show it."""
     luck = [
         float(rerun.value) - scores[rerun.finalist, rerun.round]
@@ -159,7 +159,7 @@ def _score(rerun: Rerun, step: int | None) -> float:
 
 
 def _cross_fitted(
-    finalists: Sequence[int], done: Mapping[Pair, Rerun], shared: _Shared
+    finalists: Sequence[int], done: Mapping[Placing, Rerun], shared: _Shared
 ) -> tuple[float, float, float] | tuple[None, None, None]:
     """(value, low, high) of what is chosen on all rounds but one, on that one."""
     scores, judged = [], []
@@ -192,7 +192,7 @@ class _Shared:
     """
 
     def __init__(
-        self, choice: _Choice, done: Mapping[Pair, Rerun], parts: Parts | None, overlap: float
+        self, choice: _Choice, done: Mapping[Placing, Rerun], parts: Parts | None, overlap: float
     ) -> None:
         self._choice = choice
         self._done = done

@@ -13,7 +13,7 @@ from search.confirm.race import finalist_count, next_rerun
 from search.confirm.reruns import Rerun
 from search.confirm.result import confirmed
 
-from .problems import problem
+from .problems import TABLES, problem, seeds_of
 from .traces import Trace, read
 
 Expected = Callable[[Trace, int], Mapping[int, float]]
@@ -30,12 +30,14 @@ class Way:
         expected: whether finalists are those of the highest expected value, or else of the highest
             observed one.
         raced: whether reruns go where they decide, or else to all finalists alike.
+        independent: whether reruns on tables are independent draws; see `rerun_value`.
     """
 
     share: float = 0.0
     finalists: int | Callable[[int], int] = finalist_count
     expected: bool = True
     raced: bool = True
+    independent: bool = False
 
     def parts(self, budget: int) -> tuple[int, int]:
         """(trials, reruns) of a budget."""
@@ -63,10 +65,17 @@ def choose(trace: Trace, way: Way, budget: int, expected: Expected) -> int:
     finalists = _distinct(trace, sorted(known, key=lambda k: (-known[k], k)), max(count, 1))
     if not reruns:
         return finalists[0]
-    done = _raced(trace, finalists, reruns) if way.raced else _alike(trace, finalists, reruns)
+
+    def score(finalist: int, round_: int) -> float:
+        return rerun_value(
+            trace.sampler, trace.problem, trace.seed, finalist, round_, way.independent
+        )
+
     if not way.raced:
-        means = {n: np.mean([r.value for r in done if r.finalist == n]) for n in finalists}
-        return max(finalists, key=lambda n: means[n])
+        return _best_of_alike(finalists, reruns, score)
+    done: list[Rerun] = []
+    while pair := next_rerun(finalists, done, reruns):
+        done.append(Rerun(len(trace.observed) + len(done), *pair, score(*pair)))
     found = confirmed(finalists, done)
     assert found is not None
     return found.number
@@ -80,21 +89,15 @@ def _distinct(trace: Trace, ordered: Sequence[int], count: int) -> list[int]:
     return list(found.values())[:count]
 
 
-def _raced(trace: Trace, finalists: Sequence[int], reruns: int) -> list[Rerun]:
-    done: list[Rerun] = []
-    while pair := next_rerun(finalists, done, reruns):
-        value = rerun_value(trace.sampler, trace.problem, trace.seed, *pair)
-        done.append(Rerun(len(trace.observed) + len(done), *pair, value))
-    return done
-
-
-def _alike(trace: Trace, finalists: Sequence[int], reruns: int) -> list[Rerun]:
-    # What cannot be shared out evenly goes to the first.
-    pairs = [(finalists[k % len(finalists)], k // len(finalists)) for k in range(reruns)]
-    return [
-        Rerun(k, *pair, rerun_value(trace.sampler, trace.problem, trace.seed, *pair))
-        for k, pair in enumerate(pairs)
-    ]
+def _best_of_alike(
+    finalists: Sequence[int], reruns: int, score: Callable[[int, int], float]
+) -> int:
+    """The best mean of as many reruns each; what is left over goes to the first."""
+    values: dict[int, list[float]] = {}
+    for k in range(reruns):
+        number, round_ = finalists[k % len(finalists)], k // len(finalists)
+        values.setdefault(number, []).append(score(number, round_))
+    return max(values, key=lambda number: float(np.mean(values[number])))
 
 
 @cache
@@ -103,11 +106,27 @@ def _traces(sampler: str) -> dict[tuple[str, int], Trace]:
 
 
 @cache
-def rerun_value(sampler: str, name: str, seed: int, finalist: int, round_: int) -> float:
+def rerun_value(
+    sampler: str, name: str, seed: int, finalist: int, round_: int, independent: bool = False
+) -> float:
     """What a rerun scores: the same whichever way asks for it, so that ways differ in what they do.
 
-    A table's noise is one of its five seeds at random, drawn noise is drawn anew.
+    On a table a rerun has another of its five seeds: first the four that the trial did not have, in
+    turn, then its own. Drawn noise is drawn anew.
+
+    Args:
+        sampler: of the search.
+        name: of the problem.
+        seed: of the search.
+        finalist: number of the trial whose recipe it is.
+        round_: from 0.
+        independent: on a table any of the five at random instead, as if there were no end of them.
     """
+    trace = _traces(sampler)[name, seed]
+    params = trace.params[finalist]
+    if name in TABLES and not independent:
+        scores = seeds_of(name, params)
+        own = int(np.argmin(np.abs(scores - trace.observed[finalist])))
+        return float(scores[(own + 1 + round_) % len(scores)])
     rng = np.random.default_rng([crc32(name.encode()), seed, finalist, round_, 1])
-    params = _traces(sampler)[name, seed].params[finalist]
     return problem(name).evaluate(params, rng)[0]

@@ -11,7 +11,8 @@ from benchmarks.search.problem import Params, Problem, Scores
 from benchmarks.search.problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, lcbench_outputs
 
 TABLES = ("hpobench-kc1", "hpobench-credit_g", "hpobench-vehicle")
-NOISY, QUIET = "noisy", "quiet"
+KINDS = {"noisy": 1.0, "loud": 3.0, "quiet": 0.0}
+"""Drawn noise, in units of the spread among the best tenth."""
 TEST = 5
 """The surrogate's column that is scored: balanced accuracy on the test part, in percent."""
 DRAWN = 2_000
@@ -20,12 +21,10 @@ TENTH = 10
 
 
 def names(part: str) -> list[str]:
-    """The problems of a part: ``tune``, on which defaults are chosen, ``judge`` or ``quiet``."""
-    if part == "tune":
-        return [TABLES[0], *(f"{NOISY}-{task}" for task in TUNE_TASKS)]
-    if part == "judge":
-        return [*TABLES[1:], *(f"{NOISY}-{task}" for task in JUDGE_TASKS)]
-    return [f"{QUIET}-{task}" for task in TUNE_TASKS]
+    """The problems of a part: ``tables``, or LCBench as ``noisy``, ``loud`` or ``quiet``."""
+    if part == "tables":
+        return list(TABLES)
+    return [f"{part}-{task}" for task in (*TUNE_TASKS, *JUDGE_TASKS)]
 
 
 @cache
@@ -35,25 +34,33 @@ def problem(name: str) -> Problem:
     ``hpobench-*``: an evaluation scores what one of five real trainings did, drawn; true is their
     mean. ``noisy-TASK``: LCBench's balanced accuracy after the last epoch, to which an evaluation
     adds Gaussian noise as large as the spread among the best tenth of random configurations.
-    ``quiet-TASK``: the same without noise.
+    ``loud-TASK``: three times that, which is still less than on the tables: 3 to 11 times.
+    ``quiet-TASK``: no noise.
     """
     if name in TABLES:
         return known.problem(name)
     kind, _, task = name.partition("-")
     best, typical = known._reference(f"lcbench-{task}")
-    size = spread(task) if kind == NOISY else 0.0
+    size = KINDS[kind] * spread(task)
 
     def score(params: Params, rng: np.random.Generator) -> Scores:
         true = float(lcbench_outputs(task, [params], [EPOCHS])[0, 0, TEST])
         return true + size * float(rng.normal()), true
 
-    return Problem(name, LCBENCH, score, best, typical, noisy=kind == NOISY)
+    return Problem(name, LCBENCH, score, best, typical, noisy=size > 0)
+
+
+def seeds_of(name: str, params: Params) -> np.ndarray:
+    """What the five trainings of a table's configuration scored, shape (5,)."""
+    space, values = known._table(name.partition("-")[2])
+    found: np.ndarray = values[tuple(params[gene] for gene in space)]
+    return found
 
 
 def spread(task: str) -> float:
     """Standard deviation of the true score among the best tenth of random configurations."""
     plain = Problem("", LCBENCH, lambda params, rng: (0.0, 0.0), 1.0, 0.0)
     rng = np.random.default_rng(int(task))
-    found = [plain.random(rng) for _ in range(DRAWN)]
+    found: list[Params] = [plain.random(rng) for _ in range(DRAWN)]
     scores = np.sort(lcbench_outputs(task, found, [EPOCHS])[:, 0, TEST])
     return float(scores[-DRAWN // TENTH :].std())

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .chosen import choice_of
 from .clock import duration
 from .panels.front import Field, Front, field, front, volumes
-from .rows import STATES, Row, count_states
+from .rows import RERUNS, STATES, Row, count_states
 from .status import status_of
 from .view import StudyView, read_view
 
@@ -40,6 +41,11 @@ class Compared(NamedTuple):
     looks: int
     selected_from: int
     seed: int
+    corrected: float | None = None
+    corrected_interval: tuple[float, float] | None = None
+    confirmed: float | None = None
+    confirmed_interval: tuple[float, float] | None = None
+    recommended: int | None = None
     front: int | None = None
     volume: float | None = None
 
@@ -106,7 +112,8 @@ def unique_names(views: Sequence[StudyView]) -> list[str]:
 
 
 def _compared(view: StudyView, name: str) -> Compared:
-    counts, best, record = count_states(view.rows), view.best, status_of(view)
+    counts, best, record = count_states(view.every_row), view.best, status_of(view)
+    chosen = choice_of(view)
     look = (view.looks_at(None if best is None else best.number) or (None,))[-1]
     return Compared(
         name=name,
@@ -115,10 +122,11 @@ def _compared(view: StudyView, name: str) -> Compared:
         space=view.record.space.name,
         data=view.data_name,
         objective=str(view.asked.get("objective") or "auroc"),
-        trials=", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "none",
+        trials=", ".join(f"{counts[state]} {state}" for state in (*STATES, RERUNS) if counts[state])
+        or "none",
         total=counts["total"],
         elapsed=record["elapsed"],
-        work=sum(r.seconds or 0.0 for r in view.rows),
+        work=sum(r.seconds or 0.0 for r in view.every_row),
         images_seen=record["images_seen"],
         best=best,
         value=None if best is None else best.value,
@@ -128,6 +136,11 @@ def _compared(view: StudyView, name: str) -> Compared:
         looks=len(view.tested),
         selected_from=counts["complete"],
         seed=view.record.config.seed,
+        corrected=chosen.corrected,
+        corrected_interval=chosen.corrected_interval,
+        confirmed=chosen.confirmed,
+        confirmed_interval=chosen.confirmed_interval,
+        recommended=chosen.recommended,
     )
 
 
@@ -201,9 +214,21 @@ def lines(found: Comparison) -> list[tuple[str, list[str]]]:
                 for row in rows
             ],
         ),
+        (
+            "  corrected for luck",
+            [_score(row.corrected, row.corrected_interval) for row in rows],
+        ),
+        (
+            "confirmed by reruns",
+            [_score(row.confirmed, row.confirmed_interval) for row in rows],
+        ),
         ("its AUROC, test", [_score(row.test, row.test_interval) for row in rows]),
         ("looks at the test part", [str(row.looks) for row in rows]),
         ("best trial", ["–" if row.best is None else str(row.best.number) for row in rows]),
+        (
+            "recommended trial",
+            ["–" if row.recommended is None else str(row.recommended) for row in rows],
+        ),
         *_front_lines(rows),
         *((f"  {gene}", [_gene(row, gene) for row in rows]) for gene in genes),
     ]

@@ -172,6 +172,6 @@ def _panels(races: Mapping[str, Race]) -> list[Panel]:
         return [Panel("", sentence="No study has a complete trial yet.")]
     caption = (
         "The bar at the end of a line is the 95% interval of that study's best. Each best is "
-        "selected on validation; only the test scores are free of that."
+        "selected on validation; what is corrected, confirmed or on the test part is free of that."
     )
     return [Panel(f"by {by}", race_figure(r), caption=caption) for by, r in races.items()]

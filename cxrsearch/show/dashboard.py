@@ -20,12 +20,14 @@ from .panels import (
     ratios,
     table,
     workers,
+    worth,
 )
 from .section import Section
 from .view import StudyView, read_view
 
 SECTIONS: tuple[Callable[[StudyView, float], list[Section]], ...] = (
     history.sections,
+    worth.sections,
     front_figures.sections,
     table.sections,
     curves.sections,

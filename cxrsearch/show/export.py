@@ -18,7 +18,7 @@ from .view import read_view
 EXPORT_COLUMNS = (
     "number", "state", "reason", "value", "interval_low", "interval_high", "generation", "origin",
     "parents", "seed", "attempt", "best_epoch", "epochs_run", "images_seen", "seconds", "start",
-    "end", "device", "split", "detail", "parameters",
+    "end", "device", "split", "detail", "parameters", "confirms", "round",
 )  # fmt: skip
 
 
@@ -32,7 +32,9 @@ def export_csv(folder: Path, out: Path) -> Path:
     Columns: number, state, value and attributes, ``objective_<name>`` for each further objective
     (empty where a trial is not complete), then ``param_<gene>`` (empty where the gene was not
     active), then ``auroc_<label>`` with its interval. ``value`` of a trial that is
-    not complete is its best so far. Times are seconds since 1970. Text that a spreadsheet
+    not complete is its best so far. Reruns of finalists are lines too: ``confirms`` is the
+    trial whose recipe they train again, ``round`` the fresh split, whose value does not compare
+    with those of the search. Times are seconds since 1970. Text that a spreadsheet
     would take for a formula gets an apostrophe in front.
 
     Raises:
@@ -40,7 +42,7 @@ def export_csv(folder: Path, out: Path) -> Path:
         InputError: where ``out`` cannot be written, or holds something that is not such a table.
     """
     check_file(out, "trials.csv", OURS)
-    write_text(out, csv_text(read_view(folder, curves=False).rows))
+    write_text(out, csv_text(read_view(folder, curves=False).every_row))
     return out
 
 
@@ -73,7 +75,7 @@ def _attributes(r: Row) -> list[Any]:
     return [
         r.number, r.state, r.reason, r.value, low, high, r.generation, r.origin, parents, r.seed,
         r.attempt, r.best_epoch, r.epochs_run, r.images_seen, r.seconds, r.start, r.end, r.device,
-        r.split, r.detail, r.parameters,
+        r.split, r.detail, r.parameters, r.confirms, r.round,
     ]  # fmt: skip
 
 

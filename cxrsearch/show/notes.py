@@ -12,6 +12,7 @@ import yaml
 from cxrsearch.data.diseases import DISEASES
 from search.prior import Prior
 
+from .chosen import Chosen, choice_of
 from .clock import SearchClock, duration
 from .marks import marks_text
 from .panels.front import front
@@ -60,12 +61,15 @@ def moment(seconds: float | None) -> str:
 def headline(view: StudyView, now: float) -> list[Fact]:
     """The figures on top of the page."""
     best, complete = view.best, sum(r.state == "complete" for r in view.rows)
-    clock = SearchClock(view.rows, now)
-    facts = [_best_fact(best, complete), _test_fact(view, best), *_front_fact(view, complete)]
+    clock = SearchClock(view.every_row, now)
+    facts = [
+        _best_fact(best, complete), *_worth_facts(view, choice_of(view)), _test_fact(view, best),
+        *_front_fact(view, complete),
+    ]  # fmt: skip
     target = view.record.attrs.get("target_trials")
-    total = len(view.rows)
+    total = len(view.every_row)
     facts.append(Fact("Trials", f"{total} of {target}" if target else str(total), _states(view)))
-    spent = sum(_spent(r, now) for r in view.rows)
+    spent = sum(_spent(r, now) for r in view.every_row)
     pause = f", pauses of {duration(clock.paused)} left out" if clock.paused else ""
     facts.append(
         Fact(
@@ -74,7 +78,7 @@ def headline(view: StudyView, now: float) -> list[Fact]:
             f"{duration(spent)} of work in all{pause}" if view.rows else "nothing has run yet",
         )
     )
-    seen = sum(r.images_seen for r in view.rows)
+    seen = sum(r.images_seen for r in view.every_row)
     facts.append(Fact("Images seen in training", f"{seen:,}" if seen else "–"))
     return facts
 
@@ -97,6 +101,28 @@ def _best_fact(best: Row | None, complete: int) -> Fact:
         f"{interval}; trial {best.number}, selected from {complete} complete trials, "
         "so it flatters",
     )
+
+
+def _worth_facts(view: StudyView, chosen: Chosen) -> list[Fact]:
+    """What the best is worth on new patients, corrected and confirmed."""
+    if chosen.best is None:
+        return []
+    found = []
+    if chosen.corrected is None:
+        found.append(Fact("Corrected for luck", "–", chosen.luck.reason))
+    else:
+        what = "its choice among all trials" + " and their epochs" * chosen.luck.epochs
+        note = f"{_interval(chosen.corrected_interval)}; without the luck of {what}"
+        found.append(Fact("Corrected for luck", f"{chosen.corrected:.3f}", note))
+    state, result = chosen.state, chosen.result
+    if not state.finalists:
+        return found
+    reruns = f"{state.done} of {state.planned or state.done} reruns"
+    if result is None or result.value is None or result.low is None or result.high is None:
+        return [*found, Fact("Confirmed", "–", f"{reruns} so far")]
+    note = f"{_interval((result.low, result.high))}; trial {result.number}, by {reruns}"
+    label = "Confirmed" if state.over else "By reruns so far"
+    return [*found, Fact(label, f"{result.value:.3f}", note)]
 
 
 def _front_fact(view: StudyView, complete: int) -> list[Fact]:
@@ -123,7 +149,7 @@ def _interval(bounds: Interval | None) -> str:
 
 
 def _states(view: StudyView) -> str:
-    counts = {name: n for name, n in count_states(view.rows).items() if n and name != "total"}
+    counts = {name: n for name, n in count_states(view.every_row).items() if n and name != "total"}
     return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none yet"
 
 

@@ -18,7 +18,6 @@ from cxrsearch.errors import quoted
 from search.errors import SearchError
 from search.prior import index_of
 from search.store.places import HISTORY, URL_FILE
-from search.trials.marks import searched
 
 from .chosen import Chosen, choice_of
 from .clock import SearchClock, duration
@@ -103,7 +102,7 @@ def _earlier(view: StudyView) -> list[dict[str, Any]]:
     if prior is None:
         return []
     tried: dict[int, list[dict[str, Any]]] = {}
-    for trial, row in zip(searched(view.record.trials), view.rows, strict=True):
+    for trial, row in zip(view.trials, view.rows, strict=True):
         index = index_of(trial, prior)
         if index is not None:
             point = prior.points[index]
@@ -209,7 +208,7 @@ def status_text(record: Mapping[str, Any]) -> str:
     _print_earlier(out, record["from"])
     if record["front"]:
         _print_front(out, record)
-    _print_best(out, record["best"], record["sentences"])
+    _print_best(out, record)
     if record["looks"]:
         out.print(f"looks at the test part: {record['looks']}")
     file = out.file
@@ -307,7 +306,15 @@ def _print_front(out: Console, record: Mapping[str, Any]) -> None:
     out.print(table)
 
 
-def _print_best(out: Console, best: Mapping[str, Any], sentences: Sequence[str]) -> None:
+def _recommended(record: Mapping[str, Any]) -> str:
+    """Which trial to train, for how long."""
+    steps = record["steps"]
+    epochs = "" if steps is None else f", for {steps} epoch{'s' * (steps != 1)}"
+    return f"trial {record['recommended']}{epochs}"
+
+
+def _print_best(out: Console, record: Mapping[str, Any]) -> None:
+    best = record["best"]
     if best["number"] is None:
         out.print("best: none yet, no trial is complete")
         return
@@ -315,8 +322,9 @@ def _print_best(out: Console, best: Mapping[str, Any], sentences: Sequence[str])
         f"best: trial {best['number']}, mean AUROC {_score(best['value'], best['interval'])} "
         f"(validation, selected from {best['selected_from']})"
     )
-    for sentence in sentences:
+    for sentence in record["sentences"]:
         out.print(sentence, markup=False, soft_wrap=True)
+    out.print(f"recommended: {_recommended(record)}", soft_wrap=True)
     test = best["test"]
     if test is None:
         out.print("test: not evaluated")

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from optuna.trial import FrozenTrial
+
 from cxrsearch.data.diseases import DISEASES
 from search.reading import FileError, read_json, read_yaml
 from search.store.record import StudyRecord, read_study
+from search.trials.marks import searched
 
 from .marks import count_marks
 from .rows import Interval, Row, best_row, intervals_of, mapping, number, pair, row, whole
@@ -67,6 +70,11 @@ class StudyView:
     epochs: dict[int, tuple[CurvePoint, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     reruns: tuple[Row, ...] = ()
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The search's own trials, by number: those that ``rows`` are of."""
+        return searched(self.record.trials)
 
     @property
     def every_row(self) -> tuple[Row, ...]:

@@ -165,7 +165,7 @@ def _dots(
 
 def sections(view: StudyView, now: float) -> list[Section]:
     """From founder to winner."""
-    found = ancestry(view.rows, view.record.trials)
+    found = ancestry(view.rows, view.trials)
     values = {"lineage": found, "change_text": change_text, "score": score}
     return [
         Section("lineage", "Lineage", "Lineage of the winner", [_panel(found)],

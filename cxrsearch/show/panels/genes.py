@@ -193,8 +193,8 @@ def _draw_axis(fig: go.Figure, position: int, axis: Axis) -> None:
 
 def sections(view: StudyView, now: float) -> list[Section]:
     """How genes go with the score, and how much each matters."""
-    numbers = importance(view.record.trials)
-    genes = searched(view.record.trials)
+    numbers = importance(view.trials)
+    genes = searched(view.trials)
     names = ordered(genes, numbers.shares)
     panels = []
     for first in range(0, len(names), GENES_A_PANEL):

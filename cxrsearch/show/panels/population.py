@@ -132,7 +132,7 @@ def sections(view: StudyView, now: float) -> list[Section]:
 
 
 def _panel(view: StudyView) -> Panel:
-    found = generations(view.rows, view.record.trials, view.record.config.population)
+    found = generations(view.rows, view.trials, view.record.config.population)
     if not found:
         return Panel("", sentence="No trial has a value yet.")
     return Panel(

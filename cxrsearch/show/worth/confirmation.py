@@ -173,6 +173,11 @@ def _spent(view: StudyView, finalist: int, key: str) -> float | None:
     return float(np.median(found)) if found else None
 
 
+def training_seconds(view: StudyView, finalist: int) -> float | None:
+    """What training a finalist takes, in seconds; None where that is not recorded."""
+    return _spent(view, finalist, "seconds")
+
+
 def reruns_by_finalist(view: StudyView) -> dict[int, list[Row]]:
     """The reruns of each finalist, by round."""
     found: dict[int, list[Row]] = {n: [] for n in finalists_of(view.record.attrs)}

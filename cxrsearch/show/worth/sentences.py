@@ -122,7 +122,7 @@ def progress_sentences(progress: ConfirmationState) -> list[str]:
 def confirmed_sentences(view: StudyView, found: Confirmed, state: ConfirmationState) -> list[str]:
     """What the confirmed winner is worth, and how it compares with the other finalists."""
     winner = name_of(view, found.number)
-    step = "" if found.step is None else f" at epoch {found.step}"
+    step = "" if found.step is None else f", trained for {counted_words(found.step, 'epoch')}"
     head = "Confirmed" if state.over else "So far the reruns speak for"
     head += ": " if state.over else " "
     reruns = (
@@ -130,11 +130,11 @@ def confirmed_sentences(view: StudyView, found: Confirmed, state: ConfirmationSt
         f"{counted_words(len(state.finalists), 'finalist')} on fresh seeds and splits"
     )
     if found.value is None or found.low is None or found.high is None:
-        said = [f"{head}{winner}{step}, by {reruns}; one split alone says nothing of its worth."]
+        said = [f"{head}{winner}{step}; by {reruns}; one split alone says nothing of its worth."]
     else:
         worth = value_words(found.value, (found.low, found.high))
         said = [
-            f"{head}{winner}{step}, {worth} on new patients; from {reruns}, chosen on all splits "
+            f"{head}{winner}{step}: {worth} on new patients, from {reruns}; chosen on all splits "
             "but one and scored on that one."
         ]
     said += _against_points(view, found, state.finalists)
@@ -168,18 +168,25 @@ def _against_points(view: StudyView, found: Confirmed, finalists: Sequence[int])
 
 def _alike(view: StudyView, found: Confirmed, alike: Sequence[int]) -> str:
     """Whom the winner cannot be told from, and who of these trains fastest."""
-    names = [name_of(view, n) for n in alike]
-    shown = ", ".join(names[:ALIKE_NAMED]) + (
-        f" and {len(names) - ALIKE_NAMED} more" if len(names) > ALIKE_NAMED else ""
-    )
-    text = f"It cannot be told from {shown}"
+    text = f"It cannot be told from {_named(view, alike)}"
     cost = cheapest(view, found.number, alike)
     if cost is None:
         return f"{text}."
     if cost.number == found.number or cost.share > FASTER:
-        return f"{text}; none of these trains much faster."
+        none = "; none of these trains" if len(alike) > 1 else ", which does not train"
+        return f"{text}{none} much faster."
     which = ", which" if len(alike) == 1 else f"; {name_of(view, cost.number)}"
     return f"{text}{which} trains {_cost_words(cost)}."
+
+
+def _named(view: StudyView, numbers: Sequence[int]) -> str:
+    """``trials 31, 12 and 4``; of very many the first `ALIKE_NAMED`."""
+    if len(numbers) == 1:
+        return name_of(view, numbers[0])
+    shown = [str(n) for n in numbers[:ALIKE_NAMED]]
+    rest = len(numbers) - len(shown)
+    last = f"{rest} more" if rest else shown.pop()
+    return f"trials {', '.join(shown)} and {last}"
 
 
 def _cost_words(cost: TrainingCost) -> str:

@@ -120,7 +120,7 @@ def _rounding(data: TrainData, found: EpochScores, values: list[float]) -> None:
         whole = found.logits(int(number))
         kept.append(abs(mean_auroc(auroc(labels, scores)) - value))
         plain.append(abs(mean_auroc(auroc(labels, whole.astype(np.float16))) - value))
-        _, _, psi = influence(labels, whole, patients)
+        psi = influence(labels, whole, patients).psi
         shares.append(kept[-1] / float(np.sqrt(np.square(psi).sum())))
     print(
         f"mean AUROC by the file less that by probabilities: {Spread.of(kept).text(6)}, without "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,9 @@ class ConfirmPlan:
 
     Args:
         share: of the budget, of what is added to it too; 0: reruns were asked for once.
-        reruns: in all; None: as many as the trials that searched let the share be.
+        reruns: in all, once ``after`` trials have searched, and in proportion where time has cut
+            that short; None: as many as the trials that searched let the share be.
+        after: trials that search; None: ``reruns`` is for any number.
         top: finalists; None: by the number of reruns.
         search_seconds: the running time in which the search itself ends, or None: any.
         least: trials that must have searched by then; otherwise the search takes all of the time.
@@ -46,6 +48,7 @@ class ConfirmPlan:
 
     share: float
     reruns: int | None = None
+    after: int | None = None
     top: int | None = None
     search_seconds: float | None = None
     least: int = 0
@@ -61,6 +64,7 @@ class ConfirmPlan:
         return cls(
             settings.confirm,
             settings.reruns,
+            settings.search_trials,
             search_seconds=_before(settings.confirm, 0.0, settings.seconds),
             least=prepared.confirm_from,
         )
@@ -69,7 +73,10 @@ class ConfirmPlan:
     def read(cls, attrs: Mapping[str, Any]) -> ConfirmPlan | None:
         """The plan among a study's attributes; None where there is none."""
         found = attrs.get(CONFIRM)
-        return cls(**found) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in found.items() if name in known})
 
     def to_dict(self) -> dict[str, Any]:
         """As the study keeps it."""
@@ -83,11 +90,13 @@ class ConfirmPlan:
             elapsed: seconds spent.
             seconds: that the study may run in all now, or None: any.
         """
-        reruns = self.reruns
+        reruns, after = self.reruns, self.after
         if more and reruns is not None:
             reruns += round(self.share * more)
+        if more and after is not None:
+            after += more - round(self.share * more)
         ends = _before(self.share, elapsed, seconds)
-        return replace(self, reruns=reruns, search_seconds=ends, asked=False)
+        return replace(self, reruns=reruns, after=after, search_seconds=ends, asked=False)
 
     def by(
         self, request: ConfirmRequest, record: StudyRecord, seconds: float | None
@@ -102,7 +111,7 @@ class ConfirmPlan:
         top = request.top or len(finalists_in(record.attrs)) or TOP
         there = len(judged(record.trials, record.config.directions))
         reruns = min(top, there) * request.repeats
-        return replace(self, reruns=reruns, top=top, asked=True, seconds=seconds)
+        return replace(self, reruns=reruns, after=None, top=top, asked=True, seconds=seconds)
 
     def limit(self, seconds: float | None) -> float | None:
         """Running time of the study in all by which reruns end; its search's is ``seconds``."""
@@ -110,9 +119,12 @@ class ConfirmPlan:
 
     def total(self, trials: Sequence[FrozenTrial]) -> int:
         """Reruns in all of a study whose search has come to ``trials``."""
-        if self.reruns is not None:
+        count = len(searched(trials))
+        if self.reruns is None:
+            return math.ceil(self.share / (1 - self.share) * count)
+        if self.after is None or count >= self.after:
             return self.reruns
-        return math.ceil(self.share / (1 - self.share) * len(searched(trials)))
+        return math.ceil(self.reruns * count / self.after)
 
 
 def _before(share: float, elapsed: float, seconds: float | None) -> float | None:

@@ -105,7 +105,7 @@ def _run(
 ) -> None:
     """`run` with the objective of a search: the training of a recipe."""
     objective = TrialObjective(trial_config(study.folder, prepared))
-    run(study, prepared.settings, objective, progress, seconds, search)
+    run(study, prepared.settings, objective, progress, seconds=seconds, search=search)
 
 
 def _study_config(prepared: Prepared, folder: Path) -> StudyConfig:
@@ -366,6 +366,7 @@ def _ask_for(study: Study, more: int, time_budget: str | None) -> float | None:
         study.set(TARGET_SECONDS, seconds)
         if plan is not None:
             study.set(CONFIRM, plan.longer(more, elapsed, seconds).to_dict())
+            study.set(FINALISTS, None)  # the search goes on first; they are chosen when it is over
             more -= round(plan.share * more)
         if more:
             total = max(study.get("target_trials") or 0, len(study.searched()))

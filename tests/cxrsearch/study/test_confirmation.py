@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from optuna.trial import create_trial
 
 from cxrsearch.errors import InputError
 from cxrsearch.model.card import read_card
@@ -121,6 +122,17 @@ def test_what_is_added_is_split_by_the_same_share(copied: Path) -> None:
     assert 6 <= done <= 10  # there may be other finalists by then
     assert record.attrs["target_trials"] == 6
     assert record.attrs[CONFIRM]["reruns"] == 6
+    assert record.attrs[CONFIRM]["after"] == 6
+
+
+def test_a_search_that_time_has_cut_short_has_fewer_reruns() -> None:
+    plan = ConfirmPlan(0.2, reruns=20, after=80)
+    trials = [create_trial(value=0.5) for _ in range(100)]
+    assert [plan.total(trials[:count]) for count in (100, 80, 41, 1)] == [20, 20, 11, 1]
+    assert plan.longer(50, 0.0, None) == ConfirmPlan(0.2, reruns=30, after=120)
+    timed = ConfirmPlan(0.2, search_seconds=80.0)
+    assert timed.total(trials[:40]) == 10
+    assert timed.longer(0, 100.0, 200.0).search_seconds == 180.0
 
 
 def test_a_study_without_a_plan_goes_on_as_before(finished_study: Path, tmp_path: Path) -> None:

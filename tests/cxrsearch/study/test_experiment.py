@@ -98,7 +98,7 @@ def test_a_study_stopped_by_ctrl_c_goes_on_to_the_same_end(
             search(settings, folder)
     assert status(folder)["trials"] == {
         "complete": 1, "pruned": 0, "failed": 0, "repeated": 0, "running": 0, "paused": 0,
-        "interrupted": 1, "total": 2,
+        "interrupted": 1, "reruns": 0, "total": 2,
     }  # fmt: skip
     resume(folder)
     ended = read_study(folder).trials

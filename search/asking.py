@@ -13,7 +13,6 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from .genetic.sampler import LINEAGE
 from .json_values import plain
 from .prior import PRIOR, Prior, index_of
 from .samplers.warm import proposal
@@ -21,7 +20,7 @@ from .seeds import derive
 from .space import SearchSpace
 from .store.storage import DriverStorage
 from .study_config import StudyConfig
-from .trials.marks import CONFIRMS, ROUND, by_turn, numbered
+from .trials.marks import CONFIRMS, LINEAGE, ROUND, by_turn, under_turn
 
 
 def build_sampler(config: StudyConfig, space: SearchSpace) -> BaseSampler:
@@ -112,7 +111,7 @@ def _name_parents(storage: DriverStorage, number: int) -> None:
     """Name the parents of trial ``number`` as the history does: samplers know them by turn."""
     trial = storage.trials[number]
     lineage = trial.user_attrs.get(LINEAGE)
-    if storage.has_reruns and isinstance(lineage, Mapping):
+    if storage.reruns and isinstance(lineage, Mapping):
         parents = [storage.number_at(turn) for turn in lineage["parents"]]
         storage.set_trial_user_attr(trial._trial_id, LINEAGE, {**lineage, "parents": parents})
 
@@ -122,7 +121,8 @@ def _repeat_earlier(storage: DriverStorage, prior: Prior, number: int, start: in
     trial = storage.trials[number]
     index = index_of(trial, prior)
     if index is None:
-        own = [numbered(trial, turn) for turn, trial in by_turn(storage.trials)]
+        reruns = storage.reruns
+        own = [under_turn(trial, turn, reruns) for turn, trial in by_turn(storage.trials)]
         index = proposal(prior, own, storage.turn(number), start=start)
     if index is not None:
         storage.set_trial_user_attr(trial._trial_id, PRIOR, prior.mark(index))

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from search.prior import PRIOR
 from search.space.unit import to_unit
+from search.trials.marks import by_turn, searched
 from search.trials.summary import fit, merit
 
 from .history import union
@@ -185,8 +186,9 @@ def line(
 def operators(
     trials: Iterable[FrozenTrial], direction: StudyDirection = StudyDirection.MAXIMIZE
 ) -> list[OperatorCount]:
-    """What each operator brought, the busiest first. Trials without an operator are left out."""
-    by_number = {t.number: t for t in sorted(trials, key=lambda t: t.number)}
+    """What each operator brought, the busiest first. Trials without an operator are left out, and
+    so are reruns."""
+    by_number = {t.number: t for t in sorted(searched(trials), key=lambda t: t.number)}
     worths = {
         n: merit(t, direction) if t.state.is_finished() else None for n, t in by_number.items()
     }
@@ -216,10 +218,10 @@ def generations(
     distributions: Mapping[str, BaseDistribution] | None = None,
     direction: StudyDirection = StudyDirection.MAXIMIZE,
 ) -> list[Generation]:
-    """The search, ``population`` trials at a time.
+    """The search, ``population`` trials at a time; reruns are none of its.
 
     Args:
-        trials: of one study.
+        trials: of one study, with all its reruns.
         population: trials a generation, and individuals in the population.
         distributions: of all genes; ``None`` takes those that the trials saw.
         direction: the study's.
@@ -229,21 +231,22 @@ def generations(
     """
     if population < 1:
         raise ValueError(f"population must be at least 1, got {population}")
-    ordered = sorted(trials, key=lambda t: t.number)
+    turns = dict(by_turn(sorted(trials, key=lambda t: t.number)))
+    ordered = list(turns.values())
     space = union(ordered, distributions)
     sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
     worths = {t.number: merit(t, direction) if t.state.is_finished() else None for t in ordered}
     rows, so_far = [], -math.inf
-    last = ordered[-1].number // population if ordered else -1
+    last = max(turns, default=-population) // population
     for index in range(last + 1):
-        members = [t for t in ordered if t.number // population == index]
+        members = [t for turn, t in turns.items() if turn // population == index]
         ended = [w for t in members if (w := worths[t.number]) is not None]
         complete = [worth for reached, worth in ended if math.isinf(reached)]
         so_far = max([so_far, *complete])
         alive = [
             t
-            for t in ordered
-            if t.number < (index + 1) * population and worths[t.number] is not None
+            for turn, t in turns.items()
+            if turn < (index + 1) * population and worths[t.number] is not None
         ]
         alive.sort(key=lambda t: (worths[t.number], t.number), reverse=True)
         rows.append(

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from search.seeds import derive
 from search.space.conditions import conditions
 from search.space.unit import from_unit
+from search.trials.marks import LINEAGE
 from search.trials.summary import CARRIED, carried_of, fit, params_of, past_of
 
 from .again import ANEW, SHARE, repeat_of, worth_repeating
@@ -29,8 +30,6 @@ from .operators import Individual, Operators, distance
 from .recipes import TriedRecipes, grouped, key_of_params
 from .several import with_several
 
-LINEAGE = "lineage"
-"""User attribute: where a trial's genes come from; see `search.genetic.lineage`."""
 SCHEMES = ("steady", "generational")
 INITIAL = 6
 """Trials before the first child where a surrogate weighs what they leave open."""

@@ -129,9 +129,9 @@ class DriverStorage(BaseStorage):
             return list(self._stored.trials)
 
     @property
-    def has_reruns(self) -> bool:
-        """Whether some trial is a rerun of a finalist."""
-        return bool(self._reruns)
+    def reruns(self) -> list[int]:
+        """The numbers of the reruns, ascending."""
+        return list(self._reruns)
 
     def turn(self, number: int) -> int:
         """Which of the search's own trials ``number`` is, or would be; see `marks.by_turn`."""

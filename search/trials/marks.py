@@ -9,10 +9,13 @@ samplers, rungs, rankings and the search's own best leave it out.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 
+LINEAGE = "lineage"
+"""Trial attribute: where a trial's genes come from; see `search.genetic.lineage`."""
 SAME_AS = "same_as"
 """Trial attribute: the number of the trial whose end it was given."""
 CONFIRMS = "confirms"
@@ -64,13 +67,25 @@ def by_turn(trials: Iterable[FrozenTrial]) -> Iterator[tuple[int, FrozenTrial]]:
             yield trial.number - reruns, trial
 
 
-def numbered(trial: FrozenTrial, number: int) -> FrozenTrial:
-    """``trial`` under another number; itself where that is its own."""
-    if trial.number == number:
+def under_turn(trial: FrozenTrial, turn: int, reruns: Sequence[int]) -> FrozenTrial:
+    """``trial`` as it would be without reruns: it and its parents go by their turns.
+
+    Itself where that is its number.
+
+    Args:
+        trial: the search's own.
+        turn: its turn.
+        reruns: the numbers of all reruns, ascending.
+    """
+    if trial.number == turn:
         return trial
-    renumbered = copy.copy(trial)
-    renumbered.number = number
-    return renumbered
+    seen = copy.copy(trial)
+    seen.number = turn
+    lineage = trial.user_attrs.get(LINEAGE)
+    if isinstance(lineage, Mapping) and isinstance(parents := lineage.get("parents"), list):
+        turns = [p - bisect_left(reruns, p) for p in parents if type(p) is int]
+        seen.user_attrs = {**trial.user_attrs, LINEAGE: {**lineage, "parents": turns}}
+    return seen
 
 
 def _number(trial: FrozenTrial, mark: str) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from .halving import Halving, noise_of, passes, paused_at, value_at
-from .marks import by_turn, numbered
+from .marks import by_turn, is_rerun, under_turn
 
 
 class AsSampled:
@@ -23,20 +23,22 @@ class AsSampled:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}
 
-    def __call__(self, trials: Iterable[FrozenTrial], objectives: int) -> list[FrozenTrial]:
+    def __call__(self, trials: Sequence[FrozenTrial], objectives: int) -> list[FrozenTrial]:
         """All ``trials`` of a study of so many objectives, by number, as samplers see them."""
         running = TrialState.RUNNING  # only such a trial can be paused: most are told by this
         return [
             t
             if t.number == turn and not (t.state is running and paused_at(t) is not None)
-            else self._changed(t, turn, objectives)
+            else self._changed(t, turn, trials, objectives)
             for turn, t in by_turn(trials)
         ]
 
-    def _changed(self, trial: FrozenTrial, turn: int, objectives: int) -> FrozenTrial:
+    def _changed(
+        self, trial: FrozenTrial, turn: int, trials: Sequence[FrozenTrial], objectives: int
+    ) -> FrozenTrial:
         known = self._seen.get(turn)
         if known is None or known[0] is not trial:
-            seen = numbered(trial, turn)
+            seen = under_turn(trial, turn, [t.number for t in trials if is_rerun(t)])
             if paused_at(trial) is not None:
                 seen = stopped_copy(seen, objectives)
             known = self._seen[turn] = trial, seen

@@ -38,7 +38,7 @@ class ConfirmPlan:
         share: of the budget, of what is added to it too; 0: reruns were asked for once.
         reruns: in all, once ``after`` trials have searched, and in proportion where time has cut
             that short; None: as many as the trials that searched let the share be.
-        after: trials that search; None: ``reruns`` is for any number.
+        after: trials that search; None: until their share of the time is up.
         top: finalists; None: by the number of reruns.
         search_seconds: the running time in which the search itself ends, or None: any.
         least: trials that must have searched by then; otherwise the search takes all of the time.
@@ -79,24 +79,31 @@ class ConfirmPlan:
         return cls(**{name: value for name, value in found.items() if name in known})
 
     def to_dict(self) -> dict[str, Any]:
-        """As the study keeps it."""
+        """As the study keeps it, beside ``target_trials``, which is `trials`."""
         return asdict(self)
 
-    def longer(self, more: int, elapsed: float, seconds: float | None) -> ConfirmPlan:
+    def longer(
+        self, more: int, trials: Sequence[FrozenTrial], elapsed: float, seconds: float | None
+    ) -> ConfirmPlan:
         """The plan once trials or time are added, of which it gets its share.
 
         Args:
             more: trials.
+            trials: all of the study's.
             elapsed: seconds spent.
             seconds: that the study may run in all now, or None: any.
         """
-        reruns, after = self.reruns, self.after
-        if more and reruns is not None:
-            reruns += round(self.share * more)
-        if more and after is not None:
-            after += more - round(self.share * more)
+        reruns, after, extra = self.reruns, self.after, round(self.share * more)
+        if more:
+            reruns = (self.total(trials) if reruns is None else reruns) + extra
+            after = max(after or 0, len(searched(trials))) + more - extra
         ends = _before(self.share, elapsed, seconds)
         return replace(self, reruns=reruns, after=after, search_seconds=ends, asked=False)
+
+    @property
+    def trials(self) -> int | None:
+        """Trials in all, reruns among them; None: until the time is up."""
+        return None if self.after is None else self.after + (self.reruns or 0)
 
     def by(
         self, request: ConfirmRequest, record: StudyRecord, seconds: float | None
@@ -111,7 +118,7 @@ class ConfirmPlan:
         top = request.top or len(finalists_in(record.attrs)) or TOP
         there = len(judged(record.trials, record.config.directions))
         reruns = min(top, there) * request.repeats
-        return replace(self, reruns=reruns, after=None, top=top, asked=True, seconds=seconds)
+        return replace(self, reruns=reruns, top=top, asked=True, seconds=seconds)
 
     def limit(self, seconds: float | None) -> float | None:
         """Running time of the study in all by which reruns end; its search's is ``seconds``."""
@@ -122,9 +129,16 @@ class ConfirmPlan:
         count = len(searched(trials))
         if self.reruns is None:
             return math.ceil(self.share / (1 - self.share) * count)
-        if self.after is None or count >= self.after:
+        if self.asked or self.after is None or count >= self.after:
             return self.reruns
         return math.ceil(self.reruns * count / self.after)
+
+
+def trials_to_search(attrs: Mapping[str, Any]) -> int | None:
+    """How many trials of a study search, by its attributes; None: until the time is up."""
+    plan = ConfirmPlan.read(attrs)
+    target: int | None = attrs.get("target_trials") if plan is None else plan.after
+    return target
 
 
 def _before(share: float, elapsed: float, seconds: float | None) -> float | None:

@@ -34,6 +34,7 @@ from .confirmation import (
     confirm_problems,
     confirming_of,
     to_confirm,
+    trials_to_search,
     under_way,
 )
 from .cost.sharing import OnNote
@@ -48,7 +49,7 @@ from .space import gene_values
 TARGET_SECONDS = "target_seconds"
 """The study attribute with the running time that was asked for in all, or None: any.
 
-It, ``target_trials`` (those that search) and `CONFIRM` are what `resume` goes on to."""
+It, ``target_trials`` and `CONFIRM` are what `resume` goes on to."""
 
 
 def search(
@@ -87,7 +88,7 @@ def start(prepared: Prepared, folder: Path, progress: Progress | None = None) ->
         raise InputError(f"--study {folder}: another search is starting there; name another folder")
     config = _study_config(prepared, folder)
     attrs: dict[str, Any] = {
-        "target_trials": settings.search_trials, TARGET_SECONDS: settings.seconds,
+        "target_trials": settings.target_trials, TARGET_SECONDS: settings.seconds,
     }  # fmt: skip
     if plan := ConfirmPlan.of(prepared):
         attrs[CONFIRM] = plan.to_dict()
@@ -155,7 +156,8 @@ def run(
     Raises:
         KeyboardInterrupt: after a clean stop.
     """
-    target = study.get("target_trials")
+    plan = ConfirmPlan.read({CONFIRM: study.get(CONFIRM)})
+    target = study.get("target_trials") if plan is None else plan.after
     elapsed = float(study.get(ELAPSED, 0.0))
     counts = study.counts()
     best = study.best()
@@ -182,7 +184,6 @@ def run(
 
     go = partial(_go, study, settings, objective, on_event)
     whole = Budget(trials=target, seconds=seconds) if search else None
-    plan = ConfirmPlan.read({CONFIRM: study.get(CONFIRM)})
     with view:
         if plan is None:
             go(whole, None)
@@ -365,18 +366,19 @@ def _ask_for(study: Study, more: int, time_budget: str | None) -> float | None:
     with study.batch():
         study.set(TARGET_SECONDS, seconds)
         if plan is not None:
-            study.set(CONFIRM, plan.longer(more, elapsed, seconds).to_dict())
+            plan = plan.longer(more, study.trials(), elapsed, seconds)
+            study.set(CONFIRM, plan.to_dict())
             study.set(FINALISTS, None)  # the search goes on first; they are chosen when it is over
-            more -= round(plan.share * more)
-        if more:
-            total = max(study.get("target_trials") or 0, len(study.searched()))
+            study.set("target_trials", plan.trials)
+        elif more:
+            total = max(study.get("target_trials") or 0, len(study.trials()))
             study.set("target_trials", total + more)
     return seconds
 
 
 def _nothing_left(record: StudyRecord, settings: Settings, seconds: float | None) -> str | None:
     """Why a study that nobody runs has nothing to do, with the way to go on; None: it has."""
-    counts, target = record.counts(), record.attrs.get("target_trials")
+    counts, target = record.counts(), trials_to_search(record.attrs)
     if counts["running"]:
         return None
     add = f"`cxrsearch extend {quoted(record.folder)} --trials 50`"
@@ -447,13 +449,17 @@ def confirm(
         seconds = None  # reruns are asked for, however long they take
         if longer := changes.get("time_budget"):
             seconds = float(study.get(ELAPSED, 0.0)) + parse_duration(longer)
-        plan = (ConfirmPlan.read(record.attrs) or ConfirmPlan(0.0)).by(request, record, seconds)
+        plan = ConfirmPlan.read(record.attrs)
+        plan = plan or ConfirmPlan(0.0, after=trials_to_search(record.attrs))
+        plan = plan.by(request, record, seconds)
         asked = confirming_of(plan, record, prepared.settings.objective, None)
         if not to_confirm(plan, record, None, asked):
             done = record.counts()["reruns"]
             on_note(f"{path}: {done} reruns are done, as many as asked for; add some by --repeats")
             return path
-        study.set(CONFIRM, plan.to_dict())
+        with study.batch():
+            study.set(CONFIRM, plan.to_dict())
+            study.set("target_trials", plan.trials)
         write_labels(prepared, path)
         _run(study, prepared, seconds, search=False)
     finally:

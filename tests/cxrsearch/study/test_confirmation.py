@@ -120,7 +120,7 @@ def test_what_is_added_is_split_by_the_same_share(copied: Path) -> None:
     record = read_study(copied)
     assert searched == 6
     assert 6 <= done <= 10  # there may be other finalists by then
-    assert record.attrs["target_trials"] == 6
+    assert record.attrs["target_trials"] == 12
     assert record.attrs[CONFIRM]["reruns"] == 6
     assert record.attrs[CONFIRM]["after"] == 6
 
@@ -129,10 +129,12 @@ def test_a_search_that_time_has_cut_short_has_fewer_reruns() -> None:
     plan = ConfirmPlan(0.2, reruns=20, after=80)
     trials = [create_trial(value=0.5) for _ in range(100)]
     assert [plan.total(trials[:count]) for count in (100, 80, 41, 1)] == [20, 20, 11, 1]
-    assert plan.longer(50, 0.0, None) == ConfirmPlan(0.2, reruns=30, after=120)
+    assert plan.longer(50, trials[:80], 0.0, None) == ConfirmPlan(0.2, reruns=30, after=120)
     timed = ConfirmPlan(0.2, search_seconds=80.0)
     assert timed.total(trials[:40]) == 10
-    assert timed.longer(0, 100.0, 200.0).search_seconds == 180.0
+    assert timed.longer(0, trials[:40], 100.0, 200.0).search_seconds == 180.0
+    more = timed.longer(50, trials[:40], 100.0, None)
+    assert (more.after, more.reruns, more.search_seconds) == (80, 20, None)
 
 
 def test_a_study_without_a_plan_goes_on_as_before(finished_study: Path, tmp_path: Path) -> None:
@@ -152,6 +154,7 @@ def test_a_finished_study_is_confirmed_later_and_by_more(
     said: list[str] = []
     confirm(folder, top=2, repeats=2, on_note=said.append)
     assert counts(folder) == (3, 4)
+    assert read_study(folder).attrs["target_trials"] == 7
     assert not said
     confirm(folder, top=2, repeats=2, on_note=said.append)
     assert "4 reruns are done, as many as asked for" in said[0]

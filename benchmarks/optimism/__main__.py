@@ -107,7 +107,7 @@ def curves(
 @main.command()
 @click.option("--searches", default=400, show_default=True)
 @click.option("--val", multiple=True, type=int, default=(200,), show_default=True)
-@click.option("--trials", default=30, show_default=True)
+@click.option("--trials", default=20, show_default=True)
 @click.option("--drawn", type=click.Path(path_type=Path), help="Where drawn images are kept.")
 @DRAWS
 @ALTERNATIVES

@@ -25,7 +25,7 @@ SPACE = {
         "blur": {"choices": [1, 2, 4]},
         "noise": {"low": 0.0, "high": 1.0},
         "flip": {"choices": [False, True]},
-        "batch": {"choices": [16, 64]},
+        "batch": {"choices": [32, 128]},
     },
 }
 EPOCHS = 8
@@ -41,9 +41,9 @@ class Setup:
         trials: how many.
     """
 
-    train: int = 600
+    train: int = 400
     val: int = 200
-    trials: int = 30
+    trials: int = 20
 
 
 def small(pixels: np.ndarray, blur: int) -> np.ndarray:

@@ -78,12 +78,13 @@ def logits(
 
 @main.command()
 @click.option("--repetitions", default=1000, show_default=True)
+@click.option("--others", default=1000, show_default=True, help="Of the other situations.")
 @DRAWS
 @ALTERNATIVES
 @ALTERNATIVE_DRAWS
 @OUT
 def curves(
-    repetitions: int, draws: int, alternatives: int, alternative_draws: int, out: Path
+    repetitions: int, others: int, draws: int, alternatives: int, alternative_draws: int, out: Path
 ) -> None:
     """Simulated searches: recipes, seeds, epochs, early stops; the truth in closed form."""
     from .curves import Search
@@ -96,9 +97,10 @@ def curves(
         "30 recipes x 12 epochs, 3 labels": Search(trials=30, labels=3),
     }
     found = []
-    for name, search in searches.items():
-        made = drawn(search, repetitions, draws, alternatives, alternative_draws)
-        found += _collect(name, made, repetitions)
+    for number, (name, search) in enumerate(searches.items()):
+        count = others if number else repetitions
+        made = drawn(search, count, draws, alternatives, alternative_draws)
+        found += _collect(name, made, count)
     show(console, f"Simulated searches, {draws:,} draws", found)
     settings = {name: asdict(search) for name, search in searches.items()}
     keep(out, "curves", {"draws": draws, **settings}, found)

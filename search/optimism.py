@@ -18,8 +18,8 @@ With a = 1 this is, to first order, bootstrap bias correction (Tsamardinos, Grea
 Machine Learning 2018): models chosen in the bag, judged out of it. Its choice is made as on half as
 many patients, which makes it gloomy. Here a = 0.4: the choice is as on five sevenths.
 
-The interval is as wide as the noise z(c) of the models so chosen varies, by Student's t with as
-many degrees of freedom as patients matter, on the logit's scale.
+The interval is as wide as the noise z(c) of the models chosen with all of the noise (a = 1) varies,
+by Student's t with as many degrees of freedom as patients matter, on the logit's scale.
 
 Only the order of scores counts, so that any monotone change of them changes nothing.
 """
@@ -107,27 +107,21 @@ def corrected(
         raise ValueError("; ".join(problems))
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((draws, len(sample.ids)), dtype=np.float32)
-    rows = np.arange(draws)
     seen, chosen, added, own = -np.inf, 0, noise[0], noise[:, 0]
-    best, judged, met = np.full(draws, -np.inf), np.empty(draws), np.empty(draws)
+    partly, wholly = _Choices(draws, _ADDED), _Choices(draws, 1.0)
     for start, found, psi in sample.parts(values, max(1, _CELLS * 8 // draws)):
         drawn = noise @ psi.T.astype(np.float32)
-        lifted = found + np.sqrt(_ADDED) * drawn
-        ahead = lifted.argmax(axis=1)
-        its_own = drawn[rows, ahead]
-        better = lifted[rows, ahead] > best
-        best[better] = lifted[rows, ahead][better]
-        judged[better] = (found[ahead] - its_own / np.sqrt(_ADDED))[better]
-        met[better] = its_own[better]
+        for choices in (partly, wholly):
+            choices.meet(found, drawn)
         if found.max() > seen:
             top = int(found.argmax())
             seen, chosen, added, own = float(found[top]), start + top, psi[top], drawn[:, top]
     # The chosen model's own noise has a mean and a variance that are known: where it is taken off,
     # the draws agree better on the rest.
-    value = float((judged + own / np.sqrt(_ADDED)).mean())
-    variance = float(added @ added) + float(met.var() - own.var())
-    reach = float(np.sqrt(max(0.0, variance)) * stdtrit(_freedom(added), 0.975))
+    value = float((partly.value - (partly.noise - own) / np.sqrt(_ADDED)).mean())
     value = min(1.0, seen, max(0.0, value))
+    variance = float(added @ added) + float(wholly.noise.var() - own.var())
+    reach = float(np.sqrt(max(0.0, variance)) * stdtrit(_freedom(added), 0.975))
     return Corrected(seen, value, *_interval(value, seen, reach), chosen)
 
 
@@ -162,6 +156,34 @@ def influence(
         raise ValueError("; ".join(problems))
     (_, found, psi) = next(sample.parts(values, 1))
     return Influence(float(found[0]), sample.ids, psi[0])
+
+
+class _Choices:
+    """The best model in each draw of noise.
+
+    Args:
+        draws: how many.
+        share: variance of the noise that is added, in that of the scores' own.
+
+    Attributes:
+        value: (draws,) what the chosen one was seen to be worth.
+        noise: (draws,) its noise, of the variance that its score has.
+    """
+
+    def __init__(self, draws: int, share: float) -> None:
+        self._scale = float(np.sqrt(share))
+        self._best = np.full(draws, -np.inf)
+        self.value, self.noise = np.empty(draws), np.empty(draws)
+
+    def meet(self, found: Floats, drawn: NDArray[np.float32]) -> None:
+        """More models: their values (m,) and noise (draws, m)."""
+        noisy = found + self._scale * drawn
+        ahead = noisy.argmax(axis=1)
+        rows = np.arange(len(noisy))
+        better = noisy[rows, ahead] > self._best
+        self._best[better] = noisy[rows, ahead][better]
+        self.value[better] = found[ahead][better]
+        self.noise[better] = drawn[rows, ahead][better]
 
 
 def _freedom(psi: Floats) -> float:

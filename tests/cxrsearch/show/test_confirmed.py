@@ -135,7 +135,7 @@ def test_the_cheapest_of_those_that_cannot_be_told_apart_is_named(
     assert told([0], seconds=third) == (
         "It cannot be told from report (trial 0): the difference is +0.010 (-0.010 to +0.030)."
     )
-    assert told([2], seconds={0: 0.0, 1: 0.0, 2: 0.0}).endswith("trial 2.")
+    assert told([2], seconds={0: 0.0, 1: 0.0, 2: 0.0}).endswith("much faster.")
 
 
 def test_while_the_confirmation_runs_nothing_is_confirmed_but_what_is_known_is_said(

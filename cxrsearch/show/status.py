@@ -25,9 +25,12 @@ from .marks import marks_text
 from .panels.front import front, value_text
 from .rows import Interval, Row, count_states
 from .view import StudyView, read_view
+from .worth.confirmation import state_of_confirmation
 
 MOST_PARAMS = 40
 MOST_FRONT = 30
+WORTH_CONFIRMING = 20
+"""Trials among which the best is so lucky that reruns of the finalists are worth a word."""
 
 
 def status(folder: str | Path) -> dict[str, Any]:
@@ -249,6 +252,8 @@ def _in_short(record: Mapping[str, Any]) -> str:
     target, best = record["target_trials"], record["best"]
     trials = f"{record['trials']['total']}{f' of {target}' if target else ''} trials"
     score = "none complete" if best["number"] is None else f"best {_score(best['value'], None)}"
+    worth = {"corrected for luck": best["corrected"], "confirmed": best["confirmed"]}
+    score += "".join(f", {v:.3f} {name}" for name, v in worth.items() if v is not None)
     return f"{record['sampler']}, {trials}, {score}, {_running(record)}"
 
 
@@ -269,7 +274,15 @@ def advice(folder: Path) -> str:
     """What to do after a search in ``folder`` has ended: train, or see to what went wrong."""
     view = read_view(folder, curves=False)
     if view.best is not None:
-        return f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR"
+        train = f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR"
+        state = state_of_confirmation(view)
+        if state.finalists and state.whole:
+            return train
+        if state.left or state.running:
+            return f"{train}; or first the rest of the reruns: cxrsearch resume {quoted(folder)}"
+        if len(view.goals) == 1 and len(view.rows) >= WORTH_CONFIRMING:
+            return f"{train}; or first reruns of the finalists: cxrsearch confirm {quoted(folder)}"
+        return train
     failed = [row for row in view.rows if row.state == "failed"]
     if not failed:
         return (

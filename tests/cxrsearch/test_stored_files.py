@@ -23,6 +23,7 @@ from cxrsearch.learn.saved.epoch_scores import read_epoch_scores
 from cxrsearch.model.card import read_card
 from cxrsearch.model.evaluate import read_looks, record_look
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
+from cxrsearch.show.status import status
 from cxrsearch.study.folder import read_study_yaml
 from search.errors import SearchError
 from search.reading import read_json
@@ -38,6 +39,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     ),
     "labels.npz": load_labels,
     "looks.json": lambda path: read_looks(path.parent),
+    "chosen.json": read_json,
     "curve.json": read_json,
     "val.npz": lambda path: list(load_arrays(path, ("names", "labels", "scores")).values()),
     "epochs.npz": lambda path: read_epoch_scores(path.parent),
@@ -47,7 +49,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 """How each file is read back."""
 
-OTHERS = {"history.db", "driver.lock", "driver.json", ".looks.json.lock"}
+OTHERS = {"history.db", "driver.lock", "driver.json", ".looks.json.lock", "README.md"}
 """The history has tests of its own; nothing that counts is read from the others."""
 
 
@@ -70,6 +72,7 @@ def test_a_flipped_bit_in_any_stored_file_changes_nothing_or_is_refused(
     study, model = tmp_path / "study", tmp_path / "model"
     shutil.copytree(finished_study, study)
     record_look(None, study, {"mean": 0.7})
+    status(study)
     recipe = Recipe(input_size=32)
     split = Splits.load(study / "splits.json").fingerprint
     meta = ModelMeta(32, "data", split, DISEASES)

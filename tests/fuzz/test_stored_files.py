@@ -30,6 +30,7 @@ from cxrsearch.model.card import read_card
 from cxrsearch.model.evaluate import read_looks, record_look
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
+from cxrsearch.show.status import status
 from cxrsearch.study.experiment import Settings, search
 from cxrsearch.study.folder import read_study_yaml
 from search.errors import SearchError
@@ -67,6 +68,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "splits.json": _splits,
     "labels.npz": load_labels,
     "looks.json": lambda path: read_looks(path.parent),
+    "chosen.json": read_json,
     "curve.json": read_json,
     "val.npz": lambda path: list(load_arrays(path, ("names", "labels", "scores")).values()),
     "epochs.npz": lambda path: read_epoch_scores(path.parent),
@@ -77,7 +79,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 """How each file is read back."""
 
-NOTHING = {"driver.lock", "driver.json", ".looks.json.lock"}
+NOTHING = {"driver.lock", "driver.json", ".looks.json.lock", "README.md"}
 """Files from which no figure is read."""
 
 
@@ -120,6 +122,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         )
         search(settings, study)
         record_look(None, study, {"mean": 0.7})
+        status(study)
         write_json(study / "verdict.json", {"arms": [{"name": "a", "gain": 0.25}], "repeats": 3})
         recipe = Recipe(input_size=32)
         meta = ModelMeta(32, "data", Splits.load(study / "splits.json").fingerprint, DISEASES)

@@ -268,14 +268,14 @@ def _finalist_panels(entries: Sequence[FinalistRow], chosen: Chosen) -> list[Pan
         "finalist and epoch are chosen on all splits but one and scored on that one. The reruns' "
         "own values, and their mean, are each of the rerun's best epoch, which flatters a little."
     )
-    found = [Panel("finalists", finalists_figure(entries, chosen), caption=caption)]
+    found = [Panel("finalists", finalists_figure(entries, chosen), caption=caption, wide=520)]
     if any(entry.behind is not None for entry in entries):
         caption = (
             "On the splits that both ran on, so that what a split does to both is out. The "
             "intervals hold together, whichever finalist had won: who reaches the dotted line "
             "cannot be told from the winner."
         )
-        found.append(Panel("differences", differences_figure(entries), caption=caption))
+        found.append(Panel("differences", differences_figure(entries), caption=caption, wide=520))
     return found
 
 

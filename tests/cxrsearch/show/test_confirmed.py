@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from cxrsearch.show import chosen as module
+from cxrsearch.show import status as status_module
 from cxrsearch.show.chosen import CHOSEN, choice_of
 from cxrsearch.show.compare import compare_views, lines
 from cxrsearch.show.export import csv_text
-from cxrsearch.show.status import status_of, status_text
+from cxrsearch.show.status import advice, status_of, status_text
 from search.confirm.reruns import reruns
 from search.confirm.result import Confirmed, confirmed
 
@@ -252,3 +253,23 @@ def test_a_comparison_has_a_line_each_for_corrected_and_confirmed(make: SimpleNa
     assert cells["  corrected for luck"] == ["–", "–"]
     assert cells["recommended trial"] == ["1", "–"]
     assert "9 reruns" in cells["trials"][0]
+
+
+def test_what_is_next_after_a_search_is_to_confirm_it_or_to_train(
+    make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, folder = "next: cxrsearch train s --out MODEL_DIR", Path("s")
+
+    def told(view: Any) -> str:
+        monkeypatch.setattr(status_module, "read_view", lambda *_, **__: view)
+        return advice(folder)
+
+    many = [make.trial(n) for n in range(20)]
+    assert told(make.view(many[:19])) == train
+    assert (
+        told(make.view(many)) == f"{train}; or first reruns of the finalists: cxrsearch confirm s"
+    )
+    assert told(confirmation(make)) == train
+    assert told(confirmation(make, planned=12)) == (
+        f"{train}; or first the rest of the reruns: cxrsearch resume s"
+    )

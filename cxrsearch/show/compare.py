@@ -124,7 +124,7 @@ def _compared(view: StudyView, name: str) -> Compared:
         objective=str(view.asked.get("objective") or "auroc"),
         trials=", ".join(f"{counts[state]} {state}" for state in (*STATES, RERUNS) if counts[state])
         or "none",
-        total=counts["total"],
+        total=len(view.rows),
         elapsed=record["elapsed"],
         work=sum(r.seconds or 0.0 for r in view.every_row),
         images_seen=record["images_seen"],

@@ -67,7 +67,7 @@ def headline(view: StudyView, now: float) -> list[Fact]:
         *_front_fact(view, complete),
     ]  # fmt: skip
     target = view.record.attrs.get("target_trials")
-    total = len(view.every_row)
+    total = len(view.rows)
     facts.append(Fact("Trials", f"{total} of {target}" if target else str(total), _states(view)))
     spent = sum(_spent(r, now) for r in view.every_row)
     pause = f", pauses of {duration(clock.paused)} left out" if clock.paused else ""

@@ -23,7 +23,7 @@ from .chosen import Chosen, choice_of
 from .clock import SearchClock, duration
 from .marks import marks_text
 from .panels.front import front, value_text
-from .rows import Interval, Row, count_states
+from .rows import RERUNS, Interval, Row, count_states
 from .view import StudyView, read_view
 from .worth.confirmation import state_of_confirmation
 
@@ -41,7 +41,8 @@ def status(folder: str | Path) -> dict[str, Any]:
     ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (answered by what an
     earlier trial came to), ``running``, ``paused``, ``interrupted``, ``reruns`` (of finalists,
     ended), ``total``),
-    ``target_trials``, ``elapsed`` (seconds in which a trial ran), ``images_seen``,
+    ``searched`` (trials of the search, without reruns), ``target_trials`` (of those),
+    ``elapsed`` (seconds in which a trial ran), ``images_seen``,
     ``looks`` (at the test part, in all), ``objectives`` (their names),
     ``front`` (where there are several: the trials that none dominates, the highest AUROC first,
     each with ``number`` and ``values`` by objective), ``best`` (always an object; its values
@@ -80,6 +81,7 @@ def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
         "space": view.record.space.name,
         "running": view.record.driver_alive,
         "trials": trials,
+        "searched": len(view.rows),
         "target_trials": view.record.attrs.get("target_trials"),
         "elapsed": round(
             SearchClock(view.every_row, now if now is not None else time.time()).worked, 3
@@ -201,10 +203,13 @@ def status_text(record: Mapping[str, Any]) -> str:
         soft_wrap=True,
     )
     trials, target = record["trials"], record["target_trials"]
-    states = ", ".join(f"{n} {name}" for name, n in trials.items() if n and name != "total")
+    states = ", ".join(
+        f"{n} {name}" for name, n in trials.items() if n and name not in ("total", RERUNS)
+    )
     out.print(
-        f"trials: {trials['total']}{f' of {target}' if target else ''}"
-        f"{f' ({states})' if states else ''}; {duration(record['elapsed'])} of search"
+        f"trials: {record['searched']}{f' of {target}' if target else ''}"
+        f"{f' ({states})' if states else ''}{_reruns(record)}; {duration(record['elapsed'])} of "
+        "search"
     )
     if marks := marks_text(record["marks"]):
         out.print(marks, soft_wrap=True)
@@ -250,7 +255,7 @@ def _in_short(record: Mapping[str, Any]) -> str:
     if problems := record.get("problems"):
         return str(problems[0]).removeprefix(f"{record['folder']}: ")
     target, best = record["target_trials"], record["best"]
-    trials = f"{record['trials']['total']}{f' of {target}' if target else ''} trials"
+    trials = f"{record['searched']}{f' of {target}' if target else ''} trials{_reruns(record)}"
     score = "none complete" if best["number"] is None else f"best {_score(best['value'], None)}"
     worth = {"corrected for luck": best["corrected"], "confirmed": best["confirmed"]}
     score += "".join(f", {v:.3f} {name}" for name, v in worth.items() if v is not None)
@@ -259,6 +264,15 @@ def _in_short(record: Mapping[str, Any]) -> str:
 
 def _running(record: Mapping[str, Any]) -> str:
     return "running" if record["running"] else "not running"
+
+
+def _reruns(record: Mapping[str, Any]) -> str:
+    """How many reruns of finalists have ended."""
+    ended, found = record["trials"][RERUNS], record["confirmation"]
+    planned = None if found is None else found["reruns"]["planned"]
+    if not ended and not planned:
+        return ""
+    return f" and {ended}{f' of {planned}' if planned else ''} rerun{'s' * (ended != 1)}"
 
 
 REMEDIES = {

@@ -67,7 +67,8 @@ def test_the_confirmed_winner_is_recommended_with_its_value(make: SimpleNamespac
     assert found["reruns"] == {"done": 9, "failed": 0, "running": 0, "planned": 9}
     assert (found["over"], found["winner"], found["step"], found["alike"]) == (True, 1, 2, [])
     assert set(found["differences"]) == {"0", "2"}
-    assert record["trials"]["reruns"] == 9
+    assert (record["searched"], record["trials"]["reruns"]) == (3, 9)
+    assert "trials: 3 (3 complete) and 9 of 9 reruns; " in status_text(record)
     assert sum(n for name, n in record["trials"].items() if name != "total") == 12
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import track
 
-from .judging import Finding, Repetition, findings, keep, show
+from .cells import collect
+from .judging import Repetition, findings, keep, show
 
 HERE = Path(__file__).resolve().parents[2]
 LOGITS = HERE.parent / "shared" / "nih-logits" / "fit_half.npz"
@@ -32,11 +31,14 @@ def main() -> None:
     """Corrected values and intervals of the best of many models, beside the truth."""
 
 
-def _collect(situation: str, repetitions: Iterable[Repetition], count: int) -> list[Finding]:
-    return findings(
-        situation,
-        list(track(repetitions, situation, count, console=Console(stderr=True), transient=True)),
-    )
+def _asked(number: int, alternatives: int, draws: int) -> int:
+    """Draws of the methods not taken, in this repetition."""
+    return draws if number < alternatives else 0
+
+
+def _cells(out: Path, command: str, name: str, draws: int) -> Path:
+    plain = "".join(letter if letter.isalnum() else "-" for letter in name)
+    return out / "cells" / f"{command}-{plain}-{draws}.jsonl"
 
 
 @main.command()
@@ -54,9 +56,9 @@ def logits(
     draws: int, alternatives: int, alternative_draws: int, out: Path,
 ) -> None:  # fmt: skip
     """Real models on real patients, drawn with replacement out of all."""
-    from .logits import Population, Situation
-    from .logits import repetitions as drawn
+    from .logits import Population, Situation, of_models, one
 
+    command = "logits" + ("-one-image" if one_image else "") + ("-subsets" if subsets else "")
     population = Population.read(file, one_image)
     models, _, labels = population.scores.shape
     situations = [Situation(number, models, labels) for number in patients]
@@ -68,11 +70,16 @@ def logits(
     for each in situations:
         name = f"{each.patients} patients, {each.models} models, {each.labels} labels"
         name += ", noisy copies" if each.jitter else ""
-        made = drawn(population, each, repetitions, draws, alternatives, alternative_draws)
-        found += _collect(name, made, repetitions)
+        models_of = of_models(population, each.jitter)
+
+        def make(number: int, each: Situation = each, whom: Population = models_of) -> Repetition:
+            asked = _asked(number, alternatives, alternative_draws)
+            return one(whom, each, number, draws, asked)
+
+        cells = _cells(out, command, name, draws)
+        found += findings(name, collect(cells, name, make, repetitions))
     images = "one image a patient" if one_image else "all images of each patient"
     show(console, f"Real logits, {images}, {draws:,} draws", found)
-    command = "logits" + ("-one-image" if one_image else "") + ("-subsets" if subsets else "")
     keep(out, command, {"file": file.name, "draws": draws}, found)
 
 
@@ -87,8 +94,7 @@ def curves(
     repetitions: int, others: int, draws: int, alternatives: int, alternative_draws: int, out: Path
 ) -> None:
     """Simulated searches: recipes, seeds, epochs, early stops; the truth in closed form."""
-    from .curves import Search
-    from .curves import repetitions as drawn
+    from .curves import Search, one
 
     searches = {
         "100 recipes x 12 epochs, 300 patients": Search(),
@@ -99,8 +105,12 @@ def curves(
     found = []
     for number, (name, search) in enumerate(searches.items()):
         count = others if number else repetitions
-        made = drawn(search, count, draws, alternatives, alternative_draws)
-        found += _collect(name, made, count)
+
+        def make(number: int, search: Search = search) -> Repetition:
+            return one(search, number, draws, _asked(number, alternatives, alternative_draws))
+
+        cells = _cells(out, "curves", name, draws)
+        found += findings(name, collect(cells, name, make, count))
     show(console, f"Simulated searches, {draws:,} draws", found)
     settings = {name: asdict(search) for name, search in searches.items()}
     keep(out, "curves", {"draws": draws, **settings}, found)
@@ -124,17 +134,22 @@ def phantom(
 
     from .drawn import JUDGE_SEED, JUDGES, POOL, POOL_SEED
     from .drawn import drawn as images
-    from .phantom import EPOCHS, Setup, repetitions
+    from .phantom import EPOCHS, Judge, Setup, one
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = drawn or out / "drawn"
-    pool, judge = images(folder, POOL, POOL_SEED), images(folder, JUDGES, JUDGE_SEED)
+    pool, judge = images(folder, POOL, POOL_SEED), Judge.of(images(folder, JUDGES, JUDGE_SEED))
     found = []
     for patients in val:
         setup = Setup(val=patients, trials=trials)
-        made = repetitions(pool, judge, setup, searches, draws, alternatives, alternative_draws)
+
+        def make(number: int, setup: Setup = setup) -> Repetition:
+            asked = _asked(number, alternatives, alternative_draws)
+            return one(pool, judge, setup, number, draws, asked)
+
         name = f"{trials} trials x {EPOCHS} epochs, {patients} patients"
-        found += _collect(name, made, searches)
+        cells = _cells(out, "phantom", name, draws)
+        found += findings(name, collect(cells, name, make, searches))
     show(console, f"Searches on the phantom, {JUDGES:,} images as judge, {draws:,} draws", found)
     keep(out, "phantom", {"draws": draws, "trials": trials}, found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,21 +86,15 @@ def drawn(search: Search, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     )
 
 
-def repetitions(
-    search: Search, count: int, draws: int, alternatives: int, alternative_draws: int, seed: int = 0
-) -> Iterator[Repetition]:
-    """Simulate searches, choose the best epoch of the best trial, and report.
+def one(search: Search, number: int, draws: int, alternatives: int) -> Repetition:
+    """Simulate a search, choose the best epoch of the best trial, and report.
 
     Args:
-        search: what they are made of.
-        count: how many.
+        search: what it is made of.
+        number: of the repetition; another number, another search.
         draws: of the correction.
-        alternatives: in so many the methods not taken are asked too.
-        alternative_draws: theirs.
-        seed: of everything.
+        alternatives: draws of the methods not taken; 0: leave them out.
     """
-    rng = np.random.default_rng([seed, search.patients, search.trials, search.epochs])
-    for number in range(count):
-        scores, labels, patients, true = drawn(search, rng)
-        asked = alternative_draws if number < alternatives else 0
-        yield repetition(scores, labels, patients, true, draws, asked, number)
+    rng = np.random.default_rng([search.patients, search.trials, search.epochs, number])
+    scores, labels, patients, true = drawn(search, rng)
+    return repetition(scores, labels, patients, true, draws, alternatives, number)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -70,48 +69,45 @@ class Situation:
     jitter: float = 0.0
 
 
-def repetitions(
-    population: Population,
-    situation: Situation,
-    count: int,
-    draws: int,
-    alternatives: int,
-    alternative_draws: int,
-    seed: int = 0,
-) -> Iterator[Repetition]:
+def of_models(population: Population, jitter: float) -> Population:
+    """With a noisy copy of each model beside it; without ``jitter`` as it is."""
+    if not jitter:
+        return population
+    scores = population.scores
+    spread = scores.astype(np.float32).std(axis=1, keepdims=True)
+    noise = np.random.default_rng(0).standard_normal(scores.shape, dtype=np.float32)
+    noisy = (scores + jitter * spread * noise).astype(np.float16)
+    more = np.stack([auroc(population.labels, model) for model in noisy])
+    return replace(
+        population,
+        scores=np.concatenate([scores, noisy]),
+        true=np.concatenate([population.true, more]),
+    )
+
+
+def one(
+    population: Population, situation: Situation, number: int, draws: int, alternatives: int
+) -> Repetition:
     """Draw validation patients, choose the best of the models, and report.
 
     Args:
         population: whom patients are drawn from.
         situation: how many patients, models and labels.
-        count: of repetitions.
+        number: of the repetition; another number, other patients.
         draws: of the correction.
-        alternatives: in so many repetitions the methods not taken are asked too.
-        alternative_draws: theirs.
-        seed: of everything.
+        alternatives: draws of the methods not taken; 0: leave them out.
     """
-    rng = np.random.default_rng([seed, situation.patients, situation.models, situation.labels])
-    scores, true = population.scores, population.true
-    if situation.jitter:
-        spread = scores.astype(np.float32).std(axis=1, keepdims=True)
-        noise = rng.standard_normal(scores.shape, dtype=np.float32)
-        noisy = (scores + situation.jitter * spread * noise).astype(np.float16)
-        true = np.concatenate([true, [auroc(population.labels, model) for model in noisy]])
-        scores = np.concatenate([scores, noisy])
-    done = 0
-    while done < count:
-        drawn = [
-            population.rows[i] for i in rng.integers(len(population.rows), size=situation.patients)
-        ]
+    rng = np.random.default_rng([situation.patients, situation.models, situation.labels, number])
+    while True:
+        picked = rng.integers(len(population.rows), size=situation.patients)
+        drawn = [population.rows[patient] for patient in picked]
         rows = np.concatenate(drawn)
         patients = np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
-        models = np.sort(rng.permutation(len(scores))[: situation.models])
-        columns = np.sort(rng.permutation(scores.shape[2])[: situation.labels])
+        models = np.sort(rng.permutation(len(population.scores))[: situation.models])
+        columns = np.sort(rng.permutation(population.scores.shape[2])[: situation.labels])
         labels = population.labels[np.ix_(rows, columns)].astype(float)
-        if not any(0 < column.sum() < len(column) for column in labels.T):
-            continue  # nothing could be chosen by
-        yield repetition(
-            scores[np.ix_(models, rows, columns)], labels, patients, true[np.ix_(models, columns)],
-            draws, alternative_draws if done < alternatives else 0, done,
-        )  # fmt: skip
-        done += 1
+        if any(0 < column.sum() < len(column) for column in labels.T):
+            break  # else there is nothing to choose by
+    scores = population.scores[np.ix_(models, rows, columns)]
+    true = population.true[np.ix_(models, columns)]
+    return repetition(scores, labels, patients, true, draws, alternatives, number)

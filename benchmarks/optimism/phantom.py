@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,45 +159,52 @@ def _some(pool: Drawn, patients: np.ndarray) -> Drawn:
     return Drawn(pool.pixels[rows], pool.labels[rows], pool.patients[rows])
 
 
-def repetitions(
-    pool: Drawn, judge: Drawn, setup: Setup, count: int, draws: int, alternatives: int,
-    alternative_draws: int, first: int = 0,
-) -> Iterator[Repetition]:  # fmt: skip
+@dataclass(frozen=True)
+class Judge:
+    """Images that judge, with their pixels averaged over squares, by the number of features."""
+
+    images: Drawn
+    averaged: dict[int, np.ndarray]
+
+    @classmethod
+    def of(cls, images: Drawn) -> Judge:
+        """Of the images."""
+        side = images.pixels.shape[1]
+        return cls(images, {(side // by) ** 2: small(images.pixels, by) for by in (1, 2, 4)})
+
+
+def one(
+    pool: Drawn, judge: Judge, setup: Setup, number: int, draws: int, alternatives: int
+) -> Repetition:
     """Search, choose the best epoch of the best trial, and report.
 
     Args:
-        pool: each search draws patients for training and validation out of these.
+        pool: the search draws patients for training and validation out of these.
         judge: other patients' images, on which the chosen model's true value is measured.
         setup: how large a search is.
-        count: of searches.
+        number: of the search; another number, another search.
         draws: of the correction.
-        alternatives: in so many the methods not taken are asked too.
-        alternative_draws: theirs.
-        first: number of the first search; another number, another search.
+        alternatives: draws of the methods not taken; 0: leave them out.
     """
-    averaged = {(judge.pixels.shape[1] // by) ** 2: small(judge.pixels, by) for by in (1, 2, 4)}
+    rng = np.random.default_rng([number, setup.val])
     everyone = np.unique(pool.patients)
-    images = len(pool.patients) / len(everyone)
-    for number in range(first, first + count):
-        rng = np.random.default_rng([number, setup.val])
-        turned = rng.permutation(everyone)
-        end = setup.val + round(setup.train / images)
-        training = Training(_some(pool, turned[setup.val : end]), _some(pool, turned[: setup.val]))
-        config = StudyConfig(
-            "phantom", "genetic", seed=number, n_trials=setup.trials,
-            halving=Halving(2, reduction=3, longest=EPOCHS),
-        )  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            space = SearchSpace.from_dict(SPACE)
-            with Study.create(Path(folder) / "study", space, config) as study:
-                run_serial(study, training, Budget(trials=setup.trials))
-        epochs = [epoch for trial in sorted(training.kept) for epoch in training.kept[trial]]
-        scores = np.stack([logits for _, logits in epochs])
-        labels = training.val.labels.astype(float)
-        seen = np.array([mean_auroc(auroc(labels, each)) for each in scores])
-        # The best alone, with those that are as good: to judge all takes longer than the search.
-        true = np.full((len(scores), labels.shape[1]), np.nan)
-        for at in np.flatnonzero(seen > seen.max() - 1e-9):
-            true[at] = judged(epochs[at][0], judge, averaged)
-        asked = alternative_draws if number - first < alternatives else 0
-        yield repetition(scores, labels, training.val.patients, true, draws, asked, number)
+    turned = rng.permutation(everyone)
+    end = setup.val + round(setup.train * len(everyone) / len(pool.patients))
+    training = Training(_some(pool, turned[setup.val : end]), _some(pool, turned[: setup.val]))
+    config = StudyConfig(
+        "phantom", "genetic", seed=number, n_trials=setup.trials,
+        halving=Halving(2, reduction=3, longest=EPOCHS),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        space = SearchSpace.from_dict(SPACE)
+        with Study.create(Path(folder) / "study", space, config) as study:
+            run_serial(study, training, Budget(trials=setup.trials))
+    epochs = [epoch for trial in sorted(training.kept) for epoch in training.kept[trial]]
+    scores = np.stack([logits for _, logits in epochs])
+    labels = training.val.labels.astype(float)
+    seen = np.array([mean_auroc(auroc(labels, each)) for each in scores])
+    # The best alone, with those that are as good: to judge all takes longer than the search.
+    true = np.full((len(scores), labels.shape[1]), np.nan)
+    for at in np.flatnonzero(seen > seen.max() - 1e-9):
+        true[at] = judged(epochs[at][0], judge.images, judge.averaged)
+    return repetition(scores, labels, training.val.patients, true, draws, alternatives, number)

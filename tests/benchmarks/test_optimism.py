@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.optimism import curves, drawn, logits, phantom
+from benchmarks.optimism import cells, curves, drawn, logits, phantom
 from benchmarks.optimism.alternatives import BBC, EFRON, NAIVE, Reported, bootstrapped, weighted
 from benchmarks.optimism.judging import OURS, Repetition, findings, keep, show
 
@@ -103,9 +103,13 @@ def test_real_logits_are_drawn_by_patient(tmp_path):
     population = logits.Population.read(_logits(tmp_path))
     assert sum(len(rows) for rows in population.rows) == 200
     situation = logits.Situation(30, 3, 2, jitter=0.3)
-    made = list(logits.repetitions(population, situation, 3, 50, 1, 20))
-    assert [len(each.methods) for each in made] == [4, 1, 1]
-    assert all(each.best >= each.true for each in made)
+    noisy = logits.of_models(population, situation.jitter)
+    assert len(noisy.scores) == 2 * len(population.scores)
+    made = logits.one(noisy, situation, 5, 50, 20)
+    assert len(made.methods) == 4
+    assert made.best >= made.true
+    assert logits.one(noisy, situation, 5, 50, 20) == made
+    assert logits.one(noisy, situation, 6, 50, 20) != made
 
 
 def test_one_image_of_each_patient_can_be_the_population(tmp_path):
@@ -138,3 +142,23 @@ def test_a_small_network_learns_and_is_judged_by_the_weights_that_were_kept():
     assert values[-1] > 0.9
     true = phantom.judged(training.kept[0][-1][0], images, {16: phantom.small(pixels, 1)})
     assert true.mean() == pytest.approx(values[-1], abs=0.01)
+
+
+def test_repetitions_that_are_there_are_not_made_again(tmp_path, monkeypatch):
+    asked = []
+
+    def one(number):
+        asked.append(number)
+        return _repetition(0.7, 0.72, 0.7 + number / 100)
+
+    file = tmp_path / "cells" / "here.jsonl"
+    first = cells.collect(file, "here", one, 2)
+    with file.open("a") as out:
+        out.write('{"number": 2, "vers')  # cut off by a kill
+    again = cells.collect(file, "here", one, 3)
+    assert asked == [0, 1, 2]
+    assert [each.methods for each in again[:2]] == [each.methods for each in first]
+    assert math.isnan(again[0].luck)
+    monkeypatch.setattr(cells, "version", lambda: "another")
+    cells.collect(file, "here", one, 1)
+    assert asked == [0, 1, 2, 0]

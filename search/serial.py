@@ -67,14 +67,15 @@ class Serial:
         self._study = study
         self._objective = objective
         self._tell = on_event or (lambda event: None)
-        self._breaker = Breaker()
-        self._dismissed: list[Suspect] = []
 
     def run(self, phase: Phase) -> None:
         """All trials of ``phase``, as long as there is time."""
         self._clock = phase.clock
+        self._breaker = Breaker()  # what one phase holds is no other's to go on with
+        self._dismissed: list[Suspect] = []
+        self._queue: deque[Task] = deque()
         try:
-            self._queue = deque(phase.unfinished())
+            self._queue.extend(phase.unfinished())
             while not self._clock.over:
                 if self._queue:
                     self._trial(self._queue.popleft(), "retry")
@@ -89,6 +90,8 @@ class Serial:
                         phase.finish()
                         break
         finally:
+            for task in self._queue:
+                self._study.hold(task.number)
             with suppress(StudyError):  # it would hide what ended the run
                 self._clock.save()
 

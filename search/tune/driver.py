@@ -105,14 +105,21 @@ class Driver:
         self._on_event = on_event
         self._ahead = ahead
         self._flights: dict[str, Flight] = {}
-        self._breaker = Breaker()
-        self.out_of_order: tuple[str, str] | None = None
+        self._queue: deque[Task] = deque()
         self.begin(phase)
 
     def begin(self, phase: Phase) -> None:
-        """Take the trials of ``phase`` from now on. Those of the one before have all ended."""
+        """Take the trials of ``phase`` from now on.
+
+        Those of the one before have ended. Where its time was up, some stay as they are for a
+        later run.
+        """
+        for task in self._queue:
+            self._study.hold(task.number)
         self._phase = phase
         self._queue = deque(phase.unfinished())
+        self._breaker = Breaker()  # what one phase holds is no other's to go on with
+        self.out_of_order: tuple[str, str] | None = None
 
     # Asking
 

@@ -173,6 +173,7 @@ def test_no_rerun_is_the_best_whoever_asks(tmp_path: Path) -> None:
     url = f"sqlite:///{study.folder / places.HISTORY}"
     plain = optuna.load_study(study_name="tiny", storage=url)
     assert plain.best_trial.number == best.number
+    assert [t.number for t in plain.best_trials] == [best.number]
     table = plain.trials_dataframe()
     assert table["params_x"].notna().all()
     assert list(table["user_attrs_confirms"].dropna()) == [confirms(t) for t in record.trials[6:]]
@@ -369,6 +370,26 @@ def test_when_the_searchs_time_is_up_its_finalists_have_theirs(
         assert study.trials()[3].state == TrialState.COMPLETE, "the search goes on first"
         assert study.trials()[8].state == TrialState.COMPLETE
         assert study.get(FINALISTS)["after"] == 4
+
+
+def test_what_the_search_holds_when_its_time_is_up_is_not_the_confirmations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("search.phases.Clock", partial(Clock, now=lambda: now[0]))
+
+    def failing(task: Task) -> Steps:
+        now[0] += 1.0
+        if task.number == 5:
+            raise OSError(28, "no space left on the device")
+        yield Step(1, task.params["x"], last=True)
+        return Outcome(task.params["x"])
+
+    with make(tmp_path) as study:
+        run_serial(study, failing, Budget(seconds=6), confirm=confirming(4))
+        assert [t.state.name for t in study.searched()] == ["COMPLETE"] * 5 + ["RUNNING"]
+        assert study.counts()["interrupted"] == 1
+        assert study.counts()["reruns"] == 4
 
 
 def test_a_run_without_any_part_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from cxrsearch.show.chosen import Chosen, choice_of
 from cxrsearch.show.clock import duration
 from cxrsearch.show.rows import Interval, Row
 from cxrsearch.show.section import Panel, Section
-from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, counted, faded, figure, text
+from cxrsearch.show.theme import BEST_COLOUR, QUIET, STYLES, counted, faded, figure, score, text
 from cxrsearch.show.view import StudyView
 from cxrsearch.show.worth.confirmation import reruns_by_finalist, training_seconds
 from cxrsearch.show.worth.course import Course, course
@@ -222,7 +222,7 @@ def course_figure(numbers: Course, chosen: Chosen) -> go.Figure:
         )  # fmt: skip
     for name, colour, dash, values in lines:
         fig.add_scatter(
-            x=xs, y=values, mode="lines", name=name, text=hovers,
+            x=xs, y=values, mode="lines" if len(xs) > 1 else "markers", name=name, text=hovers,
             line={"shape": "hv", "color": colour, "dash": dash, "width": 2.5},
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
@@ -250,7 +250,10 @@ def sections(view: StudyView, now: float) -> list[Section]:
     chosen = choice_of(view)
     entries = finalist_rows(view, chosen)
     panels = [*_finalist_panels(entries, chosen), _course_panel(view, chosen)]
-    values = {"entries": [_cells(entry) for entry in entries]}
+    values = {
+        "entries": [_cells(entry) for entry in entries],
+        "reruns": [_rerun_cells(view, row) for row in view.reruns],
+    }
     return [
         Section(
             "worth", "Worth", "What the best is worth", panels,
@@ -308,4 +311,17 @@ def _cells(entry: FinalistRow) -> list[str]:
         behind,
         "–" if entry.seconds is None else duration(entry.seconds),
         entry.verdict,
+    ]
+
+
+def _rerun_cells(view: StudyView, row: Row) -> list[str]:
+    """The line of a rerun in the table."""
+    return [
+        str(row.number),
+        "–" if row.confirms is None else name_of(view, row.confirms),
+        "–" if row.round is None else str(row.round + 1),
+        f"{row.state} ({row.reason})" if row.reason else row.state,
+        score(row.value, row.interval),
+        "–" if row.best_epoch is None else str(row.best_epoch),
+        "–" if row.seconds is None else duration(row.seconds),
     ]

@@ -72,6 +72,10 @@ def test_a_finalist_that_failed_is_out(make: SimpleNamespace) -> None:
     view = confirmed_view(make, more=more)
     found = {entry.number: entry.verdict for entry in finalist_rows(view, choice_of(view))}
     assert found[3] == "failed"
+    reruns = sections(view, now=1.8e9)[0].values["reruns"]
+    assert [line[:4] for line in reruns][-2:] == [
+        ["9", "trial 2", "2", "complete"], ["10", "trial 3", "1", "failed (nan)"]
+    ]  # fmt: skip
 
 
 def test_the_curve_ends_in_what_the_best_is_worth(make: SimpleNamespace, tmp_path: Path) -> None:

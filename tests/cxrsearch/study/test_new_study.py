@@ -156,7 +156,7 @@ def test_what_an_extension_asked_for_is_gone_on_to_after_a_kill(
     folder = search(settings_of(xrays, tiny_space, time_budget="1s", trials=200), tmp_path / "s")
     asked: list[float | None] = []
 
-    def run(study: Study, *args: Any, seconds: float | None = None) -> None:
+    def run(study: Study, *args: Any, seconds: float | None = None, **other: Any) -> None:
         asked.append(seconds)
         if len(asked) == 1:
             raise KeyboardInterrupt

@@ -110,7 +110,7 @@ def run(arm: str, seed: int, args: argparse.Namespace, place: Path) -> Judged:
         settings = Settings(
             space=str(path), seed=seed, phantom_images=args.images, trials=args.trials,
             phantom_difficulty=args.difficulty, test_share=0.5, val_share=0.3, runner="serial",
-            cpus_per_trial=1, device="cpu", cache=args.cache, keep_checkpoints="all",
+            cpus_per_trial=1, device="cpu", cache=args.cache, keep_checkpoints="all", confirm=0.0,
         )  # fmt: skip
         search(settings, folder)
     found = judge(folder)

@@ -71,7 +71,11 @@ def make(tree: Path, data: Path, home: Path, trials: int) -> None:
         "ga", "--data", data, "--trials", trials, "--space", space, "--study", study,
         "--cache", home / "cache", *common, tree=tree,
     )  # fmt: skip
-    _run("train", study, "--out", model, "--cache", home / "cache", tree=tree)
+    # Which trial is trained by default has changed: the expected best, not the one seen best.
+    best = json.loads(_run("status", study, "--json", tree=tree).out)["best"]["number"]
+    _run(
+        "train", study, "--trial", best, "--out", model, "--cache", home / "cache", tree=tree
+    )  # fmt: skip
     _run("ensemble", study, "--out", team, tree=tree)
     for name, folder in (("model", model), ("team", team)):
         shown = _run("evaluate", folder, "--json", tree=tree).out

@@ -120,6 +120,7 @@ def one(where: Setup, trials: int, workers: int, seed: int, space: Path) -> Used
         phantom_images=100 if where.fast else 600,
         space=str(space),
         trials=trials,
+        confirm=0.0,
         seed=seed,
         cpus_per_trial=1.0,
         gpus_per_trial=1 / workers if gpu else 0.0,

@@ -22,10 +22,11 @@ time, and `run_tune` runs it on many workers in place of `run_serial`. The genet
 is an Optuna sampler, for any study of Optuna's::
 
     import optuna
-    from search import GeneticSampler
+    from search import GeneticSampler, recommend
 
     study = optuna.create_study(sampler=GeneticSampler(seed=0), direction="maximize")
     study.optimize(lambda trial: -(trial.suggest_float("x", -1, 1) ** 2), n_trials=20)
+    print(recommend(study).params)  # by what is expected, not by what was luckiest
 
 Names are loaded when they are first used; Ray is with `run_tune` and `Resources` alone.
 """

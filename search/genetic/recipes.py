@@ -152,9 +152,10 @@ class TriedRecipes:
         recipes: at least one, as `grouped` gives them.
         features: how genes become rows.
         belief: covariances fitted already, where there are some.
+        limit: most that it is conditioned on.
 
     Attributes:
-        weighed: the recipes that it is conditioned on, at most `WEIGHED`.
+        weighed: the recipes that it is conditioned on.
         counts: of their values, shape (recipes,).
         values: their standardised means, the worst raised to the floor, shape (recipes,).
         raised: which of them were, shape (recipes,).
@@ -163,10 +164,14 @@ class TriedRecipes:
     """
 
     def __init__(
-        self, recipes: Sequence[TriedRecipe], features: Features, belief: Belief | None = None
+        self,
+        recipes: Sequence[TriedRecipe],
+        features: Features,
+        belief: Belief | None = None,
+        limit: int = WEIGHED,
     ) -> None:
         self._features = features
-        self.weighed = chosen(recipes, WEIGHED)
+        self.weighed = chosen(recipes, limit)
         seen = np.array([r.seen for r in self.weighed])
         self.values, self._unit = scaled(seen)
         top = int(np.argmax(seen))

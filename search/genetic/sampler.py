@@ -288,7 +288,7 @@ class GeneticSampler(BaseSampler):
             return None
         running = [t for t in history.running if carried_of(t) or params_of(t)]
         places = [history.place(t) for t in running if repeat_of(t) is None][-RUNNING_BELIEVED:]
-        tried = TriedRecipes(grouped(history), features, model.belief)
+        tried = TriedRecipes(grouped(history), features, model.belief, LOOKED_AT)
         found = worth_repeating(tried, running, model.rows(places))
         if found is None:
             return None

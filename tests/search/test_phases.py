@@ -277,6 +277,30 @@ def test_a_confirmation_that_was_killed_goes_on_as_if_it_had_not_been(
         assert before <= 13
 
 
+def test_reruns_that_were_cut_off_go_on_under_their_numbers(run: Run, tmp_path: Path) -> None:
+    def kill(event: Event) -> None:
+        if event.task.round is not None and event.step is not None and event.step.number == 2:
+            raise Killed
+
+    with make(tmp_path) as study, pytest.raises(Killed):
+        run(study, Noisy(), Budget(trials=6), kill, confirm=confirming(7))
+    with Study.open(study.folder) as study:
+        left = [t for t in study.trials() if not t.state.is_finished()]
+        assert left
+        assert all(t.number >= 6 for t in left)
+        events: list[Event] = []
+        run(study, Noisy(), Budget(trials=6), events.append, confirm=confirming(7))
+        trials = study.trials()
+        assert next(e.kind for e in events if e.number == left[0].number) == "retry"
+        for before in left:
+            after = trials[before.number]
+            assert after.state == TrialState.COMPLETE
+            assert (after.user_attrs["attempt"], confirms(after)) == (1, confirms(before))
+            assert after.intermediate_values.items() >= before.intermediate_values.items()
+        pairs = {(confirms(t), round_of(t)) for t in trials[6:]}
+        assert len(pairs) == len(trials) - 6 == 7
+
+
 def test_finalists_stay_while_they_are_confirmed_and_are_chosen_anew_after_more_search(
     tmp_path: Path,
 ) -> None:

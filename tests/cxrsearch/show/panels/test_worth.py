@@ -14,8 +14,13 @@ from cxrsearch.show import page
 from cxrsearch.show.chosen import choice_of
 from cxrsearch.show.dashboard import dashboard_html
 from cxrsearch.show.notes import headline
-from cxrsearch.show.panels.worth import course_figure, finalist_rows, finalists_figure, sections
-from cxrsearch.show.worth.course import course
+from cxrsearch.show.panels.worth import (
+    course,
+    course_figure,
+    finalist_rows,
+    finalists_figure,
+    sections,
+)
 
 
 @pytest.fixture(autouse=True)

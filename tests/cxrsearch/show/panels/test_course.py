@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from cxrsearch.show.panels.worth import TOLD_FROM, Course, course
 from cxrsearch.show.rows import row
-from cxrsearch.show.worth.course import TOLD_FROM, Course, course
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ REPEATABLE = 10
 """Of these so many may be repeated, as many as there are parents."""
 SHARE = 5
 """At most one trial in so many is a repeat."""
-WORTH = 0.01
+LEAST_GAIN = 0.01
 """Least expected gain of a repeat, in standard deviations of the noise."""
 OUTCOMES = ndtri((np.arange(101) + 0.5) / 101)
 """Outcomes of an evaluation, equally likely, in standard deviations."""
@@ -82,7 +82,7 @@ def worth_repeating(
             moved = left[:, i] / np.sqrt(left[i, i] + noise)
             gains[i] += member.weight * expected_gain(means[rivals], moved)
     best = int(np.argmax(gains))
-    return tried[rivals[best]] if gains[best] >= WORTH * np.sqrt(model.noise) else None
+    return tried[rivals[best]] if gains[best] >= LEAST_GAIN * np.sqrt(model.noise) else None
 
 
 def expected_gain(means: Array, moved: Array) -> float:

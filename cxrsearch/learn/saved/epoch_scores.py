@@ -25,7 +25,7 @@ from .arrays import read_arrays, save_arrays
 EPOCH_SCORES = "epochs.npz"
 """The file in a trial's folder."""
 
-LARGEST_LOGIT = 1000.0
+FARTHEST_LOGIT = 1000.0
 """Logits end here; those of float32 probabilities that are not 0 lie within 104."""
 
 
@@ -82,11 +82,11 @@ class EpochScores:
 def half_logits(probabilities: ArrayLike) -> HalfLogits:
     """The logits of (m, k) float32 ``probabilities``, in half precision about their medians.
 
-    The logit of 0 or 1 is taken to be `LARGEST_LOGIT`, so what is equal stays so.
+    The logit of 0 or 1 is taken to be `FARTHEST_LOGIT`, so what is equal stays so.
     """
     p = np.asarray(probabilities, np.float32)
     with np.errstate(divide="ignore"):
-        logits = np.clip(np.log(p) - np.log1p(-p), -LARGEST_LOGIT, LARGEST_LOGIT)
+        logits = np.clip(np.log(p) - np.log1p(-p), -FARTHEST_LOGIT, FARTHEST_LOGIT)
     centres = np.median(logits, axis=0).astype(np.float32)
     return HalfLogits((logits - centres).astype(np.float16), centres)
 

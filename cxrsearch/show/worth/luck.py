@@ -169,6 +169,8 @@ def luck_of(view: StudyView) -> Luck:
         return _luck(view, best, truth)._replace(ended=ended)
     except InputError as error:
         return Luck(ended=ended, reason="; ".join(error.problems))
+    except ValueError as error:  # of labels that no longer fit the predictions
+        return Luck(ended=ended, reason=str(error))
 
 
 def _luck(view: StudyView, best: Row, truth: Truth) -> Luck:

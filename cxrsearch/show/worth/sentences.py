@@ -138,12 +138,10 @@ def confirmed_sentences(view: StudyView, found: Confirmed, state: ConfirmationSt
             "but one and scored on that one."
         ]
     said += _against_points(view, found, state.finalists)
-    alike = [n for n in found.alike if not point_of(view, n)]
-    if alike:
-        said.append(_alike(view, found, alike))
-    elif len(state.finalists) > 1 and not found.alike:
+    others = {n for n in state.finalists if n != found.number}
+    if others and not found.alike and others <= found.differences.keys():
         said.append("It is better than every other finalist by more than luck explains.")
-    return said
+    return said + _alike(view, found)
 
 
 def _against_points(view: StudyView, found: Confirmed, finalists: Sequence[int]) -> list[str]:
@@ -166,17 +164,26 @@ def _against_points(view: StudyView, found: Confirmed, finalists: Sequence[int])
     return said
 
 
-def _alike(view: StudyView, found: Confirmed, alike: Sequence[int]) -> str:
-    """Whom the winner cannot be told from, and who of these trains fastest."""
-    text = f"It cannot be told from {_named(view, alike)}"
-    cost = cheapest(view, found.number, alike)
+def _alike(view: StudyView, found: Confirmed) -> list[str]:
+    """Whom the winner cannot be told from, and who of these trains fastest.
+
+    Known-good points have a sentence of their own already, where the winner is none.
+    """
+    winner_is_point = bool(point_of(view, found.number))
+    named = [n for n in found.alike if winner_is_point or not point_of(view, n)]
+    text = f"It cannot be told from {_named(view, named)}" if named else ""
+    cost = cheapest(view, found.number, found.alike) if found.alike else None
     if cost is None:
-        return f"{text}."
+        return [f"{text}."] if text else []
     if cost.number == found.number or cost.share > FASTER:
-        none = "; none of these trains" if len(alike) > 1 else ", which does not train"
-        return f"{text}{none} much faster."
-    which = ", which" if len(alike) == 1 else f"; {name_of(view, cost.number)}"
-    return f"{text}{which} trains {_cost_words(cost)}."
+        none = "; none of these trains" if len(named) > 1 else ", which does not train"
+        return [f"{text}{none} much faster."] if text else []
+    if named == [cost.number]:
+        return [f"{text}, which trains {_cost_words(cost)}."]
+    if cost.number in named:
+        return [f"{text}; {name_of(view, cost.number)} trains {_cost_words(cost)}."]
+    said = [f"{text}."] if text else []
+    return [*said, f"Of those, {name_of(view, cost.number)} trains {_cost_words(cost)}."]
 
 
 def _named(view: StudyView, numbers: Sequence[int]) -> str:

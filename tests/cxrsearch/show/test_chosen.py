@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrsearch.learn.saved.arrays import load_arrays, load_labels
-from cxrsearch.learn.saved.epoch_scores import read_epoch_scores
+from cxrsearch.learn.saved.arrays import load_arrays, load_labels, save_labels
+from cxrsearch.learn.saved.epoch_scores import HalfLogits, read_epoch_scores, save_epoch_scores
 from cxrsearch.show import chosen as module
 from cxrsearch.show.chosen import CHOSEN, choice_of
 from cxrsearch.show.status import status_of, status_text
@@ -227,3 +228,75 @@ def test_whatever_lies_where_the_correction_is_kept_it_is_made_anew(
 def test_nothing_is_made_where_no_folder_is(make: SimpleNamespace, tmp_path: Path) -> None:
     choice_of(make.view([make.trial(0)], folder=tmp_path / "gone"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_very_many_candidates_the_highest_are_read(
+    make: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make.files(tmp_path)
+    trials = [files.trial(0, strength=1.5), *(files.trial(n, strength=0.2) for n in (1, 2, 3))]
+    whole = choice_of(make.view(trials, folder=tmp_path)).luck
+    monkeypatch.setattr(luck_module, "MOST_CANDIDATES", 3)
+    read: list[Path] = []
+    real = luck_module.epoch_scores
+
+    def noted(folder: Path, *given: Any) -> Any:
+        read.append(folder)
+        return real(folder, *given)
+
+    monkeypatch.setattr(luck_module, "epoch_scores", noted)
+    module._memory.clear()
+    (tmp_path / CHOSEN).unlink()
+    few = choice_of(make.view(trials, folder=tmp_path)).luck
+    assert {folder.name for folder in read} == {"0"}
+    assert (few.trials, few.of) == (4, 4)
+    assert few.value == pytest.approx(whole.value, abs=0.005)
+
+
+def test_marks_that_are_not_known_take_no_part(make: SimpleNamespace, tmp_path: Path) -> None:
+    files = make.files(tmp_path)
+    trials = [files.trial(0), files.trial(1)]
+    plain = choice_of(make.view(trials, folder=tmp_path)).corrected
+    known = load_labels(tmp_path / "labels.npz")
+    marks = known.labels.astype(np.float32)
+    marks[:10, 0], marks[10:20, 1] = np.nan, 0.5
+    save_labels(tmp_path / "labels.npz", replace(known, labels=marks))
+    found = choice_of(make.view(trials, folder=tmp_path)).corrected
+    assert found is not None
+    assert found != plain
+
+
+def test_predictions_of_other_images_are_no_candidates(
+    make: SimpleNamespace, tmp_path: Path
+) -> None:
+    files = make.files(tmp_path)
+    trials = [files.trial(0, strength=1.0), files.trial(1)]
+    kept = read_epoch_scores(tmp_path / "trials" / "1")
+    assert kept is not None
+    each = {int(e): HalfLogits(kept.scores[i], kept.centres[i]) for i, e in enumerate(kept.epochs)}
+    back = {e: HalfLogits(one.scores[::-1], one.centres) for e, one in each.items()}
+    plain = choice_of(make.view(trials, folder=tmp_path)).luck
+    save_epoch_scores(tmp_path / "trials" / "1", kept.names[::-1], back)
+    module._memory.clear()
+    (tmp_path / CHOSEN).unlink()
+    assert choice_of(make.view(trials, folder=tmp_path)).luck == plain
+    save_epoch_scores(tmp_path / "trials" / "1", np.char.add("other-", kept.names), each)
+    (tmp_path / "trials" / "1" / "val.npz").unlink()
+    found = choice_of(make.view(trials, folder=tmp_path)).luck
+    assert (found.trials, found.of) == (1, 2)
+
+
+def test_labels_that_no_longer_fit_are_a_reason_and_no_crash(
+    make: SimpleNamespace, tmp_path: Path
+) -> None:
+    files = make.files(tmp_path)
+    trials = [files.trial(0)]
+    known = load_labels(tmp_path / "labels.npz")
+    save_labels(tmp_path / "labels.npz", replace(known, labels=np.zeros_like(known.labels)))
+    found = choice_of(make.view(trials, folder=tmp_path))
+    assert found.corrected is None
+    assert "none of 2 labels has both positives and negatives" in found.selection[0]
+    settings = {"settings": {"objective": "auroc:Hernia"}}
+    (tmp_path / CHOSEN).unlink()
+    found = choice_of(make.view(trials, folder=tmp_path, settings=settings))
+    assert "unknown label 'Hernia'" in found.luck.reason

@@ -137,7 +137,19 @@ def test_the_cheapest_of_those_that_cannot_be_told_apart_is_named(
     assert told([0], seconds=third) == (
         "It cannot be told from report (trial 0): the difference is +0.010 (-0.010 to +0.030)."
     )
+    assert told([0], seconds={**third, 0: 15.0}) == (
+        "Of those, report (trial 0) trains in a quarter of the time."
+    )
+    assert told([2, 0], seconds={**third, 0: 15.0, 2: 60.0}) == (
+        "Of those, report (trial 0) trains in a quarter of the time."
+    )
     assert told([2], seconds={0: 0.0, 1: 0.0, 2: 0.0}).endswith("much faster.")
+
+
+def test_the_winner_is_not_said_to_beat_who_never_ran(make: SimpleNamespace) -> None:
+    levels = {0: 0.70, 1: 0.78}
+    said = choice_of(confirmation(make, levels=levels)).confirmation
+    assert not any("every other finalist" in sentence for sentence in said)
 
 
 def test_while_the_confirmation_runs_nothing_is_confirmed_but_what_is_known_is_said(

@@ -18,8 +18,11 @@ An objective is a generator that yields a `Step` an epoch and returns an `Outcom
         print(study.best().params)
 
 The folder holds the whole history: `Study.open` goes on with it, `read_study` looks at it at any
-time, and `run_tune` runs it on many workers in place of `run_serial`. The genetic algorithm alone
-is an Optuna sampler, for any study of Optuna's::
+time, and `run_tune` runs it on many workers in place of `run_serial`. With ``confirm=Confirming(
+choose, 20)`` either ends in 20 reruns of the finalists that ``choose`` names. An objective knows a
+rerun by its ``task.round``, and ought to train it on another split in each round.
+
+The genetic algorithm alone is an Optuna sampler, for any study of Optuna's::
 
     import optuna
     from search import GeneticSampler, recommend
@@ -39,6 +42,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .asking import build_sampler
     from .budget import Budget
+    from .confirm.confirming import Confirming
     from .errors import SearchError, SpaceError, StudyError
     from .events import Event
     from .expectation import recommend
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Budget": "budget",
+    "Confirming": "confirm.confirming",
     "Event": "events",
     "GeneticSampler": "genetic.sampler",
     "Halving": "trials.halving",
@@ -84,6 +89,7 @@ _HOMES = {
 __all__ = [
     "SAMPLERS",
     "Budget",
+    "Confirming",
     "Event",
     "GeneticSampler",
     "Halving",

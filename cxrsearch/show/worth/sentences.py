@@ -109,10 +109,11 @@ def progress_sentences(progress: ConfirmationState) -> list[str]:
     said = []
     if not progress.whole:
         of = "" if progress.planned is None else f" of {progress.planned}"
-        count = counted_words(len(progress.finalists), "finalist")
-        state = "Confirming" if progress.alive else "The confirmation was cut off"
-        then = "its figures may still change" if progress.alive else "a resume goes on with it"
-        said.append(f"{state}: {progress.done}{of} reruns of {count} have ended; {then}.")
+        what = f"{progress.done}{of} reruns of {counted_words(len(progress.finalists), 'finalist')}"
+        if progress.alive:
+            said.append(f"Confirming: {what} have ended; its figures may still change.")
+        else:
+            said.append(f"The confirmation was cut off after {what}.")
     if progress.later:
         more = counted_words(progress.later, "trial")
         said.append(f"The search has gone on since the finalists were chosen, by {more}.")
@@ -123,15 +124,15 @@ def confirmed_sentences(view: StudyView, found: Confirmed, state: ConfirmationSt
     """What the confirmed winner is worth, and how it compares with the other finalists."""
     winner = name_of(view, found.number)
     step = "" if found.step is None else f", trained for {counted_words(found.step, 'epoch')}"
-    head = "Confirmed" if state.over else "So far the reruns speak for"
-    head += ": " if state.over else " "
     reruns = (
         f"{counted_words(state.done, 'rerun')} of "
         f"{counted_words(len(state.finalists), 'finalist')} on fresh seeds and splits"
     )
+    so_far = "The reruns speak for " if state.over else "So far the reruns speak for "
     if found.value is None or found.low is None or found.high is None:
-        said = [f"{head}{winner}{step}; by {reruns}; one split alone says nothing of its worth."]
+        said = [f"{so_far}{winner}{step}; by {reruns}; one split alone says nothing of its worth."]
     else:
+        head = "Confirmed: " if state.over else so_far
         worth = value_words(found.value, (found.low, found.high))
         said = [
             f"{head}{winner}{step}: {worth} on new patients, from {reruns}; chosen on all splits "

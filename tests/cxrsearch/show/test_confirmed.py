@@ -183,8 +183,7 @@ def test_a_confirmation_that_was_cut_off_counts_as_far_as_it_came(make: SimpleNa
     record = status_of(view)
     assert record["best"]["confirmed"] == pytest.approx(0.78, abs=0.01)
     assert record["confirmation"]["sentences"][0] == (
-        "The confirmation was cut off: 6 of 9 reruns of 3 finalists have ended; a resume goes on "
-        "with it."
+        "The confirmation was cut off after 6 of 9 reruns of 3 finalists."
     )
 
 

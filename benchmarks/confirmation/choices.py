@@ -13,11 +13,11 @@ from search.confirm.race import finalist_count, next_rerun
 from search.confirm.reruns import Rerun
 from search.confirm.result import confirmed
 
+from .expecting import values
 from .problems import TABLES, problem, seeds_of
 from .traces import Trace, read
 
-Expected = Callable[[Trace, int], Mapping[int, float]]
-"""Expected value of each of a trace's first trials."""
+OBSERVED, EXPECTED, BOTH = "observed", "expected", "both"
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Way:
     Args:
         share: of the budget that is spent on reruns; 0 chooses without any.
         finalists: how many, or what says it by the number of reruns.
-        expected: whether finalists are those of the highest expected value, or else of the highest
-            observed one.
+        by: what the finalists are the highest of: `OBSERVED`, `EXPECTED`, or the mean of both,
+            `BOTH`.
         raced: whether reruns go where they decide, or else to all finalists alike.
         independent: whether reruns on tables are independent draws; see `rerun_value`.
     """
 
     share: float = 0.0
     finalists: int | Callable[[int], int] = finalist_count
-    expected: bool = True
+    by: str = "observed"
     raced: bool = True
     independent: bool = False
 
@@ -45,22 +45,21 @@ class Way:
         return budget - reruns, reruns
 
 
-NAIVE = Way(expected=False)
-BEST_FIVE = Way(0.2, 5, expected=False, raced=False)
+NAIVE = Way()
+BEST_FIVE = Way(0.2, 5, raced=False)
 """The plain rule: repeat the five best by observed score and choose by the mean."""
 
 
-def choose(trace: Trace, way: Way, budget: int, expected: Expected) -> int:
+def choose(trace: Trace, way: Way, budget: int) -> int:
     """The number of the trial that a way chooses.
 
     Args:
         trace: of at least ``budget`` trials.
         way: how.
         budget: trainings in all, reruns among them.
-        expected: what the surrogate says; asked only by ways that want it.
     """
     trials, reruns = way.parts(budget)
-    known = expected(trace, trials) if way.expected else dict(enumerate(trace.observed[:trials]))
+    known = _judged(trace, trials, way.by)
     count = way.finalists if isinstance(way.finalists, int) else way.finalists(reruns)
     finalists = _distinct(trace, sorted(known, key=lambda k: (-known[k], k)), max(count, 1))
     if not reruns:
@@ -81,6 +80,14 @@ def choose(trace: Trace, way: Way, budget: int, expected: Expected) -> int:
     return found.number
 
 
+def _judged(trace: Trace, trials: int, by: str) -> Mapping[int, float]:
+    seen = dict(enumerate(trace.observed[:trials]))
+    if by == OBSERVED:
+        return seen
+    found = values(trace, trials)
+    return found if by == EXPECTED else {n: (seen[n] + found[n]) / 2 for n in found}
+
+
 def _distinct(trace: Trace, ordered: Sequence[int], count: int) -> list[int]:
     """The first ``count`` of different recipes."""
     found: dict[str, int] = {}
@@ -93,11 +100,11 @@ def _best_of_alike(
     finalists: Sequence[int], reruns: int, score: Callable[[int, int], float]
 ) -> int:
     """The best mean of as many reruns each; what is left over goes to the first."""
-    values: dict[int, list[float]] = {}
+    scores: dict[int, list[float]] = {}
     for k in range(reruns):
         number, round_ = finalists[k % len(finalists)], k // len(finalists)
-        values.setdefault(number, []).append(score(number, round_))
-    return max(values, key=lambda number: float(np.mean(values[number])))
+        scores.setdefault(number, []).append(score(number, round_))
+    return max(scores, key=lambda number: float(np.mean(scores[number])))
 
 
 @cache

@@ -33,7 +33,9 @@ TOLD_FROM = 15
 """Complete trials from which on it is said whether more of them help."""
 AVERAGED = 4
 """An expected value rests on about so many observed ones: its own and its neighbours'."""
-VERDICTS = ("winner", "cannot be told from it", "worse", "failed", "not run yet")
+VERDICTS = (
+    "winner", "cannot be told from it", "worse", "failed", "not run yet", "ahead so far"
+)  # fmt: skip
 
 
 class CoursePoint(NamedTuple):
@@ -175,14 +177,14 @@ def finalist_rows(view: StudyView, chosen: Chosen) -> list[FinalistRow]:
 
 
 def _verdict(chosen: Chosen, number: int, again: Sequence[Row], ran: bool) -> str:
-    winner, alike, worse, failed, waiting = VERDICTS
+    winner, alike, worse, failed, waiting, ahead = VERDICTS
     result = chosen.result
     if any(row.state == "failed" for row in again):
         return failed
     if result is None or not ran:
         return waiting if not ran else alike
     if number == result.number:
-        return winner
+        return ahead if chosen.confirmed is None else winner
     return alike if number in result.alike else worse
 
 

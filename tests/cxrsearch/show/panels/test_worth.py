@@ -67,6 +67,11 @@ def test_finalists_are_by_their_reruns_the_winner_first(make: SimpleNamespace) -
     assert [entry.name for entry in found][:2] == ["report (trial 0)", "trial 1"]
     assert [entry.verdict for entry in found] == ["winner", "worse", "worse", "not run yet"]
     assert [len(entry.reruns) for entry in found] == [2, 2, 2, 0]
+    running = replace(view, record=SimpleNamespace(**(vars(view.record) | {"driver_alive": True})))
+    more = replace(running, record=SimpleNamespace(
+        **(vars(running.record) | {"attrs": make.finalists([1, 0, 2, 3], 9)})
+    ))  # fmt: skip
+    assert finalist_rows(more, choice_of(more))[0].verdict == "ahead so far"
     figure = finalists_figure(found, choice_of(view))
     names = {trace.name for trace in figure.data}
     assert names >= {"observed", "a rerun", "mean of its reruns", "confirmed, 95% interval"}

@@ -66,7 +66,7 @@ def headline(view: StudyView, now: float) -> list[Fact]:
         _best_fact(best, complete), *_worth_facts(view, choice_of(view)), _test_fact(view, best),
         *_front_fact(view, complete),
     ]  # fmt: skip
-    target = view.record.attrs.get("target_trials")
+    target = view.to_search
     total = len(view.rows)
     facts.append(Fact("Trials", f"{total} of {target}" if target else str(total), _states(view)))
     spent = sum(_spent(r, now) for r in view.every_row)

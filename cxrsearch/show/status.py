@@ -41,7 +41,8 @@ def status(folder: str | Path) -> dict[str, Any]:
     ``trials`` (by state: ``complete``, ``pruned``, ``failed``, ``repeated`` (answered by what an
     earlier trial came to), ``running``, ``paused``, ``interrupted``, ``reruns`` (of finalists,
     ended), ``total``),
-    ``searched`` (trials of the search, without reruns), ``target_trials`` (of those),
+    ``searched`` (trials of the search, without reruns), ``to_search`` (how many are to),
+    ``target_trials`` (in all, reruns too),
     ``elapsed`` (seconds in which a trial ran), ``images_seen``,
     ``looks`` (at the test part, in all), ``objectives`` (their names),
     ``front`` (where there are several: the trials that none dominates, the highest AUROC first,
@@ -82,6 +83,7 @@ def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
         "running": view.record.driver_alive,
         "trials": trials,
         "searched": len(view.rows),
+        "to_search": view.to_search,
         "target_trials": view.record.attrs.get("target_trials"),
         "elapsed": round(
             SearchClock(view.every_row, now if now is not None else time.time()).worked, 3
@@ -202,7 +204,7 @@ def status_text(record: Mapping[str, Any]) -> str:
         f"{_running(record)}",
         soft_wrap=True,
     )
-    trials, target = record["trials"], record["target_trials"]
+    trials, target = record["trials"], record["to_search"]
     states = ", ".join(
         f"{n} {name}" for name, n in trials.items() if n and name not in ("total", RERUNS)
     )
@@ -254,7 +256,7 @@ def statuses_text(records: Sequence[Mapping[str, Any]]) -> str:
 def _in_short(record: Mapping[str, Any]) -> str:
     if problems := record.get("problems"):
         return str(problems[0]).removeprefix(f"{record['folder']}: ")
-    target, best = record["target_trials"], record["best"]
+    target, best = record["to_search"], record["best"]
     trials = f"{record['searched']}{f' of {target}' if target else ''} trials{_reruns(record)}"
     score = "none complete" if best["number"] is None else f"best {_score(best['value'], None)}"
     worth = {"corrected for luck": best["corrected"], "confirmed": best["confirmed"]}

@@ -47,6 +47,20 @@ class CurvePoint(NamedTuple):
     value: float | None
 
 
+CONFIRM = "confirm"
+"""Study attribute: how a study confirms its best; ``after`` of it, how many trials search. See
+`cxrsearch.study.confirmation`."""
+
+
+def trials_to_search(attrs: Mapping[str, Any]) -> int | None:
+    """How many trials of a study search, by its attributes; None: until the time is up.
+
+    ``target_trials`` counts reruns too, where the study confirms.
+    """
+    plan = attrs.get(CONFIRM)
+    return whole(attrs.get("target_trials") if plan is None else mapping(plan).get("after"))
+
+
 @dataclass(frozen=True)
 class StudyView:
     """Everything that is shown of one study.
@@ -75,6 +89,11 @@ class StudyView:
     def trials(self) -> list[FrozenTrial]:
         """The search's own trials, by number: those that ``rows`` are of."""
         return searched(self.record.trials)
+
+    @property
+    def to_search(self) -> int | None:
+        """How many trials are to search, of the study's target; None: until the time is up."""
+        return trials_to_search(self.record.attrs)
 
     @property
     def every_row(self) -> tuple[Row, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from cxrsearch.show.view import CONFIRM
 from cxrsearch.show.worth.confirmation import parts_of
 from search.confirm.confirming import Confirming
 from search.confirm.race import Doubt, finalist_count
@@ -25,14 +26,12 @@ from search.trials.pareto import judged
 from .prepare import Prepared
 from .settings import TOP, ConfirmRequest
 
-CONFIRM = "confirm"
-"""The study attribute with the `ConfirmPlan`; studies of earlier versions have none."""
-
 
 @dataclass(frozen=True)
 class ConfirmPlan:
-    """What a study is to confirm. With ``target_trials`` and ``target_seconds`` it is all that a
-    resume goes on to.
+    """What a study is to confirm, as its attribute `CONFIRM` keeps it; earlier ones have none.
+
+    With ``target_trials`` and ``target_seconds`` it is all that a resume goes on to.
 
     Args:
         share: of the budget, of what is added to it too; 0: reruns were asked for once.
@@ -132,13 +131,6 @@ class ConfirmPlan:
         if self.asked or self.after is None or count >= self.after:
             return self.reruns
         return math.ceil(self.reruns * count / self.after)
-
-
-def trials_to_search(attrs: Mapping[str, Any]) -> int | None:
-    """How many trials of a study search, by its attributes; None: until the time is up."""
-    plan = ConfirmPlan.read(attrs)
-    target: int | None = attrs.get("target_trials") if plan is None else plan.after
-    return target
 
 
 def _before(share: float, elapsed: float, seconds: float | None) -> float | None:

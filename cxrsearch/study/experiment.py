@@ -15,6 +15,7 @@ from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.objective import TrialObjective
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import EpochScoresRoom, Keep, keep_best, parse_keep, winners
+from cxrsearch.show.view import CONFIRM, trials_to_search
 from search.budget import ELAPSED, Budget, parse_duration
 from search.confirm.confirming import Confirming
 from search.confirm.reruns import FINALISTS, finalists_of, reruns
@@ -29,12 +30,10 @@ from search.trials.marks import same_as, searched
 from search.trials.pareto import front, judged
 
 from .confirmation import (
-    CONFIRM,
     ConfirmPlan,
     confirm_problems,
     confirming_of,
     to_confirm,
-    trials_to_search,
     under_way,
 )
 from .cost.sharing import OnNote

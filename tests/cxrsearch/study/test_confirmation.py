@@ -14,7 +14,9 @@ from optuna.trial import create_trial
 from cxrsearch.errors import InputError
 from cxrsearch.model.card import read_card
 from cxrsearch.model.promise import promised_in
-from cxrsearch.study.confirmation import CONFIRM, ConfirmPlan
+from cxrsearch.show.status import status, status_text
+from cxrsearch.show.view import CONFIRM
+from cxrsearch.study.confirmation import ConfirmPlan
 from cxrsearch.study.experiment import confirm, extend, resume, search
 from cxrsearch.study.progress import Progress
 from cxrsearch.study.settings import Settings
@@ -74,6 +76,10 @@ def test_the_last_share_of_the_trials_confirms_the_finalists(confirmed: Path) ->
     done = reruns(record.trials)
     assert counts(confirmed) == (4, 4)
     assert {one.finalist for one in done} <= set(finalists_of(record.attrs))
+    stands = status(confirmed)
+    assert (stands["target_trials"], stands["trials"]["total"]) == (8, 8)
+    assert "trials: 4 of 4 (" in status_text(stands)
+    assert "4 of 4 reruns" in status_text(stands)
     assert record.config.n_trials == 4
     assert record.best() in record.searched
     own = {t.user_attrs["split"] for t in record.searched}

@@ -54,7 +54,7 @@ def record(parts: str, samplers: str, seeds: int, first: int) -> None:
 @main.command()
 @click.option("--samplers", default="genetic,tpe", show_default=True)
 @click.option("--seeds", default=20, show_default=True, help="Of each problem, at most.")
-@click.option("--table", "only", help="One table: alternatives, problems, small or peers.")
+@click.option("--table", "only", help="One table: alternatives, judges, problems, small or peers.")
 def report(samplers: str, seeds: int, only: str | None) -> None:
     """The tables, printed and in results/confirmation.json."""
     grids: list[Grid] = []
@@ -63,7 +63,9 @@ def report(samplers: str, seeds: int, only: str | None) -> None:
         if not mine:
             raise click.ClickException(f"{name}: nothing recorded; run record first")
         if only in (None, "alternatives"):
-            grids.append(tables.alternatives(mine, name))
+            grids.append(tables.alternatives(mine, name, tables.ways()))
+        if only in (None, "judges"):
+            grids.append(tables.alternatives(mine, name, tables.judges()))
         if only in (None, "problems"):
             grids.append(tables.by_problem(mine, name))
         if only in (None, "small"):

@@ -17,6 +17,8 @@ where it isn't known."""
 
 ROUNDS = 2
 """Rounds in which all finalists take part that are not surely worse by then."""
+RERUNS_EACH, FEWEST_FINALISTS, MOST_FINALISTS = 4, 2, 8
+"""Reruns for each finalist on average, and the fewest and most finalists; see `finalist_count`."""
 LEVEL = 0.01
 """Chance that a race drops its truly best finalist, at most."""
 OVERLAP = 0.25
@@ -30,10 +32,14 @@ BELIEF = 4
 def finalist_count(reruns: int) -> int:
     """How many finalists a budget of so many reruns is best spread over.
 
+    Four reruns each, at least two finalists and at most eight: docs/confirmation.md has the
+    alternatives.
+
     Args:
         reruns: in all.
     """
-    return max(1, min(reruns, 2 + reruns // 4, 8))
+    count = max(FEWEST_FINALISTS, (reruns + RERUNS_EACH // 2) // RERUNS_EACH)
+    return max(1, min(reruns, MOST_FINALISTS, count))
 
 
 def next_rerun(

@@ -43,6 +43,8 @@ class ConfirmPlan:
         least: trials that must have searched by then; otherwise the search takes all of the time.
         asked: whether `cxrsearch confirm` asked for it, whose own limit it has then: `seconds`.
         seconds: running time of the study in all, or None: any.
+        renewed: trials of the search that had ended when trials or time were last added, so that
+            finalists of then are not confirmed before the search has gone on; None: never.
     """
 
     share: float
@@ -53,6 +55,7 @@ class ConfirmPlan:
     least: int = 0
     asked: bool = False
     seconds: float | None = None
+    renewed: int | None = None
 
     @classmethod
     def of(cls, prepared: Prepared) -> ConfirmPlan | None:
@@ -96,8 +99,14 @@ class ConfirmPlan:
         if more:
             reruns = (self.total(trials) if reruns is None else reruns) + extra
             after = max(after or 0, len(searched(trials))) + more - extra
-        ends = _before(self.share, elapsed, seconds)
-        return replace(self, reruns=reruns, after=after, search_seconds=ends, asked=False)
+        return replace(
+            self,
+            reruns=reruns,
+            after=after,
+            search_seconds=_before(self.share, elapsed, seconds),
+            asked=False,
+            renewed=sum(trial.state.is_finished() for trial in searched(trials)),
+        )
 
     @property
     def trials(self) -> int | None:
@@ -183,8 +192,11 @@ def to_confirm(
 def under_way(plan: ConfirmPlan, study: Study, confirm: Confirming) -> bool:
     """Whether reruns are left of a confirmation that has begun, since when nobody searched."""
     stored = study.get(FINALISTS)
+    if not isinstance(stored, dict):
+        return False
+    before = plan.renewed is not None and stored.get("after", 0) <= plan.renewed
     return (
-        stored is not None
+        (plan.asked or not before)
         and confirm.plan(study.trials(), stored) == stored
         and to_confirm(plan, study, stored, confirm)
     )

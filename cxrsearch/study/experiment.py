@@ -266,7 +266,8 @@ def _say_confirming(study: Study, view: Progress) -> None:
     """Tell ``view`` that the search is over, and how far the reruns are."""
     plan = study.get(FINALISTS)
     numbers, ended = finalists_of({FINALISTS: plan}), defaultdict[int, list[float]](list)
-    known = [one for one in reruns(study.trials()) if one.value is not None]
+    known = [one for one in reruns(study.trials()) if one.finalist in numbers]
+    known = [one for one in known if one.value is not None]
     for one in known:
         if one.value is not None and math.isfinite(one.value):
             ended[one.finalist].append(one.value)
@@ -367,7 +368,6 @@ def _ask_for(study: Study, more: int, time_budget: str | None) -> float | None:
         if plan is not None:
             plan = plan.longer(more, study.trials(), elapsed, seconds)
             study.set(CONFIRM, plan.to_dict())
-            study.set(FINALISTS, None)  # the search goes on first; they are chosen when it is over
             study.set("target_trials", plan.trials)
         elif more:
             total = max(study.get("target_trials") or 0, len(study.trials()))

@@ -135,7 +135,8 @@ def test_a_search_that_time_has_cut_short_has_fewer_reruns() -> None:
     plan = ConfirmPlan(0.2, reruns=20, after=80)
     trials = [create_trial(value=0.5) for _ in range(100)]
     assert [plan.total(trials[:count]) for count in (100, 80, 41, 1)] == [20, 20, 11, 1]
-    assert plan.longer(50, trials[:80], 0.0, None) == ConfirmPlan(0.2, reruns=30, after=120)
+    more = plan.longer(50, trials[:80], 0.0, None)
+    assert more == ConfirmPlan(0.2, reruns=30, after=120, renewed=80)
     timed = ConfirmPlan(0.2, search_seconds=80.0)
     assert timed.total(trials[:40]) == 10
     assert timed.longer(0, trials[:40], 100.0, 200.0).search_seconds == 180.0

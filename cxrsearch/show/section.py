@@ -28,7 +28,8 @@ class Panel(NamedTuple):
 class Section(NamedTuple):
     """A part of the page: anchor, short name for the navigation, title, panels as tabs.
 
-    On the dashboard, ``macro`` is one of parts.html that is shown below them, with ``values``.
+    ``lead`` stands above them, a line a paragraph. On the dashboard, ``macro`` is one of parts.html
+    that is shown below them, with ``values``.
     """
 
     anchor: str

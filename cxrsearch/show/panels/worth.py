@@ -347,6 +347,8 @@ def sections(view: StudyView, now: float) -> list[Section]:
     """What the best is worth, in words, by finalist and by trial."""
     chosen = choice_of(view)
     entries = finalist_rows(view, chosen)
+    parts = (chosen.selection, chosen.confirmation, chosen.recommendation)
+    lead = [" ".join(sentences) for sentences in parts if sentences]
     panels = [*_finalist_panels(entries, chosen), _course_panel(view, chosen)]
     values = {
         "entries": [_cells(entry) for entry in entries],
@@ -355,7 +357,7 @@ def sections(view: StudyView, now: float) -> list[Section]:
     return [
         Section(
             "worth", "Worth", "What the best is worth", panels,
-            lead=" ".join(chosen.sentences), macro="finalists", values=values,
+            lead="\n".join(lead), macro="finalists", values=values,
         )
     ]  # fmt: skip
 

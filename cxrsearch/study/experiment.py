@@ -451,6 +451,8 @@ def confirm(
         plan = ConfirmPlan.read(record.attrs)
         plan = plan or ConfirmPlan(0.0, after=trials_to_search(record.attrs))
         plan = plan.by(request, record, seconds)
+        if (there := len(judged(record.trials, record.config.directions))) < (plan.top or 0):
+            on_note(f"{path}: {there} of its trials are complete, so no more are confirmed")
         asked = confirming_of(plan, record, prepared.settings.objective, None)
         if not to_confirm(plan, record, None, asked):
             done = record.counts()["reruns"]

@@ -167,6 +167,9 @@ def test_a_finished_study_is_confirmed_later_and_by_more(
     assert "4 reruns are done, as many as asked for" in said[0]
     confirm(folder, repeats=3)
     assert counts(folder) == (3, 6)
+    said.clear()
+    confirm(folder, top=9, repeats=2, on_note=said.append)
+    assert "3 of its trials are complete" in said[0]
     assert {one.finalist for one in reruns(read_study(folder).trials)} <= set(
         finalists_of(read_study(folder).attrs)
     )

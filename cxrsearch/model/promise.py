@@ -39,7 +39,7 @@ def promised_in(card: Mapping[str, Any]) -> dict[str, Any]:
         been chosen; ``confirmed``: what reruns on fresh splits say, with ``reruns``, how many, of
         how many ``finalists``. Of the three values ``<name>_interval`` (95%), where it is known.
     """
-    said, study = card["validation"], card["study"]
+    said, study = card.get("validation", {}), card["study"]  # an ensemble's need not have one
     found: dict[str, Any] = {}
     for name, key in (("observed", "value"), ("corrected",) * 2, ("confirmed",) * 2):
         value = number(said.get(key), 0, 1)

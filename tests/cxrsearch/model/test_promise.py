@@ -49,6 +49,10 @@ def test_a_card_without_a_figure_promises_nothing(said: dict[str, Any]) -> None:
     assert "What it is worth" not in readme(card)
 
 
+def test_an_ensemble_promises_nothing_of_one_trial() -> None:
+    assert promised_in({"study": {"path": None}}) == {}
+
+
 @pytest.mark.parametrize(
     "odd", [{"best": {}}, {"best": 3}, {"best": {"trial": "x"}}, {"confirmed_interval": [1]},
             {"reruns": "many"}, {"finalists": 3}, {"selected_from": None}],

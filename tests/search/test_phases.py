@@ -24,7 +24,9 @@ from search.events import Event
 from search.files import write_json
 from search.objective import Outcome, Step, Steps, Task
 from search.phases import Rerunning, Searching, phases
+from search.prior import PRIOR
 from search.reading import read_json
+from search.samplers.warm import PriorSource, learn
 from search.seeds import derive
 from search.serial import run_serial
 from search.space import SearchSpace
@@ -125,7 +127,7 @@ def told(trials: Sequence[FrozenTrial]) -> list[Any]:
 
 def drawn(trials: Sequence[FrozenTrial]) -> list[Any]:
     """What the search has drawn for its own trials, whatever their numbers are."""
-    kept = ("seed", "generation", "point", "params", "carried")
+    kept = ("seed", "generation", "point", "params", "carried", PRIOR)
     return [
         [t.state, t.params, t.values, {k: t.user_attrs.get(k) for k in kept}]
         for t in searched(trials)
@@ -195,6 +197,24 @@ def test_the_search_goes_on_after_a_confirmation_as_without_one(
         trials = study.trials()
     assert drawn(trials) == drawn(read_study(plain.folder).trials)
     assert len(trials) - 20 in range(9, 15)
+
+
+def test_earlier_studies_are_tried_after_a_confirmation_as_without_one(tmp_path: Path) -> None:
+    with make(tmp_path / "earlier", "random") as earlier:
+        run_serial(earlier, Noisy(), Budget(trials=10))
+        plain = learn([PriorSource("earlier", earlier.trials())], earlier.space.distributions())
+        run_serial(earlier, Noisy(), None, confirm=confirming(4))
+        prior = learn([PriorSource("earlier", earlier.trials())], earlier.space.distributions())
+    assert prior == plain, "what is learnt of a study is learnt of its search"
+    with make(tmp_path / "plain", "random", prior=prior) as study:
+        run_serial(study, Noisy(), Budget(trials=14))
+        wanted = drawn(study.trials())
+    with make(tmp_path / "confirmed", "random", prior=prior) as study:
+        run_serial(study, Noisy(), Budget(trials=4), confirm=confirming(5))
+        run_serial(study, Noisy(), Budget(trials=14))
+        assert drawn(study.trials()) == wanted
+        marked = [t.number for t in study.trials() if PRIOR in t.user_attrs]
+    assert max(marked) > 9, "none is after the reruns"
 
 
 def test_parents_are_named_by_the_numbers_that_they_have(tmp_path: Path) -> None:

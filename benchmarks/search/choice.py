@@ -112,7 +112,10 @@ def grids(cells: Sequence[dict[str, Any]], budgets: Sequence[int]) -> Iterator[G
         spent = {s: [c["repeats"] for c in mine if c["sampler"] == s] for s in samplers}
         said = ", ".join(f"{s} {np.mean(n):.1f}" for s, n in spent.items() if n)
         title = f"{'Noisy' if noisy else 'Quiet'} problems; trials that repeat another: {said}"
-        yield Grid(title, ("choice", "over", "trials", "cells", "regrets", "ratio", "95%"), rows)
+        if rows:
+            yield Grid(
+                title, ("choice", "over", "trials", "cells", "regrets", "ratio", "95%"), rows
+            )
 
 
 def _row(
@@ -179,7 +182,7 @@ def main() -> None:
     for grid in shown:
         console.print(rich(grid))
     if args.half == "judge":
-        append({grid.title: [list(row) for row in grid.rows] for grid in shown if grid.rows}, LOG)
+        append({grid.title: [list(row) for row in grid.rows] for grid in shown}, LOG)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from .genetic.history import History
 from .genetic.model import Features
 from .genetic.recipes import TriedRecipe, TriedRecipes, grouped
 from .space.conditions import conditions
-from .trials.marks import same_as, searched
+from .study_config import STUDY_CONFIG
+from .trials.marks import same_as, searched, unmarked
 from .trials.pausing import without_pauses
 from .trials.summary import past
 
@@ -58,7 +59,8 @@ def recommend(study: optuna.Study) -> FrozenTrial:
             f"study {study.study_name!r} has {len(directions)} objectives, so that no one trial is "
             "the best; choose among study.best_trials"
         )
-    best = finalists(trials, 1, directions)
+    marked = trials if STUDY_CONFIG in study.user_attrs else unmarked(trials)
+    best = finalists(marked, 1, directions)
     if not best:
         complete = [t for t in trials if t.state == TrialState.COMPLETE]
         why = "no complete trial"

@@ -90,13 +90,14 @@ def corrected(
     Args:
         scores: (models, n, k), finite; more is more positive.
         labels: (n, k) in {0, 1, NaN}; NaN is not known, and takes no part.
-        patients: (n,) whom each row shows, of any type that can be compared.
+        patients: (n,) whom each row shows, all of one type that can be compared, none unknown.
         draws: of the noise.
         seed: of the draws.
 
     Raises:
         ValueError: where shapes differ, labels are other than 0, 1 and NaN, scores are not finite,
-            there are no models or patients, no label is defined, or ``draws`` is below 1.
+            patients are not known or of several types, there are no models or patients, no label
+            is defined, or ``draws`` is below 1.
     """
     values = np.asarray(scores)
     sample = _Sample(labels, patients, values.shape, None)
@@ -330,6 +331,32 @@ def _shapes(labels: NDArray[Any], patients: NDArray[Any], shape: tuple[int, ...]
         yield "there are no models: give the scores of one at least"
     if labels.dtype.kind not in "biuf":
         yield f"labels must be numbers, got {labels.dtype}"
+    if patients.shape == labels.shape[:1]:
+        yield from _strange_patients(patients)
+
+
+def _strange_patients(patients: NDArray[Any]) -> Iterator[str]:
+    """Unknown ones, whose rows would all pass for one patient's, and those of types that mix."""
+    if patients.dtype.kind == "O":
+        unknown = [row for row, who in enumerate(patients) if _unknown(who)]
+    else:
+        unknown = np.flatnonzero(patients != patients).tolist()  # NaN, and times that are none
+    if unknown:
+        yield (
+            f"patients must be known, got {patients[unknown[0]]} in row {unknown[0]} "
+            f"({len(unknown)} such rows): leave them out, or give each an id of its own"
+        )
+        return
+    kinds = sorted({type(who).__name__ for who in patients}) if patients.dtype.kind == "O" else []
+    if len(kinds) > 1:
+        yield f"patients must be of one type, got {' and '.join(kinds)}: make them all texts"
+
+
+def _unknown(patient: object) -> bool:
+    try:
+        return patient is None or bool(patient != patient)
+    except (TypeError, ValueError):  # such as pandas.NA
+        return True
 
 
 def _shares(positives: NDArray[Any], negatives: NDArray[Any]) -> tuple[Floats, Floats]:

@@ -20,6 +20,10 @@ or null. A search that goes on afterwards has others: the attribute is written a
 """
 
 
+LARGEST_VALUE = 1e100
+"""What lies beyond, as where a training diverged, is no value: its square would not be a number."""
+
+
 def finalists_of(attrs: Mapping[str, Any]) -> tuple[int, ...]:
     """The finalists of a study, the most promising first; none before they were chosen.
 
@@ -44,8 +48,9 @@ class Rerun(NamedTuple):
         number: the trial's own.
         finalist: the trial whose recipe it is.
         round: which fresh split; the same for all finalists.
-        value: final; None while it is not finished, NaN where it failed by its own fault.
-        curve: value after each step.
+        value: final; None while it is not finished, NaN where it failed by its own fault or came
+            to nothing that is within `LARGEST_VALUE`.
+        curve: value after each step, NaN like the final one.
     """
 
     number: int
@@ -64,8 +69,13 @@ def reruns(trials: Iterable[FrozenTrial]) -> list[Rerun]:
             continue
         value = None
         if trial.state == TrialState.COMPLETE and trial.values:
-            value = trial.values[0]
+            value = _usable(trial.values[0])
         elif trial.state.is_finished():
             value = math.nan
-        found.append(Rerun(trial.number, finalist, place, value, dict(trial.intermediate_values)))
+        curve = {step: _usable(v) for step, v in trial.intermediate_values.items()}
+        found.append(Rerun(trial.number, finalist, place, value, curve))
     return found
+
+
+def _usable(value: float) -> float:
+    return value if abs(value) <= LARGEST_VALUE else math.nan

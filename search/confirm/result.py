@@ -71,6 +71,11 @@ def confirmed(
     2024).
     Without ``parts`` all variance is treated like the second.
 
+    Who is trained again depends on what reruns have said, so that where finalists are as good as
+    each other a part of the luck of choosing stays in ``value``, small beside the interval. And the
+    finalists themselves were chosen by patients that reruns are judged by as well: of those only a
+    test part knows nothing.
+
     Args:
         finalists: trial numbers, the most promising first: it decides ties.
         done: their reruns; unfinished ones don't count, and a failed one puts its finalist out.

@@ -258,7 +258,6 @@ class GaussianProcess:
 
         ``doubt`` is the variance of each beyond the kernel's noise.
 
-
         The kriging believer of Ginsbourger et al., "Kriging Is Well-Suited to Parallelize
         Optimization" (2010): the mean stays, and near these points little is left to learn.
         """

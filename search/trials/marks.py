@@ -47,7 +47,20 @@ def is_rerun(trial: FrozenTrial) -> bool:
 
 def searched(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """``trials`` without reruns: those that the search itself has asked for."""
-    return [trial for trial in trials if CONFIRMS not in trial.user_attrs]
+    return [trial for trial in trials if not is_rerun(trial)]
+
+
+def unmarked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """``trials`` of another program's study, whose attributes of the marks' names mean nothing."""
+    return [_without(trial, (CONFIRMS, ROUND, SAME_AS)) for trial in trials]
+
+
+def _without(trial: FrozenTrial, names: Sequence[str]) -> FrozenTrial:
+    if not any(name in trial.user_attrs for name in names):
+        return trial
+    seen = copy.copy(trial)
+    seen.user_attrs = {k: v for k, v in trial.user_attrs.items() if k not in names}
+    return seen
 
 
 def by_turn(trials: Iterable[FrozenTrial]) -> Iterator[tuple[int, FrozenTrial]]:
@@ -61,7 +74,7 @@ def by_turn(trials: Iterable[FrozenTrial]) -> Iterator[tuple[int, FrozenTrial]]:
     """
     reruns = 0
     for trial in trials:
-        if CONFIRMS in trial.user_attrs:
+        if is_rerun(trial):
             reruns += 1
         else:
             yield trial.number - reruns, trial

@@ -192,6 +192,15 @@ def test_reruns_and_answered_repeats_are_no_values_of_their_own() -> None:
     assert not {40, 41}.intersection(finalists([*trials, *more], 42))
 
 
+@pytest.mark.parametrize("attrs", [{"confirms": 3, "round": 1}, {"confirms": True}, {"same_as": 0}])
+def test_attributes_of_other_programs_are_no_marks(attrs: dict[str, Any]) -> None:
+    plain = noisy()
+    theirs = [at(trial.params["x"], trial.values[0], **attrs) for trial in plain]
+    found = recommend(study_of(theirs))
+    assert found.number == recommend(study_of(plain)).number
+    assert found.user_attrs == attrs
+
+
 def test_trials_after_reruns_keep_their_numbers() -> None:
     trials = noisy()
     again = at(trials[5].params["x"], 5.0, confirms=5, round=0)

@@ -8,8 +8,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.confirm.race import next_rerun
-from search.confirm.result import confirmed
 from search.confirm.reruns import reruns
+from search.confirm.result import confirmed
 
 
 def rerun(number: int, finalist: int, round_: int, value: float, first: float) -> FrozenTrial:

@@ -115,7 +115,7 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
     sentences = card["validation"].get("sentences") or []
     return [
         "## What it is worth",
-        _table(("mean AUROC", "", "95% interval", ""), rows),
+        _table(("", "mean AUROC", "95% interval", ""), rows),
         *([" ".join(map(_plain, sentences))] if sentences else []),
         "These are promises, from the patients that it was chosen by. The test part has not been "
         "looked at for this page.",

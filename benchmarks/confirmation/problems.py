@@ -34,7 +34,7 @@ def problem(name: str) -> Problem:
     ``hpobench-*``: an evaluation scores what one of five real trainings did, drawn; true is their
     mean. ``noisy-TASK``: LCBench's balanced accuracy after the last epoch, to which an evaluation
     adds Gaussian noise as large as the spread among the best tenth of random configurations.
-    ``loud-TASK``: three times that, which is still less than on the tables: 3 to 11 times.
+    ``loud-TASK``: three times that.
     ``quiet-TASK``: no noise.
     """
     if name in TABLES:

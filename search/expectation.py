@@ -29,7 +29,7 @@ from .trials.pausing import without_pauses
 from .trials.summary import past
 
 FEW = 5
-"""TriedRecipes with a value from which on the surrogate is asked; fewer are worth what was seen."""
+"""Recipes with a value from which on the surrogate is asked; fewer are worth what was seen."""
 FAR = 3.0
 """A recipe is out whose value lies further below the best than this many standard errors."""
 

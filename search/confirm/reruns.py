@@ -50,7 +50,7 @@ class Rerun(NamedTuple):
         round: which fresh split; the same for all finalists.
         value: final; None while it is not finished, NaN where it failed by its own fault or came
             to nothing that is within `LARGEST_VALUE`.
-        curve: value after each step, NaN like the final one.
+        curve: value after each step that has one.
     """
 
     number: int
@@ -72,7 +72,7 @@ def reruns(trials: Iterable[FrozenTrial]) -> list[Rerun]:
             value = _usable(trial.values[0])
         elif trial.state.is_finished():
             value = math.nan
-        curve = {step: _usable(v) for step, v in trial.intermediate_values.items()}
+        curve = {s: v for s, v in trial.intermediate_values.items() if math.isfinite(_usable(v))}
         found.append(Rerun(trial.number, finalist, place, value, curve))
     return found
 

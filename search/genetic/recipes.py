@@ -24,7 +24,7 @@ from .history import History
 from .model import Features, Observation, scaled
 
 WEIGHED = 400
-"""TriedRecipes that the process is conditioned on: half of them the best, the rest the latest."""
+"""Recipes that the process is conditioned on: half of them the best, the rest the latest."""
 LEARNT_ON = 150
 """The same, for its lengths, amplitude and noise."""
 ROUGHNESS = 0.25

@@ -116,7 +116,7 @@ def parts_of(folder: Path, objective: str) -> Parts | None:
         objective: as ``--objective`` has it.
 
     Returns:
-        None where the study's labels are not there.
+        None where the study's labels are not there. What is read is kept: ask for finished reruns.
     """
     from search.optimism import influence
 
@@ -125,7 +125,15 @@ def parts_of(folder: Path, objective: str) -> Parts | None:
     except InputError:
         return None
 
+    known: dict[tuple[int, int | None], tuple[np.ndarray, np.ndarray]] = {}
+
     def parts(rerun: Rerun, step: int | None) -> tuple[np.ndarray, np.ndarray] | None:
+        found = known.get((rerun.number, step)) or read(rerun, step)
+        if found is not None:  # a race asks for the same ones at every look
+            known[rerun.number, step] = found
+        return found
+
+    def read(rerun: Rerun, step: int | None) -> tuple[np.ndarray, np.ndarray] | None:
         place = folder / "trials" / str(rerun.number)
         said = None
         if step is not None:

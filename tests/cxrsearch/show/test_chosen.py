@@ -18,6 +18,8 @@ from cxrsearch.show import chosen as module
 from cxrsearch.show.chosen import CHOSEN, choice_of
 from cxrsearch.show.status import status_of, status_text
 from cxrsearch.show.worth import luck as luck_module
+from cxrsearch.show.worth.confirmation import parts_of
+from search.confirm.reruns import Rerun
 from search.optimism import corrected
 
 
@@ -177,6 +179,17 @@ def test_the_correction_is_kept_in_the_folder_until_a_trial_or_file_changes(
     (tmp_path / "trials" / "2" / "epochs.npz").unlink()
     choice_of(make.view([*trials, make.trial(2, value=0.5)], folder=tmp_path))
     assert counted.times == 3
+
+
+def test_what_a_rerun_predicts_is_read_once(make: SimpleNamespace, tmp_path: Path) -> None:
+    make.files(tmp_path).trial(0)
+    parts = parts_of(tmp_path, "auroc")
+    assert parts is not None
+    found = parts(Rerun(0, 5, 0, 0.7), None)
+    assert found is not None
+    shutil.rmtree(tmp_path / "trials" / "0")
+    assert parts(Rerun(0, 5, 0, 0.7), None) is found
+    assert parts(Rerun(1, 5, 1, 0.7), None) is None
 
 
 def test_while_a_search_runs_a_correction_of_a_few_trials_ago_is_used_and_its_age_said(

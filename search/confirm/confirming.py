@@ -44,6 +44,9 @@ class Confirming:
             trials: all of the study's.
             stored: the attribute as it is. It holds as long as no further trial of the search has
                 ended, and as many reruns and finalists are asked for.
+
+        Raises:
+            ValueError: where a finalist is none of the search's own trials.
         """
         own = searched(trials)
         key = {
@@ -55,7 +58,14 @@ class Confirming:
             kept = {name: stored.get(name) for name in key}
             if kept == key:
                 return {**key, "numbers": list(numbers_in(stored))}
-        return {**key, "numbers": [int(number) for number in self.finalists(own)]}
+        numbers = [int(number) for number in self.finalists(own)]
+        strange = sorted(set(numbers) - {trial.number for trial in own})
+        if strange:
+            raise ValueError(
+                f"finalists {', '.join(map(str, strange))}: not among the {len(own)} trials that "
+                "the search itself has asked for"
+            )
+        return {**key, "numbers": numbers}
 
     def next(
         self, trials: Sequence[FrozenTrial], plan: Mapping[str, Any], retries: int = 0

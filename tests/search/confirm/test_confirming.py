@@ -53,6 +53,11 @@ def test_a_plan_holds_until_a_trial_of_the_search_has_ended_or_others_are_asked_
     assert Confirming(TWO.finalists, 6, top=2).plan(begun, kept)["numbers"] == [3, 2]
 
 
+def test_a_finalist_that_is_no_trial_of_the_search_is_refused_before_it_is_kept() -> None:
+    with pytest.raises(ValueError, match="finalists 4, 9: not among the 4 trials"):
+        Confirming(lambda trials: [9, 3, 4], 6).plan([*SEARCHED, rerun(4, 1, 0, 0.3)])
+
+
 def test_reruns_of_former_finalists_take_no_place() -> None:
     plan = TWO.plan(SEARCHED)
     former = [rerun(4 + k, 0, k, 0.9) for k in range(9)]

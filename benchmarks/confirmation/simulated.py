@@ -48,6 +48,7 @@ class Seen:
     """What one simulated confirmation came to.
 
     Args:
+        away: its value minus the chosen one's worth.
         held: whether the interval holds the chosen one's worth.
         together: whether all intervals of differences hold theirs.
         width: of the interval.
@@ -55,6 +56,7 @@ class Seen:
         lost: how much worse the chosen one is than the best.
     """
 
+    away: float
     held: bool
     together: bool
     width: float
@@ -91,6 +93,7 @@ def confirm(world: World, total: int, known: bool, rng: np.random.Generator) -> 
     parts: Parts = lambda rerun, step: psi[rerun.number]  # noqa: E731
     found = confirmed(range(count), done, parts if known else None, world.judged / world.patients)
     assert found is not None
+    assert found.value is not None
     assert found.low is not None
     assert found.high is not None
     truth = world.worth[found.number]
@@ -99,8 +102,8 @@ def confirm(world: World, total: int, known: bool, rng: np.random.Generator) -> 
         for other, (_, low, high) in found.differences.items()
     )
     return Seen(
-        found.low <= truth <= found.high, together, found.high - found.low, dropped,
-        max(world.worth) - truth,
+        found.value - truth, found.low <= truth <= found.high, together, found.high - found.low,
+        dropped, max(world.worth) - truth,
     )  # fmt: skip
 
 
@@ -116,8 +119,8 @@ def table(runs: int) -> Grid:
         for seeds, total, known in _settings()
     ]  # fmt: skip
     columns = (
-        "luck of a seed", "reruns", "patients known", "95% interval holds", "differences hold",
-        "width", "best dropped", "lost",
+        "luck of a seed", "reruns", "patients known", "value minus truth", "95% interval holds",
+        "differences hold", "width", "best dropped", "lost",
     )  # fmt: skip
     return Grid(f"Simulated confirmations, {runs} each", columns, rows)
 
@@ -135,7 +138,9 @@ def _summary(seen: list[Seen]) -> list[str]:
         mean = float(np.mean(values))
         return f"{mean:.1%} +- {1.96 * math.sqrt(mean * (1 - mean) / len(values)):.1%}"
 
+    away = [one.away for one in seen]
     return [
+        f"{np.mean(away):.4f} +- {1.96 * np.std(away) / math.sqrt(len(away)):.4f}",
         share([one.held for one in seen]),
         share([one.together for one in seen]),
         f"{np.mean([one.width for one in seen]):.4f}",

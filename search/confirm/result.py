@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,8 +72,10 @@ def confirmed(
     2024).
     Without ``parts`` all variance is treated like the second.
 
-    Who is trained again depends on what reruns have said, so that where finalists are as good as
-    each other a part of the luck of choosing stays in ``value``, small beside the interval. And the
+    The patients of the round left out judge in other rounds too. What they add to the scores there
+    is taken off, to first order, before the finalist is chosen. Two debts remain, small beside the
+    interval: who is trained again depends on what reruns have said, which flatters finalists that
+    are as good as each other, and the step is chosen with all patients. And the
     finalists themselves were chosen by patients that reruns are judged by as well: of those only a
     test part knows nothing.
 
@@ -115,6 +118,10 @@ def confirmed(
     return Confirmed(choice.number, step, value, low, high, count, alike, differences)
 
 
+Owed = Callable[[Rerun, int | None], float]
+"""What a rerun's score at a step owes to patients who are to have no say."""
+
+
 class _Choice(NamedTuple):
     """A choice: the finalist, each finalist's step, and the score of each rerun."""
 
@@ -123,7 +130,9 @@ class _Choice(NamedTuple):
     scores: Mapping[Placing, float]
 
 
-def _choose(finalists: Sequence[int], done: Mapping[Placing, Rerun]) -> _Choice:
+def _choose(
+    finalists: Sequence[int], done: Mapping[Placing, Rerun], owed: Owed = lambda rerun, step: 0.0
+) -> _Choice:
     by_finalist = {n: [r for pair, r in done.items() if pair[0] == n] for n in finalists}
     common = {n: _common_steps(mine) for n, mine in by_finalist.items() if mine}
     steps: dict[int, int | None] = dict.fromkeys(finalists)
@@ -135,7 +144,8 @@ def _choose(finalists: Sequence[int], done: Mapping[Placing, Rerun]) -> _Choice:
     scores = {pair: _score(rerun, steps[pair[0]]) for pair, rerun in done.items()}
     if any(step is not None for step in steps.values()):
         _without_luck(by_finalist, scores)
-    found = effects(finalists, scores)
+    told = {pair: score - owed(done[pair], steps[pair[0]]) for pair, score in scores.items()}
+    found = effects(finalists, told)
     return _Choice(finalists[int(np.argmax(found.mean))], steps, scores)
 
 
@@ -173,7 +183,8 @@ def _cross_fitted(
         known = [n for n in finalists if any(pair[0] == n for pair in others)]
         if not known:
             continue
-        choice = _choose(known, others)
+        judges = {p for (_, r), one in done.items() if r == left_out for p in shared.judges(one)}
+        choice = _choose(known, others, partial(shared.owed, judges))
         rerun, step = done.get((choice.number, left_out)), choice.steps[choice.number]
         if rerun is None or not math.isfinite(score := _score(rerun, step)):
             continue  # the one chosen did not run in this round
@@ -203,15 +214,28 @@ class _Shared:
         self._done = done
         self._parts = parts
         self._overlap = overlap
+        self._known: dict[tuple[int, int | None], dict[Any, float] | None] = {}
         self._finalists = sorted({pair[0] for pair in done})
         self._effects = effects(self._finalists, choice.scores)
 
     def psi(self, rerun: Rerun, step: int | None) -> dict[Any, float] | None:
         """What each patient adds to the error of a rerun at a step."""
-        found = None if self._parts is None else self._parts(rerun, step)
-        return (
-            None if found is None else dict(zip(found[0].tolist(), found[1].tolist(), strict=True))
-        )
+        key = rerun.number, step
+        if key not in self._known:
+            found = None if self._parts is None else self._parts(rerun, step)
+            self._known[key] = found and dict(
+                zip(found[0].tolist(), found[1].tolist(), strict=True)
+            )
+        return self._known[key]
+
+    def judges(self, rerun: Rerun) -> Collection[Any]:
+        """The patients that a rerun is judged by; none where nobody knows."""
+        return self.psi(rerun, None) or ()
+
+    def owed(self, patients: Collection[Any], rerun: Rerun, step: int | None) -> float:
+        """What a rerun's score owes to ``patients``, to first order."""
+        psi = (patients and self.psi(rerun, step)) or {}
+        return sum(part for patient, part in psi.items() if patient in patients)
 
     def within(self) -> tuple[float, float]:
         """(variance of one rerun's score over rounds, degrees of freedom), from all finalists.

@@ -143,3 +143,18 @@ def test_rounds_that_train_on_the_same_patients_do_not_narrow_the_interval_for_e
     assert (found.high - found.low) / 2 == pytest.approx(
         2.0 * 0.01 * math.sqrt(1 / 60 + 0.25), rel=0.2
     )
+
+
+def test_the_patients_of_the_round_left_out_have_no_say_in_its_choice() -> None:
+    done = [
+        Rerun(10, 1, 0, 0.5), Rerun(11, 1, 1, 0.9), Rerun(12, 2, 0, 0.6), Rerun(13, 2, 1, 0.6)
+    ]  # fmt: skip
+    # In round 1 the first owes its lead to patient 7, who judges in round 0 too.
+    said = {10: [0.0, 0.0], 11: [0.5, 0.0], 12: [0.0, 0.0], 13: [0.0, 0.0]}
+
+    def parts(rerun: Rerun, step: int | None) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([7, 8 + rerun.round]), np.array(said[rerun.number])
+
+    plain, found = get(done, [1, 2]), get(done, [1, 2], parts)
+    assert (plain.number, found.number) == (1, 1)
+    assert (plain.value, found.value) == (pytest.approx(0.55), pytest.approx(0.6))

@@ -234,7 +234,7 @@ class _Shared:
 
     def owed(self, patients: Collection[Any], rerun: Rerun, step: int | None) -> float:
         """What a rerun's score owes to ``patients``, to first order."""
-        psi = (patients and self.psi(rerun, step)) or {}
+        psi = (self.psi(rerun, step) if patients else None) or {}
         return sum(part for patient, part in psi.items() if patient in patients)
 
     def within(self) -> tuple[float, float]:

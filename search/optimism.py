@@ -18,8 +18,9 @@ With a = 1 this is, to first order, bootstrap bias correction (Tsamardinos, Grea
 Machine Learning 2018): models chosen in the bag, judged out of it. Its choice is made as on half as
 many patients, which makes it gloomy. Here a = 0.4: the choice is as on five sevenths.
 
-The interval is as wide as the noise z(c) of the models chosen with all of the noise (a = 1) varies,
-by Student's t with as many degrees of freedom as patients matter, on the logit's scale.
+The interval counts the patients, and that the correction varies with them: the search's end is
+replayed, with noise on what was seen, and what is reported there is held against what it stands
+for. It is by Student's t with as many degrees of freedom as patients matter, on the logit's scale.
 
 Only the order of scores counts, so that any monotone change of them changes nothing.
 """
@@ -37,6 +38,7 @@ from scipy.special import stdtrit
 Floats = NDArray[np.float64]
 
 _CELLS = 1 << 20  # scores of one label that are sorted at once
+_REPLAYS = 200  # of the search, by which the width of the interval is found
 _ADDED = 0.4  # variance of the noise that is added, in those of the scores' own
 
 
@@ -109,11 +111,11 @@ def corrected(
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((draws, len(sample.ids)), dtype=np.float32)
     seen, chosen, added, own = -np.inf, 0, noise[0], noise[:, 0]
-    partly, wholly = _Choices(draws, _ADDED), _Choices(draws, 1.0)
+    partly, rivals = _Choices(draws, _ADDED), _Rivals()
     for start, found, psi in sample.parts(values, max(1, _CELLS * 8 // draws)):
         drawn = noise @ psi.T.astype(np.float32)
-        for choices in (partly, wholly):
-            choices.meet(found, drawn)
+        partly.meet(found, drawn)
+        rivals.meet(found, drawn)
         if found.max() > seen:
             top = int(found.argmax())
             seen, chosen, added, own = float(found[top]), start + top, psi[top], drawn[:, top]
@@ -121,8 +123,8 @@ def corrected(
     # the draws agree better on the rest.
     value = float((partly.value - (partly.noise - own) / np.sqrt(_ADDED)).mean())
     value = min(1.0, seen, max(0.0, value))
-    variance = float(added @ added) + float(wholly.noise.var() - own.var())
-    reach = float(np.sqrt(max(0.0, variance)) * stdtrit(_freedom(added), 0.975))
+    variance = rivals.variance(float(added @ added))
+    reach = float(np.sqrt(variance) * stdtrit(_freedom(added), 0.975))
     return Corrected(seen, value, *_interval(value, seen, reach), chosen)
 
 
@@ -185,6 +187,56 @@ class _Choices:
         self._best[better] = noisy[rows, ahead][better]
         self.value[better] = found[ahead][better]
         self.noise[better] = drawn[rows, ahead][better]
+
+
+class _Rivals:
+    """The models that noise may put first, and how far a corrected value of theirs is off.
+
+    In each replay the models are worth what they were seen to be, noise is added to that, and what
+    is reported of the best by then is held against what it is worth. This counts that the
+    correction varies too: a model that is far ahead by luck is corrected the least.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[Floats] = []
+        self._drawn: list[NDArray[np.float32]] = []
+
+    def meet(self, found: Floats, drawn: NDArray[np.float32]) -> None:
+        """More models: their values (m,) and noise (draws, m)."""
+        first = self._first(found, drawn)
+        self._found.append(found[first])
+        self._drawn.append(drawn[:, first])
+
+    @staticmethod
+    def _first(found: Floats, drawn: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Those that are best in some draw, with as much noise as a replay has in all."""
+        ahead = (found + np.sqrt(1 + _ADDED) * drawn).argmax(axis=1)
+        return np.union1d(ahead, [found.argmax()])
+
+    def variance(self, alone: float) -> float:
+        """Of what is reported less what is true.
+
+        What models were seen to be worth differs by luck too, so that replays vary more than the
+        search did; a model that nothing was chosen from varies less. It is halfway between.
+
+        Args:
+            alone: that of the chosen model's value, had there been no other.
+        """
+        found, drawn = np.concatenate(self._found), np.concatenate(self._drawn, axis=1)
+        first = self._first(found, drawn)  # of all, however they came
+        found, drawn = found[first], drawn[:, first]
+        replays = min(_REPLAYS, len(drawn) // 2)
+        if replays < 2 or len(found) < 2:
+            return alone
+        inner = np.sqrt(_ADDED) * drawn[replays : 2 * replays]
+        rows, off = np.arange(replays), np.empty(replays)
+        for number, noise in enumerate(drawn[:replays]):
+            seen = found + noise
+            best = int(seen.argmax())
+            ahead = (seen + inner).argmax(axis=1)
+            judged = seen[ahead] - (inner[rows, ahead] - inner[:, best]) / _ADDED
+            off[number] = min(float(seen[best]), float(judged.mean())) - found[best]
+        return (alone + max(alone, float(off.var()))) / 2
 
 
 def _freedom(psi: Floats) -> float:

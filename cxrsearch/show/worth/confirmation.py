@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # they load SciPy, which what is kept does without
     from search.confirm.result import Confirmed, Parts
 
 VAL_SHARE = 0.2
-"""Of train + validation that a rerun is judged on, where study.yaml says nothing."""
+"""Of train + validation that a rerun is judged on, where nothing says it."""
 
 
 class TrainingCost(NamedTuple):
@@ -103,9 +103,25 @@ def result_of(view: StudyView) -> Confirmed | None:
     done = [rerun for rerun in reruns(view.record.trials) if rerun.finalist in finalists]
     if not finalists or not done:
         return None
-    share = number(view.asked.get("val_share")) or VAL_SHARE
+    share = share_judged(view)
     parts = parts_of(view.record.folder, str(view.asked.get("objective") or "auroc"))
     return confirmed(finalists, done, parts, share)
+
+
+def share_judged(view: StudyView) -> float:
+    """Share of the images of train + validation that a rerun is judged on.
+
+    A round's validation part is as large as the study's own, which may have come with the data.
+    """
+    from cxrsearch.data.splits import Splits
+
+    try:
+        splits = Splits.load(view.record.folder / "splits.json")
+    except InputError:
+        asked = number(view.asked.get("val_share"))
+        return asked if asked is not None and 0 < asked < 1 else VAL_SHARE
+    train, val = len(splits.train), len(splits.val)
+    return val / (train + val) if train and val else VAL_SHARE
 
 
 def parts_of(folder: Path, objective: str) -> Parts | None:

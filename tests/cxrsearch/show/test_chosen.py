@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cxrsearch.data.splits import Splits
 from cxrsearch.learn.saved.arrays import load_arrays, load_labels, save_labels
 from cxrsearch.learn.saved.epoch_scores import HalfLogits, read_epoch_scores, save_epoch_scores
 from cxrsearch.show import chosen as module
 from cxrsearch.show.chosen import CHOSEN, choice_of
 from cxrsearch.show.status import status_of, status_text
 from cxrsearch.show.worth import luck as luck_module
-from cxrsearch.show.worth.confirmation import parts_of
+from cxrsearch.show.worth.confirmation import parts_of, share_judged
 from search.confirm.reruns import Rerun
 from search.optimism import corrected
 
@@ -190,6 +191,15 @@ def test_what_a_rerun_predicts_is_read_once(make: SimpleNamespace, tmp_path: Pat
     shutil.rmtree(tmp_path / "trials" / "0")
     assert parts(Rerun(0, 5, 0, 0.7), None) is found
     assert parts(Rerun(1, 5, 1, 0.7), None) is None
+
+
+def test_the_share_that_judges_is_that_of_the_parts_even_where_these_were_given(
+    make: SimpleNamespace, tmp_path: Path
+) -> None:
+    view = make.view([make.trial(0)], folder=tmp_path, settings={"settings": {"val_share": 0.3}})
+    assert share_judged(view) == 0.3
+    Splits(("a", "b", "c"), ("d",), (), ("d",), seed=0).save(tmp_path / "splits.json")
+    assert share_judged(view) == 0.25
 
 
 def test_while_a_search_runs_a_correction_of_a_few_trials_ago_is_used_and_its_age_said(

@@ -369,7 +369,8 @@ def _finalist_panels(entries: Sequence[FinalistRow], chosen: Chosen) -> list[Pan
         "Each rerun trains a finalist's recipe anew, on a fresh seed and a fresh split of train "
         "and validation patients; the test part is untouched. The confirmed value is cross-fitted: "
         "finalist and epoch are chosen on all splits but one and scored on that one. The reruns' "
-        "own values, and their mean, are each of the rerun's best epoch, which flatters a little."
+        "own values, and their mean, are each of the rerun's best epoch, which flatters a little; "
+        "splits differ in difficulty, so the choice goes by differences within a split."
     )
     found = [Panel("finalists", finalists_figure(entries, chosen), caption=caption, wide=520)]
     if any(entry.behind is not None for entry in entries):

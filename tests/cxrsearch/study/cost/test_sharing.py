@@ -163,7 +163,7 @@ def test_the_choice_lies_in_study_yaml_and_a_resume_keeps_it(
 ) -> None:
     monkeypatch.setattr(sharing, "detect_cpus", lambda: 4)
     monkeypatch.setattr(sharing, "timed", times({1: 1.0, 2: 1.0, 4: 9.0}))
-    monkeypatch.setattr("search.tune.run_tune", lambda *_: None)
+    monkeypatch.setattr("search.tune.run_tune", lambda *_, **__: None)
     settings = Settings(data=str(xrays), space=str(tiny_space), trials=4)
     folder = search(settings, tmp_path / "study")
     record = yaml.safe_load((folder / "study.yaml").read_text())
@@ -173,7 +173,7 @@ def test_the_choice_lies_in_study_yaml_and_a_resume_keeps_it(
     assert record["side_by_side"]["measured"][1]["images_per_second"] == {"densenet121 32x32": 2.0}
     assert any("2 x 2 threads" in note for note in record["notes"])
     used: list[float] = []
-    monkeypatch.setattr("search.tune.run_tune", lambda *given: used.append(given[3].cpus))
+    monkeypatch.setattr("search.tune.run_tune", lambda *given, **_: used.append(given[3].cpus))
     monkeypatch.setattr(sharing, "timed", times({1: 1.0, 2: 9.0}))
     notes: list[str] = []
     resume(folder, on_note=notes.append)

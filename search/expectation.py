@@ -8,6 +8,7 @@ say so themselves; `recommend` chooses by both, for the trials of any Optuna stu
 from __future__ import annotations
 
 import copy
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .genetic.gaussian_process import one_thread
 from .genetic.history import History
 from .genetic.model import Features
-from .genetic.recipes import TriedRecipe, TriedRecipes, grouped
+from .genetic.recipes import CREDENCE, TriedRecipe, TriedRecipes, grouped
 from .space.conditions import conditions
 from .study_config import STUDY_CONFIG
 from .trials.marks import same_as, searched, unmarked
@@ -38,9 +39,11 @@ def recommend(study: optuna.Study) -> FrozenTrial:
     """The complete trial of ``study`` with the highest expected value.
 
     The expected value is that of `expected`: repeats of the same parameters are averaged, and of
-    each other and of their neighbours' values a Gaussian process makes what is to be expected.
-    Where values have no noise it is the best trial. A trial that breaks a constraint is never
-    recommended, nor one whose own value says that it is not the best.
+    each other and of their neighbours' values a Gaussian process makes what is to be expected. The
+    best of many such guesses flatters, the more so the less each is known, so that a standard error
+    of its own values is taken off each: a recipe that was repeated is preferred to one of which a
+    single value says as much. Where values have no noise it is the best trial. A trial that breaks
+    a constraint is never recommended, nor one whose own value says that it is not the best.
 
     Args:
         study: of any sampler and storage, with one objective.
@@ -123,9 +126,9 @@ def finalists(
         space: as in `expected`.
 
     Returns:
-        numbers of complete trials, the highest expected value first. From three on, the best one
-        as seen is among them, and from two on the best known-good point (user attribute
-        ``point``); where one is not by its own value it takes a last place.
+        numbers of complete trials, the highest expected value, less its error, first. From three
+        on, the best one as seen is among them, and from two on the best known-good point (user
+        attribute ``point``); where one is not by its own value it takes a last place.
 
     Raises:
         ValueError: there are several objectives, or ``count`` is below 1.
@@ -141,7 +144,7 @@ def finalists(
     if not able:
         return []
     # What is far below the best is not the best, whatever its neighbours say.
-    able.sort(key=lambda j: (j.far, -j.expected, -j.recipe.seen, j.first))
+    able.sort(key=lambda j: (j.far, j.error - j.expected, -j.recipe.seen, j.first))
     points = {t.number for t in known if t.user_attrs.get("point")}
     given = [j for j in able if points.intersection(j.recipe.numbers)]
     seen = max(able, key=lambda j: (max(j.recipe.values), -j.first))
@@ -154,11 +157,13 @@ def finalists(
 
 
 class _Judged(NamedTuple):
-    """A recipe, what is expected of it, and whether its own values say that it is not the best."""
+    """A recipe, what is expected of it, whether its own values say that it is not the best, and
+    the standard error of their mean."""
 
     recipe: TriedRecipe
     expected: float
     far: bool = False
+    error: float = 0.0
 
     @property
     def first(self) -> int:
@@ -196,8 +201,14 @@ def _by_surrogate(recipes: Sequence[TriedRecipe], features: Features) -> list[_J
     top = int(np.argmax(model.values))
     error = np.sqrt(model.noise * (1.0 / model.counts + 1.0 / model.counts[top]) + 1e-12)
     far = model.values[top] - model.values > FAR * error
+    one = model.unscaled(math.sqrt(model.noise)) - model.unscaled(0.0)
     found = [
-        _Judged(recipe, recipe.seen if raised else model.unscaled(float(mean)), bool(out))
+        _Judged(
+            recipe,
+            recipe.seen if raised else _with_repeats(recipe, model.unscaled(float(mean))),
+            bool(out),
+            one / math.sqrt(len(recipe.values)),
+        )
         for recipe, raised, mean, out in zip(
             model.weighed, model.raised, model.means(), far, strict=True
         )
@@ -207,6 +218,17 @@ def _by_surrogate(recipes: Sequence[TriedRecipe], features: Features) -> list[_J
     if left:  # of a long history
         means = model.elsewhere(left)
         found += [
-            _Judged(r, model.unscaled(float(m)), True) for r, m in zip(left, means, strict=True)
+            _Judged(r, model.unscaled(float(m)), True, one)
+            for r, m in zip(left, means, strict=True)
         ]
     return sorted(found, key=lambda j: j.first)
+
+
+def _with_repeats(recipe: TriedRecipe, guess: float) -> float:
+    """What the surrogate expects, drawn to the recipe's own mean by its repeats.
+
+    A smooth surrogate takes what is peculiar to a recipe for noise. Repeats show it again, so they
+    speak for themselves.
+    """
+    weight = (len(recipe.values) - 1) / CREDENCE
+    return (guess + weight * recipe.seen) / (1 + weight)

@@ -81,6 +81,15 @@ def report(samplers: str, seeds: int, only: str | None) -> None:
 
 
 @main.command()
+@click.option("--seeds", default=12, show_default=True, help="Of each problem.")
+def plain(seeds: int) -> None:
+    """Repeats in a plain Optuna study, and what `search.recommend` makes of them."""
+    from .plain import table
+
+    console.print(rich(table(seeds)))
+
+
+@main.command()
 @click.option("--runs", default=1000, show_default=True, help="Simulated confirmations each.")
 def intervals(runs: int) -> None:
     """How often the intervals hold the truth, and a race drops the best, where these are known."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given, settings
@@ -304,3 +305,27 @@ def test_any_history_gives_a_complete_trial_or_a_sentence(
         return
     assert recommend(study).number in {t.number for t in able}
     assert all(map(math.isfinite, expected(study.trials).values()))
+
+
+def test_the_best_of_those_that_were_repeated_is_recommended_over_luckier_single_trials() -> None:
+    rng = np.random.default_rng(3)
+    study = optuna.create_study(direction="maximize")
+    space = {"x": FloatDistribution(0.0, 1.0), "y": FloatDistribution(0.0, 1.0)}
+    worth = rng.normal(0.0, 0.5, 80)  # peculiar to each recipe, and hidden by as much noise
+    places = rng.random((80, 2))
+    seen = worth + rng.normal(0.0, 1.0, 80)
+
+    def add(k: int, value: float) -> None:
+        params = dict(zip(space, map(float, places[k]), strict=True))
+        study.add_trial(create_trial(params=params, distributions=space, value=value))
+
+    for k in range(80):
+        add(k, float(seen[k]))
+    best_seen = np.argsort(-seen)[:5]
+    means = {}
+    for k in best_seen:
+        again = worth[k] + rng.normal(0.0, 1.0, 4)
+        means[int(k)] = float(np.mean([seen[k], *again]))
+        for value in again:
+            add(int(k), float(value))
+    assert recommend(study).number == max(means, key=lambda k: means[k])

@@ -61,9 +61,10 @@ def moment(seconds: float | None) -> str:
 def headline(view: StudyView, now: float) -> list[Fact]:
     """The figures on top of the page."""
     best, complete = view.best, sum(r.state == "complete" for r in view.rows)
+    chosen = choice_of(view)
     clock = SearchClock(view.every_row, now)
     facts = [
-        _best_fact(best, complete), *_worth_facts(view, choice_of(view)), _test_fact(view, best),
+        _best_fact(best, complete), *_worth_facts(view, chosen), _test_fact(view, chosen),
         *_front_fact(view, complete),
     ]  # fmt: skip
     target = view.to_search
@@ -133,15 +134,17 @@ def _front_fact(view: StudyView, complete: int) -> list[Fact]:
     return [Fact("On the Pareto front", str(len(found)) if found else "–", note)]
 
 
-def _test_fact(view: StudyView, best: Row | None) -> Fact:
-    looks = view.looks_at(None if best is None else best.number)
+def _test_fact(view: StudyView, chosen: Chosen) -> Fact:
+    """Of the trial that is recommended, where a model of it was evaluated, else of the best."""
     count = len(view.tested)
     counted = f"{count} look{'s' * (count != 1)} at the test part so far"
-    if not looks:
-        return Fact("Its AUROC, test", "–", f"the best trial is not evaluated; {counted}")
-    look = looks[-1]
-    note = "; ".join(part for part in (_interval(look.interval), counted) if part)
-    return Fact("Its AUROC, test", f"{look.mean:.3f}", note)
+    for number in (chosen.recommended, chosen.best):
+        looks = view.looks_at(number)
+        if looks:
+            note = "; ".join(part for part in (_interval(looks[-1].interval), counted) if part)
+            label = "Its AUROC, test" if number == chosen.best else f"AUROC of trial {number}, test"
+            return Fact(label, f"{looks[-1].mean:.3f}", note)
+    return Fact("Its AUROC, test", "–", f"the best trial is not evaluated; {counted}")
 
 
 def _interval(bounds: Interval | None) -> str:

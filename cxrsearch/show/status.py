@@ -55,9 +55,10 @@ def status(folder: str | Path) -> dict[str, Any]:
     ``epochs``: whether the choice of epochs is covered, ``ended``: trials that had ended, and
     ``reason``: why there is none), ``confirmed`` (of the trial ``confirmation.winner``) and
     ``confirmed_interval`` (None until the confirmation is over);
-    ``recommended`` (the trial to train, and None while none is complete) and ``steps`` (its
-    epochs); ``confirmation`` (None before it has begun): ``finalists``, ``reruns`` (how many are
-    ``done``, ``failed``, ``running``, ``planned``), ``over``, ``winner``, ``step``, ``value`` and
+    ``recommended`` (the trial to train, and None while none is complete), ``recommended_test`` (as
+    ``best.test``, of that trial) and ``steps`` (its epochs);
+    ``confirmation`` (None before it has begun): ``finalists``, ``reruns`` (how many are ``done``,
+    ``failed``, ``running``, ``planned``), ``over``, ``winner``, ``step``, ``value`` and
     ``interval`` (so far), ``alike`` (finalists that cannot be told from the winner),
     ``differences`` (winner minus each other, with its interval), ``sentences``; ``sentences`` (all
     of what the best is worth, in words);
@@ -97,6 +98,7 @@ def status_of(view: StudyView, now: float | None = None) -> dict[str, Any]:
         ],
         "best": _best(view, view.best, trials["complete"]) | _worth(chosen),
         "recommended": chosen.recommended,
+        "recommended_test": _test(view, chosen.recommended),
         "steps": chosen.steps,
         "confirmation": _confirmation(chosen),
         "sentences": list(chosen.sentences),
@@ -125,21 +127,12 @@ def _best(view: StudyView, best: Row | None, complete: int) -> dict[str, Any]:
     if best is None:
         empty = dict.fromkeys(("number", "value", "interval", "params", "test"))
         return {**empty, "selected_from": complete}
-    looks = view.looks_at(best.number)
-    test = None
-    if looks:
-        interval = looks[-1].interval
-        test = {
-            "mean": looks[-1].mean,
-            "interval": None if interval is None else list(interval),
-            "looks": len(looks),
-        }
     return {
         "number": best.number,
         "value": best.value,
         "interval": None if best.interval is None else list(best.interval),
         "params": {name: _plain(value) for name, value in best.params.items()},
-        "test": test,
+        "test": _test(view, best.number),
         "selected_from": complete,
     }
 
@@ -189,6 +182,19 @@ def _confirmation(chosen: Chosen) -> dict[str, Any] | None:
 
 def _listed(interval: Interval | None) -> list[float] | None:
     return None if interval is None else list(interval)
+
+
+def _test(view: StudyView, number: int | None) -> dict[str, Any] | None:
+    """The latest look at the test part by a model of trial ``number``."""
+    looks = view.looks_at(number)
+    if not looks:
+        return None
+    interval = looks[-1].interval
+    return {
+        "mean": looks[-1].mean,
+        "interval": None if interval is None else list(interval),
+        "looks": len(looks),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -354,11 +360,14 @@ def _print_best(out: Console, record: Mapping[str, Any]) -> None:
     for sentence in record["sentences"]:
         out.print(sentence, markup=False, soft_wrap=True)
     out.print(f"recommended: {_recommended(record)}", soft_wrap=True)
-    test = best["test"]
+    test, number = record["recommended_test"], record["recommended"]
+    if test is None:
+        test, number = best["test"], best["number"]
     if test is None:
         out.print("test: not evaluated")
     else:
-        out.print(f"test: mean AUROC {_score(test['mean'], test['interval'])}")
+        of = "" if number == best["number"] else f" (trial {number})"
+        out.print(f"test: mean AUROC {_score(test['mean'], test['interval'])}{of}")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for name, value in list(best["params"].items())[:MOST_PARAMS]:
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from cxrsearch.show import status as status_module
 from cxrsearch.show.chosen import CHOSEN, choice_of
 from cxrsearch.show.compare import compare_views, lines
 from cxrsearch.show.export import csv_text
+from cxrsearch.show.notes import headline
 from cxrsearch.show.status import advice, status_of, status_text
+from cxrsearch.show.view import Look
 from search.confirm.reruns import reruns
 from search.confirm.result import Confirmed, confirmed
 
@@ -70,6 +73,19 @@ def test_the_confirmed_winner_is_recommended_with_its_value(make: SimpleNamespac
     assert (record["searched"], record["trials"]["reruns"]) == (3, 9)
     assert "trials: 3 (3 complete) and 9 of 9 reruns; " in status_text(record)
     assert sum(n for name, n in record["trials"].items() if name != "total") == 12
+
+
+def test_a_look_at_the_confirmed_winner_is_told_though_another_was_seen_best(
+    make: SimpleNamespace,
+) -> None:
+    look = Look("", "model", 1, 0.71, (0.66, 0.76), {}, {})
+    view = replace(confirmation(make), looks=(look,))
+    record = status_of(view)
+    assert record["best"]["test"] is None
+    assert record["recommended_test"] == {"mean": 0.71, "interval": [0.66, 0.76], "looks": 1}
+    assert "test: mean AUROC 0.7100 (0.660 to 0.760) (trial 1)" in status_text(record)
+    facts = {fact.label: fact.value for fact in headline(view, 0.0)}
+    assert facts["AUROC of trial 1, test"] == "0.710"
 
 
 def test_reruns_are_no_candidates_of_the_search(make: SimpleNamespace) -> None:

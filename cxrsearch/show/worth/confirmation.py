@@ -193,8 +193,8 @@ def _spent(view: StudyView, finalist: int, key: str) -> float | None:
     disadvantage.
     """
     reruns = [row.number for row in view.reruns if row.confirms == finalist]
+    done = {row.number for row in (*view.rows, *view.reruns) if row.state == "complete"}
     for own in (reruns, [finalist]):
-        done = {row.number for row in (*view.rows, *view.reruns) if row.state == "complete"}
         attrs = [view.record.trials[n].user_attrs for n in own if n in done]
         found = [value for each in attrs if (value := number(each.get(key)))]
         if found:

@@ -1,8 +1,9 @@
 """How much of the best trial's value is luck, from the predictions that all trials have saved.
 
 The best of many noisy values is high because it is good and because it was lucky, and the luck can
-be estimated without another training: `search.optimism.corrected` draws patients again and again,
-chooses among the candidates as the search did, and scores the choice on the patients left out.
+be estimated without another training: `search.optimism.corrected` adds noise like that of the
+scores, chooses among the candidates as the search did, and judges the choice by values whose errors
+had no say in it.
 
 Candidates are all pairs of a trial and an epoch, of stopped trials too: a trial's epoch was chosen
 by its value, as the trial was. Reruns of finalists and trials that were answered by another are

@@ -29,12 +29,19 @@ class NetworkParts:
         blocks: what ``freeze`` counts, from the input on.
         stem: name of the `GreyStem` inside ``net``.
         features: ``(net, grey) -> (b, channels, h, w)``, the maps that the head pools.
+        head: name of the module inside ``net`` that turns features into logits; its weights alone
+            need not fit where starting weights are loaded.
+        mean: of red, green and blue, as its ImageNet weights expect them; the stem folds it.
+        std: likewise, their deviations.
     """
 
     net: nn.Module
     blocks: list[list[nn.Module]]
     stem: str
     features: Callable[[Any, Tensor], Tensor]
+    head: str = "classifier"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 def densenet121(n_classes: int, *, dropout: float) -> NetworkParts:

@@ -194,7 +194,7 @@ def allotted(recipe: Recipe, images: float, train_images: int, baseline: Recipe)
     steps = images / pixel_share(recipe, baseline)
     epochs = max(1, math.ceil(steps / (recipe.train_seed * train_images) - 1e-9))
     share = min(recipe.train_seed, steps / (epochs * train_images))
-    changes: dict[str, Any] = {"epochs": epochs, "train_seed": share}
+    changes: dict[str, Any] = {"epochs": epochs, "train_seed": share, "epoch_size": "draw"}
     if recipe.train_seed == 1 and share < 1:  # what did nothing there must not begin to act here
         changes |= {"balance": 0.0, "ratios": ()}
     return replace(recipe, **changes)
@@ -202,7 +202,7 @@ def allotted(recipe: Recipe, images: float, train_images: int, baseline: Recipe)
 
 def image_steps(recipe: Recipe, train_images: int, baseline: Recipe) -> float:
     """Image-steps that a training of ``recipe`` takes, all of its epochs run."""
-    each = max(1, round(recipe.train_seed * train_images))
+    each = max(1, round(recipe.epoch_share * train_images))
     return recipe.epochs * each * pixel_share(recipe, baseline)
 
 

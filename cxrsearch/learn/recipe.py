@@ -236,6 +236,18 @@ class Recipe:
         "draw weights on top of balance, of the labels that have another than 1, by `gene_part`",
         group=DRAWING,
     )
+    epoch_size: str = _gene(
+        "draw",
+        "an epoch is one draw of train_seed, or as many draws as make a pass: as many images as "
+        "the training part has, whatever train_seed is",
+        choices=("draw", "pass"),
+        group=DRAWING,
+    )
+
+    @property
+    def epoch_share(self) -> float:
+        """Images of an epoch, as a share of the training part."""
+        return 1.0 if self.epoch_size == "pass" else self.train_seed
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Recipe:
@@ -407,7 +419,11 @@ def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
         if getattr(recipe, gene) not in (values if isinstance(values, tuple) else (values,))
     }
     if recipe.train_seed >= 1:  # every image is drawn once an epoch, whatever the weights
-        idle |= {"balance": Recipe.balance, "ratios": Recipe.ratios}
+        idle |= {
+            "balance": Recipe.balance,
+            "ratios": Recipe.ratios,
+            "epoch_size": Recipe.epoch_size,
+        }
     if recipe.patience >= recipe.epochs - 1:  # the first epoch is always the best so far
         idle["patience"] = Recipe.patience
     if described is not None and set(described) <= {recipe.uncertain}:

@@ -12,10 +12,11 @@ genes ``balance`` b and ``ratio_<class>`` r_c:
 An epoch draws k = ``train_seed`` * n images *without replacement*, each with a chance of
 min(1, a * w_i), a such that the chances sum to k (Madow's systematic sampling over a random
 order, Annals of Mathematical Statistics 1949; it gives exactly these chances and exactly k
-images). The proportions therefore hold as far as the images suffice: a label with few
-images has all of them in every epoch and no more, and with ``train_seed`` 1 every image is
-drawn once, whatever ``balance`` and the ratios say. `SeedProportional.exposure` tells what
-was really seen.
+images). Where ``epoch_size`` is a pass, an epoch makes such draws until it has n images, so that
+recipes of all ``train_seed`` see as many. The proportions therefore hold as far as the images
+suffice: a label with few images has all of them in every draw and no more, and with ``train_seed``
+1 every image is drawn once, whatever ``balance`` and the ratios say. `SeedProportional.exposure`
+tells what was really seen.
 
 An image belongs to the labels that its targets say are present, and to No Finding where they say
 so of none: what is unknown makes no member. Targets are those that the recipe trains on, so an
@@ -24,6 +25,7 @@ uncertain mark that counts as a positive there makes a member here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,19 +105,25 @@ class SeedProportional:
         given = dict(recipe.ratios)
         ratios = [given.pop(gene_part(name), 1.0) for name in self.classes]
         self.unknown_ratios = tuple(given)
-        self.images_per_epoch = max(1, round(recipe.train_seed * len(table)))
+        self._each = max(1, round(recipe.train_seed * len(table)))
+        self.images_per_epoch = len(table) if recipe.epoch_size == "pass" else self._each
         self._classes = _classes(table)
         weights = image_weights(table, recipe.balance, ratios)
-        self._chances = inclusion(weights, self.images_per_epoch)
+        self._chances = inclusion(weights, self._each)
 
     def draw(self, epoch: int) -> NDArray[np.int64]:
-        """(k,) distinct rows for ``epoch``, in random order."""
+        """(k,) rows for ``epoch``, distinct within each draw, in random order."""
         rng = np.random.default_rng([self.seed, epoch])
+        draws = [self._draw(rng) for _ in range(math.ceil(self.images_per_epoch / self._each))]
+        return np.concatenate(draws)[: self.images_per_epoch]
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """As many distinct rows as one draw has, in random order."""
         order = rng.permutation(len(self._chances))
         chances = self._chances[order]
         certain = order[chances > _CERTAIN]
         rest = order[chances <= _CERTAIN]
-        picked = rest[_systematic(rng, self._chances[rest], self.images_per_epoch - len(certain))]
+        picked = rest[_systematic(rng, self._chances[rest], self._each - len(certain))]
         return rng.permutation(np.concatenate([certain, picked]))
 
     def exposure(self, rows: NDArray[Any]) -> dict[str, float]:

@@ -55,7 +55,7 @@ class Student(Learner):
         nobody = Extra(np.zeros(0, np.int64), np.zeros((0, len(data.label_names)), np.float32))
         added = extra(data.pseudo, data.pseudo_rows, recipe) or nobody  # where none is sure
         self._labelled, self._added = len(data.train), added
-        self._others = round(recipe.train_seed * len(added.rows))
+        self._others = round(recipe.epoch_share * len(added.rows))
         super().__init__(recipe, data, seed=seed, compute=compute)
         others = torch.from_numpy(added.targets[:, list(data.learnt)])
         weights = torch.full((self._labelled + len(others),), known_weight(self.marks))

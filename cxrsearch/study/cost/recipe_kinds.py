@@ -55,7 +55,7 @@ def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[RecipeKind,
         kinds[kind_of(recipe)].append(recipe)
 
     def work(kind: RecipeKind) -> float:
-        return kind.pixels * sum(recipe.epochs * recipe.train_seed for recipe in kinds[kind])
+        return kind.pixels * sum(recipe.epochs * recipe.epoch_share for recipe in kinds[kind])
 
     return {kind: kinds[kind][0] for kind in sorted(kinds, key=work, reverse=True)[:most]}
 
@@ -74,7 +74,7 @@ def trial_seconds(
     kind = kind_of(recipe)
     near = kind if kind in steps else min(steps, key=lambda k: _distance(k, kind))
     image = steps[near] * kind.pixels / near.pixels
-    return recipe.epochs * image * (recipe.train_seed * train_images + VALIDATION * val_images)
+    return recipe.epochs * image * (recipe.epoch_share * train_images + VALIDATION * val_images)
 
 
 def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, int]:

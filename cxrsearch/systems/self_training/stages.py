@@ -224,5 +224,5 @@ def student_of(teacher: Recipe, kind: str, share: float, weight: float) -> Recip
 
 def control_of(teacher: Recipe, images: int, data: TrainData) -> Recipe:
     """The teacher's recipe with as many whole epochs as see ``images`` images, or a few more."""
-    each = max(1, round(teacher.train_seed * len(data.train)))
+    each = max(1, round(teacher.epoch_share * len(data.train)))
     return replace(teacher, epochs=max(1, math.ceil(images / each)))

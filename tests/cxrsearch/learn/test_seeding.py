@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,20 @@ def test_any_design_draws_distinct_rows_of_the_right_number(data: st.DataObject)
     assert len(np.unique(rows)) == len(rows) == max(1, round(recipe.train_seed * n))
     assert rows.min() >= 0
     assert rows.max() < n
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.7, 1.0])
+def test_an_epoch_of_a_pass_has_as_many_images_as_the_training_part(share: float) -> None:
+    recipe = Recipe(train_seed=share, balance=1.0, epoch_size="pass")
+    sampler = SeedProportional(labels(200), DISEASES, recipe, 3)
+    rows = sampler.draw(1)
+    assert len(rows) == sampler.images_per_epoch == 200 == round(recipe.epoch_share * 200)
+    each = round(share * 200)
+    for start in range(0, 200, each):
+        drawn = rows[start : start + each]
+        assert len(np.unique(drawn)) == len(drawn)
+    once = SeedProportional(labels(200), DISEASES, replace(recipe, epoch_size="draw"), 3).draw(1)
+    np.testing.assert_array_equal(rows[:each], once)
 
 
 @settings(max_examples=50, deadline=None)

@@ -15,11 +15,9 @@ from cxrsearch.learn.recipe import (
     ratio_genes,
 )
 from search.errors import did_you_mean
-from search.reading import FileError, parse_yaml
-from search.space.values import coerce, limit_problem
 
 from .label_genes import EVERY_RATIO, read_space, unknown_ratio
-from .space import shipped_spaces, space_path
+from .space import read_genes, shipped_spaces, space_path
 
 
 class Named(NamedTuple):
@@ -28,10 +26,6 @@ class Named(NamedTuple):
     name: str
     recipe: Recipe
     notes: tuple[str, ...] = ()
-
-
-MOST_SHOWN = 80
-"""Characters of what was given that a message repeats."""
 
 
 def find_recipe(name: str, given: Sequence[str] = ()) -> Named:
@@ -81,46 +75,6 @@ def known_recipes() -> list[str]:
     points = list(_shipped_points())
     names = [point for _, point, _ in points]
     return [p if names.count(p) == 1 else f"{space}:{p}" for space, p, _ in points]
-
-
-def read_genes(given: Sequence[str]) -> dict[str, Any]:
-    """Genes and their values out of ``gene=value`` texts; of two for one gene the later counts.
-
-    Which labels there are, and so draw weights, is for `for_labels`.
-
-    Raises:
-        InputError: naming each unknown gene, and each value outside a gene's limits.
-    """
-    named = [text.partition("=")[0].strip() for text in given]
-    limits, problems = gene_limits_with(named), []
-    found: dict[str, Any] = {}
-    for text in given:
-        gene, sign, spelt = (part.strip() for part in text.partition("="))
-        text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
-        if not sign or not spelt:
-            problems.append(f"--set {text}: write GENE=VALUE, such as init=none")
-        elif gene not in limits:
-            problems.append(
-                f"--set {text}: unknown gene {gene!r}"
-                f"{did_you_mean(gene, limits) or '; `cxrsearch spaces full` explains them'}"
-            )
-        else:
-            found[gene] = coerce(_value(spelt, limits[gene]), limits[gene])
-            if problem := limit_problem(found[gene], limits[gene]):
-                problems.append(f"--set {text}: {problem}")
-    if problems:
-        raise InputError(problems)
-    return found
-
-
-def _value(spelt: str, limits: Mapping[str, Any]) -> Any:
-    """A value as YAML reads it; texts stay as they are written."""
-    if limits["type"] == "str" or limits.get("text"):
-        return spelt
-    try:
-        return parse_yaml(spelt, spelt)
-    except FileError:
-        return spelt
 
 
 def _point(name: str) -> dict[str, Any]:

@@ -147,6 +147,7 @@ class Settings(TrainingRequest):
         pseudo: folder that `cxrsearch self-train` wrote: what the gene ``pseudo`` works with.
         trials: trials in all; None: ``generations`` times ``population``.
         generations: generations in all.
+        genes: ``gene=value`` texts, in the place of what the space says of those genes.
         time_budget: wall-clock limit such as ``8h`` or ``90m``.
         objective: ``auroc``, or ``auroc:Mass,Nodule`` for the mean over some labels; with
             ``,seconds`` or ``,parameters`` behind it a search of several objectives.
@@ -188,6 +189,11 @@ class Settings(TrainingRequest):
         "Search space; `cxrsearch spaces` lists them. Default: quick, or report where there is a "
         "GPU and real data.",
         group="space", metavar="NAME|FILE",
+    )  # fmt: skip
+    genes: list[str] = option(
+        list,
+        "Fix a gene of the space, such as init=weights.safetensors. May be repeated.",
+        group="space", metavar="GENE=VALUE", name="set",
     )  # fmt: skip
     from_studies: list[str] = option(
         list,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from cxrsearch.learn.recipe import (
     size_of,
 )
 from search.errors import did_you_mean
+from search.reading import FileError, parse_yaml
 from search.space import SearchSpace, read_space_file
+from search.space.values import coerce, limit_problem
 
 from .label_genes import DOUBTS, EVERY_RATIO, AtHand, optional_genes, read_space
 from .settings import Settings
@@ -59,12 +61,107 @@ def load_space(settings: Settings, at_hand: AtHand | None = None) -> tuple[Searc
         InputError: where no starting weights are left.
     """
     path = space_path(settings.space or "quick")
-    space = read_space(path, at_hand)
+    space, said = fixed_to(read_space(path, at_hand), read_genes(settings.genes))
     found, notes = without_missing_weights(space, settings)
+    notes = [*said, *notes]
     gone = [gene for gene in optional_genes(read_space_file(path)) if gene not in space.genes]
     if ratios := [gene for gene in gone if gene != DOUBTS]:
         notes = [f"not searched, as the data have no such label: {', '.join(ratios)}", *notes]
     return found, notes
+
+
+MOST_SHOWN = 80
+"""Characters of what was given that a message repeats."""
+
+
+def read_genes(given: Sequence[str]) -> dict[str, Any]:
+    """Genes and their values out of ``gene=value`` texts; of two for one gene the later counts.
+
+    Which labels there are, and so draw weights, is for `for_labels`.
+
+    Raises:
+        InputError: naming each unknown gene, and each value outside a gene's limits.
+    """
+    named = [text.partition("=")[0].strip() for text in given]
+    limits, problems = gene_limits_with(named), []
+    found: dict[str, Any] = {}
+    for text in given:
+        gene, sign, spelt = (part.strip() for part in text.partition("="))
+        text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+        if not sign or not spelt:
+            problems.append(f"--set {text}: write GENE=VALUE, such as init=none")
+        elif gene not in limits:
+            problems.append(
+                f"--set {text}: unknown gene {gene!r}"
+                f"{did_you_mean(gene, limits) or '; `cxrsearch spaces full` explains them'}"
+            )
+        else:
+            found[gene] = coerce(_value(spelt, limits[gene]), limits[gene])
+            if problem := limit_problem(found[gene], limits[gene]):
+                problems.append(f"--set {text}: {problem}")
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _value(spelt: str, limits: Mapping[str, Any]) -> Any:
+    """A value as YAML reads it; texts stay as they are written."""
+    if limits["type"] == "str" or limits.get("text"):
+        return spelt
+    try:
+        return parse_yaml(spelt, spelt)
+    except FileError:
+        return spelt
+
+
+def fixed_to(space: SearchSpace, values: Mapping[str, Any]) -> tuple[SearchSpace, list[str]]:
+    """``space`` with some genes fixed, and a note on the known-good points that this leaves out.
+
+    A gene whose condition cannot hold any more goes. Of points that are the same then one stays.
+
+    Args:
+        space: as loaded.
+        values: of genes, searched before or fixed otherwise or not named at all.
+
+    Raises:
+        InputError: where nothing is left to search.
+    """
+    if not values:
+        return space, []
+    plain: dict[str, Any] = space.to_dict()
+    fixed = {**plain["fixed"], **values}
+    genes = {name: gene for name, gene in plain["genes"].items() if name not in values}
+    while gone := [name for name, gene in genes.items() if not _may_act(gene, genes, fixed)]:
+        genes = {name: gene for name, gene in genes.items() if name not in gone}
+    if not genes:
+        raise InputError(
+            f"--set: nothing is left to search in {space.name}; use `cxrsearch train --recipe` to "
+            "train one recipe"
+        )
+    known = gene_limits_with((*genes, *fixed))
+    alone = SearchSpace.from_dict({**plain, "genes": genes, "fixed": fixed, "points": []},
+                                  space.name, known=known)  # fmt: skip
+    points: list[dict[str, Any]] = []
+    incomplete = []
+    for point in space.points:
+        params = {name: value for name, value in point.params.items() if name in genes}
+        active = alone.active(params)
+        params = {name: value for name, value in params.items() if name in active}
+        if active - params.keys():
+            incomplete.append(point.name)
+        elif all(params != other["params"] for other in points):
+            points.append({"name": point.name, "params": params})
+    notes = []
+    if incomplete:
+        notes.append(f"known-good points that --set leaves incomplete: {', '.join(incomplete)}")
+    plain |= {"genes": genes, "fixed": fixed, "points": points}
+    return SearchSpace.from_dict(plain, space.name, known=known), notes
+
+
+def _may_act(gene: Mapping[str, Any], genes: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
+    """Whether all conditions of ``gene`` can hold."""
+    conditions = (gene.get("when") or {}).items()
+    return all(name in genes or fixed.get(name) in _as_list(wanted) for name, wanted in conditions)
 
 
 def without_missing_weights(

@@ -8,7 +8,7 @@ import pytest
 
 from cxrsearch.data.splits import Splits
 from cxrsearch.study.folder import read_study_yaml
-from cxrsearch.study.named_recipes import read_genes
+from cxrsearch.study.space import read_genes
 from search.errors import SearchError
 
 STUDY = """\

@@ -11,8 +11,7 @@ import pytest
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.recipe import gene_limits
-from cxrsearch.study.named_recipes import read_genes
-from cxrsearch.study.space import shipped_spaces
+from cxrsearch.study.space import read_genes, shipped_spaces
 from search.errors import SearchError
 from search.space import SearchSpace
 

@@ -10,9 +10,10 @@ import pytest
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import Recipe
-from cxrsearch.study.named_recipes import Named, find_recipe, known_recipes, read_genes
+from cxrsearch.study.named_recipes import Named, find_recipe, known_recipes
 from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
 from cxrsearch.study.settings import TrainingRequest
+from cxrsearch.study.space import read_genes
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = ("init=none", "epochs=3", "input_size=32", "batch_size=16", "lr=0.01")

@@ -1,0 +1,1 @@
+"""Is a search worth its time: its winner against a plain script that had as long."""

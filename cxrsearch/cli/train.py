@@ -11,24 +11,21 @@ from click.core import ParameterSource
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.study.options import AGAIN, PATH_TYPE, example, goes_on, recipe_options
 
-_BOTH = (
-    "study",
-    "out",
-    "data",
-    "labels",
-    "images",
-    "cache",
-    "cpus_per_trial",
-    "device",
-    "precision",
-)
+_MACHINE = ("cpus_per_trial", "device", "precision")
+"""How something is trained."""
+
+_BOTH = ("study", "out", "data", "labels", "images", "cache", *_MACHINE)
 """What a study's winner and a single recipe both take."""
+
+_STUDY = ("trial", "members", "again")
+"""What only a study's end takes."""
 
 
 @click.command(
     epilog=example(
         "cxrsearch train results/first --out model",
         "cxrsearch train results/first --trial 17 --out model-17",
+        "cxrsearch train results/first --ensemble 5 --out team",
         "cxrsearch train --recipe report-densenet121 --data my-xrays --out model",
         "cxrsearch train --recipe report-vgg16 --set init=none --set epochs=20 --out model",
         "cxrsearch train --recipe my-space.yaml:first --data my-xrays --out model",
@@ -37,6 +34,11 @@ _BOTH = (
 @click.argument("study", required=False, type=PATH_TYPE)
 @click.option("--out", type=PATH_TYPE, required=True, help="Model folder to write.")
 @click.option("--trial", type=int, help="Its recipe. [default: the recommended trial's]")
+@click.option("--ensemble", "members", type=int, metavar="N", help="Put the N most promising "
+              "trials together instead, with the weights that the search has kept: nothing is "
+              "trained.")  # fmt: skip
+@click.option("--retrain", "again", is_flag=True, help="With --ensemble: train each of them again, "
+              "on train + validation.")  # fmt: skip
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -53,17 +55,30 @@ _BOTH = (
 @recipe_options
 @click.pass_context
 @goes_on(AGAIN)
-def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) -> None:
+def train(
+    ctx: click.Context,
+    /,
+    study: Path | None,
+    out: Path,
+    members: int | None,
+    again: bool,
+    **options: Any,
+) -> None:
     """Retrain the best recipe into a model that predicts, or train one without a search.
 
     The recipe that a STUDY recommends: the one that its reruns confirmed, or without any the one
     of the highest expected value. On train + validation, for its best number of epochs, as no
-    validation part is left to choose an epoch by.
+    validation part is left to choose an epoch by. Of an --ensemble the recommended trial comes
+    first, then those that reruns cannot tell from it, then the highest expected values; different
+    recipes before one again with another seed.
 
     A --recipe: on the training part, and the epoch with the best validation score is kept. Its
     data are split as a search with this seed would. Goes on where it was cut off.
     """
     _check(ctx, study, options["recipe"])
+    if study is not None and members is not None:
+        _train_ensemble(study, out, members, again, options)
+        return
     if study is None:
         _train_recipe(out, options)
     else:
@@ -86,12 +101,41 @@ def _check(ctx: click.Context, study: Path | None, recipe: str | None) -> None:
         p.opts[0]
         for p in ctx.command.params
         if p.name not in _BOTH
-        and (p.name == "trial") == (study is None)
+        and (p.name in _STUDY) == (study is None)
         and ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE
     ]
     if wrong:
         with_what = "a STUDY" if study is None else "--recipe"
         raise InputError(f"{', '.join(wrong)}: only with {with_what}; leave it out")
+    _check_ensemble(ctx)
+
+
+def _check_ensemble(ctx: click.Context) -> None:
+    """Refuse what does nothing with or without ``--ensemble``."""
+    given, again = ctx.params, ctx.params["again"]
+    if given["members"] is None:
+        if again:
+            raise InputError("--retrain: only with --ensemble N; a single model is always trained")
+        return
+    idle = [
+        p.opts[0]
+        for p in ctx.command.params
+        if p.name in ("trial", *(() if again else _MACHINE))
+        and ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if idle:
+        way = "" if again else ", which trains nothing without --retrain"
+        raise InputError(f"{', '.join(idle)}: not with --ensemble{way}; leave it out")
+
+
+def _train_ensemble(
+    study: Path, out: Path, members: int, again: bool, options: dict[str, Any]
+) -> None:
+    from cxrsearch.systems.ensemble.ending import train_ensemble
+
+    moved = {name: options[name] for name in _BOTH[2:]}
+    for line in train_ensemble(study, out, members, again, **moved):
+        click.echo(line)
 
 
 def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:

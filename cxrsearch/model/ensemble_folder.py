@@ -1,4 +1,4 @@
-"""An ensemble as a folder: ``ensemble.json``, ``splits.json`` and a model folder a member.
+"""An ensemble as a folder: ``ensemble.json``, its page, ``splits.json``, a model folder a member.
 
 It stands for itself: nothing in it points to the study that it came from, but for its path as
 a text. Loading runs no code from it, as with a model folder.
@@ -18,12 +18,13 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.ensemble import Ensemble, logits_of
 from cxrsearch.version import __version__
-from search.files import write_json
+from search.files import write_json, write_text
 
 from .card import INTENDED_USE, CardKind, check_files, data_problems, digests, open_card
 from .folder import CARD as MODEL_CARD
 from .folder import LoadedModel, load_model, whole_folder
 from .predictor import SPLITS, ModelPart, Predictor
+from .promise import README, ensemble_readme
 from .views import NONE
 
 ENSEMBLE_CARD, MEMBER_FOLDERS = "ensemble.json", "members"
@@ -118,6 +119,7 @@ def save_ensemble(
             "ensemble": ensemble.to_dict(),
         }
         write_json(work / ENSEMBLE_CARD, content)
+        write_text(work / README, ensemble_readme(content))  # for people: no digest
 
 
 def load_predictor(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> Predictor:

@@ -102,6 +102,40 @@ def readme(card: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def ensemble_readme(card: Mapping[str, Any]) -> str:
+    """The card of an ensemble as Markdown, for `README`.
+
+    Args:
+        card: as `cxrsearch.model.ensemble_folder.save_ensemble` makes it.
+    """
+    members, ensemble = card["members"], card["ensemble"]
+    validation = card.get("validation", {})
+    said = {str(one.get("name")): one for one in validation.get("members", [])}
+    rows = []
+    for place, name in zip(members, ensemble["members"], strict=True):
+        one = said.get(name, {})
+        value, share = number(one.get("value"), 0, 1), number(one.get("share"), 0, 1)
+        figures = ("" if value is None else f"{value:.3f}", "" if share is None else f"{share:.0%}")
+        rows.append((place, *figures, str(one.get("why", ""))))
+    use, where = str(card["intended_use"]), f"{card.get('training', {}).get('rows', '')}"
+    parts = [
+        f"# Ensemble of {len(members)} models: {len(ensemble['labels'])} label"
+        f"{'s' * (len(ensemble['labels']) != 1)}",
+        f"{use[:1].upper()}{use[1:]}.",
+        f"Predicts the probability of {', '.join(map(_plain, ensemble['labels']))}.",
+        "```sh\ncxrsearch predict ENSEMBLE IMAGES --out predictions.csv\n"
+        "cxrsearch evaluate ENSEMBLE    # on the test part; every look is counted\n```",
+        *_worth(card),
+        "## Its members",
+        f"Weighted by: {_plain(ensemble['method'])}"
+        + (f". Each was trained on {_plain(where)}." if where else "."),
+        _table(("member", "validation", "share", "why"), rows),
+        *([_plain(validation["caution"])] if validation.get("caution") else []),
+        "`ensemble.json` has the weights and what was estimated of them.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def _worth(card: Mapping[str, Any]) -> list[str]:
     """What it is worth by validation; nothing where that isn't known."""
     said = promises(promised_in(card))

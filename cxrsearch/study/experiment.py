@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -284,7 +285,8 @@ def _tidier(study: Study, keep: Keep) -> Callable[..., None]:
         nonlocal before
         trials = study.trials()
         running = {t.number for t in trials if not t.state.is_finished()}
-        ranked = ranking(trials, study.config.directions)
+        finalists = finalists_of({FINALISTS: study.get(FINALISTS)})
+        ranked = to_keep(trials, study.config.directions, finalists)
         best = winners(ranked, keep)
         only = {*ended, *(before - best)} if ended else None
         keep_best(study.folder / "trials", ranked, keep, running, only)
@@ -313,6 +315,25 @@ def ranking(trials: Sequence[FrozenTrial], directions: Sequence[str] = ("maximiz
     best = {t.number for t in front(complete, directions)}
     complete.sort(key=lambda t: (t.number not in best, -t.values[0], t.number))
     return [t.number for t in complete]
+
+
+def to_keep(
+    trials: Sequence[FrozenTrial], directions: Sequence[str], finalists: Sequence[int] = ()
+) -> list[int]:
+    """Numbers of the complete trials in the order in which they are to keep their weights.
+
+    Those that are confirmed come first, then the best trial of each recipe, best first, and at the
+    end recipes again with another seed: what is made of the weights is an ensemble.
+    """
+    ranked, seen = ranking(trials, directions), set[str]()
+    known = {trial.number: trial for trial in trials}
+    again = set()
+    for number in ranked:
+        recipe = json.dumps(known[number].user_attrs.get("params", {}), sort_keys=True)
+        if recipe in seen:
+            again.add(number)
+        seen.add(recipe)
+    return sorted(ranked, key=lambda n: (n not in finalists, n in again))  # the sort is stable
 
 
 def resume(

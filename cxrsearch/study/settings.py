@@ -239,8 +239,9 @@ class Settings(TrainingRequest):
         group="goal", metavar="SHARE", low=0.0, high=0.8,
     )  # fmt: skip
     keep_checkpoints: str = option(
-        "best:5",
-        "Which trials keep their weights; all also keeps the scores of every epoch beyond 512 MiB.",
+        "best:10",
+        "Which trials keep their weights, those of different recipes first; all also keeps the "
+        "scores of every epoch beyond 512 MiB.",
         group="kept", metavar="best:N|all|none",
     )  # fmt: skip
     storage: str | None = option(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from cxrsearch.data.marks import present
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, NestedEstimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
-from cxrsearch.learn.metrics import by_label
+from cxrsearch.learn.metrics import auroc, by_label, mean_auroc
 
 from .pool import MemberPool
 
@@ -28,14 +28,16 @@ class Combined:
         pool: what it was made of.
         ensemble: of the members that have a weight.
         estimates: of the best single member, of methods beside it, and of the one asked
-            for, which comes last.
+            for, which comes last; empty where there are too few patients.
         folds: that they were made with.
+        reasons: why a member is one, by its name, where that is more than its weight.
     """
 
     pool: MemberPool
     ensemble: Ensemble
     estimates: tuple[NestedEstimate, ...]
     folds: int
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def to_train(self) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class Combined:
                     "share": float(share),
                     "weights_kept": name in self.pool.kept,
                     **({"value": scored[int(name)]} if scored else {}),
+                    **({"why": self.reasons[name]} if name in self.reasons else {}),
                 }
                 for name, share in zip(self.ensemble.members, shares, strict=True)
             ],
@@ -72,6 +75,20 @@ class Combined:
             "estimates": [_plain(one, self.pool.label_names) for one in self.estimates],
             "caution": self.pool.caution,
             "notes": list(self.pool.notes),
+            **self._promised(),
+        }
+
+    def _promised(self) -> dict[str, Any]:
+        """What a card promises of it; see `cxrsearch.model.promise.promised_in`."""
+        if not self.estimates:
+            return {}
+        pool, last = self.pool, self.estimates[-1]
+        rows = [pool.names.index(name) for name in self.ensemble.members]
+        found = auroc(pool.labels, self.ensemble.apply(pool.scores[rows]))
+        return {
+            "value": mean_auroc(found[list(pool.columns)]),
+            "corrected": last.nested,
+            "corrected_interval": list(last.interval),
         }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -28,7 +29,12 @@ from .pool import KEPT
 
 
 def write_ensemble(
-    study: Path, out: Path, combined: Combined, again: bool = False, **moved: Any
+    study: Path,
+    out: Path,
+    combined: Combined,
+    again: bool = False,
+    epochs: Mapping[str, int] = MappingProxyType({}),
+    **moved: Any,
 ) -> Iterator[str]:
     """Write an ensemble folder that predicts.
 
@@ -38,6 +44,7 @@ def write_ensemble(
         combined: from `study_pool` and `combine`.
         again: train every member again, on train + validation for its best number of epochs,
             instead of taking the weights that its trial kept. Goes on after a kill.
+        epochs: to train them for then, by name; where one is not there, its trial's best epoch.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
 
@@ -65,7 +72,10 @@ def write_ensemble(
             folder = work / name
             folders.append(folder)
             if again:
-                yield from _trained(study, prepared, by_name[name], folder, selected_from)
+                trial = by_name[name]
+                length = epochs.get(name, trial.user_attrs["best_epoch"])
+                winner = Winner(trial, length, selected_from)
+                yield from _trained(study, prepared, winner, folder)
             else:
                 _copied(study, prepared, by_name[name], folder, selected_from)
         save_ensemble(
@@ -75,16 +85,14 @@ def write_ensemble(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _trained(
-    study: Path, prepared: Prepared, trial: FrozenTrial, folder: Path, selected_from: int
-) -> Iterator[str]:
+def _trained(study: Path, prepared: Prepared, winner: Winner, folder: Path) -> Iterator[str]:
     """Train one member, unless an earlier run has."""
+    trial = winner.trial
     if folder.is_dir():
-        if _is_of(folder, study, prepared, trial):
+        if _is_of(folder, study, prepared, winner):
             yield f"trial {trial.number}: trained already"
             return
         shutil.rmtree(folder)
-    winner = Winner(trial, trial.user_attrs["best_epoch"], selected_from)
     for step in retrain(study, prepared, winner, folder):
         yield (
             f"trial {trial.number}: epoch {step.epoch}/{step.epochs}, loss {step.loss:.4f}, "
@@ -92,8 +100,9 @@ def _trained(
         )
 
 
-def _is_of(folder: Path, study: Path, prepared: Prepared, trial: FrozenTrial) -> bool:
+def _is_of(folder: Path, study: Path, prepared: Prepared, winner: Winner) -> bool:
     """Whether ``folder`` is the retrained model of this very trial."""
+    trial = winner.trial
     try:
         card = read_card(folder / CARD)
     except InputError:
@@ -101,10 +110,11 @@ def _is_of(folder: Path, study: Path, prepared: Prepared, trial: FrozenTrial) ->
     found = (
         card["study"].get("path"), card["study"].get("trial"), card["data"]["split_fingerprint"],
         card["training"].get("rows"), card["training"].get("seed"),
+        card["training"].get("epochs"),
     )  # fmt: skip
     wanted = (
         str(study.resolve()), trial.number, prepared.splits.fingerprint,
-        "train + validation", trial.user_attrs["seed"],
+        "train + validation", trial.user_attrs["seed"], winner.epochs,
     )  # fmt: skip
     return found == wanted
 

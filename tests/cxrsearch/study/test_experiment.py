@@ -12,13 +12,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.keep import EpochScoresRoom
 from cxrsearch.show.status import status
 from cxrsearch.study import experiment
-from cxrsearch.study.experiment import Settings, best_values, extend, resume, search, start
+from cxrsearch.study.experiment import (
+    Settings,
+    best_values,
+    extend,
+    resume,
+    search,
+    start,
+    to_keep,
+)
 from cxrsearch.study.folder import load_study, new_folder, study_values, trial_config
 from cxrsearch.study.prepare import prepare
 from cxrsearch.study.winner import chosen_trial
@@ -121,7 +129,7 @@ def test_a_damaged_study_yaml_is_refused(finished_study: Path, tmp_path: Path) -
     shutil.copytree(finished_study, folder)
     whole = (folder / "study.yaml").read_text()
     assert whole.count("digest") == 2
-    flipped = whole.replace("best:5", "best:4")
+    flipped = whole.replace("best:10", "best:14")
     whole = "\n".join(whole.splitlines()[1:-1])  # as an earlier version wrote it
     cut = whole[: whole.index("\nsplits:")]
     odd = whole.replace("frame: 32", "frame: wide"), whole.replace("trials: 3", "trials: many")
@@ -346,3 +354,14 @@ def test_best_values_are_those_of_any_epoch_of_the_searchs_own_trials() -> None:
     for number, trial in enumerate(trials):
         trial.number = number
     assert best_values(trials) == {0: 0.6, 1: 0.8, 2: -math.inf}
+
+
+def test_weights_are_kept_of_finalists_and_of_different_recipes_first() -> None:
+    def trial(number: int, value: float, lr: float) -> FrozenTrial:
+        made = create_trial(value=value, user_attrs={"params": {"lr": lr}})
+        made.number = number
+        return made
+
+    trials = [trial(0, 0.9, 0.1), trial(1, 0.8, 0.1), trial(2, 0.7, 0.2), trial(3, 0.6, 0.3)]
+    assert to_keep(trials, ("maximize",)) == [0, 2, 3, 1]
+    assert to_keep(trials, ("maximize",), finalists=(3, 0)) == [0, 3, 2, 1]

@@ -1,0 +1,147 @@
+"""A study's end as an ensemble: what ``cxrsearch train STUDY --ensemble N`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from cxrsearch.errors import InputError, quoted
+from cxrsearch.learn.ensemble import NestedEstimate, fit, nested
+from cxrsearch.learn.ensemble.nested import FOLDS
+from cxrsearch.model.folder import check_out
+from cxrsearch.show.chosen import choice_of
+from cxrsearch.show.plain_text import to_text
+from cxrsearch.show.view import view_of
+from cxrsearch.study.folder import read_study_yaml
+from cxrsearch.study.settings import Settings
+from search.store.record import read_study
+
+from .choice import Candidate, candidates
+from .combine import Combined
+from .members import write_ensemble
+from .pool import ALL, MemberPool, study_pool
+
+AVERAGED = "probability"
+"""What of the members is averaged, with equal weights."""
+
+
+def train_ensemble(
+    study: Path, out: Path, count: int, again: bool = False, **moved: Any
+) -> Iterator[str]:
+    """Put a study's most promising trials together, with equal weights, and write the folder.
+
+    Their own weights are taken, which the search has paid for: nothing is trained, unless
+    ``again``. What is promised is estimated on patients by whom no member was chosen: see
+    `cxrsearch.learn.ensemble.nested`.
+
+    Args:
+        study: its folder.
+        out: the ensemble folder to write.
+        count: members at most.
+        again: train each again, on train + validation. Goes on after a kill.
+        moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
+            `cxrsearch.study.folder.load_alone` takes.
+
+    Yields:
+        lines that say what it is made of and how far it is.
+
+    Raises:
+        InputError: where fewer than two trials can be had, or something cannot be used.
+    """
+    if count < 2:
+        raise InputError(f"--ensemble {count}: an ensemble has two members or more")
+    check_out(out)
+    pool = study_pool(study, ALL)
+    record = read_study(study, Settings.from_dict(read_study_yaml(study)["settings"]).storage)
+    chosen = choice_of(view_of(record))
+    there = [int(name) for name in pool.names if again or name in pool.kept]
+    ready = candidates(record, chosen, there)
+    if len(ready) < 2:
+        raise InputError(
+            f"{study}: {len(pool.kept)} of its {len(pool.names)} complete trials have kept their "
+            "weights, and an ensemble takes two or more; train its members again with --retrain"
+        )
+    team = ready[:count]
+    combined = _combined(pool, team)
+    yield describe_team(combined, team)
+    if len(team) < count:
+        why = "are complete" if again else "have kept their weights"
+        yield f"note: {len(team)} members, as no more trials {why}"
+    best = chosen.recommended
+    if best is not None and best not in (one.trial.number for one in team):
+        yield (
+            f"note: trial {best}, the recommended one, has not kept its weights and is left out; "
+            "--retrain trains every member again"
+        )
+    epochs = {one.name: one.epochs for one in team}
+    yield from write_ensemble(study, out, combined, again, epochs=epochs, **moved)
+    name = quoted(out)
+    yield f"ensemble: {out}\nnext: cxrsearch evaluate {name}"
+    yield f"   or cxrsearch predict {name} IMAGE_DIR --out predictions.csv"
+
+
+def _combined(pool: MemberPool, team: Sequence[Candidate]) -> Combined:
+    """The ensemble of ``team``, with what to expect of one that is chosen like it."""
+    rows = [pool.names.index(one.name) for one in team]
+    names = [one.name for one in team]
+    try:
+        ensemble = fit(
+            pool.scores[rows], pool.labels, pool.patients, "uniform", members=names,
+            averaging=AVERAGED, columns=pool.columns, label_names=pool.label_names,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(f"the predictions cannot be combined: {error}") from error
+    reasons = {one.name: one.why for one in team}
+    return Combined(pool, ensemble, *_estimates(pool, len(team)), reasons)
+
+
+def _estimates(pool: MemberPool, count: int) -> tuple[tuple[NestedEstimate, ...], int]:
+    """What ``count`` trials are worth together that are the best by other patients; and by how
+    many folds. None where there are too few patients."""
+    folds = min(FOLDS, len(np.unique(pool.patients)) // 2)
+    if folds < 2:
+        return (), folds
+    try:
+        found = nested(
+            pool.scores, pool.labels, pool.patients, ["uniform"],
+            columns=pool.columns, averaging=AVERAGED, most=count, folds=folds,
+        )  # fmt: skip
+    except ValueError:  # a fold takes all that are ill
+        return (), folds
+    return tuple(found), folds
+
+
+def describe_team(combined: Combined, team: Sequence[Candidate]) -> str:
+    """Members and what they promise, as text.
+
+    Args:
+        combined: their ensemble.
+        team: the members.
+    """
+    table = Table(box=None)
+    for column in ("trial", "validation", "expected", ""):
+        table.add_column(column, justify="left" if not column else "right")
+    for one in team:
+        expected = "" if one.expected is None else f"{one.expected:.4f}"
+        table.add_row(one.name, f"{one.trial.values[0]:.4f}", expected, one.why)
+    head = f"{len(team)} of {len(combined.pool.names)} trials with equal weights"
+    return "\n".join((head, to_text(table), *_promise(combined)))
+
+
+def _promise(combined: Combined) -> list[str]:
+    if not combined.estimates:
+        return ["note: too few patients validate to say what they are worth together"]
+    _single, team = combined.estimates
+    low, high = team.interval
+    down, up = team.gain_interval
+    return [
+        f"promised: {team.nested:.3f} ({low:.3f} to {high:.3f}), mean AUROC on validation patients "
+        "that had no part in the choice of the members",
+        f"over the best single trial, chosen the same way: {team.gain:+.3f} ({down:+.3f} to "
+        f"{up:+.3f})",
+        f"note: {combined.pool.caution}",
+    ]

@@ -1,0 +1,181 @@
+"""A study that ends in an ensemble of its own trials."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.trial import FrozenTrial
+
+from cxrsearch.errors import InputError
+from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.saved.keep import BEST
+from cxrsearch.model.ensemble_folder import load_predictor
+from cxrsearch.model.folder import load_model
+from cxrsearch.model.promise import promised_in
+from cxrsearch.show.chosen import choice_of
+from cxrsearch.show.view import view_of
+from cxrsearch.systems.ensemble.choice import candidates
+from cxrsearch.systems.ensemble.ending import train_ensemble
+from search.confirm.result import Confirmed
+from search.reading import read_json
+from search.store.record import read_study
+
+CPU = ComputeOptions("cpu")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def study(finished_study: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished_study, tmp_path / "study")
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **how: object) -> None:
+        raise AssertionError("a training")
+
+    monkeypatch.setattr("cxrsearch.systems.ensemble.members.retrain", refuse)
+
+
+def test_a_study_ends_in_an_ensemble_without_a_training(
+    study: Path, xrays: Path, run: Run, tmp_path: Path, nothing_trains: None
+) -> None:
+    team = tmp_path / "team"
+    code, out, _ = run("train", study, "--ensemble", 2, "--out", team)
+    assert code == 0
+    shown = " ".join(out.split())
+    for words in ("2 of 3 trials with equal weights", "recommended", "promised: 0.",
+                  "best single trial", "next: cxrsearch evaluate"):  # fmt: skip
+        assert words in shown
+    card = read_json(team / "ensemble.json")
+    best = choice_of(view_of(read_study(study))).recommended
+    assert card["ensemble"]["members"][0] == str(best)
+    assert next(one["why"] for one in card["validation"]["members"]) == "recommended"
+    page = (team / "README.md").read_text()
+    assert "Ensemble of 2 models" in page
+    assert "| corrected |" in page
+    assert "recommended" in page
+
+    loaded = load_predictor(team, CPU)
+    pictures = np.full((2, loaded.frame, loaded.frame), 90, np.uint8)
+    members = [load_model(team / name, CPU).predict(pictures) for name in card["members"]]
+    assert np.allclose(loaded.predict(pictures), np.mean(members, axis=0), atol=1e-6)
+
+    code, out, _ = run("evaluate", team, "--json")
+    result = json.loads(out)
+    assert (code, result["part"], result["looks"]) == (0, "test", 1)
+    assert result["validation"].keys() >= {"observed", "corrected", "corrected_interval"}
+    code, out, _ = run("predict", team, xrays / "images", "--out", tmp_path / "p.csv")
+    assert code == 0
+
+
+def test_the_promise_leaves_the_choice_of_the_members_to_other_patients(
+    study: Path, tmp_path: Path
+) -> None:
+    list(train_ensemble(study, tmp_path / "team", 2))
+    card = read_json(tmp_path / "team" / "ensemble.json")
+    promised, last = promised_in(card), card["validation"]["estimates"][-1]
+    assert promised["corrected"] == last["nested"]
+    assert promised["selected_from"] == card["validation"]["selected_from"] == 3
+    assert last["method"] == "uniform"
+
+
+def test_a_member_without_weights_is_left_out_and_said(study: Path, tmp_path: Path) -> None:
+    best = choice_of(view_of(read_study(study))).recommended
+    (study / "trials" / str(best) / BEST).unlink()
+    lines = list(train_ensemble(study, tmp_path / "team", 3))
+    said = " ".join(lines)
+    assert f"trial {best}, the recommended one, has not kept its weights" in said
+    assert "2 members, as no more trials have kept their weights" in said
+    members = read_json(tmp_path / "team" / "ensemble.json")["ensemble"]["members"]
+    assert len(members) == 2
+    assert str(best) not in members
+    for folder in (study / "trials").iterdir():
+        (folder / BEST).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="train its members again with --retrain"):
+        list(train_ensemble(study, tmp_path / "other", 2))
+
+
+def test_members_are_trained_again_for_the_epochs_that_were_chosen(
+    study: Path, run: Run, tmp_path: Path
+) -> None:
+    for folder in (study / "trials").iterdir():
+        (folder / BEST).unlink(missing_ok=True)
+    team = tmp_path / "team"
+    code, out, _ = run("train", study, "--ensemble", 2, "--retrain", "--out", team)
+    assert (code, out.count("epoch 1/1")) == (0, 2)
+    card = read_json(team / "ensemble.json")
+    rows = [read_json(team / name / "model.json")["training"]["rows"] for name in card["members"]]
+    assert rows == ["train + validation"] * 2
+    assert card["training"]["rows"] == "train + validation"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--ensemble", 1), "two members or more"),
+        (("--ensemble", 2, "--trial", 0), "--trial: not with --ensemble"),
+        (("--ensemble", 2, "--device", "cpu"), "trains nothing without --retrain"),
+        (("--retrain",), "only with --ensemble"),
+    ],
+)
+def test_what_does_nothing_is_refused(
+    study: Path, run: Run, tmp_path: Path, words: tuple[object, ...], said: str
+) -> None:
+    code, _, err = run("train", study, *words, "--out", tmp_path / "team")
+    assert (code, said in err) == (2, True)
+    assert not (tmp_path / "team").exists()
+
+
+def test_the_confirmed_come_first_and_a_recipe_again_last(study: Path) -> None:
+    record = read_study(study)
+    chosen = choice_of(view_of(record))
+    numbers = [trial.number for trial in record.trials]
+    same = record.trials[numbers[0]]
+    record.trials[1].user_attrs["params"] = same.user_attrs["params"]
+    expected = {0: 0.9, 1: 0.8, 2: 0.7}
+    plain = replace(chosen, recommended=0, expected=expected, result=None, steps=None)
+    found = candidates(record, plain, numbers)
+    assert [(one.trial.number, one.repeat) for one in found] == [(0, False), (2, False), (1, True)]
+    assert found[0].why == "recommended"
+    assert "another seed" in found[-1].why
+    without = candidates(record, plain, [1, 2])
+    assert [(one.trial.number, one.repeat) for one in without] == [(1, False), (2, False)]
+
+
+def test_finalists_that_reruns_put_behind_are_trials_like_others(study: Path) -> None:
+    record = read_study(study)
+    chosen = choice_of(view_of(record))
+    reruns = [
+        _rerun(record.trials[of], number, of, round, value)
+        for number, (of, round, value) in enumerate(
+            [(2, 0, 0.7), (2, 1, 0.7), (1, 0, 0.6), (1, 1, 0.8), (0, 0, 0.2)], start=3
+        )
+    ]
+    record = replace(record, trials=[*record.trials, *reruns])
+    result = Confirmed(2, 1, 0.7, 0.6, 0.8, 2, (1,), {})
+    known = replace(
+        chosen, recommended=2, steps=1, result=result, expected={0: 0.9, 1: 0.5, 2: 0.6}
+    )
+    found = candidates(record, known, [0, 1, 2])
+    assert [one.trial.number for one in found] == [2, 1, 0]
+    assert [one.why for one in found] == [
+        "confirmed by 2 reruns", "confirmed by 2 reruns", "by its expected value",
+    ]  # fmt: skip
+    assert found[0].epochs == 1
+
+
+def _rerun(of: FrozenTrial, number: int, finalist: int, round: int, value: float) -> FrozenTrial:
+    trial = copy.deepcopy(of)
+    trial.number, trial.values = number, [value]
+    trial.user_attrs = {**trial.user_attrs, "confirms": finalist, "round": round}
+    return trial

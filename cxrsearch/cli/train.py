@@ -17,7 +17,10 @@ _MACHINE = ("cpus_per_trial", "device", "precision")
 _BOTH = ("study", "out", "data", "labels", "images", "cache", *_MACHINE)
 """What a study's winner and a single recipe both take."""
 
-_STUDY = ("trial", "members", "again")
+_TRAINING = (*_MACHINE, "length")
+"""What says how members are trained again."""
+
+_STUDY = ("trial", "members", "again", "seeds", "length")
 """What only a study's end takes."""
 
 
@@ -25,6 +28,7 @@ _STUDY = ("trial", "members", "again")
     epilog=example(
         "cxrsearch train results/first --out model",
         "cxrsearch train results/first --trial 17 --out model-17",
+        "cxrsearch train results/first --epochs 40 --out model-40",
         "cxrsearch train results/first --ensemble 5 --out team",
         "cxrsearch train --recipe report-densenet121 --data my-xrays --out model",
         "cxrsearch train --recipe report-vgg16 --set init=none --set epochs=20 --out model",
@@ -39,6 +43,11 @@ _STUDY = ("trial", "members", "again")
               "trained.")  # fmt: skip
 @click.option("--retrain", "again", is_flag=True, help="With --ensemble: train each of them again, "
               "on train + validation.")  # fmt: skip
+@click.option("--seeds", type=int, metavar="K", help="Train the trial K times, with another seed "
+              "each time, and average what they say.")  # fmt: skip
+@click.option("--epochs", "length", type=int, metavar="N", help="Epochs that the schedule is "
+              "stretched to; the best epoch keeps its place in it. [default: as in the "
+              "trial]")  # fmt: skip
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -55,15 +64,7 @@ _STUDY = ("trial", "members", "again")
 @recipe_options
 @click.pass_context
 @goes_on(AGAIN)
-def train(
-    ctx: click.Context,
-    /,
-    study: Path | None,
-    out: Path,
-    members: int | None,
-    again: bool,
-    **options: Any,
-) -> None:
+def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) -> None:
     """Retrain the best recipe into a model that predicts, or train one without a search.
 
     The recipe that a STUDY recommends: the one that its reruns confirmed, or without any the one
@@ -76,8 +77,9 @@ def train(
     data are split as a search with this seed would. Goes on where it was cut off.
     """
     _check(ctx, study, options["recipe"])
-    if study is not None and members is not None:
-        _train_ensemble(study, out, members, again, options)
+    several = options["members"] is not None or options["seeds"] is not None
+    if study is not None and several:
+        _train_ensemble(study, out, options)
         return
     if study is None:
         _train_recipe(out, options)
@@ -120,7 +122,7 @@ def _check_ensemble(ctx: click.Context) -> None:
     idle = [
         p.opts[0]
         for p in ctx.command.params
-        if p.name in ("trial", *(() if again else _MACHINE))
+        if p.name in ("trial", "seeds", *(() if again else _TRAINING))
         and ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE
     ]
     if idle:
@@ -128,13 +130,16 @@ def _check_ensemble(ctx: click.Context) -> None:
         raise InputError(f"{', '.join(idle)}: not with --ensemble{way}; leave it out")
 
 
-def _train_ensemble(
-    study: Path, out: Path, members: int, again: bool, options: dict[str, Any]
-) -> None:
-    from cxrsearch.systems.ensemble.ending import train_ensemble
+def _train_ensemble(study: Path, out: Path, options: dict[str, Any]) -> None:
+    from cxrsearch.systems.ensemble.ending.seeds import train_seeds
+    from cxrsearch.systems.ensemble.ending.team import train_ensemble
 
-    moved = {name: options[name] for name in _BOTH[2:]}
-    for line in train_ensemble(study, out, members, again, **moved):
+    moved = {name: options[name] for name in _BOTH[2:]} | {"length": options["length"]}
+    if options["members"] is None:
+        lines = train_seeds(study, out, options["seeds"], options["trial"], **moved)
+    else:
+        lines = train_ensemble(study, out, options["members"], options["again"], **moved)
+    for line in lines:
         click.echo(line)
 
 
@@ -142,7 +147,8 @@ def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.study.winner import train_winner
 
     moved = {name: options[name] for name in _BOTH[2:]}
-    for step in train_winner(study, out, options["trial"], click.echo, **moved):
+    steps = train_winner(study, out, options["trial"], click.echo, options["length"], **moved)
+    for step in steps:
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
 
 
@@ -153,7 +159,7 @@ def _train_recipe(out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.study.settings import TrainingRequest
 
     named = find_recipe(options["recipe"], options["genes"])
-    skip = ("recipe", "genes", "trial")
+    skip = ("recipe", "genes", *_STUDY)
     given = {k: v for k, v in options.items() if k not in skip and v is not None}
     ready = prepare_recipe(named, TrainingRequest(**given), out)
     click.echo(describe_ready(ready))

@@ -10,7 +10,7 @@ are more images, so each epoch has more steps, and the schedule is laid out over
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def train_final(
     meta: ModelMeta,
     splits: Path | None = None,
     compute: ComputeOptions,
+    notes: Sequence[str] = (),
 ) -> Generator[EpochsDone, None, Path]:
     """Train ``recipe`` on train + validation and write a model folder.
 
@@ -51,6 +52,7 @@ def train_final(
         splits: the study's ``splits.json``.
         compute: where and how fast; ``micro`` of it as many images as went through the network
             at once in the trial, so that batch normalisation is over as many.
+        notes: what the model's card says of the training beside its own notes.
 
     Yields:
         `EpochsDone` after each epoch, those that the checkpoint remembers first.
@@ -79,7 +81,8 @@ def train_final(
                 "loss": session.book["losses"][-1],
                 "precision": session.precision_used,
                 "micro_batch": session.micro,
-                "notes": session.notes,
+                "threads": session.threads_used,
+                "notes": [*notes, *session.notes],
             }
             session.work(lambda: session.learner.adopt_average())
             save_model(

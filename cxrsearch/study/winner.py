@@ -16,7 +16,7 @@ from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.objective import load_trial_data
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.model.card import predicting
 from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.evaluate import evaluate_model, record_look
@@ -90,6 +90,8 @@ class Winner(NamedTuple):
         selected_from: how many complete trials it was chosen among.
         chosen: what is known of the worth of the choice; None where somebody named the trial.
         reasons: why this one, in sentences.
+        length: epochs that its schedule is laid out for; None: as in the trial.
+        seed: of the training; None: the trial's.
     """
 
     trial: FrozenTrial
@@ -97,6 +99,44 @@ class Winner(NamedTuple):
     selected_from: int
     chosen: Chosen | None = None
     reasons: tuple[str, ...] = ()
+    length: int | None = None
+    seed: int | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is trained."""
+        own = Recipe.from_params(self.trial.user_attrs["params"])
+        return own if self.length is None else replace(own, epochs=self.length)
+
+    @property
+    def trained_with(self) -> int:
+        """The seed of the training."""
+        return int(self.trial.user_attrs["seed"] if self.seed is None else self.seed)
+
+    def of_length(self, length: int | None) -> Winner:
+        """The same with its schedule stretched, or cut, to ``length`` epochs; None: as it is.
+
+        The epoch that it is trained to keeps its place in the schedule.
+
+        Raises:
+            InputError: where ``length`` is no number of epochs.
+        """
+        if length is None:
+            return self
+        most = gene_limits()["epochs"]["high"]
+        if not 1 <= length <= most:
+            raise InputError(f"--epochs {length}: must be from 1 to {most:,}")
+        epochs = max(1, round(self.epochs * length / self.recipe.epochs))
+        return self._replace(length=length, epochs=epochs)
+
+    @property
+    def stretched(self) -> str:
+        """What became of the trial's schedule, in words; empty where it is as it was."""
+        own = Recipe.from_params(self.trial.user_attrs["params"]).epochs
+        if self.length in (None, own):
+            return ""
+        verb = "stretched" if self.recipe.epochs > own else "cut"
+        return f"the schedule of the trial's {own} epochs is {verb} to {self.recipe.epochs}"
 
 
 def winner_of(record: StudyRecord, number: int | None = None) -> Winner:
@@ -126,6 +166,7 @@ def train_winner(
     out: Path,
     number: int | None = None,
     on_reason: Callable[[str], object] = lambda line: None,
+    epochs: int | None = None,
     **moved: Any,
 ) -> Generator[EpochsDone, None, Path]:
     """Retrain a trial's recipe on train + validation, for its best number of epochs.
@@ -134,6 +175,7 @@ def train_winner(
         folder: the study.
         out: the model folder to write.
         number: the trial; the recommended one by default, see `winner_of`.
+        epochs: that its schedule is stretched to; None: as it is.
         on_reason: told which trial it is, and why.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
@@ -145,16 +187,22 @@ def train_winner(
         InputError: where study, data or ``out`` cannot be used.
     """
     check_out(out)
-    winner = winner_of(read_study(folder), number)
+    winner = winner_of(read_study(folder), number).of_length(epochs)
     prepared = load_alone(folder, **moved)
     for reason in winner.reasons:
         on_reason(reason)
-    most = Recipe.from_params(winner.trial.user_attrs["params"]).epochs
-    on_reason(
-        f"training trial {winner.trial.number} on train + validation for {winner.epochs} of "
-        f"{most} epochs"
-    )
+    on_reason(said_of_training(winner, trial_config(folder, prepared).compute.threads))
     return (yield from retrain(folder, prepared, winner, out))
+
+
+def said_of_training(winner: Winner, threads: int | None) -> str:
+    """What is about to be trained, in words."""
+    cores = "" if threads is None else f", on {threads} core{'s' * (threads != 1)}"
+    stretched = f"; {winner.stretched}" if winner.stretched else ""
+    return (
+        f"training trial {winner.trial.number} on train + validation for {winner.epochs} of "
+        f"{winner.recipe.epochs} epochs{cores}{stretched}"
+    )
 
 
 def retrain(
@@ -183,14 +231,15 @@ def retrain(
     with alone(work_of(out)):
         return (
             yield from train_final(
-                Recipe.from_params(attrs["params"]),
+                winner.recipe,
                 load_trial_data(config),
                 epochs=winner.epochs,
-                seed=attrs["seed"],
+                seed=winner.trained_with,
                 out=out,
                 meta=meta_of(folder, prepared, winner.trial, winner.selected_from, winner.chosen),
                 splits=folder / "splits.json",
                 compute=compute,
+                notes=[winner.stretched] if winner.stretched else [],
             )
         )
 

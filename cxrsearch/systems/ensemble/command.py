@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cxrsearch.errors import InputError, quoted
+from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.learn.ensemble.weights import ENSEMBLE_FORMAT
 from cxrsearch.model.folder import check_out
 from cxrsearch.writing import check_file
 
 from .combine import Combined, combine
+from .ending.equally import next_steps
 from .members import write_ensemble
 from .pool import KEPT, file_pool, study_pool
 
@@ -78,6 +79,4 @@ def ensemble_of(
         yield f"weights: {out}"
         return
     yield from write_ensemble(source, out, combined, again, **moved)
-    name = quoted(out)
-    yield f"ensemble: {out}\nnext: cxrsearch evaluate {name}"
-    yield f"   or cxrsearch predict {name} IMAGE_DIR --out predictions.csv"
+    yield next_steps(out)

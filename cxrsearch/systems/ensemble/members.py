@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
@@ -33,7 +34,7 @@ def write_ensemble(
     out: Path,
     combined: Combined,
     again: bool = False,
-    epochs: Mapping[str, int] = MappingProxyType({}),
+    winners: Mapping[str, Winner] = MappingProxyType({}),
     **moved: Any,
 ) -> Iterator[str]:
     """Write an ensemble folder that predicts.
@@ -44,7 +45,8 @@ def write_ensemble(
         combined: from `study_pool` and `combine`.
         again: train every member again, on train + validation for its best number of epochs,
             instead of taking the weights that its trial kept. Goes on after a kill.
-        epochs: to train them for then, by name; where one is not there, its trial's best epoch.
+        winners: what is trained then, by name; where one is not there, its trial for its own best
+            number of epochs.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
 
@@ -54,50 +56,110 @@ def write_ensemble(
     Raises:
         InputError: where weights are missing or damaged, or ``out`` is taken.
     """
-    check_out(out)
     if combined.to_train and not again:
         raise InputError(
             f"trials {', '.join(combined.to_train)} are in the ensemble but have not kept their "
             "weights; train every member again with --retrain, or leave those trials out with "
             f"--members {KEPT}"
         )
+    selected_from = combined.pool.tried or len(combined.pool.names)
+    by_name = {str(t.number): t for t in combined.pool.trials}
+
+    def make(prepared: Prepared, name: str, folder: Path) -> Iterator[str]:
+        trial = by_name[name]
+        if again:
+            own = Winner(trial, trial.user_attrs["best_epoch"], selected_from)
+            yield from _trained(study, prepared, winners.get(name, own), folder)
+        else:
+            _copied(study, prepared, trial, folder, selected_from)
+
+    def validated(prepared: Prepared) -> dict[str, Any]:
+        return combined.to_dict()
+
+    yield from _written(study, out, combined.ensemble, make, validated, again, **moved)
+
+
+def write_retrained(
+    study: Path, out: Path, ensemble: Ensemble, winners: Mapping[str, Winner], **moved: Any
+) -> Iterator[str]:
+    """Write an ensemble of trainings of one trial, on train + validation. Goes on after a kill.
+
+    Args:
+        study: where the trial comes from.
+        out: the folder to write.
+        ensemble: the members' weights.
+        winners: what each is trained by.
+        moved: as for `write_ensemble`.
+
+    Yields:
+        lines that say how far it is.
+
+    Raises:
+        InputError: where ``out`` is taken, or something cannot be trained.
+    """
+
+    def make(prepared: Prepared, name: str, folder: Path) -> Iterator[str]:
+        yield from _trained(study, prepared, winners[name], folder)
+
+    def validated(prepared: Prepared) -> dict[str, Any]:
+        one = next(iter(winners.values()))
+        meta = meta_of(study, prepared, one.trial, one.selected_from, one.chosen)
+        return dict(meta.validation)
+
+    yield from _written(study, out, ensemble, make, validated, True, **moved)
+
+
+def _written(
+    study: Path,
+    out: Path,
+    ensemble: Ensemble,
+    make: Callable[[Prepared, str, Path], Iterator[str]],
+    validated: Callable[[Prepared], dict[str, Any]],
+    again: bool,
+    **moved: Any,
+) -> Iterator[str]:
+    """Make each member, and the ensemble's folder of them.
+
+    Args:
+        study: where they come from.
+        out: the folder.
+        ensemble: their weights.
+        make: makes a member, by its name, in a folder.
+        validated: what is known of them by validation.
+        again: whether they are trained again.
+        moved: as for `write_ensemble`.
+    """
+    check_out(out)
     prepared = load_alone(study, **moved)
     work = work_of(out)
     with alone(work):
         check_out(out)  # again: another run may have ended while data were read
-        selected_from = combined.pool.tried or len(combined.pool.names)
-        by_name = {str(t.number): t for t in combined.pool.trials}
-        folders = []
-        for name in combined.ensemble.members:
-            folder = work / name
-            folders.append(folder)
-            if again:
-                trial = by_name[name]
-                length = epochs.get(name, trial.user_attrs["best_epoch"])
-                winner = Winner(trial, length, selected_from)
-                yield from _trained(study, prepared, winner, folder)
-            else:
-                _copied(study, prepared, by_name[name], folder, selected_from)
-        save_ensemble(
-            out, combined.ensemble, folders, _card(study, prepared, combined, again),
-            study / "splits.json",
-        )  # fmt: skip
+        for name in ensemble.members:
+            yield from make(prepared, name, work / name)
+        folders = [work / name for name in ensemble.members]
+        card = _card(study, prepared, validated(prepared), again)
+        save_ensemble(out, ensemble, folders, card, study / "splits.json")
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _trained(study: Path, prepared: Prepared, winner: Winner, folder: Path) -> Iterator[str]:
     """Train one member, unless an earlier run has."""
-    trial = winner.trial
     if folder.is_dir():
         if _is_of(folder, study, prepared, winner):
-            yield f"trial {trial.number}: trained already"
+            yield f"{_called(winner)}: trained already"
             return
         shutil.rmtree(folder)
     for step in retrain(study, prepared, winner, folder):
         yield (
-            f"trial {trial.number}: epoch {step.epoch}/{step.epochs}, loss {step.loss:.4f}, "
+            f"{_called(winner)}: epoch {step.epoch}/{step.epochs}, loss {step.loss:.4f}, "
             f"{step.seconds:.1f} s"
         )
+
+
+def _called(winner: Winner) -> str:
+    """A member while it is trained."""
+    again = "" if winner.seed is None else f", seed {winner.seed}"
+    return f"trial {winner.trial.number}{again}"
 
 
 def _is_of(folder: Path, study: Path, prepared: Prepared, winner: Winner) -> bool:
@@ -110,11 +172,12 @@ def _is_of(folder: Path, study: Path, prepared: Prepared, winner: Winner) -> boo
     found = (
         card["study"].get("path"), card["study"].get("trial"), card["data"]["split_fingerprint"],
         card["training"].get("rows"), card["training"].get("seed"),
-        card["training"].get("epochs"),
+        card["training"].get("epochs"), card["recipe"].get("epochs"),
     )  # fmt: skip
     wanted = (
         str(study.resolve()), trial.number, prepared.splits.fingerprint,
-        "train + validation", trial.user_attrs["seed"], winner.epochs,
+        "train + validation", winner.trained_with, winner.epochs,
+        winner.recipe.epochs,
     )  # fmt: skip
     return found == wanted
 
@@ -141,7 +204,9 @@ def _copied(
     save_model(folder, weights, recipe, replace(meta, training=training))
 
 
-def _card(study: Path, prepared: Prepared, combined: Combined, again: bool) -> dict[str, Any]:
+def _card(
+    study: Path, prepared: Prepared, validation: Mapping[str, Any], again: bool
+) -> dict[str, Any]:
     """What ``ensemble.json`` says beside the weights."""
     return {
         "pixels": {"frame": prepared.cache.frame, "source_side": prepared.dataset.source_side},
@@ -156,5 +221,5 @@ def _card(study: Path, prepared: Prepared, combined: Combined, again: bool) -> d
             "objective": list(prepared.judged),
         },
         "training": {"rows": "train + validation" if again else "train"},
-        "validation": combined.to_dict(),
+        "validation": dict(validation),
     }

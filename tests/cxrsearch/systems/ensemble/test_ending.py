@@ -21,8 +21,10 @@ from cxrsearch.model.folder import load_model
 from cxrsearch.model.promise import promised_in
 from cxrsearch.show.chosen import choice_of
 from cxrsearch.show.view import view_of
-from cxrsearch.systems.ensemble.choice import candidates
-from cxrsearch.systems.ensemble.ending import train_ensemble
+from cxrsearch.study.winner import winner_of
+from cxrsearch.systems.ensemble.ending.choice import candidates
+from cxrsearch.systems.ensemble.ending.seeds import train_seeds
+from cxrsearch.systems.ensemble.ending.team import train_ensemble
 from search.confirm.result import Confirmed
 from search.reading import read_json
 from search.store.record import read_study
@@ -125,7 +127,13 @@ def test_members_are_trained_again_for_the_epochs_that_were_chosen(
         (("--ensemble", 1), "two members or more"),
         (("--ensemble", 2, "--trial", 0), "--trial: not with --ensemble"),
         (("--ensemble", 2, "--device", "cpu"), "trains nothing without --retrain"),
+        (("--ensemble", 2, "--epochs", 4), "--epochs: not with --ensemble"),
+        (("--ensemble", 2, "--seeds", 2), "--seeds: not with --ensemble"),
+        (("--ensemble", 0), "two members or more"),
         (("--retrain",), "only with --ensemble"),
+        (("--seeds", 1), "from 2 to 100"),
+        (("--epochs", 0), "--epochs 0: must be from 1"),
+        (("--seeds", 2, "--epochs", 0), "--epochs 0: must be from 1"),
     ],
 )
 def test_what_does_nothing_is_refused(
@@ -179,3 +187,55 @@ def _rerun(of: FrozenTrial, number: int, finalist: int, round: int, value: float
     trial.number, trial.values = number, [value]
     trial.user_attrs = {**trial.user_attrs, "confirms": finalist, "round": round}
     return trial
+
+
+def test_a_schedule_is_stretched_and_the_card_and_the_command_say_so(
+    study: Path, run: Run, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    code, out, _ = run("train", study, "--epochs", 3, "--out", model)
+    said = "the schedule of the trial's 1 epochs is stretched to 3"
+    assert (code, out.count(said), "for 3 of 3 epochs, on" in out) == (0, 1, True)
+    card = read_json(model / "model.json")
+    assert (card["recipe"]["epochs"], card["training"]["epochs"]) == (3, 3)
+    assert said in card["training"]["notes"]
+    assert card["training"]["threads"] >= 1
+    assert (
+        said.replace("'", "&#x27;") in (model / "README.md").read_text()
+        or said in (model / "README.md").read_text()
+    )
+
+
+def test_the_best_epoch_keeps_its_place_in_the_schedule(study: Path) -> None:
+    winner = winner_of(read_study(study))
+    trial = copy.deepcopy(winner.trial)
+    trial.user_attrs["params"] = {**trial.user_attrs["params"], "epochs": 10}
+    at = winner._replace(trial=trial, epochs=7)
+    assert [(at.of_length(n).epochs, at.of_length(n).recipe.epochs) for n in (20, 5, 1)] == [
+        (14, 20), (4, 5), (1, 1),
+    ]  # fmt: skip
+    assert at.of_length(None) == at
+    assert at.of_length(10).stretched == at.stretched == ""
+    assert "cut to 5" in at.of_length(5).stretched
+
+
+def test_a_winner_of_several_seeds_is_an_ensemble_of_them(
+    study: Path, run: Run, tmp_path: Path
+) -> None:
+    team = tmp_path / "team"
+    lines = train_seeds(study, team, 2, length=2)
+    next(line for line in lines if "epoch 2/2" in line)
+    next(lines)  # the first is written before the second one is begun
+    lines.close()
+    assert not team.exists()
+    code, out, _ = run("train", study, "--seeds", 2, "--epochs", 2, "--out", team)
+    assert (code, out.count("trained already"), out.count("epoch 2/2")) == (0, 1, 1)
+    card = read_json(team / "ensemble.json")
+    cards = [read_json(team / name / "model.json") for name in card["members"]]
+    best = winner_of(read_study(study))
+    assert cards[0]["training"]["seed"] == best.trial.user_attrs["seed"]
+    assert cards[1]["training"]["seed"] != cards[0]["training"]["seed"]
+    assert [one["recipe"]["epochs"] for one in cards] == [2, 2]
+    assert promised_in(card)["observed"] == best.trial.values[0]
+    code, _, _ = run("evaluate", team)
+    assert code == 0

@@ -1,4 +1,4 @@
-"""A study's end as an ensemble: what ``cxrsearch train STUDY --ensemble N`` calls."""
+"""A study's most promising trials put together: ``cxrsearch train STUDY --ensemble N``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.ensemble import NestedEstimate, fit, nested
+from cxrsearch.errors import InputError
+from cxrsearch.learn.ensemble import NestedEstimate, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.model.folder import check_out
 from cxrsearch.show.chosen import choice_of
@@ -18,19 +18,23 @@ from cxrsearch.show.plain_text import to_text
 from cxrsearch.show.view import view_of
 from cxrsearch.study.folder import read_study_yaml
 from cxrsearch.study.settings import Settings
+from cxrsearch.study.winner import Winner
+from cxrsearch.systems.ensemble.combine import Combined
+from cxrsearch.systems.ensemble.members import write_ensemble
+from cxrsearch.systems.ensemble.pool import ALL, MemberPool, study_pool
 from search.store.record import read_study
 
 from .choice import Candidate, candidates
-from .combine import Combined
-from .members import write_ensemble
-from .pool import ALL, MemberPool, study_pool
-
-AVERAGED = "probability"
-"""What of the members is averaged, with equal weights."""
+from .equally import AVERAGED, equal_weights, next_steps, projected
 
 
 def train_ensemble(
-    study: Path, out: Path, count: int, again: bool = False, **moved: Any
+    study: Path,
+    out: Path,
+    count: int,
+    again: bool = False,
+    length: int | None = None,
+    **moved: Any,
 ) -> Iterator[str]:
     """Put a study's most promising trials together, with equal weights, and write the folder.
 
@@ -43,6 +47,7 @@ def train_ensemble(
         out: the ensemble folder to write.
         count: members at most.
         again: train each again, on train + validation. Goes on after a kill.
+        length: epochs that their schedules are stretched to then; None: as they are.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `cxrsearch.study.folder.load_alone` takes.
 
@@ -77,24 +82,19 @@ def train_ensemble(
             f"note: trial {best}, the recommended one, has not kept its weights and is left out; "
             "--retrain trains every member again"
         )
-    epochs = {one.name: one.epochs for one in team}
-    yield from write_ensemble(study, out, combined, again, epochs=epochs, **moved)
-    name = quoted(out)
-    yield f"ensemble: {out}\nnext: cxrsearch evaluate {name}"
-    yield f"   or cxrsearch predict {name} IMAGE_DIR --out predictions.csv"
+    winners = {
+        one.name: Winner(one.trial, one.epochs, pool.tried or len(pool.names)).of_length(length)
+        for one in team
+    }
+    if again:
+        yield from projected(study, winners.values())
+    yield from write_ensemble(study, out, combined, again, winners, **moved)
+    yield next_steps(out)
 
 
 def _combined(pool: MemberPool, team: Sequence[Candidate]) -> Combined:
     """The ensemble of ``team``, with what to expect of one that is chosen like it."""
-    rows = [pool.names.index(one.name) for one in team]
-    names = [one.name for one in team]
-    try:
-        ensemble = fit(
-            pool.scores[rows], pool.labels, pool.patients, "uniform", members=names,
-            averaging=AVERAGED, columns=pool.columns, label_names=pool.label_names,
-        )  # fmt: skip
-    except ValueError as error:
-        raise InputError(f"the predictions cannot be combined: {error}") from error
+    ensemble = equal_weights([one.name for one in team], pool.label_names)
     reasons = {one.name: one.why for one in team}
     return Combined(pool, ensemble, *_estimates(pool, len(team)), reasons)
 

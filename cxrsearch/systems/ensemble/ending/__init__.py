@@ -1,0 +1,1 @@
+"""What a study ends in: an ensemble of its trials, or of its winner with several seeds."""

@@ -15,7 +15,7 @@ from search.confirm.reruns import reruns
 from search.store.record import StudyRecord
 
 
-class Candidate(NamedTuple):
+class MemberCandidate(NamedTuple):
     """A trial that may be a member.
 
     Args:
@@ -38,7 +38,9 @@ class Candidate(NamedTuple):
         return str(self.trial.number)
 
 
-def candidates(record: StudyRecord, chosen: Chosen, among: Collection[int]) -> list[Candidate]:
+def member_candidates(
+    record: StudyRecord, chosen: Chosen, among: Collection[int]
+) -> list[MemberCandidate]:
     """Trials of a study in the order in which an ensemble takes them.
 
     The recommended trial comes first, then finalists that reruns cannot tell from it, the best by
@@ -54,7 +56,7 @@ def candidates(record: StudyRecord, chosen: Chosen, among: Collection[int]) -> l
     places = _places(record, chosen)
     trials = [record.trials[number] for number in places if number in among]
     seen: set[str] = set()
-    firsts, repeats = list[Candidate](), list[Candidate]()
+    firsts, repeats = list[MemberCandidate](), list[MemberCandidate]()
     for trial in trials:
         recipe = Recipe.from_params(trial.user_attrs["params"])
         repeat = (text := identity(recipe)) in seen
@@ -64,7 +66,8 @@ def candidates(record: StudyRecord, chosen: Chosen, among: Collection[int]) -> l
             epochs = min(max(1, chosen.steps), recipe.epochs)
         expected = chosen.expected.get(trial.number)
         why = "a recipe again, with another seed" if repeat else places[trial.number]
-        (repeats if repeat else firsts).append(Candidate(trial, epochs, repeat, expected, why))
+        found = MemberCandidate(trial, epochs, repeat, expected, why)
+        (repeats if repeat else firsts).append(found)
     return [*firsts, *repeats]
 
 

@@ -15,7 +15,7 @@ from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.ensemble.scale import Scale
 from cxrsearch.study.winner import Winner
 
-AVERAGED = "probability"
+EQUALLY_AVERAGED = "probability"
 """What of the members is averaged; see docs/decisions/models.md."""
 
 
@@ -23,7 +23,7 @@ def equal_weights(members: Sequence[str], labels: Sequence[str]) -> Ensemble:
     """The mean of the members' probabilities."""
     k, d = len(members), len(labels)
     return Ensemble(
-        tuple(members), "uniform", Scale(AVERAGED, np.zeros((0, k, d))),
+        tuple(members), "uniform", Scale(EQUALLY_AVERAGED, np.zeros((0, k, d))),
         np.full((k, d), 1 / k), np.zeros((d, d)), np.zeros(d), tuple(labels),
     )  # fmt: skip
 

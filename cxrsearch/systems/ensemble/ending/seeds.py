@@ -18,7 +18,7 @@ from search.store.record import read_study
 
 from .equally import equal_weights, next_steps, projected
 
-MOST_SEEDS = 100
+MOST_TRAININGS = 100
 """Trainings of one recipe at most."""
 
 
@@ -49,8 +49,8 @@ def train_seeds(
     Raises:
         InputError: where something cannot be used.
     """
-    if not 2 <= seeds <= MOST_SEEDS:
-        raise InputError(f"--seeds {seeds}: must be from 2 to {MOST_SEEDS}")
+    if not 2 <= seeds <= MOST_TRAININGS:
+        raise InputError(f"--seeds {seeds}: must be from 2 to {MOST_TRAININGS}")
     check_out(out)
     asked = Settings.from_dict(read_study_yaml(study)["settings"])
     winner = winner_of(read_study(study, asked.storage), number).of_length(length)

@@ -24,8 +24,8 @@ from cxrsearch.systems.ensemble.members import write_ensemble
 from cxrsearch.systems.ensemble.pool import ALL, MemberPool, study_pool
 from search.store.record import read_study
 
-from .choice import Candidate, candidates
-from .equally import AVERAGED, equal_weights, next_steps, projected
+from .choice import MemberCandidate, member_candidates
+from .equally import EQUALLY_AVERAGED, equal_weights, next_steps, projected
 
 
 def train_ensemble(
@@ -64,7 +64,7 @@ def train_ensemble(
     record = read_study(study, Settings.from_dict(read_study_yaml(study)["settings"]).storage)
     chosen = choice_of(view_of(record))
     there = [int(name) for name in pool.names if again or name in pool.kept]
-    ready = candidates(record, chosen, there)
+    ready = member_candidates(record, chosen, there)
     if len(ready) < 2:
         raise InputError(
             f"{study}: {len(pool.kept)} of its {len(pool.names)} complete trials have kept their "
@@ -92,7 +92,7 @@ def train_ensemble(
     yield next_steps(out)
 
 
-def _combined(pool: MemberPool, team: Sequence[Candidate]) -> Combined:
+def _combined(pool: MemberPool, team: Sequence[MemberCandidate]) -> Combined:
     """The ensemble of ``team``, with what to expect of one that is chosen like it."""
     ensemble = equal_weights([one.name for one in team], pool.label_names)
     reasons = {one.name: one.why for one in team}
@@ -108,14 +108,14 @@ def _estimates(pool: MemberPool, count: int) -> tuple[tuple[NestedEstimate, ...]
     try:
         found = nested(
             pool.scores, pool.labels, pool.patients, ["uniform"],
-            columns=pool.columns, averaging=AVERAGED, most=count, folds=folds,
+            columns=pool.columns, averaging=EQUALLY_AVERAGED, most=count, folds=folds,
         )  # fmt: skip
     except ValueError:  # a fold takes all that are ill
         return (), folds
     return tuple(found), folds
 
 
-def describe_team(combined: Combined, team: Sequence[Candidate]) -> str:
+def describe_team(combined: Combined, team: Sequence[MemberCandidate]) -> str:
     """Members and what they promise, as text.
 
     Args:

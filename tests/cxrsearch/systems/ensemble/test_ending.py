@@ -22,7 +22,7 @@ from cxrsearch.model.promise import promised_in
 from cxrsearch.show.chosen import choice_of
 from cxrsearch.show.view import view_of
 from cxrsearch.study.winner import winner_of
-from cxrsearch.systems.ensemble.ending.choice import candidates
+from cxrsearch.systems.ensemble.ending.choice import member_candidates
 from cxrsearch.systems.ensemble.ending.seeds import train_seeds
 from cxrsearch.systems.ensemble.ending.team import train_ensemble
 from search.confirm.result import Confirmed
@@ -152,11 +152,11 @@ def test_the_confirmed_come_first_and_a_recipe_again_last(study: Path) -> None:
     record.trials[1].user_attrs["params"] = same.user_attrs["params"]
     expected = {0: 0.9, 1: 0.8, 2: 0.7}
     plain = replace(chosen, recommended=0, expected=expected, result=None, steps=None)
-    found = candidates(record, plain, numbers)
+    found = member_candidates(record, plain, numbers)
     assert [(one.trial.number, one.repeat) for one in found] == [(0, False), (2, False), (1, True)]
     assert found[0].why == "recommended"
     assert "another seed" in found[-1].why
-    without = candidates(record, plain, [1, 2])
+    without = member_candidates(record, plain, [1, 2])
     assert [(one.trial.number, one.repeat) for one in without] == [(1, False), (2, False)]
 
 
@@ -174,7 +174,7 @@ def test_finalists_that_reruns_put_behind_are_trials_like_others(study: Path) ->
     known = replace(
         chosen, recommended=2, steps=1, result=result, expected={0: 0.9, 1: 0.5, 2: 0.6}
     )
-    found = candidates(record, known, [0, 1, 2])
+    found = member_candidates(record, known, [0, 1, 2])
     assert [one.trial.number for one in found] == [2, 1, 0]
     assert [one.why for one in found] == [
         "confirmed by 2 reruns", "confirmed by 2 reruns", "by its expected value",

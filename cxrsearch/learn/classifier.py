@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,15 +11,27 @@ from torch import Tensor, nn
 
 from search.seeds import derive
 
+from .augment import to_float
 from .compute.compiled import ForwardPass
 from .compute.device import pick_device
 from .compute.options import ComputeOptions
-from .criterion import build_loss, known_weight, prevalence_of, with_weights
-from .data import Pixels, TrainData
+from .criterion import (
+    best_constant,
+    build_loss,
+    known_weight,
+    prevalence_of,
+    safe_prevalence,
+    with_weights,
+)
+from .data import Pixels, TrainData, even_slices
+from .fitting.auxiliary import AuxiliaryHeads, resized, widen
+from .fitting.norms import TYPICAL_IMAGES, measure_norms
+from .fitting.sharpness import SharpnessAware
 from .networks import models
-from .recipe import DESCRIBED, Recipe
+from .optim import EMA, EqualAverage
+from .recipe import DESCRIBED, Recipe, tail_epochs
 from .seeding import SeedProportional
-from .training import Training
+from .training import SCORING, Training
 
 COUNTED_AS = {
     "ignore": "ignored", "positive": "count as 1", "negative": "count as 0",
@@ -45,19 +58,27 @@ class Learner(Training):
         seed: int,
         compute: ComputeOptions,
     ) -> None:
+        self.faster = not recipe.sharpness  # a step is more than gradients and an optimiser then
         marks, device = data.targets(recipe.uncertain), pick_device(compute.device)
         self.sampler = SeedProportional(marks, data.label_names, recipe, derive(seed, "draw"))
         learnt = marks[:, list(data.learnt)]
         self.marks = torch.from_numpy(learnt.astype(np.float32))
+        self.auxiliary = AuxiliaryHeads(data, device) if recipe.auxiliary else None
         self.targets = self.marks.to(device)
-        if self.marks.isnan().any():
+        if self.auxiliary is not None or self.marks.isnan().any():
             weight = torch.full((len(learnt),), known_weight(self.marks))
-            self.targets = with_weights(self.marks, weight).to(device)
+            self.targets = self.with_auxiliary(with_weights(self.marks, weight)).to(device)
         self.loss = build_loss(recipe, prevalence_of(learnt))
         self.labels = data.label_names
+        self._columns = list(data.learnt)
         some = len(data.learnt) < len(self.labels)
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
         super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
+        if recipe.sharpness:
+            self._gradients = SharpnessAware(self.model, self._gradients, recipe.sharpness)
+        self._tail = EqualAverage(self.model) if tail_epochs(recipe) else None
+        chosen = np.random.default_rng(derive(seed, "norms")).permutation(len(learnt))
+        self._typical = np.sort(chosen[:TYPICAL_IMAGES])
         self.notes += _said(data, recipe, self.sampler.unknown_ratios)
 
     def rows(self, data: TrainData) -> np.ndarray:
@@ -66,9 +87,32 @@ class Learner(Training):
 
     def build(self) -> nn.Module:
         """The recipe's network."""
-        return models.build_model(
+        network = models.build_model(
             self.recipe, self.compute.weights_dir, n_classes=len(self.labels), labels=self.labels
         )
+        if self.recipe.head_bias == "prevalence":
+            known = safe_prevalence(self.marks.numpy(), self.sampler.chances)
+            logits = torch.zeros(len(self.labels))
+            logits[self._columns] = best_constant(self.loss, known)
+            network.start_at(logits)
+        if self.auxiliary is not None:
+            widen(network, len(self.auxiliary.names))
+        return network
+
+    @property
+    def network(self) -> models.Network:
+        """The model, as what it is."""
+        assert isinstance(self.model, models.Network)
+        return self.model
+
+    def with_auxiliary(self, targets: Tensor) -> Tensor:
+        """(n, 2, k) targets, of labelled images first, with columns for the auxiliary heads."""
+        return targets if self.auxiliary is None else self.auxiliary.beside(targets)
+
+    def label_logits(self, outputs: Tensor) -> Tensor:
+        """(b, k) of the labels to learn, out of all that the network in training gives."""
+        own = outputs if self.auxiliary is None else outputs[:, : len(self.labels)]
+        return own if self._learnt is None else own.index_select(1, self._learnt)
 
     @property
     def images_per_epoch(self) -> int:
@@ -89,17 +133,74 @@ class Learner(Training):
         return self.augment(pixels, generator), self.targets[index]
 
     def objective(self, network: ForwardPass, images: Tensor, targets: Tensor) -> Tensor:
-        """The recipe's loss of the logits."""
+        """The recipe's loss of the logits, and of what auxiliary heads say."""
         with self.precision():
-            logits = network(images)
-        if self._learnt is not None:
-            logits = logits.index_select(1, self._learnt)
-        return self.loss(logits.float(), targets)
+            outputs = network(images)
+        logits = self.label_logits(outputs).float()
+        if self.auxiliary is None:
+            return self.loss(logits, targets)
+        k, heads = logits.shape[1], self.auxiliary
+        beside = heads.loss(outputs[:, len(self.labels) :], targets[:, :2, k:])
+        return self.loss(logits, targets[:, :, :k]) + self.recipe.auxiliary * beside
+
+    def epoch(self, number: int) -> float:
+        """`Training.epoch`; what is averaged over epochs, and measured for averages, follows."""
+        loss = super().epoch(number)
+        if self._tail is not None and number > self.recipe.epochs - tail_epochs(self.recipe):
+            self._tail.update(self.model)
+        counted = self.counted
+        if counted is not None and (counted is self._tail or self.recipe.ema_norms == "measured"):
+            with self.judged(), self.precision():
+                measure_norms(self.model, self.typical_images())
+        return loss
+
+    @property
+    def counted(self) -> EMA | None:
+        """The mean over the last epochs, once there is one; else as ever."""
+        if self._tail is not None and self._tail.updates:
+            return self._tail
+        return super().counted
+
+    def typical_images(self) -> Iterator[Tensor]:
+        """(b, 1, H, W) in [0, 1]: some labelled images as they are, the same each time."""
+        for batch, _ in self.pixels.batches(
+            self._typical, even_slices(len(self._typical), SCORING * self.micro, self.smallest)
+        ):
+            yield to_float(batch)
+
+    def adopt_average(self) -> None:
+        """Make the weights that are scored the model's own; training cannot go on from here."""
+        super().adopt_average()
+        self._tail = None
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over `weights` of some epoch; training cannot go on from here."""
+        if self.auxiliary is not None:
+            weights = resized(weights, self.network, len(self.labels) + len(self.auxiliary.names))
+        super().adopt(weights)
+        self._tail = None
+
+    def state(self) -> dict[str, Any]:
+        """As ever, and the mean over the last epochs where there is one."""
+        tail = {} if self._tail is None else {"tail": self._tail.state_dict()}
+        return {**super().state(), **tail}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, which may have been on another device."""
+        super().load_state(state)
+        if self._tail is not None:
+            self._tail.load_state_dict(state["tail"])
 
     def scores(self, pixels: Pixels) -> np.ndarray:
         """(m, k) float32 probabilities by the weights that count: the average, if there is one."""
-        logits = self.outputs(pixels)
-        return torch.cat([torch.sigmoid(each.float()) for each in logits]).cpu().numpy()
+        k = len(self.labels)  # without what auxiliary heads say
+        found = [torch.sigmoid(each[:, :k].float()) for each in self.outputs(pixels)]
+        return torch.cat(found).cpu().numpy()
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy, on the CPU, of the weights that are scored, without auxiliary heads."""
+        found = super().weights()
+        return found if self.auxiliary is None else resized(found, self.network, len(self.labels))
 
 
 def _said(data: TrainData, recipe: Recipe, unknown_ratios: Sequence[str]) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ from .registry import taken
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+SUREST = 10.0
+"""No constant answer is surer than this."""
+
 MAX_WEIGHT = 100.0
 """Prevalence weights are kept within 1 / MAX_WEIGHT and MAX_WEIGHT."""
 
@@ -66,6 +69,27 @@ def prevalence_of(targets: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.nansum(marks, axis=0) / np.maximum(known, 1))
 
 
+def safe_prevalence(
+    targets: NDArray[Any], chances: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """(k,) share of positives among the known, between 1 / (known + 2) and 1 less that.
+
+    Args:
+        targets: (n, k) in [0, 1], NaN where nothing is known; a label of which nothing is known
+            has one half.
+        chances: (n,) how often each image is drawn; None: all alike.
+    """
+    marks = np.asarray(targets, np.float64)
+    weight = ~np.isnan(marks) * (np.ones(len(marks)) if chances is None else chances)[:, None]
+    total = weight.sum(axis=0)
+    share = np.divide(
+        (weight * np.nan_to_num(marks)).sum(axis=0), total, out=np.full(len(total), 0.5),
+        where=total > 0,
+    )  # fmt: skip
+    least = 1 / ((~np.isnan(marks)).sum(axis=0) + 2)
+    return np.asarray(share.clip(least, 1 - least))
+
+
 def positive_weights(prevalence: NDArray[Any] | Tensor) -> Tensor:
     """(k,) weights (1 - p) / p, clipped; a label without positives gets the largest."""
     share = torch.as_tensor(np.asarray(prevalence), dtype=torch.float32).clamp(0, 1)
@@ -75,6 +99,36 @@ def positive_weights(prevalence: NDArray[Any] | Tensor) -> Tensor:
 def smooth(targets: Tensor, amount: float) -> Tensor:
     """Targets moved by ``amount`` of the way towards one half."""
     return targets.float() * (1 - amount) + amount / 2
+
+
+HALVINGS = 40
+"""Steps of `best_constant`, after which float32 tells no further."""
+EVEN = 1e-7
+"""Slopes that are rounding."""
+
+
+def best_constant(loss: Loss, prevalence: NDArray[np.float64]) -> Tensor:
+    """(k,) the logits of the constant answer that costs the least; within `SUREST` of 0.
+
+    There the gradient of the last layer's biases is 0: with cross-entropy, at the log-odds of the
+    prevalence; with label smoothing at those of the smoothed one; where positives weigh as much
+    more as they are rarer, or no constant costs less than another, at 0. Halving finds where the
+    slope turns upwards, for any loss.
+
+    Args:
+        loss: as from `build_loss`.
+        prevalence: (k,) share of positives, above 0 and below 1.
+    """
+    share = torch.as_tensor(prevalence, dtype=torch.float32)
+    ends = torch.stack([torch.ones_like(share), torch.zeros_like(share)])
+    targets = torch.stack([ends, torch.stack([share, 1 - share])], dim=1)  # (2, target+weight, k)
+    low, high = -SUREST * torch.ones_like(share), SUREST * torch.ones_like(share)
+    for _ in range(HALVINGS):
+        middle = ((low + high) / 2).requires_grad_()
+        (slope,) = torch.autograd.grad(loss(middle.expand(2, -1), targets), middle)
+        low = torch.where(slope < -EVEN, middle.detach(), low)
+        high = torch.where(slope > EVEN, middle.detach(), high)
+    return (low + high) / 2
 
 
 def build_loss(recipe: Recipe, prevalence: NDArray[Any] | Tensor) -> Loss:

@@ -76,6 +76,8 @@ class TrainData:
         held: a worker's own pixels kept between trials; see `HELD_BYTES`.
         together: rows whose prepared pixels share a file, of which a part takes its own, so that
             many splits of the same images need one file; None: each part has its own.
+        about: (n, e) float32, age, sex and view where they are known; None where none is.
+        about_names: (e,) what its columns are; see `cxrsearch.data.about`.
     """
 
     images: np.ndarray
@@ -99,6 +101,8 @@ class TrainData:
         default_factory=OrderedDict, repr=False, compare=False
     )
     together: np.ndarray | None = None
+    about: np.ndarray | None = None
+    about_names: tuple[str, ...] = ()
 
     def policies(self, uncertain: str) -> tuple[str, ...]:
         """(k,) what uncertain marks count as in training, by the gene ``uncertain``."""
@@ -225,6 +229,10 @@ def make_data(
     if labels.uncertain is not None:
         uncertain = np.zeros(shape, bool)
         uncertain[rows] = labels.uncertain[known]
+    beside = None
+    if labels.about is not None:
+        beside = np.full((len(cache.names), len(labels.about_names)), np.nan, np.float32)
+        beside[rows] = labels.about[known]
     patients = np.zeros(len(cache.names), labels.patients.dtype)
     patients[rows] = labels.patients[known]
     usable = np.zeros(len(cache.names), bool)
@@ -250,6 +258,8 @@ def make_data(
         train=parts["train"],
         val=parts["val"],
         val_seed=parts["val_seed"],
+        about=beside,
+        about_names=labels.about_names,
     )
 
 

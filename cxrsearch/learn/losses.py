@@ -86,6 +86,37 @@ def asymmetric(
     return _mean(t * positive + (1 - t) * negative, each)
 
 
+def auc_margin(
+    logits: Tensor, targets: Tensor, each: Tensor | None, rarity: Tensor, *, margin: float
+) -> Tensor:
+    """AUC-margin loss (Yuan et al., ICCV 2021, eq. 4), in closed form, the mean over labels.
+
+    With probabilities h, the mean a of the positives' and b of the negatives':
+
+        mean (h - a)^2 of the positives + mean (h - b)^2 of the negatives + max(0, margin - a + b)^2
+
+    which is what their min-max problem comes to at its best a, b and alpha. All means are over the
+    images that go through the network together, weighted; a label that has no positive or no
+    negative there has no third term, and one without both costs nothing. So, like batch
+    normalisation, it depends on the micro-batch. It ranks: no constant added to a label's logits
+    is asked for, and the authors start it from weights that another loss has trained.
+    """
+    import torch
+
+    h, t = torch.sigmoid(logits.float()), targets.float()
+    known = torch.ones_like(h) if each is None else each
+    spread, means, some = torch.zeros_like(h[0]), [], torch.ones_like(h[0])
+    for weights in (t * known, (1 - t) * known):
+        total = weights.sum(dim=0)
+        there = total > 0
+        share = weights / torch.where(there, total, 1)
+        means.append((share * h).sum(dim=0))
+        spread = spread + (share * (h - means[-1]).square()).sum(dim=0)
+        some = some * there
+    a, b = means
+    return (spread + some * (margin - a + b).clamp(min=0).square()).mean()
+
+
 def _mean(values: Tensor, each: Tensor | None) -> Tensor:
     return values.mean() if each is None else (values * each).mean()
 
@@ -95,5 +126,6 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "weighted_bce": weighted_bce,
     "focal": focal,
     "asymmetric": asymmetric,
+    "auc_margin": auc_margin,
 }
 """Every loss by its name: ``(logits, targets, each, rarity, *, genes) -> scalar``."""

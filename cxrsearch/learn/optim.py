@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from .recipe import Recipe
+from .recipe import Recipe, tail_epochs
 
 ONECYCLE_START = 1 / 25
 ONECYCLE_END = 1e-4 / 25
@@ -30,24 +30,49 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     knew it); ``adamw`` decouples it (Loshchilov & Hutter, ICLR 2019); ``sgd`` has Nesterov
     momentum. In ``adamw`` and ``sgd`` biases and normalisation layers are not decayed.
 
+    With ``layer_decay`` d, what is s stages away from the head learns at d^s times the rate
+    (Howard & Ruder, ACL 2018, section 3.2; Clark et al., ICLR 2020, appendix A).
+
     Args:
         model: its parameters with ``requires_grad``.
-        recipe: genes ``optimizer``, ``lr``, ``weight_decay``, ``momentum``.
+        recipe: genes ``optimizer``, ``lr``, ``weight_decay``, ``momentum``, ``layer_decay``.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = _groups(model, recipe)
     # One pass over the weights instead of one for each term of the rule.
-    fused = all(p.device.type in FUSED_ON for p in trained)
+    fused = all(p.device.type in FUSED_ON for group in groups for p in group["params"])
     if recipe.optimizer == "adam":
-        return Adam(trained, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+        return Adam(groups, lr=recipe.lr, fused=fused)
     if recipe.optimizer == "adamw":
         return AdamW(groups, lr=recipe.lr, fused=fused)
     # Without momentum there is nothing to look ahead with, and torch refuses.
     nesterov = recipe.momentum > 0
     return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
+
+
+def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """The trained parameters, by their weight decay and, with ``layer_decay``, by their stage."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if recipe.layer_decay == 1:
+        return _by_decay(list(trained.values()), recipe)
+    from_head: Mapping[str, int] = getattr(model, "from_head", {})
+    stages: dict[int, list[Tensor]] = {}
+    for name, parameter in trained.items():
+        stages.setdefault(from_head.get(name, 0), []).append(parameter)
+    return [
+        {**group, "lr": recipe.lr * recipe.layer_decay**away}
+        for away in sorted(stages)  # the head's first: its rate is the recipe's
+        for group in _by_decay(stages[away], recipe)
+        if group["params"]
+    ]
+
+
+def _by_decay(parameters: list[Tensor], recipe: Recipe) -> list[dict[str, Any]]:
+    if recipe.optimizer == "adam":
+        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def lr_factor(recipe: Recipe, step: int, total: int) -> float:
@@ -56,15 +81,19 @@ def lr_factor(recipe: Recipe, step: int, total: int) -> float:
     The first ``warmup`` share of the steps rises to 1: linearly, in ``onecycle`` along a
     half cosine from 1/25. Then ``constant`` stays, ``cosine`` falls to 0 at ``total``
     (Loshchilov & Hutter, ICLR 2017), ``onecycle`` to 4e-6 at the last step (Smith & Topin
-    2018; the learning rate only, momentum stays).
+    2018; the learning rate only, momentum stays). In the epochs that ``swa`` averages it stays
+    where it was at the first of them, or at the end of the warm-up: weights have to go on moving
+    for their mean to be another than the last (Izmailov et al., UAI 2018, section 3.2).
 
     Args:
-        recipe: genes ``schedule`` and ``warmup``.
+        recipe: genes ``schedule``, ``warmup``, ``epochs`` and ``swa``.
         step: from 0; steps past the last get the last one's factor.
         total: steps of the whole training.
     """
     step = max(0, min(step, total - 1))
     rise = round(recipe.warmup * total)
+    if tail := tail_epochs(recipe):
+        step = min(step, max(rise, total - total * tail // recipe.epochs))
     if step < rise:
         if recipe.schedule == "onecycle":
             return _half_cosine(ONECYCLE_START, 1.0, step / rise)
@@ -101,8 +130,8 @@ class EMA:
 
     The decay warms up as min(decay, (1 + u) / (10 + u)) over the updates u, so that the
     random start does not linger. The statistics of batch normalisation are averaged alike, as
-    those of the present weights don't fit others (timm's ``ModelEmaV2`` does so too); counts
-    are copied.
+    those of the present weights don't fit others (timm's ``ModelEmaV2`` does so too); what fits
+    better is measured (`cxrsearch.learn.fitting.norms`). Counts are copied.
 
     Args:
         model: whose weights to follow; the average starts from a copy of them.
@@ -114,10 +143,14 @@ class EMA:
         self.updates = 0
         self._shadow = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
+    def _stays(self) -> float:
+        """Share of the average that stays at the next update."""
+        return min(self.decay, (1 + self.updates) / (10 + self.updates))
+
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the model's present weights; once after each optimiser step."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        decay = self._stays()
         self.updates += 1
         # Lists of tensors at once: one by one, hundreds of small calls take longer than the sums.
         present = model.state_dict()
@@ -166,3 +199,16 @@ class EMA:
         for name, value in self._shadow.items():
             value.copy_(state[f"shadow.{name}"])
         self.updates = int(state["updates"])
+
+
+class EqualAverage(EMA):
+    """The mean of the weights at all updates (stochastic weight averaging, Izmailov et al. 2018).
+
+    Before the first update it is nothing that is worth anything.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model, decay=1.0)
+
+    def _stays(self) -> float:
+        return self.updates / (self.updates + 1)

@@ -92,6 +92,42 @@ class Recipe:
     )
     warmup: float = _gene(0.1, "share of the steps spent warming up", low=0.0, high=0.9)
     ema: float = _gene(0.0, "decay of the averaged weights; 0: none", low=0.0, high=0.9999)
+    head_bias: str = _gene(
+        "zero",
+        "where the last layer's biases start: at 0, or for each label at the constant answer that "
+        "costs the least by the recipe's loss (prevalence; with bce the log-odds of its share of "
+        "the drawn images); weights that bring a head keep theirs",
+        choices=("zero", "prevalence"),
+        new="prevalence",
+    )
+    ema_norms: str = _gene(
+        "averaged",
+        "statistics of batch normalisation for the weights that ema averages: averaged alike, or "
+        "measured for them on training images after each epoch",
+        choices=("averaged", "measured"),
+        new="measured",
+    )
+    swa: float = _gene(
+        0.0,
+        "share of the epochs, the last ones, at a rate that stays where it is, after each of which "
+        "the mean of their weights is what counts (in the place of ema's); 0: none",
+        low=0.0,
+        high=1.0,
+    )
+    layer_decay: float = _gene(
+        1.0,
+        "factor on the learning rate of a stage for each stage that it is away from the head; 1: "
+        "all learn alike",
+        above=0.0,
+        high=1.0,
+    )
+    sharpness: float = _gene(
+        0.0,
+        "sharpness-aware steps, which take twice as long: gradients are taken so far up the slope; "
+        "0: where the weights are",
+        low=0.0,
+        high=1.0,
+    )
 
     loss: str = _gene("bce", "loss", choices=tuple(LOSSES))
     focal_gamma: float = _gene(
@@ -115,7 +151,21 @@ class Recipe:
         high=10.0,
         acts={"loss": taking(LOSSES, "gamma_positive")},
     )
+    margin: float = _gene(
+        1.0,
+        "AUC-margin loss: how far the mean probability of the positives ought to be above the "
+        "negatives'",
+        above=0.0,
+        high=1.0,
+        acts={"loss": taking(LOSSES, "margin")},
+    )
     label_smoothing: float = _gene(0.0, "label smoothing", low=0.0, high=0.5)
+    auxiliary: float = _gene(
+        0.0,
+        "weight of heads for age, sex and view, where the data say them, in training only; 0: none",
+        low=0.0,
+        high=10.0,
+    )
     uncertain: str = _gene(
         DESCRIBED,
         "what a mark that nobody was sure of counts as in training: what the data set's "
@@ -327,6 +377,16 @@ def averaged(recipe: Recipe) -> float:
     return recipe.ema or (MEAN_TEACHER_EMA if recipe.pseudo == "mean_teacher" else 0.0)
 
 
+def tail_epochs(recipe: Recipe) -> int:
+    """How many of the last epochs have their weights averaged by the gene ``swa``; 0: none."""
+    return max(1, round(recipe.swa * recipe.epochs)) if recipe.swa > 0 else 0
+
+
+def passes(recipe: Recipe) -> int:
+    """How often a step computes the gradients of a batch."""
+    return 2 if recipe.sharpness > 0 else 1
+
+
 def size_of(value: int | str) -> tuple[int, int]:
     """Height and width of a ``crop`` or ``input_size``: ``224`` or ``"600x800"``.
 
@@ -349,7 +409,8 @@ def gene_limits(labels: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``, ``acts`` (the value of
     another gene, or the values, without which this one does nothing), ``group`` (see
     `AUGMENTATION`), ``held`` (an ablation holds it equal in all arms, because it decides what an
-    image costs or how many there are), ``report`` (what the team's report settled on).
+    image costs or how many there are), ``report`` (what the team's report settled on), ``new``
+    (what a space that says nothing of the gene means today; see `new_defaults`).
     """
     limits: dict[str, dict[str, Any]] = {}
     for f in fields(Recipe):
@@ -381,6 +442,16 @@ def _ratio_limits(label: str) -> dict[str, Any]:
         "help": f"draw weight of images with {label.replace('_', ' ')} (train_seed below 1)",
         "group": DRAWING,
     }  # fmt: skip
+
+
+def new_defaults() -> dict[str, Any]:
+    """The genes whose default only recipes of before have, and what new ones have in its place.
+
+    A file or a history that an earlier version wrote says nothing of a gene that came later, and
+    means its default, at which it does nothing. So a better value for new recipes is written out:
+    a space that is read for a new study fixes it, where it says nothing itself.
+    """
+    return {name: gene["new"] for name, gene in gene_limits().items() if "new" in gene}
 
 
 def group_of(name: str) -> dict[str, dict[str, Any]]:
@@ -430,6 +501,8 @@ def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
         idle["uncertain"] = Recipe.uncertain
     if recipe.pseudo == "mean_teacher":
         idle["ema"] = averaged(recipe)
+    if not averaged(recipe):
+        idle["ema_norms"] = Recipe.ema_norms
     return replace(recipe, **idle)
 
 

@@ -90,6 +90,9 @@ class SeedProportional:
         recipe: genes ``train_seed``, ``balance`` and the ratios.
         seed: of the draws; an epoch's draw depends on it and the epoch alone.
 
+    Attributes:
+        chances: (n,) of each image to be drawn in an epoch.
+
     Raises:
         ValueError: where labels are not (n, k) with n above 0.
     """
@@ -109,7 +112,7 @@ class SeedProportional:
         self.images_per_epoch = len(table) if recipe.epoch_size == "pass" else self._each
         self._classes = _classes(table)
         weights = image_weights(table, recipe.balance, ratios)
-        self._chances = inclusion(weights, self._each)
+        self.chances = inclusion(weights, self._each)
 
     def draw(self, epoch: int) -> NDArray[np.int64]:
         """(k,) rows for ``epoch``, distinct within each draw, in random order."""
@@ -119,11 +122,11 @@ class SeedProportional:
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """As many distinct rows as one draw has, in random order."""
-        order = rng.permutation(len(self._chances))
-        chances = self._chances[order]
+        order = rng.permutation(len(self.chances))
+        chances = self.chances[order]
         certain = order[chances > _CERTAIN]
         rest = order[chances <= _CERTAIN]
-        picked = rest[_systematic(rng, self._chances[rest], self._each - len(certain))]
+        picked = rest[_systematic(rng, self.chances[rest], self._each - len(certain))]
         return rng.permutation(np.concatenate([certain, picked]))
 
     def exposure(self, rows: NDArray[Any]) -> dict[str, float]:

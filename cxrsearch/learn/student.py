@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from search.seeds import derive
 
@@ -60,7 +61,8 @@ class Student(Learner):
         others = torch.from_numpy(added.targets[:, list(data.learnt)])
         weights = torch.full((self._labelled + len(others),), known_weight(self.marks))
         weights[self._labelled :] *= recipe.pseudo_weight
-        self.targets = with_weights(torch.cat([self.marks, others]), weights).to(self.device)
+        targets = with_weights(torch.cat([self.marks, others]), weights)
+        self.targets = self.with_auxiliary(targets).to(self.device)
         self._teacher: nn.Module | None = None
         if recipe.pseudo == "mean_teacher" and self.average is not None:
             self._teacher = self.average.network(self.model)
@@ -95,7 +97,9 @@ class Student(Learner):
         agreed = self._agreed(self._teacher, self.augment(pixels, generator))
         progress = self.schedule.last_epoch / (RAMP_UP * self.recipe.epochs * len(self.pieces))
         cost = torch.full_like(agreed, self.recipe.pseudo_weight * ramp(progress))
-        return images, torch.cat([targets, agreed[:, None], cost[:, None]], dim=1)
+        # Of what auxiliary heads say no agreement is asked.
+        rows = F.pad(torch.stack([agreed, cost], 1), (0, targets.shape[2] - agreed.shape[1]))
+        return images, torch.cat([targets, rows], dim=1)
 
     @torch.no_grad()
     def _agreed(self, teacher: nn.Module, images: Tensor) -> Tensor:
@@ -104,10 +108,8 @@ class Student(Learner):
         for piece in even_slices(len(images), SCORING * self.micro):
             chunk = images[piece].contiguous(memory_format=torch.channels_last)
             with self.precision():
-                logits = teacher(chunk)
-            if self._learnt is not None:
-                logits = logits.index_select(1, self._learnt)
-            found.append(torch.sigmoid(logits.float()))
+                outputs = teacher(chunk)
+            found.append(torch.sigmoid(self.label_logits(outputs).float()))
         return torch.cat(found)
 
 

@@ -226,8 +226,13 @@ class Training(ABC):
     @contextlib.contextmanager
     def judged(self) -> Iterator[None]:
         """Inside, the model carries the weights that are scored and saved."""
-        with self.average.applied(self.model) if self.average else contextlib.nullcontext():
+        with self.counted.applied(self.model) if self.counted else contextlib.nullcontext():
             yield
+
+    @property
+    def counted(self) -> EMA | None:
+        """The average whose weights are scored and saved; None: the model's own are."""
+        return self.average
 
     def weights(self) -> dict[str, Tensor]:
         """A copy, on the CPU, of the weights that are scored: later steps don't change it."""
@@ -237,8 +242,8 @@ class Training(ABC):
 
     def adopt_average(self) -> None:
         """Make the weights that are scored the model's own; training cannot go on from here."""
-        if self.average is not None:
-            self.average.swap(self.model)
+        if self.counted is not None:
+            self.counted.swap(self.model)
             self.average = None
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:

@@ -86,7 +86,11 @@ def train_final(
             }
             session.work(lambda: session.learner.adopt_average())
             save_model(
-                out, session.learner.model, recipe, replace(meta, training=training), splits=splits
+                out,
+                session.learner.weights(),
+                recipe,
+                replace(meta, training=training),
+                splits=splits,
             )
     finally:
         session.close()

@@ -2,8 +2,8 @@
 
 A space is written once for any data set. ``ratio_*`` in it stands for the draw weight of each
 label that the data have, and of No Finding. An entry that says ``optional: true`` is left out
-where the data have no such label, or no uncertain marks. What is searched, and what a study
-keeps, is the space with these settled.
+where the data have no such label, no uncertain marks, or say neither age nor sex nor view. What
+is searched, and what a study keeps, is the space with these settled.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.about import NOTHING_SAID, about
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.description import POLICIES
 from cxrsearch.learn.recipe import (
     DESCRIBED,
     RATIO_PREFIX,
     gene_limits_with,
+    new_defaults,
     ratio_genes,
 )
 from search.errors import SpaceError, did_you_mean
@@ -29,6 +31,7 @@ EVERY_RATIO = RATIO_PREFIX + "*"
 """In a space: the draw weights of all labels that are not named beside it, and of No Finding."""
 OPTIONAL = "optional"
 DOUBTS = "uncertain"
+BESIDE = "auxiliary"
 
 
 class AtHand(NamedTuple):
@@ -37,20 +40,22 @@ class AtHand(NamedTuple):
     Args:
         labels: their names.
         policies: what their uncertain marks count as, each once; empty where there are none.
+        beside: what they say of age, sex and view; see `cxrsearch.data.about`.
     """
 
     labels: tuple[str, ...]
     policies: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> AtHand:
         """What it must know of ``dataset``."""
-        doubts = dataset.uncertain
+        doubts, beside = dataset.uncertain, about(dataset).names
         if doubts is None:
-            return cls(dataset.label_names)
+            return cls(dataset.label_names, beside=beside)
         taken = dataset.uncertain_as or (POLICIES[0],) * len(dataset.label_names)
         some = [taken[column] for column in np.flatnonzero(doubts.any(axis=0)).tolist()]
-        return cls(dataset.label_names, tuple(dict.fromkeys(some)))
+        return cls(dataset.label_names, tuple(dict.fromkeys(some)), beside)
 
 
 def read_space(path: Path, at_hand: AtHand | None = None) -> SearchSpace:
@@ -63,6 +68,7 @@ def read_space(path: Path, at_hand: AtHand | None = None) -> SearchSpace:
     """
     plain, problems = settled(read_space_file(path), at_hand)
     problems = [f"{path}: {problem}" for problem in problems]
+    plain = _with_new_defaults(plain)
     try:
         space = SearchSpace.from_dict(plain, str(path), known_genes(plain))
     except SpaceError as error:
@@ -70,6 +76,18 @@ def read_space(path: Path, at_hand: AtHand | None = None) -> SearchSpace:
     if problems:
         raise SpaceError(problems)
     return space
+
+
+def _with_new_defaults(plain: Any) -> Any:
+    """``plain`` with `new_defaults` fixed where it says nothing of their genes itself."""
+    parts = (
+        [plain.get(part, {}) for part in ("genes", "fixed")] if isinstance(plain, Mapping) else []
+    )
+    if not parts or not all(isinstance(part, Mapping) for part in parts):
+        return plain  # whoever reads the space says what is wrong
+    genes, fixed = parts
+    fresh = {g: value for g, value in new_defaults().items() if g not in genes and g not in fixed}
+    return {**plain, "fixed": {**fixed, **fresh}}
 
 
 def known_genes(plain: Any) -> dict[str, dict[str, Any]]:
@@ -123,6 +141,8 @@ def settled(plain: Any, at_hand: AtHand | None) -> tuple[Any, list[str]]:
     found = _in_points({**plain, "genes": genes}, lambda params: _without(params, gone))
     if at_hand is None:
         return found, problems
+    if not at_hand.beside and (BESIDE in genes or _fixed(found, BESIDE)):
+        problems.append(f"{BESIDE}: {NOTHING_SAID}, leave it out, or say {OPTIONAL}: true")
     known = ratio_genes(at_hand.labels)
     for part in ("genes", "fixed"):
         if isinstance(some := found.get(part), Mapping):
@@ -137,20 +157,32 @@ def settled(plain: Any, at_hand: AtHand | None) -> tuple[Any, list[str]]:
     return _plain_policies(found, at_hand.policies), problems
 
 
+def _fixed(plain: Mapping[str, Any], gene: str) -> Any:
+    """What the space ``plain`` fixes ``gene`` to; None where it doesn't."""
+    fixed = plain.get("fixed")
+    return fixed.get(gene) if isinstance(fixed, Mapping) else None
+
+
 def _optional_problem(name: str, value: Any) -> str | None:
     if not isinstance(value, bool):
         return f"{name}: {OPTIONAL} is {value!r}; write true or false"
-    if not value or name == DOUBTS or (name.startswith(RATIO_PREFIX) and name != EVERY_RATIO):
+    if (
+        not value
+        or name in (DOUBTS, BESIDE)
+        or (name.startswith(RATIO_PREFIX) and name != EVERY_RATIO)
+    ):
         return None
     return (
-        f"{name}: {OPTIONAL} is for genes that hang on the data ({DOUBTS}, {RATIO_PREFIX}LABEL);"
-        " leave it out"
+        f"{name}: {OPTIONAL} is for genes that hang on the data ({DOUBTS}, {BESIDE}, "
+        f"{RATIO_PREFIX}LABEL); leave it out"
     )
 
 
 def _called_for(name: str, at_hand: AtHand) -> bool:
     if name == DOUBTS:
         return bool(at_hand.policies)
+    if name == BESIDE:
+        return bool(at_hand.beside)
     return not name.startswith(RATIO_PREFIX) or name in ratio_genes(at_hand.labels)
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cxrsearch.data.about import NOTHING_SAID, about
 from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
@@ -98,6 +99,8 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
     if dataset is not None:
         labels = dataset.label_names
         recipe = attempt(lambda: for_labels(named.recipe, labels), problems) or recipe
+        if recipe.auxiliary and not about(dataset).names:
+            problems.append(f"--recipe: auxiliary: {NOTHING_SAID}, or add --set auxiliary=0")
     if problems or dataset is None:
         raise InputError(problems)
     named = named._replace(recipe=recipe)

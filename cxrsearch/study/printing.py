@@ -19,7 +19,7 @@ from cxrsearch.show.plain_text import to_text
 from search.space import read_space_file
 
 from .folder import marks_of
-from .label_genes import DOUBTS, EVERY_RATIO, known_genes, optional_genes, read_space
+from .label_genes import BESIDE, DOUBTS, EVERY_RATIO, known_genes, optional_genes, read_space
 from .prepare import Prepared
 from .projection import Projection, project
 from .settings import Settings
@@ -237,6 +237,13 @@ def list_spaces() -> str:
     return "\n".join(lines)
 
 
+NEEDS = {
+    DOUBTS: "the data have uncertain marks",
+    BESIDE: "the data say age, sex or view",
+}
+"""What an optional gene hangs on."""
+
+
 def explain_space(name: str) -> str:
     """Every gene of one space, with its range, condition and meaning."""
     path = space_path(name)
@@ -248,9 +255,8 @@ def explain_space(name: str) -> str:
     for gene in space.genes.values():
         when = ", ".join(
             [f"{parent} is {' or '.join(map(str, values))}" for parent, values in gene.when.items()]
-            + (["the data have uncertain marks" if gene.name == DOUBTS
-                else "the data have the label"] if gene.name in optional else [])
-        )  # fmt: skip
+            + ([NEEDS.get(gene.name, "the data have the label")] if gene.name in optional else [])
+        )
         table.add_row(gene.name, _range(gene.distribution), when, limits[gene.name]["help"])
     fixed = ", ".join(f"{key}={value}" for key, value in space.fixed.items())
     points = ", ".join(point.name for point in space.points)

@@ -21,7 +21,7 @@ from search.reading import FileError, parse_yaml
 from search.space import SearchSpace, read_space_file
 from search.space.values import coerce, limit_problem
 
-from .label_genes import DOUBTS, EVERY_RATIO, AtHand, optional_genes, read_space
+from .label_genes import BESIDE, DOUBTS, EVERY_RATIO, AtHand, optional_genes, read_space
 from .settings import Settings
 
 
@@ -65,7 +65,7 @@ def load_space(settings: Settings, at_hand: AtHand | None = None) -> tuple[Searc
     found, notes = without_missing_weights(space, settings)
     notes = [*said, *notes]
     gone = [gene for gene in optional_genes(read_space_file(path)) if gene not in space.genes]
-    if ratios := [gene for gene in gone if gene != DOUBTS]:
+    if ratios := [gene for gene in gone if gene not in (DOUBTS, BESIDE)]:
         notes = [f"not searched, as the data have no such label: {', '.join(ratios)}", *notes]
     return found, notes
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from cxrsearch.data.about import read_people
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.labels.tables import read_table
 from cxrsearch.errors import InputError
 from cxrsearch.model.submission import read_sample
-from cxrsearch.systems.eda.people import read_people
 
 NIH = (
     b"Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"

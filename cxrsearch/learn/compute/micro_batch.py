@@ -46,7 +46,7 @@ def choose_micro(
     kind = devices.amp_dtype(device, compute.precision)
 
     def needs() -> Footprint:
-        return devices.footprint(model, recipe.input_size, kind, recipe.ema > 0)
+        return devices.footprint(model, recipe.input_size, kind, max(recipe.ema, recipe.swa) > 0)
 
     wanted, need = given or recipe.batch_size, needs()
     room, notes = _room(

@@ -45,6 +45,10 @@ class Network(nn.Module):
     Attributes:
         net: torchvision's module, with torchvision's parameter names.
         notes: what was left out of the starting weights, for people.
+        last: name inside ``net`` of the layer that gives the logits.
+        from_head: how many stages each parameter, by its name, is away from the head: 0 in the
+            head, 1 in the last block; what is in neither goes with the parameter before it.
+        head_given: whether starting weights brought that layer.
     """
 
     def __init__(self, parts: NetworkParts, freeze: int = 0) -> None:
@@ -53,6 +57,9 @@ class Network(nn.Module):
         self.stem = parts.stem
         self._features = parts.features
         self.notes: tuple[str, ...] = ()
+        self.last = _last_layer(parts)
+        self.from_head = {f"net.{name}": far for name, far in _stages(parts).items()}
+        self.head_given = False
         # A tuple, so that the modules are not registered a second time.
         self._frozen = tuple(module for block in parts.blocks[:freeze] for module in block)
         for module in self._frozen:
@@ -70,9 +77,48 @@ class Network(nn.Module):
         logits: Tensor = self.net(grey)
         return logits
 
+    @torch.no_grad()
+    def start_at(self, logits: Tensor) -> None:
+        """Let the biases of the last layer be ``logits`` (k,); a head that was given keeps its own.
+
+        Its weights stay, so that an image's first logits scatter around these.
+        """
+        bias = getattr(self.net.get_submodule(self.last), "bias", None)
+        if not self.head_given and isinstance(bias, Tensor):
+            bias.copy_(logits)
+
     def features(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) grey in [0, 1] -> (b, channels, h, w) maps, which the head pools."""
         return self._features(self.net, grey)
+
+
+def _last_layer(parts: NetworkParts) -> str:
+    """Name of the last layer with weights in the head."""
+    weighed = [
+        name
+        for name, module in parts.net.named_modules()
+        if f"{name}.".startswith(f"{parts.head}.") and "weight" in module._parameters
+    ]
+    return str(weighed[-1])
+
+
+def _stages(parts: NetworkParts) -> dict[str, int]:
+    """Stages between each parameter of the network and its head."""
+    block_of = {
+        id(parameter): number
+        for number, block in enumerate(parts.blocks)
+        for module in block
+        for parameter in module.parameters()
+    }
+    away, now = dict[str, int](), len(parts.blocks)
+    for name, parameter in parts.net.named_parameters():
+        if name.startswith(f"{parts.head}."):
+            away[name] = 0
+            continue
+        if id(parameter) in block_of:
+            now = len(parts.blocks) - block_of[id(parameter)]
+        away[name] = now
+    return away
 
 
 def build_model(
@@ -105,6 +151,7 @@ def build_model(
         state, notes = _start(model, recipe.init, recipe.model, weights_dir, labels)
         model.net.load_state_dict(state, strict=False)
         model.notes = tuple(notes)
+        model.head_given = f"{model.last}.weight" in state
     return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrsearch.data.about import about
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.marks import compact
@@ -33,6 +34,8 @@ class Labels:
         label_names: (k,) what the columns are.
         uncertain: (n, k) bool, marks that nobody was sure of and that ``labels`` do not know.
         uncertain_as: (k,) what these count as in training, or empty; see `Dataset.uncertain_as`.
+        about: (n, e) float32, age, sex and view; None where nothing of them is known.
+        about_names: (e,) what its columns are; see `cxrsearch.data.about`.
     """
 
     names: np.ndarray
@@ -41,13 +44,17 @@ class Labels:
     label_names: tuple[str, ...] = DISEASES
     uncertain: np.ndarray | None = None
     uncertain_as: tuple[str, ...] = ()
+    about: np.ndarray | None = None
+    about_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> Labels:
         """Those of ``dataset``."""
+        known = about(dataset)
         return cls(
             np.asarray(dataset.names, dtype=np.str_), dataset.labels, dataset.patients,
             dataset.label_names, dataset.uncertain, dataset.uncertain_as,
+            known.values if known.names else None, known.names,
         )  # fmt: skip
 
 
@@ -124,8 +131,13 @@ def save_labels(path: Path, labels: Labels) -> None:
     """Write the labels of a study's images to ``path``."""
     marks = compact(labels.labels)
     uncertain = np.zeros(marks.shape, bool) if labels.uncertain is None else labels.uncertain
+    beside = {} if labels.about is None else {
+        "about": np.asarray(labels.about, np.float32),
+        "about_names": np.asarray(labels.about_names, dtype=np.str_),
+    }  # fmt: skip
     save_arrays(
         path,
+        **beside,
         names=np.asarray(labels.names, dtype=np.str_),
         labels=marks,
         patients=np.asarray(labels.patients, dtype=np.str_),
@@ -146,6 +158,8 @@ def load_labels(path: Path) -> Labels:
     called = tuple(map(str, arrays.get("label_names", np.array(DISEASES)).tolist()))
     uncertain = arrays.get("uncertain", np.zeros(labels.shape, bool))
     uncertain_as = tuple(map(str, arrays.get("uncertain_as", np.array([], np.str_)).tolist()))
+    about_names = tuple(map(str, arrays.get("about_names", np.array([], np.str_)).tolist()))
+    about_them = arrays.get("about", np.zeros((len(labels), len(about_names)), np.float32))
     if (
         names.ndim != 1
         or labels.shape != (len(names), len(called))
@@ -153,6 +167,8 @@ def load_labels(path: Path) -> Labels:
         or uncertain.shape != labels.shape
         or len(uncertain_as) not in (0, len(called))
         or labels.dtype.kind not in "biuf"
+        or about_them.shape != (len(names), len(about_names))
+        or about_them.dtype.kind != "f"
     ):
         raise InputError(
             f"{path}: {names.shape} names, labels of shape {labels.shape} and {patients.shape} "
@@ -161,4 +177,5 @@ def load_labels(path: Path) -> Labels:
     return Labels(
         names, compact(labels), patients, called,
         uncertain.astype(bool) if uncertain.any() else None, uncertain_as,
+        about_them if about_names else None, about_names,
     )  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrsearch.learn.recipe import Recipe, network_genes, size_of
+from cxrsearch.learn.recipe import Recipe, network_genes, passes, size_of
 from search.space import SearchSpace
 
 KINDS = 4
@@ -49,15 +50,20 @@ def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[R
 
 
 def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[RecipeKind, Recipe]:
-    """A recipe of each kind that takes most of the search's time, going by pixels and epochs."""
+    """A recipe of each kind that takes most of the search's time, going by pixels and epochs.
+
+    Their steps take one pass each, whatever the space says.
+    """
     kinds: dict[RecipeKind, list[Recipe]] = defaultdict(list)
     for recipe in recipes:
         kinds[kind_of(recipe)].append(recipe)
 
     def work(kind: RecipeKind) -> float:
-        return kind.pixels * sum(recipe.epochs * recipe.epoch_share for recipe in kinds[kind])
+        return kind.pixels * sum(r.epochs * passes(r) * r.epoch_share for r in kinds[kind])
 
-    return {kind: kinds[kind][0] for kind in sorted(kinds, key=work, reverse=True)[:most]}
+    # A plain step is timed: `trial_seconds` knows which recipes take two of them.
+    timed = {kind: replace(some[0], sharpness=0.0) for kind, some in kinds.items()}
+    return {kind: timed[kind] for kind in sorted(kinds, key=work, reverse=True)[:most]}
 
 
 def trial_seconds(
@@ -74,7 +80,8 @@ def trial_seconds(
     kind = kind_of(recipe)
     near = kind if kind in steps else min(steps, key=lambda k: _distance(k, kind))
     image = steps[near] * kind.pixels / near.pixels
-    return recipe.epochs * image * (recipe.epoch_share * train_images + VALIDATION * val_images)
+    trained = passes(recipe) * recipe.epoch_share * train_images
+    return recipe.epochs * image * (trained + VALIDATION * val_images)
 
 
 def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, int]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.about import OLDEST, People
 from cxrsearch.data.alike.across import patients_are_images
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.marks import absent, known, present
@@ -15,7 +16,7 @@ from cxrsearch.data.splits.listed import on_both_sides
 
 from .orientation import INVERTED, ORIENTATIONS, set_problems
 from .origin import FILE_NAME, Telling
-from .people import OLDEST, People, of_two_sexes, shortcuts
+from .people import of_two_sexes, shortcuts
 from .quality import BLANK, ImageChecks
 
 SERIOUS, MILD = "serious", "mild"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cxrsearch.data.about import People, read_people
 from cxrsearch.data.alike.thumbnails import THUMBNAIL_SIDE, thumbnails
 from cxrsearch.data.dataset import Blank, Dataset
 from cxrsearch.data.decoding import DecodingView, leave_out_bad, open_shown
@@ -26,7 +27,6 @@ from cxrsearch.study.data import cache_root, listed_names, split
 from .cautions import Caution, cautions
 from .label_counts import LabelCounts, explore_labels
 from .origin import Telling, origins
-from .people import People, read_people
 from .quality import ImageChecks, check_images
 from .sheets import Images, Sheet, examples, flagged
 

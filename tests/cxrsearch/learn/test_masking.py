@@ -58,7 +58,7 @@ def cost_of_one(recipe: Recipe, z: float, t: float, positive_weight: float) -> f
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "auc_margin"])
 def test_a_loss_is_the_mean_over_what_is_known(loss: str, smoothing: float) -> None:
     marks, recipe = marked(), Recipe(loss=loss, label_smoothing=smoothing)
     logits = torch.randn(12, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)

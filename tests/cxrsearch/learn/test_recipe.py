@@ -74,7 +74,7 @@ def test_recipes_that_differ_in_a_gene_that_acts_differ(
 
 
 def test_every_gene_counts_where_it_acts() -> None:
-    acting = {"train_seed": 0.5, "epochs": 9}
+    acting = {"train_seed": 0.5, "epochs": 9, "ema": 0.9}
     for name, limits in gene_limits(("Mass", "Lung Opacity")).items():
         acts = {parent: values[0] for parent, values in _acts(limits).items()}
         base = Recipe.from_params({**acting, **acts})

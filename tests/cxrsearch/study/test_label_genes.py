@@ -14,10 +14,11 @@ from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import new_defaults
 from cxrsearch.phantom.dataset import phantom_dataset
 from cxrsearch.show.plain_text import to_text
 from cxrsearch.study.folder import read_study_yaml
-from cxrsearch.study.label_genes import AtHand, read_space
+from cxrsearch.study.label_genes import AtHand, known_genes, read_space
 from cxrsearch.study.named_recipes import find_recipe, for_labels
 from cxrsearch.study.printing import counts_table, explain_space, list_spaces
 from cxrsearch.study.settings import Settings
@@ -46,7 +47,9 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", BEFORE)
 def test_of_nihs_labels_the_shipped_spaces_are_what_they_were(name: str) -> None:
-    space = read_space(shipped_spaces()[name], NIH)
+    plain = read_space(shipped_spaces()[name], NIH).to_dict()
+    plain["fixed"] = {g: v for g, v in plain["fixed"].items() if g not in new_defaults()}
+    space = SearchSpace.from_dict(plain, name, known_genes(plain))
     assert (len(space.genes), space.fingerprint) == BEFORE[name]
 
 
@@ -144,7 +147,8 @@ def test_a_gene_that_cannot_act_on_these_data_is_noted(tmp_path: Path) -> None:
 
 def test_what_must_be_known_of_the_data_is_taken_from_them() -> None:
     data = phantom_dataset(images=50, seed=0)
-    assert AtHand.of(data) == NIH
+    assert AtHand.of(data) == AtHand(DISEASES, beside=("age", "sex", "view AP"))
+    assert AtHand.of(replace(data, extra={}, roles={})) == NIH
     doubts = np.zeros(data.labels.shape, bool)
     doubts[0, 2] = doubts[1, 4] = True
     assert AtHand.of(replace(data, uncertain=doubts)).policies == ("ignore",)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxrsearch.data.about import read_people
 from cxrsearch.data.request import DataRequest
 from cxrsearch.show import page
 from cxrsearch.show.panels.labels import LABELS_DRAWN
@@ -15,7 +16,7 @@ from cxrsearch.systems.eda.command import Exploration, explore
 from cxrsearch.systems.eda.figures import axis_texts
 from cxrsearch.systems.eda.label_counts import MOST_TOGETHER, explore_labels, together
 from cxrsearch.systems.eda.page import explore_html
-from cxrsearch.systems.eda.people import groups_of, read_people
+from cxrsearch.systems.eda.people import groups_of
 
 TABLES = Path(__file__).parents[5] / "shared" / "label-tables"
 NAN = np.nan

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrsearch.data.about import read_people
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.pixels.images import ImageHeader, image_header
 from cxrsearch.data.read import FolderSource
 from cxrsearch.systems.eda.cautions import MILD, SERIOUS, Caution, cautions
 from cxrsearch.systems.eda.origin import MOST_FILES, Telling, family, origins, properties, told_by
-from cxrsearch.systems.eda.people import read_people
 
 COVID = Path(__file__).parents[5] / "shared" / "covid-folders"
 GREY = ImageHeader("PNG", "L", 1024, 1024)

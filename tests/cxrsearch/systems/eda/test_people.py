@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrsearch.data.about import read_people
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.systems.eda.people import age_bands, groups_of, of_two_sexes, read_people, shortcuts
+from cxrsearch.systems.eda.people import age_bands, groups_of, of_two_sexes, shortcuts
 
 
 def cells(*values: str) -> np.ndarray:

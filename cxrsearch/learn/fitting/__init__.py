@@ -1,0 +1,1 @@
+"""What is done to a network's weights beside an optimiser's steps."""

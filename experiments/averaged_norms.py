@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cxrsearch.learn.augment import to_float
+from cxrsearch.learn.augment.frames import to_float
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData, even_slices, make_data

@@ -25,7 +25,7 @@ import torch
 from cxrsearch.data.pixels.cache import open_cache
 from cxrsearch.data.read import read_dataset
 from cxrsearch.data.splits import make_splits
-from cxrsearch.learn.augment import FRAME
+from cxrsearch.learn.augment.frames import FRAME
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.isolate import isolated
 from cxrsearch.learn.compute.options import ComputeOptions

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn.augment import Augment
+from cxrsearch.learn.augment.batch import Augment
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe

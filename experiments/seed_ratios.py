@@ -30,7 +30,7 @@ import yaml
 from scipy.stats import t as student
 from torch import nn
 
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.architectures import NetworkParts

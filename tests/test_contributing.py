@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(
     r"^ *```python\n(.*?)^ *```", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL
 )
-OTHERS = {"Any", "BaseSampler", "Tensor", "replace"}
+OTHERS = {"Any", "BaseSampler", "Sequence", "Tensor", "replace"}
 """What the recipes use of other packages."""
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from benchmarks.measure import Spread, interleave, ratios, timed
-from cxrsearch.learn.augment import prepare
+from cxrsearch.learn.augment.frames import prepare
 from cxrsearch.learn.data import Pixels
 from cxrsearch.learn.recipe import size_of
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks.measure import Spread, interleave, ratios, timed, timed_with_rest
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.device import amp_dtype
 from cxrsearch.learn.criterion import build_loss
 from cxrsearch.learn.data import even_slices

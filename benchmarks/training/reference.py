@@ -18,7 +18,9 @@ from scipy.ndimage import affine_transform
 from torch import nn
 
 from cxrsearch.data.diseases import DISEASES
-from cxrsearch.learn.augment import Parameters, affine_matrices, prepare, sample_parameters
+from cxrsearch.learn.augment.draws import Parameters, sample_parameters
+from cxrsearch.learn.augment.frames import prepare
+from cxrsearch.learn.augment.geometry import affine_matrices
 from cxrsearch.learn.criterion import build_loss
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc

@@ -17,6 +17,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.recipe import (
     AUGMENTATION,
     DRAWING,
+    MIXING,
     Recipe,
     gene_limits,
     gene_limits_with,
@@ -29,7 +30,7 @@ from search.space import SearchSpace
 
 def plain_genes() -> dict[str, Any]:
     """The genes that the arms add, switched off: with them a recipe is the baseline."""
-    return {**without(AUGMENTATION, DRAWING), "patience": 0}
+    return {**without(AUGMENTATION, MIXING, DRAWING), "patience": 0}
 
 
 def held_genes() -> list[str]:

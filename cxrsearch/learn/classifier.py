@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from search.seeds import derive
 
-from .augment import to_float
+from .augment.frames import to_float
+from .augment.mixing import Mixing
 from .compute.compiled import ForwardPass
 from .compute.device import pick_device
 from .compute.options import ComputeOptions
@@ -71,6 +72,7 @@ class Learner(Training):
         self.loss = build_loss(recipe, prevalence_of(learnt))
         self.labels = data.label_names
         self._columns = list(data.learnt)
+        self.mixing = Mixing(recipe)
         some = len(data.learnt) < len(self.labels)
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
         super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
@@ -124,6 +126,12 @@ class Learner(Training):
         return self.sampler.draw(number)
 
     def batch(
+        self, pixels: Tensor, index: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Images and targets of `labelled`, mixed where the recipe says so."""
+        return self.mixing(*self.labelled(pixels, index, generator), generator)
+
+    def labelled(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Augmented images, and their (b, k) targets, (b, 2, k) where some are unknown.

@@ -27,7 +27,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import patients_by_name
 from cxrsearch.errors import InputError
 
-from .augment import prepare
+from .augment.frames import prepare
 from .pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
 from .pseudo import Pseudo
 from .recipe import DESCRIBED, Recipe, size_of

@@ -41,7 +41,7 @@ from torch import Tensor
 from cxrsearch.data.pixels.cache_build import FULL
 from search.files import replace_file
 
-from .augment import prepare, window
+from .augment.frames import prepare, window
 from .recipe import size_of
 
 PIXELS_FORMAT = 1
@@ -95,7 +95,7 @@ class Shelf:
     def find(
         self, images: np.ndarray, rows: np.ndarray, crop: int | str, input_size: int | str
     ) -> Tensor | None:
-        """What `cxrsearch.learn.augment.prepare` makes of ``rows``, mapped from a shared file.
+        """What `prepare` makes of ``rows``, mapped from a file that all share.
 
         Safe to call from several processes at once: one makes the file, the others wait.
 

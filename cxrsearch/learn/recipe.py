@@ -18,6 +18,7 @@ from cxrsearch.data.diseases import DISEASES, NO_FINDING
 from cxrsearch.data.labels.names import gene_part
 
 from .losses import LOSSES
+from .mixes import MIXES
 from .networks.architectures import NETWORKS
 from .registry import taking
 
@@ -36,10 +37,10 @@ DESCRIBED = "described"
 """The gene ``uncertain`` that follows the description of the data."""
 
 
-AUGMENTATION, DRAWING = "augmentation", "drawing"
-"""Groups of genes: what is done to a training image, and which images an epoch draws.
+AUGMENTATION, MIXING, DRAWING = "augmentation", "mixing", "drawing"
+"""Groups of genes: what is done to a training image, to a batch of them, and which an epoch draws.
 
-At its default a gene of either group does nothing."""
+At its default a gene of any of them does nothing."""
 
 
 def _gene(default: Any, help: str, **limits: Any) -> Any:
@@ -264,6 +265,30 @@ class Recipe:
     )
     contrast: float = _gene(
         0.0, "contrast factor 1 - c to 1 + c", low=0.0, high=0.9, group=AUGMENTATION
+    )
+    erasing: float = _gene(
+        0.0,
+        "share of the images in which a random rectangle (2 to 20% of the area) is filled with the "
+        "image's mean",
+        low=0.0,
+        high=1.0,
+        group=AUGMENTATION,
+    )
+
+    mix: str = _gene(
+        "none",
+        "images laid into one another, and their labels by share: two over each other (mixup), a "
+        "rectangle of another (cutmix), or four in a grid (mosaic)",
+        choices=("none", *MIXES),
+        group=MIXING,
+    )
+    mix_alpha: float = _gene(
+        0.4,
+        "how even the shares of two images are: Beta(a, a); the smaller, the more of one alone",
+        low=0.05,
+        high=10.0,
+        group=MIXING,
+        acts={"mix": taking(MIXES, "mix_alpha")},
     )
 
     train_seed: float = _gene(

@@ -5,7 +5,9 @@ With pseudo-labels their targets are a teacher's, at a weight of their own. A *m
 (Tarvainen & Valpola, NeurIPS 2017) needs none: every image, labelled or not, is augmented twice;
 the student sees one view, the average of its own weights the other, and disagreeing costs more
 and more while the average becomes worth agreeing with. The average is judged as it is used, with
-the statistics of batch normalisation and without dropout.
+the statistics of batch normalisation and without dropout. Where the recipe mixes images, only the
+student's are: what its teacher makes of each part is mixed as the parts are, and so are the labels
+(Verma et al., "Interpolation Consistency Training", IJCAI 2019).
 """
 
 from __future__ import annotations
@@ -84,14 +86,14 @@ class Student(Learner):
             np.concatenate([self.sampler.draw(number), self._labelled + others])
         )  # fmt: skip
 
-    def batch(
+    def labelled(
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Augmented images and (b, 2, k) targets, (b, 4, k) with a mean teacher.
 
-        Of the labels to learn, where those are fewer.
+        Of the labels to learn, where those are fewer. The teacher sees images that are not mixed.
         """
-        images, targets = super().batch(pixels, index, generator)
+        images, targets = super().labelled(pixels, index, generator)
         if self._teacher is None:
             return images, targets
         agreed = self._agreed(self._teacher, self.augment(pixels, generator))

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from search.seeds import derive
 
-from .augment import Augment, to_float
+from .augment.batch import Augment
+from .augment.frames import to_float
 from .compute import device as devices
 from .compute.agreement import TrainingStep
 from .compute.choose import faster_step

@@ -15,7 +15,7 @@ import numpy as np
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.marks import absent, present
 from cxrsearch.errors import InputError
-from cxrsearch.learn.augment import FRAME
+from cxrsearch.learn.augment.frames import FRAME
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.recipe import Recipe, gene_limits, ratios_of, size_of
 from cxrsearch.version import __version__

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cxrsearch.data.files import check_place
 from cxrsearch.errors import InputError
-from cxrsearch.learn.augment import cut, to_float
+from cxrsearch.learn.augment.frames import cut, to_float
 from cxrsearch.learn.compute.device import amp_dtype, is_out_of_memory, pick_device, release_memory
 from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.networks import models

@@ -24,7 +24,7 @@ from cxrsearch.data.pixels.dicom import dicom_problem, is_dicom
 from cxrsearch.data.pixels.images import image_size, read_image, thumbnail
 from cxrsearch.data.read import folder_problem, none_below
 from cxrsearch.errors import InputError
-from cxrsearch.learn.augment import FRAME
+from cxrsearch.learn.augment.frames import FRAME
 from cxrsearch.learn.recipe import size_of
 from search.files import write_text
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cxrsearch.learn.augment import window
+from cxrsearch.learn.augment.frames import window
 
 NONE, FLIP, TEN_CROP = "none", "flip", "ten-crop"
 TTA = (NONE, FLIP, TEN_CROP)

@@ -17,7 +17,8 @@ from benchmarks.training.__main__ import main
 from benchmarks.training.gpu import PlainStep
 from benchmarks.training.loop import Ceiling, Loop, Share
 from benchmarks.training.material import AUGMENTATION, Setup, load, recipe
-from cxrsearch.learn.augment import Augment, sample_parameters
+from cxrsearch.learn.augment.batch import Augment
+from cxrsearch.learn.augment.draws import sample_parameters
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe

@@ -31,7 +31,7 @@ from cxrsearch.data.notes import reasons, summary
 from cxrsearch.data.read import FolderSource, read_dataset
 from cxrsearch.data.request import DataRequest
 from cxrsearch.errors import InputError
-from cxrsearch.learn.augment import Parameters
+from cxrsearch.learn.augment.draws import Parameters
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.writing import alone
 from search.cores import detect_cpus

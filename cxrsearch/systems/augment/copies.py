@@ -6,6 +6,7 @@ copies can be made in any order, and some of them again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from cxrsearch.learn.augment import EFFECTS, Augment, Effect, Parameters, sample_parameters
+from cxrsearch.learn.augment.batch import Augment
+from cxrsearch.learn.augment.draws import EFFECTS, REST, Effect, Parameters, sample_parameters
+from cxrsearch.learn.augment.erasing import LEAST_AREA, MOST_AREA
 from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 from search.seeds import derive
 
@@ -23,8 +26,6 @@ REPORT_RANGES: Mapping[str, Any] = {
 """Every range by its gene, with what the team's report settled on."""
 
 _CHUNK = 1 << 23  # pixels of copies made at once; each takes some 30 bytes on the way
-
-_STILL = {name: effect.rest for effect in EFFECTS.values() for name in effect.fields}
 
 
 def draw_parameters(recipe: Recipe, copies: int, seed: int, name: str) -> Parameters:
@@ -75,11 +76,11 @@ class Extreme(NamedTuple):
 
 
 def extremes(recipe: Recipe) -> dict[str, list[Extreme]]:
-    """The ends of each range that is not 0, by gene; ``all together`` at last."""
+    """The ends of each range that is not 0, by gene, and of all together; what is erased last."""
     found: dict[str, list[Extreme]] = {}
     lower: dict[str, Any] = {}
     upper: dict[str, Any] = {}
-    for gene in sorted(REPORT_RANGES, key=_is_flag):
+    for gene in sorted(EFFECTS, key=_is_flag):
         reach, effect = getattr(recipe, gene), EFFECTS[gene]
         if not reach:
             continue
@@ -96,7 +97,17 @@ def extremes(recipe: Recipe) -> dict[str, list[Extreme]]:
         names = ("all at the lower end", "all at the upper end")
         pairs = zip(names, (lower, upper), strict=True)
         found["all together"] = [Extreme(name, _one(end)) for name, end in pairs]
+    if recipe.erasing:
+        found["erasing"] = [_erased(area) for area in (LEAST_AREA, MOST_AREA)]
     return found
+
+
+def _erased(area: float) -> Extreme:
+    """A square in the middle that takes ``area`` of the picture."""
+    side = math.sqrt(area)
+    place = dict.fromkeys(("erased_top", "erased_left"), (1 - side) / 2)
+    size = dict.fromkeys(("erased_height", "erased_width"), side)
+    return Extreme(f"{area:.0%} of the area", _one(place | size))
 
 
 def _is_flag(gene: str) -> bool:
@@ -110,7 +121,7 @@ def _caption(effect: Effect, values: Mapping[str, float]) -> str:
 
 def _one(values: Mapping[str, float | bool]) -> Parameters:
     """The parameters of a batch of one picture that is left alone but for ``values``."""
-    return Parameters(**{name: torch.tensor([v]) for name, v in (_STILL | dict(values)).items()})
+    return Parameters(**{name: torch.tensor([v]) for name, v in (REST | dict(values)).items()})
 
 
 def warnings(recipe: Recipe) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.read import FolderSource
 from cxrsearch.errors import InputError
+from cxrsearch.learn.recipe import AUGMENTATION, without
 from cxrsearch.version import __version__
 from search.reading import read_json
 
@@ -75,12 +76,13 @@ def check_folder(out: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    found = []
+    found, unset = [], without(AUGMENTATION)
     for key in ("format", "version", "copies", "seed"):
         if old[key] != new[key]:
             found.append(f"{key} is {old[key]!r} there, not {new[key]!r}")
     for gene in new["ranges"]:
-        if (there := old["ranges"].get(gene)) != new["ranges"][gene]:
+        there = old["ranges"].get(gene, unset.get(gene))  # of before there was such a gene
+        if there != new["ranges"][gene]:
             found.append(f"{gene} is {there!r} there, not {new['ranges'][gene]!r}")
     was, now = old["source"], new["source"]
     if was["fingerprint"] != now["fingerprint"]:

@@ -16,7 +16,7 @@ from cxrsearch.data.labels.recognise import NIH_TABLE
 from cxrsearch.data.labels.table_text import csv_text, image_cell, number_cell
 from cxrsearch.data.marks import all_known
 from cxrsearch.data.sources.written import yaml_text
-from cxrsearch.learn.augment import Parameters
+from cxrsearch.learn.augment.draws import Parameters
 
 from .copies import described
 from .copying import CopyTask

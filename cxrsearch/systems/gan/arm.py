@@ -13,7 +13,7 @@ import torch
 
 from cxrsearch.equal_compute.arm import Arm
 from cxrsearch.equal_compute.cell import Cell, CellRun
-from cxrsearch.learn.augment import prepare
+from cxrsearch.learn.augment.frames import prepare
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.epochs import told, train_epochs
 from cxrsearch.learn.networks.models import build_model

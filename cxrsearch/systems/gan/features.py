@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.data import TrainData, even_slices

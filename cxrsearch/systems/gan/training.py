@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.compiled import ForwardPass
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, even_slices

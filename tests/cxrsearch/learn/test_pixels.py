@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from cxrsearch.learn import pixels as module
-from cxrsearch.learn.augment import prepare
+from cxrsearch.learn.augment.frames import prepare
 from cxrsearch.learn.data import Pixels
 from cxrsearch.learn.pixels import Shelf
 

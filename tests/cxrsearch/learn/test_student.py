@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cxrsearch.learn.augment.mixing import Mixing
 from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.criterion import build_loss, with_weights
 from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.mixes import MIXES
 from cxrsearch.learn.optim import EMA
 from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe
@@ -168,6 +170,27 @@ def test_pseudo_labels_teach(data: TrainData, tmp_path: Path) -> None:
         pseudo="hard", pseudo_share=0.375, pseudo_weight=5.0,
     )  # fmt: skip
     assert _run(recipe, blind, tmp_path / "hard").value > 0.9
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_mixture_is_to_agree_with_the_mixture_of_what_the_teacher_says(
+    data: TrainData, mix: str
+) -> None:
+    recipe = Recipe(epochs=2, batch_size=8, input_size=32, pseudo="mean_teacher", mix=mix)
+    student = Student(recipe, data, seed=1, compute=CPU)
+    pixels = torch.from_numpy(data.images[student.rows(data)[12:20]].copy())
+    rows = torch.arange(12, 20)  # some labelled, some not
+    parts, said = student.labelled(pixels, rows, torch.Generator().manual_seed(2))
+    images, targets = student.batch(pixels, rows, torch.Generator().manual_seed(2))
+    mixed, wanted = Mixing(recipe)(parts, said, torch.Generator().manual_seed(2))
+    assert torch.equal(images, mixed)
+    assert torch.equal(targets, wanted)
+    assert targets.shape == said.shape == (8, 4, 14)
+    assert torch.allclose(targets[:, 3], said[:, 3])  # disagreeing costs what it did
+    low, high = said[:, 2].min(dim=0).values, said[:, 2].max(dim=0).values
+    assert (targets[:, 2] >= low - 1e-6).all()
+    assert (targets[:, 2] <= high + 1e-6).all()
+    student.objective(student.model, images, targets).backward()
 
 
 def test_the_teacher_is_the_average_and_follows_it(data: TrainData) -> None:

@@ -19,7 +19,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.generated import check_generated
 from cxrsearch.data.read import read_dataset
 from cxrsearch.errors import InputError
-from cxrsearch.learn.augment import prepare
+from cxrsearch.learn.augment.frames import prepare
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.architectures import NetworkParts

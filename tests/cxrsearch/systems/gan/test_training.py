@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from cxrsearch.data.generated import png
-from cxrsearch.learn.augment import prepare, to_float
+from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,9 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform
 
-from cxrsearch.learn import augment
-from cxrsearch.learn.augment import EFFECTS, Augment, Parameters, prepare, sample_parameters
+from cxrsearch.learn.augment.batch import Augment
+from cxrsearch.learn.augment.draws import EFFECTS, REST, Parameters, beside, sample_parameters
+from cxrsearch.learn.augment.frames import to_float
 from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 
 ALL = Recipe(
@@ -29,8 +29,7 @@ def picture(height: int, width: int, n: int = 1) -> torch.Tensor:
 
 def given(n: int = 1, /, **values: float | bool) -> Parameters:
     """Parameters that leave images alone but for ``values``."""
-    still = {name: effect.rest for effect in EFFECTS.values() for name in effect.fields}
-    return Parameters(**{k: torch.tensor([v] * n) for k, v in (still | values).items()})
+    return Parameters(**{k: torch.tensor([v] * n) for k, v in (REST | values).items()})
 
 
 def reference(image: torch.Tensor, **p: float) -> np.ndarray[Any, Any]:
@@ -79,7 +78,7 @@ def test_each_range_means_what_keras_means(
 def test_quarter_turn_of_a_square_moves_pixels_exactly() -> None:
     batch = picture(9, 9)
     turned = Augment(Recipe(rotation=180.0)).apply(batch, given(rotation=90.0))
-    expected = augment.to_float(torch.rot90(batch, -1, (1, 2)))
+    expected = to_float(torch.rot90(batch, -1, (1, 2)))
     torch.testing.assert_close(turned, expected, atol=1e-4, rtol=0)
 
 
@@ -89,7 +88,7 @@ def test_rotation_is_in_pixels_on_wide_images() -> None:
     disc = (((row - 19.5) ** 2 + (column - 39.5) ** 2) < 15**2) * 255
     batch = torch.from_numpy(disc.astype(np.uint8))[None]
     turned = Augment(Recipe(rotation=45.0)).apply(batch, given(rotation=45.0))
-    assert (turned - augment.to_float(batch)).abs().mean() < 0.02  # an ellipse: 0.15
+    assert (turned - to_float(batch)).abs().mean() < 0.02  # an ellipse: 0.15
 
 
 def test_border_is_repeated() -> None:
@@ -111,7 +110,7 @@ def test_flips_come_after_the_geometry() -> None:
 
 def test_brightness_and_contrast_are_factors() -> None:
     batch = picture(16, 16)
-    x = augment.to_float(batch)
+    x = to_float(batch)
     bright = Augment(Recipe(brightness=0.5)).apply(batch, given(brightness=1.1))
     torch.testing.assert_close(bright, (x * 1.1).clamp(0, 1))
     flat = Augment(Recipe(contrast=0.5)).apply(batch, given(contrast=0.5))
@@ -149,9 +148,8 @@ def test_parameters_fill_their_ranges() -> None:
 
 def test_every_gene_of_the_group_has_an_effect_and_alone_makes_augmentation_active() -> None:
     genes = group_of(AUGMENTATION)
-    assert set(EFFECTS) == set(genes)
-    fields_of = [name for effect in EFFECTS.values() for name in effect.fields]
-    assert sorted(fields_of) == sorted(field.name for field in fields(Parameters))
+    assert {*EFFECTS, "erasing"} == set(genes)
+    assert set(REST) == {field.name for field in fields(Parameters)}
     assert not Augment(Recipe()).active
     for gene, limits in genes.items():
         assert Augment(replace(Recipe(), **{gene: limits.get("high", True)})).active, gene
@@ -171,6 +169,33 @@ def test_one_range_does_not_change_what_the_others_draw() -> None:
     assert torch.equal(first.flip_rows, second.flip_rows)
 
 
+def test_an_image_is_otherwise_augmented_the_same_whatever_is_erased() -> None:
+    batch = picture(20, 20, 4)
+    one, other = (torch.Generator().manual_seed(4) for _ in range(2))
+    for _ in range(3):
+        plain = Augment(ALL)(batch, one)
+        erased = Augment(replace(ALL, erasing=1.0))(batch, other)
+        kept = erased == plain
+        assert (kept.float().mean(dim=(1, 2, 3)) >= 0.75).all()
+        assert not kept.all()
+
+
+def test_a_stream_beside_goes_on_and_begins_anew_with_its_generator() -> None:
+    generator = torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    drawn = torch.rand(3, generator=beside(generator, "a"))
+    more = torch.rand(3, generator=beside(generator, "a"))
+    assert torch.equal(generator.get_state(), before)
+    assert not torch.equal(drawn, more)
+    assert not torch.equal(drawn, torch.rand(3, generator=beside(generator, "b")))
+    generator.manual_seed(1)
+    assert not torch.equal(drawn, torch.rand(3, generator=beside(generator, "a")))
+    generator.manual_seed(2)
+    assert not torch.equal(drawn, torch.rand(3, generator=beside(generator, "a")))
+    generator.manual_seed(1)
+    assert torch.equal(drawn, torch.rand(3, generator=beside(generator, "a")))
+
+
 def test_same_generator_state_gives_the_same_batch() -> None:
     batch = picture(20, 20, 4)
     first = Augment(ALL)(batch, torch.Generator().manual_seed(7))
@@ -188,50 +213,3 @@ def test_no_augmentation_only_converts() -> None:
     before = generator.get_state()
     assert torch.equal(Augment(Recipe())(batch, generator), batch[:, None].float() / 255)
     assert torch.equal(generator.get_state(), before)
-
-
-def frames(n: int, side: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
-
-
-def test_same_size_is_a_copy_in_the_order_of_rows() -> None:
-    images = frames(4, 64)
-    out = prepare(images, np.array([2, 0, 2]), 1024, 64)
-    assert out.dtype == torch.uint8
-    np.testing.assert_array_equal(out.numpy(), images[[2, 0, 2]])
-
-
-def test_window_is_central_and_in_units_of_the_frame() -> None:
-    images = frames(2, 64)
-    out = prepare(images, np.arange(2), "512x256", "32x16")
-    np.testing.assert_array_equal(out.numpy(), images[:, 16:48, 24:40])
-    assert augment.window(64, 512) == (16, 16, 32, 32)
-    assert augment.window(300, "600x800") == (62, 33, 176, 234)
-
-
-def test_shrinking_averages_and_does_not_pick() -> None:
-    images = np.zeros((1, 64, 64), dtype=np.uint8)
-    images[:, ::2, ::2] = 255
-    images[:, 1::2, 1::2] = 255
-    out = prepare(images, np.array([0]), 1024, 16).numpy()
-    assert abs(out.astype(int) - 127).max() <= 8
-
-
-def test_rounding_is_to_the_nearest() -> None:
-    images = np.full((1, 48, 48), 200, dtype=np.uint8)
-    assert (prepare(images, np.array([0]), 768, "32x40") == 200).all()
-
-
-def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, rows = frames(7, 32), np.arange(7)[::-1]
-    whole = prepare(images, rows, 1000, 20)
-    monkeypatch.setattr(augment, "_CHUNK", 2 * 32 * 32)
-    assert torch.equal(prepare(images, rows, 1000, 20), whole)
-
-
-def test_read_only_memory_maps_are_read(tmp_path: Path) -> None:
-    np.save(tmp_path / "frames.npy", frames(3, 32))
-    images = np.load(tmp_path / "frames.npy", mmap_mode="r")
-    out = prepare(images, np.array([1]), 1024, 32)
-    out[0, 0, 0] = 1  # its own memory
-    assert prepare(images, np.zeros(0, dtype=int), 1024, 16).shape == (0, 16, 16)

@@ -1,0 +1,1 @@
+"""Images for the network: the window of a frame, augmentation, mixtures, sizes that grow."""

@@ -1,0 +1,136 @@
+"""What is drawn for each image of a batch, and from which stream of random numbers.
+
+The ranges draw from the generator that an epoch has. Whatever came later has a stream of its own
+beside it, so that recipes which differ in one gene otherwise see the same images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from cxrsearch.learn.recipe import Recipe
+from search.seeds import derive
+
+from .erasing import erased_rectangles
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What happens to each image of a batch; every field is a (b,) tensor.
+
+    Args:
+        rotation: degrees.
+        row_shift: share of the height.
+        column_shift: share of the width.
+        shear: degrees.
+        row_zoom: factor along the height.
+        column_zoom: factor along the width.
+        flip_columns: bool, left and right change places.
+        flip_rows: bool, top and bottom change places.
+        brightness: factor.
+        contrast: factor on the distance to the image's mean.
+        erased_top: where the rectangle that is erased begins, as a share of the height.
+        erased_left: the same, of the width.
+        erased_height: its height, as a share; 0: nothing is erased.
+        erased_width: its width.
+    """
+
+    rotation: Tensor
+    row_shift: Tensor
+    column_shift: Tensor
+    shear: Tensor
+    row_zoom: Tensor
+    column_zoom: Tensor
+    flip_columns: Tensor
+    flip_rows: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    erased_top: Tensor
+    erased_left: Tensor
+    erased_height: Tensor
+    erased_width: Tensor
+
+
+class Effect(NamedTuple):
+    """What a gene of the group `AUGMENTATION` sets of an image's `Parameters`.
+
+    Args:
+        fields: one draw each. A number spreads them about their rest, a flag sets them for half
+            of the images.
+        rest: their value where nothing happens.
+        unit: how people read it: ``°``, or ``%`` of a share.
+    """
+
+    fields: tuple[str, ...]
+    rest: float | bool = 0.0
+    unit: str = ""
+
+
+EFFECTS: dict[str, Effect] = {
+    "rotation": Effect(("rotation",), unit="°"),
+    "height_shift": Effect(("row_shift",), unit="%"),
+    "width_shift": Effect(("column_shift",), unit="%"),
+    "shear": Effect(("shear",), unit="°"),
+    "zoom": Effect(("row_zoom", "column_zoom"), rest=1.0, unit="%"),
+    "horizontal_flip": Effect(("flip_columns",), rest=False),
+    "vertical_flip": Effect(("flip_rows",), rest=False),
+    "brightness": Effect(("brightness",), rest=1.0, unit="%"),
+    "contrast": Effect(("contrast",), rest=1.0, unit="%"),
+}
+"""Every gene of the group that is a range, in the order in which they draw; a new one comes last.
+
+`erasing` is none: it says how many images something happens to."""
+
+REST: dict[str, float | bool] = {
+    **{name: effect.rest for effect in EFFECTS.values() for name in effect.fields},
+    **dict.fromkeys(("erased_top", "erased_left", "erased_height", "erased_width"), 0.0),
+}
+"""Every field of `Parameters` at its value where nothing happens."""
+
+_beside: WeakKeyDictionary[torch.Generator, dict[str, tuple[int, torch.Generator]]]
+_beside = WeakKeyDictionary()
+
+
+def beside(generator: torch.Generator, name: str) -> torch.Generator:
+    """The stream ``name`` beside that of ``generator``: on its device, and from its seed.
+
+    It goes on where the last call with the same generator left it, and begins anew once that has
+    been seeded anew.
+    """
+    streams = _beside.setdefault(generator, {})
+    seed = generator.initial_seed()  # known to the host: nothing waits for the device
+    found = streams.get(name)
+    if found is None or found[0] != seed:
+        own = torch.Generator(generator.device).manual_seed(derive(seed, name))
+        found = streams[name] = (seed, own)
+    return found[1]
+
+
+def sample_parameters(recipe: Recipe, n: int, generator: torch.Generator) -> Parameters:
+    """Draw `Parameters` for ``n`` images, each gene uniform over its range.
+
+    The same numbers are drawn whatever the ranges are, so two recipes that differ in one
+    range see otherwise the same augmentation.
+
+    Args:
+        recipe: the genes of the group `AUGMENTATION`.
+        n: images.
+        generator: on the device where the parameters are wanted.
+    """
+    drawn = [(name, gene) for gene, effect in EFFECTS.items() for name in effect.fields]
+    draws = torch.rand((len(drawn), n), generator=generator, device=generator.device)
+    spread = 2 * draws - 1
+    still = torch.zeros(n, device=generator.device)
+    found = {name: still for name, value in REST.items() if value == 0.0}
+    for row, (name, gene) in enumerate(drawn):
+        reach, rest = getattr(recipe, gene), EFFECTS[gene].rest
+        flag = isinstance(rest, bool)
+        found[name] = (draws[row] < 0.5) & reach if flag else rest + reach * spread[row]
+    if recipe.erasing:
+        found |= erased_rectangles(recipe.erasing, n, beside(generator, "erasing"))
+    return Parameters(**found)

@@ -30,6 +30,7 @@ from .fitting.norms import TYPICAL_IMAGES, measure_norms
 from .fitting.sharpness import SharpnessAware
 from .networks import models
 from .optim import EMA, EqualAverage
+from .pseudo import distilled
 from .recipe import DESCRIBED, Recipe, tail_epochs
 from .seeding import SeedProportional
 from .training import SCORING, Training
@@ -62,8 +63,10 @@ class Learner(Training):
         self.faster = not recipe.sharpness  # a step is more than gradients and an optimiser then
         marks, device = data.targets(recipe.uncertain), pick_device(compute.device)
         self.sampler = SeedProportional(marks, data.label_names, recipe, derive(seed, "draw"))
+        names = data.names[data.train]
+        taught = distilled(marks.astype(np.float32), names, data.pseudo, recipe)
         learnt = marks[:, list(data.learnt)]
-        self.marks = torch.from_numpy(learnt.astype(np.float32))
+        self.marks = torch.from_numpy(taught[:, list(data.learnt)])
         self.auxiliary = AuxiliaryHeads(data, device) if recipe.auxiliary else None
         self.targets = self.marks.to(device)
         if self.auxiliary is not None or self.marks.isnan().any():

@@ -117,6 +117,11 @@ def _knew(recipe: Recipe) -> list[str]:
             "the teacher of the pseudo-labels was trained on the study's own training part, of "
             "which some images validate here: values may be too good"
         )
+    if recipe.distill:
+        notes.append(
+            "the teacher that targets are distilled from was trained on the study's own training "
+            "part, of which some images validate here: values may be too good"
+        )
     if recipe.init not in NO_FILE:
         notes.append(
             f"init {recipe.init}: where its training saw images of this study's training part, it "

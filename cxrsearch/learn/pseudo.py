@@ -9,7 +9,7 @@ probabilities of all images are kept, so that share and kind can be genes of a r
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ class Pseudo:
             of its training part, and was chosen by those of its validation part.
         label_names: (k,) what the columns are.
         folder: where the images lie, when they are not among the data's own; "" when they are.
+        taught: (t,) names of the labelled images that the teacher learnt from.
+        taught_scores: (t, k) float32, its probabilities of these, for `distilled`.
     """
 
     names: NDArray[np.str_]
@@ -50,6 +52,8 @@ class Pseudo:
     split: str
     label_names: tuple[str, ...]
     folder: str = ""
+    taught: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
+    taught_scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def fingerprint(self) -> str:
@@ -60,6 +64,9 @@ class Pseudo:
         digest = hashlib.sha256("\n".join(self.names.tolist()).encode("utf-8", "backslashreplace"))
         for array in (self.scores.astype(np.float32), *self.calibration):
             digest.update(np.ascontiguousarray(array).tobytes())
+        if len(self.taught):
+            digest.update("\n".join(self.taught.tolist()).encode("utf-8", "backslashreplace"))
+            digest.update(np.ascontiguousarray(self.taught_scores, np.float32).tobytes())
         if self.label_names != DISEASES:
             digest.update("\n".join(self.label_names).encode("utf-8", "backslashreplace"))
         return digest.hexdigest()[:16]
@@ -67,6 +74,13 @@ class Pseudo:
     def taking(self, positions: NDArray[np.int64]) -> Pseudo:
         """The same of the images at ``positions`` alone."""
         return replace(self, names=self.names[positions], scores=self.scores[positions])
+
+
+NO_TEACHER = (
+    "no teacher says anything of the training images; name what `cxrsearch self-train` wrote with "
+    "--pseudo (what earlier versions wrote says nothing of them)"
+)
+"""What is said where a recipe asks for a teacher that is not there."""
 
 
 class Extra(NamedTuple):
@@ -149,6 +163,36 @@ def extra(pseudo: Pseudo | None, rows: NDArray[np.int64] | None, recipe: Recipe)
     return Extra(rows[known], targets[known]) if known.any() else None
 
 
+def distilled(
+    marks: NDArray[np.float32], names: NDArray[np.str_], pseudo: Pseudo | None, recipe: Recipe
+) -> NDArray[np.float32]:
+    """Training targets, part of the way towards what a teacher says of the same images.
+
+    Of each mark ``distill`` is the teacher's probability and the rest the mark (Hinton et al.,
+    2015, section 2, at temperature 1): a loss that mixes its values for 1 and for 0 is then as
+    much of agreeing with the teacher, and the rest of the label's own. What is not known stays so,
+    and an image that the teacher says nothing of has its marks.
+
+    Args:
+        marks: (t, k) in [0, 1], NaN where nothing is known.
+        names: (t,) of the images.
+        pseudo: what a teacher says.
+        recipe: gene ``distill``.
+
+    Raises:
+        InputError: where the recipe wants a teacher and none says anything of training images.
+    """
+    if not recipe.distill:
+        return marks
+    if pseudo is None or not len(pseudo.taught):
+        raise InputError(f"distill: {NO_TEACHER}, or use distill: 0")
+    place = {name: row for row, name in enumerate(pseudo.taught.tolist())}
+    rows = np.array([place.get(name, -1) for name in names.tolist()], np.int64)
+    said = np.where((rows >= 0)[:, None], pseudo.taught_scores[rows], marks)
+    mixed: NDArray[np.float32] = marks + np.float32(recipe.distill) * (said - marks)
+    return mixed
+
+
 def save_pseudo(path: Path, pseudo: Pseudo) -> None:
     """Write ``pseudo`` to ``path`` (.npz), atomically."""
     save_arrays(
@@ -159,6 +203,8 @@ def save_pseudo(path: Path, pseudo: Pseudo) -> None:
         split=np.array(pseudo.split),
         folder=np.array(pseudo.folder),
         label_names=np.asarray(pseudo.label_names, np.str_),
+        taught=np.asarray(pseudo.taught, np.str_),
+        taught_scores=np.asarray(pseudo.taught_scores, np.float32),
     )
 
 
@@ -177,12 +223,19 @@ def load_pseudo(path: Path) -> Pseudo:
             f"{path}: scores of shape {scores.shape} and a calibration of {calibration.shape} for "
             f"{wanted[0]} names do not fit together; make it again with `cxrsearch self-train`"
         )
-    numbers = scores.dtype.kind == calibration.dtype.kind == "f"
-    if not numbers or not np.isfinite(scores).all():
+    taught = found.get("taught", np.zeros(0, np.str_))
+    said = found.get("taught_scores", np.zeros((0, 0), np.float32))
+    if taught.ndim != 1 or (len(taught) and said.shape != (len(taught), len(label_names))):
+        raise InputError(
+            f"{path}: scores of shape {said.shape} for {taught.size} images that a teacher learnt "
+            "from do not fit together; make it again with `cxrsearch self-train`"
+        )
+    numbers = scores.dtype.kind == calibration.dtype.kind == said.dtype.kind == "f"
+    if not numbers or not np.isfinite(scores).all() or not np.isfinite(said).all():
         raise InputError(f"{path}: scores that are no finite numbers; make it again")
     return Pseudo(
         found["names"], scores, Calibration(*calibration), str(found["split"]),
-        label_names, str(found["folder"]),
+        label_names, str(found["folder"]), taught, said,
     )  # fmt: skip
 
 

@@ -197,6 +197,14 @@ class Recipe:
         acts={"pseudo": PSEUDO[1:]},
     )
 
+    distill: float = _gene(
+        0.0,
+        "share of each training target that is what a teacher (--pseudo) says of the image, in the "
+        "place of its label; 0: none",
+        low=0.0,
+        high=1.0,
+    )
+
     crop: int | str = _gene(
         1024,
         "central window kept, in units of a 1024 frame: a side, or HEIGHTxWIDTH",

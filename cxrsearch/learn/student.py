@@ -137,8 +137,8 @@ def classifier_session(
     make, settings = Learner, dict[str, str]()
     if recipe.pseudo != "none":
         make = Student
-        if data.pseudo is not None:  # a checkpoint belongs to these pseudo-labels
-            settings["pseudo"] = data.pseudo.fingerprint
+    if data.pseudo is not None and (recipe.pseudo != "none" or recipe.distill):
+        settings["pseudo"] = data.pseudo.fingerprint  # a checkpoint belongs to what was taught
     if data.uncertain is not None:  # and to what these marks were taken for
         settings["uncertain_as"] = ", ".join(data.policies(recipe.uncertain))
     return Session(

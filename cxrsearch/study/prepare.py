@@ -113,7 +113,9 @@ def prepare(
     listed = attempt(lambda: listed_names(settings), problems)
     if found:
         kinds = gene_values(found[0], "pseudo", Recipe.pseudo)
-        problems += pseudo_problems(kinds, settings.pseudo)
+        shares = gene_values(found[0], "distill", Recipe.distill)
+        asked_of = attempt(lambda: pseudo_problems(kinds, max(shares), settings.pseudo), problems)
+        problems += asked_of or []
     objectives = attempt(lambda: settings.objectives, [])  # the settings' own check names it
     # The data come last: reading them takes longest, and depends on none of the others.
     dataset = attempt(lambda: load_data(settings), problems)

@@ -20,7 +20,7 @@ from cxrsearch.data.unlabelled import (
     without_patients,
 )
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.pseudo import PSEUDO_FILE, Pseudo, load_pseudo
+from cxrsearch.learn.pseudo import NO_TEACHER, PSEUDO_FILE, Pseudo, load_pseudo
 from cxrsearch.learn.recipe import SELECTING
 
 NONE_THERE = (
@@ -176,19 +176,33 @@ def _with_images(pseudo: Pseudo, dataset: Dataset, folder: str) -> Dataset:
     return joined
 
 
-def pseudo_problems(kinds: list[str], folder: str | None) -> list[str]:
-    """What is wrong between the values of the gene ``pseudo`` and the option ``--pseudo``."""
+def pseudo_problems(kinds: list[str], distill: float, folder: str | None) -> list[str]:
+    """What is wrong between what a space asks of a teacher and the option ``--pseudo``.
+
+    Args:
+        kinds: the values of the gene ``pseudo``.
+        distill: the largest of the gene ``distill``.
+        folder: of ``--pseudo``.
+    """
     wanted = [kind for kind in kinds if kind != "none"]
+    missing = []
     if wanted and folder is None:
-        return [
+        missing.append(
             f"--space: pseudo {', '.join(wanted)} needs images without a label; run `cxrsearch "
             "self-train STUDY --out DIR` and give --pseudo DIR, or leave the gene out"
-        ]
-    if folder is not None and not wanted:
+        )
+    if distill and folder is None:
+        missing.append(f"--space: distill: {NO_TEACHER}, or leave the gene out")
+    if missing:
+        return missing
+    if folder is not None and not wanted and not distill:
         return [
             f"--pseudo {quoted(folder)}: the space has no gene pseudo, so they would not be used; "
-            f"add pseudo: {{choices: [none, {', '.join(SELECTING)}]}} to it"
+            f"add pseudo: {{choices: [none, {', '.join(SELECTING)}]}} to it, or distill: {{low: 0, "
+            "high: 1}"
         ]
     if folder is not None and not pseudo_path(folder).is_file():
         return [f"--pseudo {folder}: no {PSEUDO_FILE} there; `cxrsearch self-train` writes it"]
+    if folder is not None and distill and not len(load_pseudo(pseudo_path(folder)).taught):
+        return [f"--pseudo {folder}: distill: {NO_TEACHER}"]
     return []

@@ -132,16 +132,18 @@ def _checked(job: Job) -> Lines:
 
 
 def _labelled(job: Job) -> Pseudo:
-    """What the teachers say of the unlabelled images, with its files."""
+    """What the teachers say of the unlabelled images and of those they learnt from, as files."""
     path = job.work / PSEUDO_FILE
     if not path.is_file():
+        rows, new = np.concatenate([job.rows, job.data.train]), len(job.rows)
         scores, calibration = teach(
-            job.teachers, job.data, job.rows, job.config.compute, job.options.wanted_precision
+            job.teachers, job.data, rows, job.config.compute, job.options.wanted_precision
         )
         folder = job.options.unlabelled
         pseudo = Pseudo(
-            np.array(job.found.names), scores, calibration, job.prepared.splits.fingerprint,
-            job.data.label_names, str(folder.resolve()) if folder else "",
+            np.array(job.found.names), scores[:new], calibration,
+            job.prepared.splits.fingerprint, job.data.label_names,
+            str(folder.resolve()) if folder else "", job.data.names[job.data.train], scores[new:],
         )  # fmt: skip
         write_table(job.work / TABLE, pseudo, _chosen(job, pseudo))
         save_pseudo(path, pseudo)

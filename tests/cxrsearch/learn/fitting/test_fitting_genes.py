@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from cxrsearch.learn import session
+from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe, identity
 from cxrsearch.learn.saved.checkpoint import load_tensors
 from cxrsearch.learn.train import train
@@ -29,15 +31,24 @@ GENES: dict[str, dict[str, Any]] = {
     "layer_decay": {"layer_decay": 0.5},
     "sharpness": {"sharpness": 0.3},
     "auxiliary": {"auxiliary": 0.5},
+    "distill": {"distill": 0.4},
 }
 
 
 @pytest.fixture
 def study(make_study: Callable[..., Any]) -> Any:
-    """A study whose data say how old everybody is."""
+    """A study whose data say how old everybody is, and what a teacher thinks."""
     made = make_study()
     ages = np.random.default_rng(2).normal(50, 20, (len(made.data.names), 1)).astype(np.float32)
-    return replace(made, data=replace(made.data, about=ages, about_names=("age",)))
+    data, some = made.data, np.random.default_rng(3).random((len(made.data.train), 14))
+    line = Calibration(np.ones(14), np.zeros(14), np.full(14, 0.6), np.full(14, 0.4))
+    none, k = np.zeros(0, np.int64), len(data.label_names)
+    teacher = Pseudo(
+        data.names[none], np.zeros((0, k), np.float32), line, data.split, data.label_names,
+        taught=data.names[data.train], taught_scores=some.astype(np.float32),
+    )  # fmt: skip
+    data = replace(data, about=ages, about_names=("age",), pseudo=teacher, pseudo_rows=none)
+    return replace(made, data=data)
 
 
 @pytest.fixture(params=GENES)

@@ -247,11 +247,13 @@ def test_a_search_can_choose_what_becomes_of_pseudo_labels(
     trained: Path, study: Path, images: Path, run: Run, tmp_path: Path
 ) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text(PSEUDO_SPACE)
+    fixed = "horizontal_flip: true"
+    space.write_text(PSEUDO_SPACE.replace(fixed, f"{fixed}, distill: 0.3"))
     common = ["--data", images, "--space", space, "--trials", 2, "--population", 2, "--runner",
               "serial", "--study", tmp_path / "second"]  # fmt: skip
     code, _, err = run("ga", *common, "--seed", 1)
     assert (code, "needs images without a label" in err) == (2, True)
+    assert "distill: no teacher says anything" in err
     code, _, err = run("ga", *common, "--seed", 2, "--pseudo", trained)
     assert (code, "another split" in err) == (2, True)
     code, _, err = run("ga", *common, "--seed", 1, "--pseudo", trained)

@@ -249,7 +249,11 @@ def together(where: Setup, size: Any, models: Any, counts: str, **given: Any) ->
 
 
 @command
-@click.option("--steps", default="large,compiled,small,together,crops,search", show_default=True)
+@click.option(
+    "--steps",
+    default="ways,norms,silent,memory,large,compiled,small,together,crops,search",
+    show_default=True,
+)
 @click.option("--batch", default=256, show_default=True, help="Of the large step.")
 @click.option("--trials", type=click.IntRange(1), help="Of the search. [default: 20]")
 @click.option("--short", is_flag=True, help="Fewer images, trials and epochs, shorter windows.")

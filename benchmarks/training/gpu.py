@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -16,11 +14,11 @@ from rich.console import Console
 
 from benchmarks.measure import Spread, interleave, ratios, timed
 from cxrsearch.learn.classifier import Learner
-from cxrsearch.learn.compute import choose
 from cxrsearch.learn.recipe import Recipe
 
-from . import bounds, gpu_search, together
+from . import bounds, gpu_search, peak, together
 from . import plain as plain_script
+from . import ways as stepping
 from .loop import Ceiling, Loop
 from .material import Material, Setup, load, recipe
 from .report import Report
@@ -46,6 +44,8 @@ class Scale:
         seconds: of a window of them.
         trials: of the search.
         epochs: of each of them.
+        networks: whose memory is held against its estimate.
+        little_batch: images of the little step of `ways`.
     """
 
     size: str = "224"
@@ -59,11 +59,18 @@ class Scale:
     seconds: float = 5.0
     trials: int = 20
     epochs: int = 30
+    networks: tuple[str, ...] = ("densenet121", "vgg16")
+    little_batch: int = 16
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Input sizes of `ways`, and the batch of each."""
+        return {self.little: self.little_batch, self.size: self.batch}
 
 
 SHORT = Scale(images=2048, counts=(1, 4, 8), seconds=1.0, trials=8, epochs=8)
 """Less of everything, where a GPU is lent by the minute."""
-TINY = Scale("32", 8, (4,), "32", "48x64", 4, 32, (1, 2), 0.1, 2, 1)
+TINY = Scale("32", 8, (4,), "32", "48x64", 4, 32, (1, 2), 0.1, 2, 1, ("densenet121",), 4)
 """Every step in a minute or two on a CPU; its figures mean nothing."""
 
 
@@ -75,6 +82,31 @@ class PlainStep(Ceiling):
         self.model = plain_script.build_model(made.model).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=made.lr)
         self.batch = self.batch.repeat(1, 3, 1, 1)
+
+
+def ways(report: Report, scale: Scale, budget: str | None) -> None:
+    """bf16 and fp16, eager, recorded and compiled: beside the model alone and timm's step."""
+    del budget
+    stepping.ways(report, scale.sizes, scale.images // 4)
+
+
+def norms(report: Report, scale: Scale, budget: str | None) -> None:
+    """What batch normalisation takes of an eager step."""
+    del budget
+    stepping.norms(report, scale.sizes)
+
+
+def silent(report: Report, scale: Scale, budget: str | None) -> None:
+    """An epoch in which nothing may wait for the device."""
+    del budget
+    stepping.silent(report, scale.little, scale.little_batch, 8 * scale.little_batch)
+
+
+def memory(report: Report, scale: Scale, budget: str | None) -> None:
+    """The estimate of a training's memory against the peak that the card reports."""
+    del budget
+    sizes = tuple(dict.fromkeys((scale.little, scale.size)))
+    peak.memory(report, scale.networks, sizes, min(scale.batch, 32), ("eager", "graph"))
 
 
 def large(report: Report, scale: Scale, budget: str | None) -> None:
@@ -198,6 +230,10 @@ def crops(report: Report, scale: Scale, budget: str | None) -> None:
 
 
 STEPS: Mapping[str, Callable[[Report, Scale, str | None], None]] = {
+    "ways": ways,
+    "norms": norms,
+    "silent": silent,
+    "memory": memory,
     "large": large,
     "compiled": compiled,
     "small": small,
@@ -274,11 +310,6 @@ def _steps(where: Setup, made: Recipe, ceiling: Ceiling, images: int) -> dict[st
     return interleave(calls, where.rounds)
 
 
-def _steps_compiled(yes: bool) -> AbstractContextManager[object]:
-    """Inside, trainings take compiled steps, or none does, however long they are."""
-    return mock.patch.object(choose, "repays", return_value=yes)
-
-
 def _compare(
     where: Setup,
     made: Recipe,
@@ -292,7 +323,8 @@ def _compare(
     if images < len(material.splits.train):
         material = load(where, images + images // 4, frame_of(str(made.input_size)))
     ceiling, plain = Ceiling(made, material, where), PlainStep(made, material, where)
-    with _steps_compiled(compiling), Loop(made, material, where, repeat) as loop:
+    steps = "compiled" if compiling else "auto"
+    with Loop(made, material, where, repeat, steps) as loop:
         count = loop.images
         calls: dict[str, Callable[[], float]] = {
             "loop": lambda: count / loop.seconds(),

@@ -14,7 +14,7 @@ from torch import nn
 
 from benchmarks.measure import Spread, interleave, ratios, timed, timed_with_rest
 from cxrsearch.learn.augment.frames import prepare, to_float
-from cxrsearch.learn.compute.device import amp_dtype
+from cxrsearch.learn.compute.precision import amp_dtype
 from cxrsearch.learn.criterion import build_loss
 from cxrsearch.learn.data import even_slices
 from cxrsearch.learn.networks.models import build_model
@@ -39,6 +39,7 @@ class Loop(contextlib.AbstractContextManager["Loop"]):
         material: what on.
         where: device, threads, disk.
         repeat: how often each training image is in the data, so that a fast device has enough.
+        steps: how they are taken; see `ComputeOptions`.
 
     Attributes:
         images: trained on in an epoch.
@@ -47,7 +48,14 @@ class Loop(contextlib.AbstractContextManager["Loop"]):
         notes: the trial's own, such as a batch that memory made smaller.
     """
 
-    def __init__(self, recipe: Recipe, material: Material, where: Setup, repeat: int = 1) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        material: Material,
+        where: Setup,
+        repeat: int = 1,
+        steps: str = "auto",
+    ) -> None:
         self._closing = contextlib.ExitStack()
         folder = self._closing.enter_context(where.scratch())
         data = material.data()
@@ -60,7 +68,7 @@ class Loop(contextlib.AbstractContextManager["Loop"]):
             data,
             seed=where.seed,
             folder=folder / "trial",
-            compute=where.compute,
+            compute=replace(where.compute, steps=steps),
         )
         self._closing.callback(self._steps.close)
         self.notes = tuple(next(self._steps).attrs.get("notes", ()))

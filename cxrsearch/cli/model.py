@@ -26,7 +26,7 @@ _PRECISION = option_of(
     TrainingRequest,
     "precision",
     help="Of the computing; auto: float32, the same on every machine, unless the model was trained "
-    "with --precision bf16.",
+    "with --precision bf16 or fp16.",
 )
 
 

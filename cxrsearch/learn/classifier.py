@@ -13,9 +13,9 @@ from search.seeds import derive
 
 from .augment.frames import to_float
 from .augment.mixing import Mixing
-from .compute.compiled import ForwardPass
 from .compute.device import pick_device
 from .compute.options import ComputeOptions
+from .compute.steps.compiled import ForwardPass
 from .criterion import (
     best_constant,
     build_loss,

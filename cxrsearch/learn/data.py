@@ -28,6 +28,8 @@ from cxrsearch.data.unlabelled import patients_by_name
 from cxrsearch.errors import InputError
 
 from .augment.frames import prepare
+from .compute.device import free_memory
+from .compute.staging import Staging
 from .pixels import SHELF_BYTES, Shelf, as_tensor, is_whole_frame
 from .pseudo import Pseudo
 from .recipe import DESCRIBED, Recipe, size_of
@@ -37,7 +39,8 @@ HELD_BYTES = 1 << 30
 """Pixels of its own that a worker keeps for the next trial of the same crop and input size."""
 
 MEMORY_SHARE = 0.25
-"""A worker's own pixels may take this share of the memory that is free, on the device or off it."""
+"""A worker's own pixels may take this share of the CPU's memory that is free, and a part of them
+this share of a training's room on a GPU."""
 
 _PART = 1 << 26  # bytes that go to a device at once
 
@@ -323,16 +326,23 @@ class Pixels:
         rows: (m,) rows of ``data``.
         recipe: gives crop and input size.
         device: where batches are wanted.
+        room: bytes of a GPU that they may be in; see `resident_bytes`.
     """
 
     def __init__(
-        self, data: TrainData, rows: np.ndarray, recipe: Recipe, device: torch.device
+        self,
+        data: TrainData,
+        rows: np.ndarray,
+        recipe: Recipe,
+        device: torch.device,
+        room: float = 0,
     ) -> None:
         self.data, self.rows, self.device = data, rows, device
+        self._staging: Staging | None = None
         self.crop, self.input_size = recipe.crop, recipe.input_size
         self._at: torch.Tensor | None = None  # where each row is in the store, if not in order
         self.store = self._stored()
-        if self.store is not None and device.type == "cuda":
+        if self.store is not None and resident_bytes(len(rows), recipe, device, room):
             self._to_device(self.store)
 
     def __len__(self) -> int:
@@ -348,22 +358,34 @@ class Pixels:
             pieces: which of them make a batch, as slices of ``positions``.
         """
         index = torch.from_numpy(np.ascontiguousarray(positions, np.int64))
-        on_device = index.to(self.device)
+        pieces = list(pieces)
+        on_device = self._moved(index)
         near = self.store is not None and self.store.device.type == self.device.type
         places = index if self._at is None else self._at[index]
-        places = places.to(self.device) if near else places
+        places = self._moved(places) if near else places
+        largest = max((piece.stop - piece.start for piece in pieces), default=0)
         for piece in pieces:
-            batch = self._gather(places[piece])
-            yield batch if near else self._sent(batch), on_device[piece]
+            here = places[piece]
+            yield self._gather(here) if near else self._sent(here, largest), on_device[piece]
 
-    def _gather(self, places: torch.Tensor) -> torch.Tensor:
+    def _moved(self, index: torch.Tensor) -> torch.Tensor:
+        """On the device, without waiting for it."""
+        index = index.pin_memory() if self.device.type == "cuda" else index
+        return index.to(self.device, non_blocking=True)
+
+    def _gather(self, places: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
         if self.store is not None:
-            return self.store.index_select(0, places)
-        return prepare(self.data.images, self.rows[places.numpy()], self.crop, self.input_size)
+            return torch.index_select(self.store, 0, places, out=into)
+        cut = prepare(self.data.images, self.rows[places.numpy()], self.crop, self.input_size)
+        return cut if into is None else into.copy_(cut)
 
-    def _sent(self, batch: torch.Tensor) -> torch.Tensor:
-        batch = batch.pin_memory() if self.device.type == "cuda" else batch
-        return batch.to(self.device, non_blocking=True)
+    def _sent(self, places: torch.Tensor, largest: int) -> torch.Tensor:
+        """A batch from the CPU, of which none has more than ``largest`` images."""
+        if self.device.type != "cuda":
+            return self._gather(places).to(self.device)
+        if self._staging is None:
+            self._staging = Staging(self.device, (largest, *size_of(self.input_size)))
+        return self._staging.send(len(places), lambda part: self._gather(places, part))
 
     def _stored(self) -> torch.Tensor | None:
         """All pixels on the CPU: the cache's own, shared ones, or as far as memory goes our own."""
@@ -401,10 +423,9 @@ class Pixels:
         return found
 
     def _to_device(self, store: torch.Tensor) -> None:
-        """Move the rows from the CPU's ``store`` to the device, where it has room for them."""
+        """Move the rows from the CPU's ``store`` to the device, unless others left no room."""
         shape = (len(self.rows), *store.shape[1:])
-        free, _ = torch.cuda.mem_get_info(self.device)
-        if math.prod(shape) > free * MEMORY_SHARE:
+        if math.prod(shape) > free_memory(self.device):
             return
         moved = torch.empty(shape, dtype=torch.uint8, device=self.device)
         step = max(1, _PART // math.prod(shape[1:]))
@@ -412,6 +433,19 @@ class Pixels:
             part = slice(start, start + step)
             moved[part] = store[part] if self._at is None else store[self._at[part]]
         self.store, self._at = moved, None
+
+
+def resident_bytes(rows: int, recipe: Recipe, device: torch.device, room: float) -> int:
+    """Bytes of ``device`` that the pixels of so many ``rows`` take; 0 where they stay on the CPU.
+
+    Args:
+        rows: images.
+        recipe: gives the input size.
+        device: where batches are wanted.
+        room: bytes of it that a training may use; pixels may be in `MEMORY_SHARE` of them.
+    """
+    needed = rows * math.prod(size_of(recipe.input_size))
+    return needed if device.type != "cpu" and needed <= room * MEMORY_SHARE else 0
 
 
 def even_slices(count: int, size: int, smallest: int = 1) -> list[slice]:

@@ -19,7 +19,7 @@ ONECYCLE_START = 1 / 25
 ONECYCLE_END = 1e-4 / 25
 """First and last factor of the one-cycle schedule, as in torch's ``OneCycleLR``."""
 
-FUSED_ON = ("cpu", "cuda")
+FUSED_ON = ("cpu", "cuda", "mps")
 """Devices on which torch's optimisers have a fused kernel."""
 
 
@@ -136,29 +136,48 @@ class EMA:
     Args:
         model: whose weights to follow; the average starts from a copy of them.
         decay: share of the average that stays at each update, in (0, 1).
+
+    Attributes:
+        updates: so many.
+        weight_there: `weight` as a number on the device, while updates are recorded: who replays
+            them writes it, and counts `updates`.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
+        self.weight_there: Tensor | None = None
         self._shadow = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
     def _stays(self) -> float:
         """Share of the average that stays at the next update."""
         return min(self.decay, (1 + self.updates) / (10 + self.updates))
 
+    @property
+    def weight(self) -> float:
+        """Share of the present weights in the average after the next update."""
+        return 1 - self._stays()
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What updates change."""
+        return [*self._shadow.values()]
+
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the model's present weights; once after each optimiser step."""
-        decay = self._stays()
-        self.updates += 1
         # Lists of tensors at once: one by one, hundreds of small calls take longer than the sums.
         present = model.state_dict()
         averaged = [name for name, value in present.items() if value.is_floating_point()]
         copied = [name for name in present if name not in set(averaged)]
-        torch._foreach_lerp_(
-            [self._shadow[n] for n in averaged], [present[n] for n in averaged], 1 - decay
-        )
+        shadow, now = [self._shadow[n] for n in averaged], [present[n] for n in averaged]
+        if self.weight_there is None:
+            torch._foreach_lerp_(shadow, now, self.weight)
+            self.updates += 1
+        else:  # torch has no lerp of lists by one number on the device
+            steps = torch._foreach_sub(now, shadow)
+            torch._foreach_mul_(steps, self.weight_there)
+            torch._foreach_add_(shadow, steps)
         if copied:
             torch._foreach_copy_([self._shadow[n] for n in copied], [present[n] for n in copied])
 

@@ -33,15 +33,10 @@ import torch
 
 from search.objective import TrialError
 
-from .compute.device import (
-    is_out_of_memory,
-    multiplies_bf16,
-    pick_device,
-    precision_of,
-    release_memory,
-)
+from .compute.device import is_out_of_memory, pick_device, release_memory
 from .compute.isolate import isolated
 from .compute.options import ComputeOptions
+from .compute.precision import amp_dtype, multiplies, precision_of
 from .data import TrainData
 from .recipe import Recipe, as_of_now
 from .saved import checkpoint
@@ -131,7 +126,7 @@ class Session(Generic[L]):
 
     @property
     def precision_used(self) -> str:
-        """``bf16`` or ``float32``: what convolutions compute in."""
+        """``float32``, ``bf16`` or ``fp16``: what convolutions compute in."""
         return precision_of(self.device, self.compute.precision)
 
     @property
@@ -169,9 +164,11 @@ class Session(Generic[L]):
                 )
         if said:
             self.notes.append(f"goes on {said[0]}: results are rounded otherwise from here on")
-        if self.precision_used == "bf16" and not multiplies_bf16(self.device):
+        kind = amp_dtype(self.device, self.compute.precision)
+        if kind is not None and not multiplies(self.device, kind):
             self.notes.append(
-                f"goes on in bf16, as it began: {self.device} emulates that, which is slow"
+                f"goes on in {self.precision_used}, as it began: {self.device} emulates that, "
+                "which is slow"
             )
 
     def work(self, function: Callable[[], T]) -> T:

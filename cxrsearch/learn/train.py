@@ -266,7 +266,8 @@ class _Run:
             self.session.settle()
 
     def _pixels(self, rows: np.ndarray) -> Pixels:
-        return Pixels(self.data, rows, self.recipe, self.session.device)
+        learner = self.session.learner
+        return Pixels(self.data, rows, self.recipe, learner.device, learner.room)
 
     def _count(self, exposure: dict[str, float]) -> None:
         """Take an epoch's exposure into the mean over epochs."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +23,16 @@ from search.seeds import derive
 from .augment.batch import Augment
 from .augment.frames import to_float
 from .compute import device as devices
-from .compute.agreement import TrainingStep
-from .compute.choose import faster_step
-from .compute.compiled import ForwardPass
 from .compute.micro_batch import choose_micro
 from .compute.options import ComputeOptions
-from .data import Pixels, TrainData, even_slices
+from .compute.precision import amp_dtype
+from .compute.steps.agreement import TrainingStep
+from .compute.steps.choose import faster_way
+from .compute.steps.compiled import Compiled, ForwardPass
+from .compute.steps.cuda_graphs import Graphed
+from .compute.steps.loss_scale import LossScale, ready
+from .compute.steps.step_state import StepState
+from .data import Pixels, TrainData, even_slices, resident_bytes
 from .optim import EMA, build_optimizer, build_schedule, load_optimizer
 from .recipe import Recipe
 
@@ -55,13 +59,18 @@ class Training(ABC):
         notes: for people, on what was done otherwise than asked for.
         smallest: images that have to go through the model together.
         micro: images that do.
+        room: bytes of a GPU that it may use, its pixels included.
+        scale: of the loss, where convolutions are in float16; else None.
+        generator: what `batch` draws from, seeded for each epoch.
+        phase: what else than the shape of a batch decides over the operations of its step, such as
+            the size that its images get in this epoch: steps are recorded for each.
         pieces: the batches of an epoch, as slices of what is drawn.
     """
 
     passes = 1
     """How often each image goes through the model in a step, for the estimate of memory."""
     faster = True
-    """Whether `step` may be recorded or compiled: where it is gradients and one optimiser."""
+    """Whether steps may be recorded or compiled: where `step` is what it is here."""
 
     def __init__(
         self,
@@ -74,25 +83,47 @@ class Training(ABC):
     ) -> None:
         self.recipe, self.seed, self.compute = recipe, seed, compute
         device = self.device = devices.pick_device(compute.device)
-        self.kind = devices.amp_dtype(device, compute.precision)
+        self.kind = amp_dtype(device, compute.precision)
+        self.scale = LossScale(device) if self.kind == torch.float16 else None
         torch.manual_seed(derive(seed, "weights"))
         model = self.build()
         self.notes: tuple[str, ...] = tuple(getattr(model, "notes", ()))
         self.smallest = 2 if _normalises_batches(model) else 1
         a_pass = replace(compute, memory_share=compute.memory_share / self.passes)
-        self.micro, said = choose_micro(model, recipe, a_pass, self.smallest)
+        self.room = 0.0
+        if device.type != "cpu":
+            self.room = compute.memory_share * devices.planned_memory(device)
+        held = sum(
+            resident_bytes(len(part), recipe, device, self.room) for part in (rows, data.val_seed)
+        )
+        self.micro, said = choose_micro(model, recipe, a_pass, self.smallest, held)
         self.notes += said
         self.model: nn.Module = model.to(device)
-        self.pixels = Pixels(data, rows, recipe, device)
+        self.pixels = Pixels(data, rows, recipe, device, self.room)
         self.augment = Augment(recipe)
         self.optimizer = build_optimizer(self.model, recipe)
+        if self.scale is not None:
+            ready(self.optimizer)
+        self.generator = torch.Generator(device)
         self.pieces = even_slices(self.images_per_epoch, recipe.batch_size, self.smallest)
         self.schedule = build_schedule(self.optimizer, recipe, recipe.epochs * len(self.pieces))
         self.average = EMA(self.model, recipe.ema) if recipe.ema > 0 else None
-        faster = self.faster and faster_step(
-            self._by, self.model, recipe, device, self.pieces, self.micro
-        )
-        self._gradients: TrainingStep = faster or self._eager
+        self.phase: Hashable = None
+        self._gradients: TrainingStep = self._eager
+        self._graphed: Graphed | None = None
+        way = self._way() if self.faster else "eager"
+        if way == "compiled":
+            self._gradients = Compiled(self._by, self.model)
+        elif way == "graph":
+            self._graphed = Graphed(self._changed, self._step_state())
+
+    def _way(self) -> str:
+        largest = max(piece.stop - piece.start for piece in self.pieces)
+        return faster_way(self.model, self.recipe, self.compute, largest, len(self.pieces))
+
+    def _step_state(self) -> StepState:
+        averages = [] if self.average is None else [self.average]
+        return StepState(self.model, self.optimizer, averages, self.scale, self.generator)
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -142,30 +173,77 @@ class Training(ABC):
             the mean loss an image.
         """
         positions = self.draw(number)
-        generator = torch.Generator(self.device).manual_seed(derive(self.seed, "augment", number))
+        total = self.steps(number, positions)
+        self._say_problem()
+        self._say_skipped(number)
+        return float(total) / len(positions)
+
+    def steps(self, number: int, positions: np.ndarray) -> Tensor:
+        """All steps of epoch ``number``; nothing in them waits for the device.
+
+        Args:
+            number: seeds what is random.
+            positions: what `draw` gave.
+
+        Returns:
+            the sum of the images' losses, on the device.
+        """
+        self.generator.manual_seed(derive(self.seed, "augment", number))
         torch.manual_seed(derive(self.seed, "dropout", number))
         self.model.train()
         total = torch.zeros((), device=self.device)
         for batch, index in self.pixels.batches(positions, self.pieces):
-            total += self.step(*self.batch(batch, index, generator)) * len(index)
-        self._say_problem()
-        return float(total) / len(positions)
+            if self._graphed is None:
+                loss = self.step(*self.batch(batch, index, self.generator))
+            else:
+                loss = self._graphed(batch, index, self.phase)
+                self.schedule.step()
+            total += loss * len(index)
+        return total
+
+    def _say_skipped(self, number: int) -> None:
+        """Note how many steps of epoch ``number`` were left out, where some were."""
+        if self.scale is None:
+            return
+        skipped, scale = torch.stack([self.scale.skipped, self.scale.now()]).tolist()
+        self.scale.forget()
+        if skipped:
+            self.notes += (
+                f"fp16: {skipped:.0f} of the steps of epoch {number} were left out, as gradients "
+                f"overflowed; the loss is scaled by {scale:g} from there on",
+            )
 
     def _say_problem(self) -> None:
         """Note, once, why a faster way to take steps is not used."""
-        problem = getattr(self._gradients, "problem", None)
+        problem = getattr(self._graphed or self._gradients, "problem", None)
         if problem is not None:
             self.notes += (f"steps by torch's operators one by one, which is slower: {problem}",)
-            self._gradients = self._eager
+            self._gradients, self._graphed = self._eager, None
 
     def step(self, images: Tensor, targets: Tensor) -> Tensor:
         """One optimiser step on a whole batch; the mean loss an image."""
-        total = self._gradients(images, targets)
-        self.optimizer.step()
+        total = self.change(images, targets)
         self.schedule.step()
+        return total
+
+    def change(self, images: Tensor, targets: Tensor) -> Tensor:
+        """What a step does on the device, where it may be recorded; the mean loss an image."""
+        total = self._gradients(images, targets)
+        self.optimise()
         if self.average is not None:
             self.average.update(self.model)
         return total
+
+    def _changed(self, pixels: Tensor, index: Tensor) -> Tensor:
+        """The same of a batch as it comes from the pixels."""
+        return self.change(*self.batch(pixels, index, self.generator))
+
+    def optimise(self) -> None:
+        """Change the weights by the gradients at hand; not where these overflowed in float16."""
+        if self.scale is None:
+            self.optimizer.step()
+        else:
+            self.scale.step(self.optimizer)
 
     def _eager(self, images: Tensor, targets: Tensor) -> Tensor:
         """Set the gradients of a whole batch."""
@@ -182,6 +260,8 @@ class Training(ABC):
     ) -> Tensor:
         """Set the model's gradients, from none at all, added up over micro-batches.
 
+        In float16 they are those of the loss times `scale`, as `optimise` takes them.
+
         Args:
             objective: ``(images, targets) -> mean loss`` of a micro-batch.
             images: (b, 1, H, W), a whole batch.
@@ -195,7 +275,8 @@ class Training(ABC):
         for piece in even_slices(len(images), self.micro, self.smallest):
             chunk = images[piece].contiguous(memory_format=torch.channels_last)
             loss = objective(chunk, targets[piece]) * (len(chunk) / len(images))
-            loss.backward()  # type: ignore[no-untyped-call]
+            scaled = loss if self.scale is None else self.scale(loss)
+            scaled.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
@@ -268,6 +349,7 @@ class Training(ABC):
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": self.average.state_dict() if self.average else None,
+            "scale": self.scale.state_dict() if self.scale else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -277,6 +359,8 @@ class Training(ABC):
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.scale is not None:
+            self.scale.load_state_dict(state["scale"])
 
 
 def _normalises_batches(model: nn.Module) -> bool:

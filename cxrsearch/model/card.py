@@ -21,7 +21,7 @@ from cxrsearch.learn.recipe import Recipe, gene_limits, ratios_of, size_of
 from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
 
-MODEL_PRECISIONS = ("float32", "bf16")
+MODEL_PRECISIONS = ("float32", "bf16", "fp16")
 LARGEST = 8192
 """Side of the largest pictures that a model takes."""
 INTENDED_USE = "research use only, not for clinical decisions"
@@ -77,7 +77,7 @@ class ModelMeta:
             names of those without a label and of those that its starting weights saw;
             ``contents``, what stands for the file of each of them, empty where not known;
             ``unknown``, weights among those of which nobody knows what they saw.
-        precision: ``float32`` or ``bf16``: what it predicts in, on whatever device.
+        precision: ``float32``, ``bf16`` or ``fp16``: what it predicts in, on whatever device.
     """
 
     frame: int
@@ -99,10 +99,10 @@ class ModelMeta:
 def predicting(asked: str) -> str:
     """What a model predicts in, by the precision ``asked`` for its training.
 
-    float32 unless bfloat16 was asked for by name: ``auto`` is a way to train faster where the
+    float32 unless another was asked for by name: ``auto`` is a way to train faster where the
     hardware allows it, and no reason for a model to say something else on another machine.
     """
-    return "bf16" if asked == "bf16" else "float32"
+    return asked if asked in MODEL_PRECISIONS else "float32"
 
 
 def make_card(

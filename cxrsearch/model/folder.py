@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from cxrsearch.data.files import check_place
 from cxrsearch.errors import InputError
 from cxrsearch.learn.augment.frames import cut, to_float
-from cxrsearch.learn.compute.device import amp_dtype, is_out_of_memory, pick_device, release_memory
+from cxrsearch.learn.compute.device import is_out_of_memory, pick_device, release_memory
 from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
+from cxrsearch.learn.compute.precision import amp_dtype, multiplies
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.saved import checkpoint
@@ -44,8 +45,6 @@ __all__ = [
 ]
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
-
-_EARLIER = {"cuda": "auto", "cpu": "float32"}  # what models predicted in that say nothing of it
 
 BATCH = 32
 """Images scored at a time; halved where memory runs out."""
@@ -169,11 +168,11 @@ class LoadedModel(Predictor):
     def precision(self) -> str:
         """What it computes in: as asked for, or else what its card says.
 
-        The card of an earlier version says nothing: float32 on a CPU, ``auto`` on a GPU.
+        The card of an earlier version says nothing: bfloat16 on a GPU that has it, else float32.
         """
         if self.compute.precision != "auto":
             return self.compute.precision
-        return str(self.card.get("precision") or _EARLIER[self.device.type])
+        return str(self.card.get("precision") or _before(self.device))
 
     @property
     def covered(self) -> tuple[int, ...]:
@@ -285,6 +284,11 @@ def trial_model(
     meta = ModelMeta(frame, "", "", tuple(labels), precision=compute.precision)
     network = ready_network(weights, recipe, len(labels), pick_device(compute.device))
     return LoadedModel(weights.parent, make_card(recipe, meta), recipe, network, compute)
+
+
+def _before(device: torch.device) -> str:
+    """What models whose card says nothing of it predicted in."""
+    return "bf16" if device.type == "cuda" and multiplies(device, torch.bfloat16) else "float32"
 
 
 def ready_network(weights: Path, recipe: Recipe, n_classes: int, device: torch.device) -> nn.Module:

@@ -16,8 +16,9 @@ from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.description import POLICIES
 from cxrsearch.data.marks import absent, known, present
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.compute.device import multiplies_bf16, pick_device
+from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.compute.precision import HALF_TYPES, multiplies
 from cxrsearch.learn.objective import TrialConfig
 from cxrsearch.version import __version__
 from search.cores import detect_cpus, threads_of
@@ -268,9 +269,9 @@ def load_alone(
     Args:
         folder: the study's folder.
         cpus_per_trial: cores; ``auto``: all there are, whatever a trial had.
-        device: ``cpu`` or ``cuda``; ``auto``: a GPU where there is one, unless the study was
-            told not to.
-        precision: ``float32`` or ``bf16``; ``auto``: the study's.
+        device: ``cpu``, ``cuda`` or ``mps``; ``auto``: CUDA where there is one, unless the study
+            was told not to.
+        precision: ``float32``, ``bf16`` or ``fp16``; ``auto``: the study's.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now.
 
     Raises:
@@ -314,8 +315,11 @@ def _say_emulated(prepared: Prepared, on_note: OnNote) -> None:
     """Say so where this machine is slow at the study's precision."""
     settings, precision = prepared.settings, prepared.precision
     device = pick_device(device_of(settings))
-    if precision == "bf16" and not settings.address and not multiplies_bf16(device):
-        on_note(f"the study's trainings are in bf16, which {device} emulates here: that is slow")
+    kind = HALF_TYPES.get(precision)
+    if kind is not None and not settings.address and not multiplies(device, kind):
+        on_note(
+            f"the study's trainings are in {precision}, which {device} emulates here: that is slow"
+        )
 
 
 def _check_kind(folder: Path, record: dict[str, Any], ablation: bool) -> None:

@@ -211,8 +211,10 @@ def resolve_hardware(settings: Settings) -> Settings:
     gpus = gpus_for(settings)
     asked = None if settings.gpus_per_trial == MEASURE else settings.gpus
     problems = []
-    if asked and settings.device == "cpu":
-        problems.append(f"--gpus-per-trial {asked:g} with --device cpu: leave one of them out")
+    if asked and settings.device in ("cpu", "mps"):
+        problems.append(
+            f"--gpus-per-trial {asked:g} with --device {settings.device}: leave one of them out"
+        )
     elif asked == 0 and settings.device.startswith("cuda"):
         problems.append(f"--gpus-per-trial 0 with --device {settings.device}: leave one out")
     elif asked and not gpus and not settings.address:
@@ -233,14 +235,16 @@ def resolve_hardware(settings: Settings) -> Settings:
         settings,
         gpus_per_trial=found if asked is None else asked,
         space=settings.space or default_space,
+        # Apple's GPU is one, and nothing shares it out.
+        concurrent=1 if settings.device == "mps" else settings.concurrent,
     )
 
 
 def gpus_for(asked: TrainingRequest) -> int:
-    """How many GPUs of this machine may be used."""
+    """How many CUDA devices of this machine may be used."""
     import torch
 
-    return torch.cuda.device_count() if asked.device != "cpu" else 0
+    return 0 if asked.device in ("cpu", "mps") else torch.cuda.device_count()
 
 
 def machine_problems(asked: TrainingRequest) -> list[str]:
@@ -253,11 +257,20 @@ def machine_problems(asked: TrainingRequest) -> list[str]:
         )
     if asked.device.startswith("cuda") and not gpus_for(asked):
         problems.append(f"--device {asked.device}: no GPU is visible here; use --device auto")
+    if asked.device == "mps":
+        from cxrsearch.learn.compute.device import pick_device
+
+        try:
+            pick_device(asked.device)
+        except InputError as error:
+            problems += error.problems
     return problems
 
 
 def device_of(settings: Settings) -> str:
     """Where a trial computes, given its GPUs in numbers."""
+    if settings.device == "mps":
+        return settings.device
     return "auto" if settings.gpus else "cpu"
 
 
@@ -269,7 +282,8 @@ def resolve_precision(settings: Settings) -> str:
     """
     if settings.precision != MEASURE or settings.address:
         return settings.precision
-    from cxrsearch.learn.compute.device import pick_device, precision_of
+    from cxrsearch.learn.compute.device import pick_device
+    from cxrsearch.learn.compute.precision import precision_of
 
     return precision_of(pick_device(device_of(settings)))
 

@@ -17,7 +17,7 @@ from search.space import SearchSpace
 
 from .cost.recipe_kinds import RecipeKind, kind_of, sample_recipes, trial_seconds, weightiest
 from .cost.stopwatches import TimingError, timed
-from .prepare import Prepared, trials_at_once
+from .prepare import Prepared, device_of, trials_at_once
 from .settings import Settings
 from .space import gene_values
 
@@ -128,7 +128,8 @@ def _timed(
     kinds: Mapping[RecipeKind, Recipe], settings: Settings, n_classes: int
 ) -> Mapping[RecipeKind, float]:
     """Seconds an image with as many trials at once as share a GPU, or all cores."""
-    at_once, device = trials_at_once(settings), "cuda" if settings.gpus else "cpu"
+    at_once = trials_at_once(settings)
+    device = "cuda" if settings.gpus else device_of(settings)
     compute = ComputeOptions.asked(settings, device=device, threads=threads_of(settings.cpus))
     if settings.gpus:
         at_once = min(at_once, max(1, int(1 / settings.gpus + 1e-4)))

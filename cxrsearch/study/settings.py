@@ -26,7 +26,7 @@ __all__ = [
 
 AUTO = "auto"
 """In the place of a number: found by a measurement before the search begins."""
-PRECISIONS = (AUTO, "float32", "bf16")
+PRECISIONS = (AUTO, "float32", "bf16", "fp16")
 CONFIRMED_SHARE = 0.2
 """Of the budget, for reruns of the finalists, where the user does not say."""
 CONFIRMED_FROM = 20
@@ -52,17 +52,19 @@ class Device(Record):
     """Where a training computes, and in what.
 
     Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where the hardware has it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: a half type where the hardware
+            has one.
     """
 
     device: str = option(
-        AUTO, "auto, cpu or cuda.", group="device", choices=(AUTO, "cpu", "cuda"), listed=False
-    )
+        AUTO, "auto, cpu, cuda, or mps (Apple's GPU).", group="device",
+        choices=(AUTO, "cpu", "cuda", "mps"), listed=False,
+    )  # fmt: skip
     precision: str = option(
         AUTO,
-        "Of the training; auto: as the study's trials, or bf16 where the hardware multiplies it "
-        "by itself.",
+        "Of the training; auto: as the study's trials, or bf16 or fp16 where the hardware "
+        "multiplies it by itself.",
         group="device", choices=PRECISIONS,
     )  # fmt: skip
 

@@ -324,7 +324,7 @@ def evaluate_model_folder(
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
-        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+        precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: what the model's card says.
         maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
         images: the images of a table, where they lie elsewhere.
 
@@ -433,7 +433,7 @@ def predict_to_file(
         tidy: one row an image and label, instead of one an image.
         tta: test-time augmentation, as in `cxrsearch.model.views`.
         sample: a sample submission, whose columns and rows are written in its order.
-        precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
+        precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: what the model's card says.
         on_progress: called with how many images are done, of how many.
 
     Returns:

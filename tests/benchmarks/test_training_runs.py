@@ -11,12 +11,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.training import against, equal, fetch, gpu_search, reference, shares, together
+from benchmarks.measure import Spread
+from benchmarks.training import against, equal, fetch, gpu_search, reference, shares, together, ways
 from benchmarks.training import plain as plain_script
 from benchmarks.training.__main__ import main
 from benchmarks.training.gpu import PlainStep
 from benchmarks.training.loop import Ceiling, Loop, Share
 from benchmarks.training.material import AUGMENTATION, Setup, load, recipe
+from benchmarks.training.report import Report
 from cxrsearch.learn.augment.batch import Augment
 from cxrsearch.learn.augment.draws import sample_parameters
 from cxrsearch.learn.classifier import Learner
@@ -210,9 +212,61 @@ def test_without_a_gpu_its_command_says_what_to_do(where: Setup) -> None:
 
 @pytest.mark.usefixtures("small_network")
 def test_the_gpus_steps_run_on_a_cpu(where: Setup) -> None:
-    output = _invoke(where, "gpu", "--device", "cpu", "--tiny", "--steps", "crops")
+    output = _invoke(where, "gpu", "--device", "cpu", "--tiny", "--steps", "crops,norms,memory")
     assert "Large windows" in output
+    assert "Share of batch normalisation" in output
+    assert "most that was allocated" in output
     assert (where.out / "gpu-fast.json").exists()
+
+
+@pytest.mark.usefixtures("small_network")
+def test_ways_are_compared_by_precision_and_nothing_waits(
+    where: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "WAYS", ("eager", "graph"))
+
+    class Small(ways.Scaled):
+        """In the place of timm's network, which takes long to load."""
+
+    monkeypatch.setattr(ways, "TimmStep", Small)
+    report = Report("ways", replace(where, rounds=2, fast=True))
+    ways.ways(report, {"32": 4}, 16)
+    ways.silent(report, "32", 4, 8)
+    rows, waits = (table.rows for table in report.tables)
+    assert [row[2:4] for row in rows] == [
+        ("bf16", "eager"), ("bf16", "graph"), ("fp16", "eager"), ("fp16", "graph"),
+    ]  # fmt: skip
+    assert all(isinstance(cell, Spread) and cell.median > 0 for row in rows for cell in row[4:])
+    assert len(waits) == 8
+    assert {row[-1] for row in waits} == {"none"}
+    assert not [note for note in report.notes if "one by one" in note]
+
+
+def test_without_timm_its_column_is_empty(where: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise ImportError("no timm")
+
+    monkeypatch.setattr(ways, "TimmStep", missing)
+    monkeypatch.setattr(ways, "WAYS", ("eager",))
+    monkeypatch.setattr(ways, "HALF_TYPES", {"bf16": torch.bfloat16})
+    report = Report("ways", replace(where, rounds=1, fast=True))
+    ways.ways(report, {"32": 4}, 16)
+    assert report.tables[0].rows[0][6] is None
+    assert any("timm is not installed" in note for note in report.notes)
+
+
+def test_what_finds_no_memory_is_a_row_that_says_so(
+    where: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(ways, "learner_of", full)
+    monkeypatch.setattr(ways, "HALF_TYPES", {"bf16": torch.bfloat16})
+    report = Report("ways", replace(where, rounds=1, fast=True))
+    ways.ways(report, {"32": 4}, 16)
+    assert {row[4] for row in report.tables[0].rows} == {"out of memory"}
+    assert not report.targets
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

@@ -1,4 +1,4 @@
-"""Where training runs, in which precision, and how many images fit at once."""
+"""Where training runs, what memory it has there, and how many images fit at once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,7 @@ from search.cores import memory_groups
 
 from .memory import recomputes
 from .options import ComputeOptions
-
-BF16_CAPABILITY = (8, 0)
-"""From this CUDA capability on (Ampere) bfloat16 has its own units and is fast."""
-
-BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
-"""Processors that have one of these multiply bfloat16 themselves; others emulate it, slowly."""
+from .precision import amp_dtype
 
 _OOM_PHRASES = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
@@ -32,13 +27,15 @@ _OOM_PHRASES = (
 _HEADROOM = 1.5  # gradients of activations and work space, over what autograd keeps
 _BATCHES = (2, 4)  # batch normalisation refuses a single value a channel
 
-RESERVE = {"cuda": (4 << 30, 1 / 8), "cpu": (2 << 30, 1 / 4)}
+RESERVE = {"cuda": (4 << 30, 1 / 8), "cpu": (2 << 30, 1 / 4), "mps": (4 << 30, 1 / 4)}
 """Bytes of a device that trainings leave alone, and the share of it that these may be at most:
 for the system, processes themselves and, on a GPU, their contexts."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device ``name``: ``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:N``.
+    """The device ``name``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, or ``mps`` (Apple's GPU).
+
+    ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
         InputError: where it is unknown or not there.
@@ -49,38 +46,15 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")
+    if device.type not in RESERVE:
+        raise InputError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"no device {name!r} here (there is no Apple GPU); use auto or cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
         has = f"there are {count} CUDA devices" if count else "there is no CUDA device"
         raise InputError(f"no device {name!r} here ({has}); use auto or cpu")
     return device
-
-
-def amp_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
-    """The type that matrix products and convolutions autocast to, or None for plain float32.
-
-    Args:
-        device: where to compute.
-        precision: ``float32``, ``bf16``, or ``auto``: bfloat16 where ``device`` multiplies it
-            by itself (CUDA from Ampere on, processors with `BF16_INSTRUCTIONS`).
-    """
-    wanted = precision == "bf16" or (precision == "auto" and multiplies_bf16(device))
-    return torch.bfloat16 if wanted else None
-
-
-def precision_of(device: torch.device, precision: str = "auto") -> str:
-    """``bf16`` or ``float32``: what ``precision`` comes to on ``device``; see `amp_dtype`."""
-    return "float32" if amp_dtype(device, precision) is None else "bf16"
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether ``device`` multiplies bfloat16 by itself; others emulate it, many times slower."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= BF16_CAPABILITY
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(able.get(name, False) for name in BF16_INSTRUCTIONS)
 
 
 def free_memory(device: torch.device) -> int:
@@ -89,6 +63,8 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     groups = [group.limit - group.used for group in memory_groups()]
     return max(0, min([int(psutil.virtual_memory().available), *groups]))
 
@@ -97,6 +73,8 @@ def total_memory(device: torch.device) -> int:
     """Bytes that ``device`` has, in use or not; a container's own limit counts."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
     return min([int(psutil.virtual_memory().total), *(group.limit for group in memory_groups())])
 
 
@@ -261,3 +239,5 @@ def release_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

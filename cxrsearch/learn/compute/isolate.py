@@ -12,6 +12,19 @@ from .options import ComputeOptions
 
 
 @contextmanager
+def forked(device: torch.device) -> Iterator[None]:
+    """Inside, random numbers of the CPU and of ``device`` are drawn that nobody misses after."""
+    # torch.mps has one state, and no place in it for a device.
+    state = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            if state is not None:
+                torch.mps.set_rng_state(state)
+
+
+@contextmanager
 def isolated(compute: ComputeOptions, seed: int) -> Iterator[None]:
     """Run a block under its own random numbers and thread count; restore both afterwards.
 
@@ -24,8 +37,7 @@ def isolated(compute: ComputeOptions, seed: int) -> Iterator[None]:
         seed: what the global generators (dropout, initial weights) start from.
     """
     device, threads, before = pick_device(compute.device), compute.threads, torch.get_num_threads()
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with forked(device):
         torch.manual_seed(seed)
         if threads is not None and threads != before:
             torch.set_num_threads(threads)

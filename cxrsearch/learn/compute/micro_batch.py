@@ -19,6 +19,7 @@ from . import device as devices
 from .device import Footprint
 from .memory import recompute
 from .options import ComputeOptions
+from .precision import amp_dtype
 
 WAIT = 30.0
 """Seconds to wait for memory that others should not have: a killed run takes some to end."""
@@ -29,6 +30,7 @@ def choose_micro(
     recipe: Recipe,
     compute: ComputeOptions,
     smallest: int,
+    held: int = 0,
 ) -> tuple[int, tuple[str, ...]]:
     """Images that go through ``model`` at once, and notes on it.
 
@@ -41,12 +43,15 @@ def choose_micro(
         compute: where it will run, in which precision and with what share of
             `devices.planned_memory`; ``micro`` where a training had so many before.
         smallest: images that have to go through together.
+        held: bytes of the share that are for something else, such as pixels.
     """
     device, given = devices.pick_device(compute.device), compute.micro
-    kind = devices.amp_dtype(device, compute.precision)
+    kind = amp_dtype(device, compute.precision)
 
     def needs() -> Footprint:
-        return devices.footprint(model, recipe.input_size, kind, max(recipe.ema, recipe.swa) > 0)
+        average = max(recipe.ema, recipe.swa) > 0
+        found = devices.footprint(model, recipe.input_size, kind, average)
+        return found._replace(fixed=found.fixed + held)
 
     wanted, need = given or recipe.batch_size, needs()
     room, notes = _room(

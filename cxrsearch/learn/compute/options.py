@@ -17,16 +17,18 @@ class ComputeOptions:
     """Where, how fast and in what memory; none of it changes what is computed, but for roundings.
 
     Args:
-        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         threads: CPU threads while work is done; None: as the process has it.
-        precision: what convolutions and matrix products compute in: ``float32``, ``bf16``, or
-            ``auto``. For a training that is bfloat16 where the device multiplies it by itself,
-            or what a training that goes on began with; for a stored model, what its card says.
+        precision: what convolutions and matrix products compute in: ``float32``, ``bf16``,
+            ``fp16``, or ``auto``. For a training that is what the device is good at
+            (`cxrsearch.learn.compute.precision.amp_dtype`), or what a training that goes on began
+            with; for a stored model, what its card says.
         memory_share: share of the device's memory that may be used; less where workers share it.
         weights_dir: folder with pretrained weights under torchvision's file names; None:
             torchvision's own place.
         micro: images that go through the network at once in a new training, where there is
             memory for as many; None: as memory allows.
+        steps: how they are taken: ``eager``, ``graph``, ``compiled``, or ``auto``, what repays.
     """
 
     device: str = "auto"
@@ -35,6 +37,7 @@ class ComputeOptions:
     memory_share: float = 0.8
     weights_dir: Path | None = None
     micro: int | None = None
+    steps: str = "auto"
 
     @classmethod
     def asked(cls, settings: object, **known: Any) -> ComputeOptions:

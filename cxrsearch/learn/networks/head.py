@@ -20,7 +20,7 @@ class DropoutLinear(nn.Linear):
         bfloat16 has some 250 levels an octave: rounded to them, logits would tie.
         """
         where = input.device.type
-        if where not in ("cpu", "cuda") or not torch.is_autocast_enabled(where):
+        if where not in ("cpu", "cuda", "mps") or not torch.is_autocast_enabled(where):
             return super().forward(F.dropout(input, self.dropout, self.training))
         with torch.autocast(where, enabled=False):
             return super().forward(F.dropout(input.float(), self.dropout, self.training))

@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from cxrsearch.learn.augment.frames import prepare, to_float
-from cxrsearch.learn.compute.compiled import ForwardPass
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.compute.steps.compiled import ForwardPass
 from cxrsearch.learn.data import TrainData, even_slices
 from cxrsearch.learn.optim import FUSED_ON, build_schedule
 from cxrsearch.learn.recipe import Recipe, size_of
@@ -185,13 +185,13 @@ class GanTraining(Training):
         loss = self.gradients(
             lambda chunk, wanted: self.objective(self.model, chunk, wanted), images, targets
         )
-        self.optimizer.step()  # the generator has no gradients now, and stays
+        self.optimise()  # the generator has no gradients now, and stays
         self._pair.discriminator.requires_grad_(False)
         try:
             self._made += self.gradients(self._generator_loss, images, targets) * len(images)
         finally:
             self._pair.discriminator.requires_grad_(True)
-        self.optimizer.step()
+        self.optimise()
         self.schedule.step()
         if self.average is not None:
             self.average.update(self.model)

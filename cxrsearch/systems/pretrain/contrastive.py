@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrsearch.learn.compute.compiled import ForwardPass as Called
+from cxrsearch.learn.compute.steps.compiled import ForwardPass as Called
 from cxrsearch.learn.data import Pixels
 from cxrsearch.learn.networks.models import Network
 from cxrsearch.learn.saved.arrays import load_arrays

@@ -157,5 +157,5 @@ def _outcome(
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], dict[str, np.ndarray]]]:
     """The encoder's weights, and what it makes of images that it was not trained on."""
     learner, data = session.learner, session.data
-    held = Pixels(data, data.val, learner.recipe, session.device)
+    held = Pixels(data, data.val, learner.recipe, session.device, learner.room)
     return learner.encoder_weights(), learner.judge(held)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.compute.steps import loss_scale
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.keep import CHECKPOINT
 from cxrsearch.learn.train import train
@@ -67,6 +68,22 @@ def test_a_training_goes_on_in_the_precision_that_it_began_in(
     assert np.array_equal(found.scores, whole.scores)
     slow = [note for note in found.attrs["notes"] if "emulates" in note]
     assert len(slow) == (first == "bf16")
+
+
+def test_in_float16_a_training_cut_off_equals_one_that_was_not(
+    study, recipe, tmp_path, machine, monkeypatch
+) -> None:
+    # So large a scale that gradients overflow: steps are skipped and the scale falls.
+    monkeypatch.setattr(loss_scale, "FIRST_SCALE", 2.0**40)
+    whole = ended(study, recipe, tmp_path / "whole", precision="fp16")
+    assert whole.attrs["precision"] == "fp16"
+    assert any("were left out, as gradients overflowed" in n for n in whole.attrs["notes"])
+    begun(study, recipe, tmp_path / "a", precision="fp16")
+    scale = checkpoint.load(tmp_path / "a" / CHECKPOINT)["learner"]["scale"]["scale"]
+    assert 1 < scale < 2.0**40
+    found = ended(study, recipe, tmp_path / "a")
+    assert np.array_equal(found.scores, whole.scores)
+    assert any("goes on in fp16, as it began" in note for note in found.attrs["notes"])
 
 
 def test_another_precision_that_is_asked_for_begins_anew(study, recipe, tmp_path) -> None:

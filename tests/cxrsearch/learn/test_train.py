@@ -19,9 +19,11 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn import classifier, session
 from cxrsearch.learn import student as students
 from cxrsearch.learn import train as module
-from cxrsearch.learn.compute import choose, device
-from cxrsearch.learn.compute.compiled import Compiled
+from cxrsearch.learn import training as loop
+from cxrsearch.learn.compute import device
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.compute.steps import choose
+from cxrsearch.learn.compute.steps.compiled import Compiled
 from cxrsearch.learn.data import Pixels, even_slices
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.saved import checkpoint
@@ -508,10 +510,28 @@ def test_steps_that_cannot_be_made_faster_are_taken_one_by_one_and_it_is_noted(
     study = make_study(8)
     with monkeypatch.context() as patch:
         patch.setattr(choose, "repays", lambda *_: True)
-        patch.setattr(choose, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
+        patch.setattr(loop, "Compiled", lambda step, net: Compiled(step, net, lambda _: refuse))
         steps, result = run(study, recipe, tmp_path / "trial")
     assert len([note for note in result.attrs["notes"] if "no C compiler here" in note]) == 1
     assert [s.value for s in steps] == [s.value for s in run(study, recipe, tmp_path / "e")[0]]
+
+
+@pytest.mark.parametrize("precision", ["float32", "fp16"])
+def test_recorded_steps_train_as_eager_ones_do_also_after_a_resume(
+    study, recipe, tmp_path, monkeypatch, precision
+) -> None:
+    monkeypatch.setattr(session, "CHECKPOINT_SHARE", math.inf)
+    recipe = replace(recipe, ema=0.9, dropout=0.2, schedule="cosine", batch_size=5)
+    options = replace(ONE, precision=precision)
+    _, eager = run(study, recipe, tmp_path / "eager", compute=options)
+    graph = replace(options, steps="graph")
+    running = train(recipe, study.data, seed=3, folder=tmp_path / "graph", compute=graph)
+    next(running)
+    running.close()
+    _, recorded = run(study, recipe, tmp_path / "graph", compute=graph)
+    # Rates are float32 on the device, and doubles on the host.
+    assert recorded.scores == pytest.approx(eager.scores, abs=1e-3)
+    assert not any("one by one" in note for note in recorded.attrs["notes"])
 
 
 def test_a_checkpoint_of_before_labels_had_names_is_gone_on_with(

@@ -122,9 +122,9 @@ def test_a_card_that_says_no_precision_predicts_as_it_did(study, folder) -> None
     for device, expected in (("cpu", None), ("cuda", torch.bfloat16)):
         with pytest.MonkeyPatch.context() as patch:
             assert type_of(loaded, images, patch, device) == expected
-    card["precision"] = "float16"
+    card["precision"] = "half"
     (folder / "model.json").write_text(json.dumps(card))
-    with pytest.raises(InputError, match="precision is 'float16', neither float32 nor bf16"):
+    with pytest.raises(InputError, match="precision is 'half', neither float32 nor bf16 nor fp16"):
         load_model(folder, CPU)
 
 

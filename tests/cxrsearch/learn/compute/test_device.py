@@ -40,26 +40,10 @@ def test_a_gpu_that_is_not_there_is_bad_input(
         devices.pick_device(name)
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "mps", "meta", "cuda:x", "cuda:-1"])
+@pytest.mark.parametrize("name", ["gpu", "", "xpu", "meta", "cuda:x", "cuda:-1"])
 def test_unknown_devices_are_bad_input(name: str) -> None:
-    with pytest.raises(InputError, match="use auto, cpu, cuda or cuda:N"):
+    with pytest.raises(InputError, match="use auto, cpu, cuda, cuda:N or mps"):
         devices.pick_device(name)
-
-
-def test_bfloat16_is_decided_by_capability(monkeypatch: pytest.MonkeyPatch) -> None:
-    for able, expected in (
-        ({}, None), ({"avx512_f": True}, None), ({"avx512_bf16": False}, None),
-        ({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16),
-    ):  # fmt: skip
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda a=able: a)
-        assert devices.amp_dtype(CPU) == expected
-        assert devices.amp_dtype(CPU, "float32") is None
-        assert devices.amp_dtype(CPU, "bf16") == torch.bfloat16
-    for capability, expected in (
-        ((7, 5), None), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16),
-    ):  # fmt: skip
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
-        assert devices.amp_dtype(CUDA) == expected
 
 
 def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +79,23 @@ def test_free_gpu_memory_counts_what_torch_holds_in_reserve(
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 70)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 50)
     assert devices.free_memory(CUDA) == 120
+
+
+def test_apples_gpu_has_the_memory_that_metal_recommends(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="no device 'mps' here"):
+        devices.pick_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    mps = devices.pick_device("mps")
+    assert mps.type == "mps"
+    assert devices.pick_device("auto") == CPU, "it was never measured there"
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 32 << 30)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 2 << 30)
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(True))
+    assert (devices.total_memory(mps), devices.free_memory(mps)) == (32 << 30, 30 << 30)
+    assert devices.planned_memory(mps) == 28 << 30
+    devices.release_memory(mps)
+    assert emptied == [True]
 
 
 class Tiny(nn.Module):

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from cxrsearch.data.generated import png
 from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.compute.precision import HALF_TYPES
 from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.systems.gan import run as gan_run
@@ -139,8 +140,9 @@ def test_grey_beyond_black_and_white_is_cut_off() -> None:
         assert (generate(generator, latents_of(3, 0, "x"), CPU) == level).all()
 
 
-def test_in_bf16_only_convolutions_are(data: Any) -> None:
-    learner = training(data, precision="bf16")
+@pytest.mark.parametrize(("name", "kind"), HALF_TYPES.items())
+def test_in_half_precision_only_convolutions_are(data: Any, name: str, kind: torch.dtype) -> None:
+    learner = training(data, precision=name)
     kinds: dict[str, torch.dtype] = {}
     generator = learner._pair.generator
     for name in ("start", "layers.0"):
@@ -149,8 +151,12 @@ def test_in_bf16_only_convolutions_are(data: Any) -> None:
         )
     with learner.precision():
         assert generator(torch.randn(2, LATENT)).dtype == torch.float32
-    assert kinds == {"start": torch.float32, "layers.0": torch.bfloat16}
+    assert kinds == {"start": torch.float32, "layers.0": kind}
+    before = learner.weights()
     assert np.isfinite(learner.epoch(1))
+    after = learner.weights()
+    for part in ("generator", "discriminator"):
+        assert any(not torch.equal(after[n], before[n]) for n in after if n.startswith(part))
 
 
 @pytest.mark.usefixtures("tiny_model")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.learn.compute.compiled import PIXELS, Compiled, repays
+from cxrsearch.learn.compute.steps.compiled import PIXELS, Compiled, repays
 
 
 class Model(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ REPEATS = 3
 """Steps that are timed, of each kind."""
 
 ForwardPass = Callable[[Tensor], Any]
+T = TypeVar("T")
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -63,6 +64,7 @@ class Compiled:
         seconds: Callable[[Callable[[], object]], float] = _seconds,
     ) -> None:
         self._model, self._seconds = model, seconds
+        self._buffers = list(model.buffers())
         compiled = compiler(model)
 
         def fast(images: Tensor) -> Any:
@@ -89,15 +91,23 @@ class Compiled:
             step(images, targets)
             took[step] = self._seconds(lambda: [step(images, targets) for _ in range(REPEATS)])
 
+        def afterwards(function: Callable[[], T]) -> T:
+            return undone(self._buffers, images.device, function)
+
         problem = difference(
-            self._model,
-            images.device,
-            lambda: timed(self._fast),
-            lambda: self._eager(images, targets),
-            lambda: self._fast(images, targets),
+            lambda: afterwards(lambda: timed(self._fast)),
+            lambda: afterwards(lambda: self._outline(self._eager(images, targets))),
+            lambda: afterwards(lambda: self._outline(self._fast(images, targets))),
         )
         if problem is None:
-            undone(self._model, images.device, lambda: timed(self._eager))
+            afterwards(lambda: timed(self._eager))
             if took[self._fast] >= took[self._eager]:
                 return "the compiled network is no faster"
         return problem
+
+    def _outline(self, loss: Tensor) -> Tensor:
+        """(2,) loss and length of all gradients."""
+        gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
+        return torch.stack(
+            [loss.float(), torch.stack([g.float().norm() for g in gradients]).norm()]
+        )

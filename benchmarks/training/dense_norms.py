@@ -3,6 +3,10 @@
 Each layer of a dense block normalises all features before it anew, and so does the layer that
 follows the block; in training their means and variances over the batch are the same every time.
 What is computed is the same but for roundings, the running statistics included.
+
+The product does without: on a CPU this was slower at 64 pixels (0.91 of the speed of torchvision's
+blocks) and hardly faster at 128 (1.03), and on a GPU it takes torch's own kernel in the place of
+cuDNN's. ``gpu --steps norms`` says what it gains there.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from .confirmation import (
     to_confirm,
     under_way,
 )
+from .cost.multi_process import service
 from .cost.sharing import OnNote
 from .folder import ABLATION, load_study, new_folder, read_study_yaml, trial_config
 from .new_study import new_study, write_labels
@@ -184,7 +186,8 @@ def run(
 
     go = partial(_go, study, settings, objective, on_event)
     whole = Budget(trials=target, seconds=seconds) if search else None
-    with view:
+    shared = settings.nvidia_mps and 0 < settings.gpus < 1 and not settings.address
+    with view, service() if shared else nullcontext():
         if plan is None:
             go(whole, None)
         else:

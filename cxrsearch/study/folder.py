@@ -30,6 +30,7 @@ from search.space import SearchSpace
 from search.store.places import HISTORY, URL_FILE
 from search.store.record import StudyRecord, read_study
 
+from .cost.recipe_kinds import expected_pixels
 from .cost.sharing import OnNote
 from .cost.stopwatches import MEMORY_SHARE_OF_ALL
 from .data import restore_parts
@@ -386,6 +387,7 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
             device=device_of(settings),
             threads=threads_of(settings.cpus),
             precision=prepared.precision,
+            search_pixels=_pixels(prepared),
             memory_share=MEMORY_SHARE_OF_ALL
             * min(1.0, settings.gpus or 1 / trials_at_once(settings)),
         ),
@@ -396,6 +398,14 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         pseudo=pseudo_path(settings.pseudo) if settings.pseudo else None,
         described=prepared.dataset.described,
     )
+
+
+def _pixels(prepared: Prepared) -> dict[str, float]:
+    """What the search trains on, by kind of recipe, where that decides over how steps are taken."""
+    trials = prepared.settings.target_trials
+    if not prepared.settings.gpus or trials is None:
+        return {}
+    return expected_pixels(prepared.space, trials, len(prepared.splits.train))
 
 
 def _spare(folder: Path, prepared: Prepared) -> int:

@@ -164,6 +164,8 @@ class Settings(TrainingRequest):
         runner: ``ray`` or ``serial``.
         gpus_per_trial: GPUs a trial, fractions allowed, or ``auto``: the same for a GPU where
             there is one.
+        nvidia_mps: whether NVIDIA's multi-process service runs where trials share a GPU
+            (`cxrsearch.study.cost.multi_process`).
         concurrent: trials at once at most; None: as many as fit.
         address: an existing Ray cluster.
         storage: SQLAlchemy URL of the history; None: SQLite in the study folder.
@@ -260,6 +262,12 @@ class Settings(TrainingRequest):
         "share one.",
         group="run", metavar="N|auto", low=0.0, high=64, word=AUTO,
     )  # fmt: skip
+    nvidia_mps: bool = option(
+        False,
+        "Where trials share a GPU: run NVIDIA's multi-process service meanwhile, by which their "
+        "kernels run at once.",
+        group="run",
+    )
     concurrent: int | None = option(
         None, "Trials at once at most. Default: as many as fit.", group="run", low=1, high=100_000
     )

@@ -35,6 +35,10 @@ PATIENCE_SHARED = 1800.0
 of our own nothing can be in the way, on a shared one others may hold the machines."""
 
 
+REFUSED = "reuse requires reset_config()"
+"""In what Tune says where a worker wants no further trial; see `TrialWorker.reset_config`."""
+
+
 class Halt(BaseException):
     """Ends Tune's loop at once. Tune handles every `Exception` itself, and takes its time."""
 
@@ -160,6 +164,9 @@ class Bridge:
                 "a worker cannot load what it should run, so no trial could:\n"
                 + last_lines(message, 3)
             )
+        if self.driver.waiting(trial.trial_id) and REFUSED in message:
+            self.driver.put_back(trial.trial_id)
+            return
         actor, name, _ = self._workers.pop(self._running.pop(trial.trial_id, ""), (None, "", ""))
         if actor is not None:
             # Ray may only have lost sight of it: two workers must not write one trial.

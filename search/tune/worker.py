@@ -22,6 +22,9 @@ from threadpoolctl import threadpool_limits
 from search.cores import thread_environment
 from search.objective import Objective, Outcome, Step, Steps, Task, drive
 
+REST = 60.0
+"""Seconds for which a worker keeps a GPU on which a trial failed through no fault of its own."""
+
 REPORT = "report"
 """The key of a Tune result under which the `Report` lies."""
 
@@ -67,12 +70,20 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         # Ray has loaded NumPy by now, with the threads that its own environment named.
         threadpool_limits(threads)
         self._steps: Steps | None = None
+        self._broken = False
         self._objective: Objective = ray.get(config["objective"])
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin with the next trial in this same process."""
+        """Begin with the next trial in this same process; False: in a new one, please.
+
+        An error of a GPU stays with the process that met it. And a GPU that fails is always free:
+        it would take one trial after another from those that work. So it rests.
+        """
         self.release()
+        if self._broken:
+            time.sleep(REST)
+            return False
         self._begin(new_config)
         return True
 
@@ -90,6 +101,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
             report = self._report(step=found)
         else:
             self.release()
+            self._broken = found.reason == "machine" and bool(ray.get_gpu_ids())
             report = self._report(outcome=found)
         return {REPORT: report}
 

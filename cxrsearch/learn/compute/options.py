@@ -7,7 +7,8 @@ torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class ComputeOptions:
         micro: images that go through the network at once in a new training, where there is
             memory for as many; None: as memory allows.
         steps: how they are taken: ``eager``, ``graph``, ``compiled``, or ``auto``, what repays.
+        search_pixels: pixels that all trainings of a search go through, by network and input size
+            in words (``densenet121 224x224``): the compiler's work is for all of them.
     """
 
     device: str = "auto"
@@ -38,6 +41,7 @@ class ComputeOptions:
     weights_dir: Path | None = None
     micro: int | None = None
     steps: str = "auto"
+    search_pixels: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def asked(cls, settings: object, **known: Any) -> ComputeOptions:

@@ -66,6 +66,21 @@ def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[RecipeKind,
     return {kind: timed[kind] for kind in sorted(kinds, key=work, reverse=True)[:most]}
 
 
+def expected_pixels(space: SearchSpace, trials: int, images: int) -> dict[str, float]:
+    """Pixels that a search is expected to train on, by kind in words.
+
+    Args:
+        space: recipes are drawn from it.
+        trials: of the search, none of them stopped early.
+        images: in the part that is trained on.
+    """
+    recipes, found = sample_recipes(space), defaultdict[str, float](float)
+    for recipe in recipes:
+        kind, seen = kind_of(recipe), recipe.epochs * recipe.epoch_share * images
+        found[str(kind)] += trials / len(recipes) * seen * kind.pixels
+    return dict(found)
+
+
 def trial_seconds(
     recipe: Recipe, steps: Mapping[RecipeKind, float], train_images: int, val_images: int
 ) -> float:

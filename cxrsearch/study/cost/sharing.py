@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from cxrsearch.study.settings import AUTO, Settings
 from search.cores import detect_cpus, threads_of
 from search.space import SearchSpace
 
+from .multi_process import service, service_runs
 from .recipe_kinds import RecipeKind, sample_recipes, trial_seconds, weightiest
 from .stopwatches import TimingError, timed
 
@@ -34,6 +36,12 @@ GIVE_UP = 0.9
 
 TOTAL_SECONDS = 60.0
 """After so long no further share is tried."""
+
+TAKE_TURNS = (
+    "trials that share a GPU take turns on it; with --nvidia-mps, or where "
+    "`nvidia-cuda-mps-control -d` was started before, their kernels run at once (an error of one "
+    "may then end all)"
+)
 
 OnNote = Callable[[str], None]
 
@@ -241,10 +249,17 @@ def settle(
     on_note("measuring how many trials to run side by side")
     device = "cuda" if settings.gpus_per_trial == AUTO else "cpu"
     compute = ComputeOptions.asked(settings, device=device)
-    rows = measure(options, space, images, n_classes, compute, on_note)
+    with service() if device == "cuda" and settings.nvidia_mps else nullcontext():
+        rows = measure(options, space, images, n_classes, compute, on_note)
     if not rows:
         return _with(settings, options[0] if device == "cuda" else options[-1]), None
     chosen = choose(rows)
+    if (
+        device == "cuda"
+        and chosen.share.at_once > 1
+        and not (settings.nvidia_mps or service_runs())
+    ):
+        on_note(TAKE_TURNS)
     return _with(settings, chosen.share), Sharing(gpus, tuple(rows), chosen)
 
 

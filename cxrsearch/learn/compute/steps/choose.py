@@ -30,7 +30,9 @@ def faster_way(
     if compute.steps != "auto":
         return compute.steps
     device, (height, width) = pick_device(compute.device), size_of(recipe.input_size)
-    if repays(device, model, recipe.epochs * steps * largest * height * width):
+    own = recipe.epochs * steps * largest * height * width
+    together = compute.search_pixels.get(f"{recipe.model} {height}x{width}", 0)
+    if repays(device, model, max(own, together)):
         return "compiled"
     if worthwhile(device, largest, (height, width), recipe.epochs * steps):
         return "graph"

@@ -7,12 +7,15 @@ kept on disk, by torch, for the trials and processes after.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from cxrsearch.data.pixels.cache import default_cache_root
 
 from .agreement import TrainingStep, difference, undone
 
@@ -21,6 +24,10 @@ PIXELS = 5_000_000 * 224 * 224
 
 An H200 trains DenseNet121 on some 2,500 images of 224 x 224 a second: half an hour for these."""
 
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Where torch keeps what it compiled; here a folder beside the decoded images, which outlives a
+restart of the machine and is the same for all workers."""
 
 REPEATS = 3
 """Steps that are timed, of each kind."""
@@ -37,8 +44,8 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def repays(device: torch.device, model: nn.Module, pixels: int) -> bool:
-    """Whether a training of ``model`` on ``pixels`` in all is one that compiling speeds up."""
+def repays(device: torch.device, model: nn.Module, pixels: float) -> bool:
+    """Whether trainings of ``model`` on ``pixels`` in all are ones that compiling speeds up."""
     norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     return device.type == "cuda" and norms and pixels >= PIXELS
 
@@ -63,6 +70,7 @@ class Compiled:
         compiler: Callable[[nn.Module], ForwardPass] = torch.compile,
         seconds: Callable[[Callable[[], object]], float] = _seconds,
     ) -> None:
+        os.environ.setdefault(CACHE, str(default_cache_root() / "compiled"))
         self._model, self._seconds = model, seconds
         self._buffers = list(model.buffers())
         compiled = compiler(model)

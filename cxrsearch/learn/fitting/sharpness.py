@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cxrsearch.learn.compute.agreement import TrainingStep
+from cxrsearch.learn.compute.steps.agreement import TrainingStep
 
 
 class SharpnessAware:

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from search.cores import thread_environment
 from search.objective import Objective, Outcome, Step, Steps, Task, drive
 
-REST = 60.0
+REST_SECONDS = 60.0
 """Seconds for which a worker keeps a GPU on which a trial failed through no fault of its own."""
 
 REPORT = "report"
@@ -82,7 +82,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         """
         self.release()
         if self._broken:
-            time.sleep(REST)
+            time.sleep(REST_SECONDS)
             return False
         self._begin(new_config)
         return True

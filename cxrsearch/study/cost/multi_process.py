@@ -20,7 +20,7 @@ CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
 USUAL = "/tmp/nvidia-mps"
 """Where processes look for the service that are not told otherwise."""
-PATIENCE = 60.0
+ANSWER_SECONDS = 60.0
 """Seconds that it may take to start, or to stop."""
 
 
@@ -63,6 +63,6 @@ def service() -> Iterator[None]:
 
 def _control(*words: str, said: str | None = None) -> None:
     subprocess.run(
-        [CONTROL, *words], input=said, text=True, check=True, timeout=PATIENCE,
+        [CONTROL, *words], input=said, text=True, check=True, timeout=ANSWER_SECONDS,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -19,7 +19,8 @@ from cxrsearch.data.labels.names import gene_part
 
 from .losses import LOSSES
 from .mixes import MIXES
-from .networks.architectures import NETWORKS
+from .networks.architectures import NETWORKS, TIMM, TIMM_NAME
+from .networks.architectures import size_of as size_of
 from .registry import taking
 
 NO_FILE = ("none", "imagenet")
@@ -51,7 +52,13 @@ def _gene(default: Any, help: str, **limits: Any) -> Any:
 class Recipe:
     """One training recipe. Every field is a gene or may be fixed in a space."""
 
-    model: str = _gene("densenet121", "network", choices=tuple(NETWORKS), held=True)
+    model: str = _gene(
+        "densenet121",
+        "network: torchvision's by these names, or any of timm's (pip install 'cxrsearch[timm]')",
+        choices=tuple(NETWORKS),
+        also={f"{TIMM}NAME": TIMM_NAME},
+        held=True,
+    )
     vgg_head: str = _gene(
         "full",
         "vgg16 only: torchvision's three dense layers (120 million weights), or one after pooling",
@@ -420,25 +427,13 @@ def passes(recipe: Recipe) -> int:
     return 2 if recipe.sharpness > 0 else 1
 
 
-def size_of(value: int | str) -> tuple[int, int]:
-    """Height and width of a ``crop`` or ``input_size``: ``224`` or ``"600x800"``.
-
-    Raises:
-        ValueError: where it is neither.
-    """
-    parts = str(value).lower().split("x")
-    if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise ValueError(f"{value!r} is not a size; write a side (224) or HEIGHTxWIDTH (600x800)")
-    height, width = int(parts[0]), int(parts[-1])
-    return height, width
-
-
 def gene_limits(labels: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """Each gene's metadata by name: ``help``, ``type`` and, where it has them, its limits.
 
     With ``labels``, the genes of their draw weights are among them; see `ratio_genes`.
 
-    Keys: ``choices`` (allowed values), ``low``/``high`` (inclusive), ``above`` (exclusive),
+    Keys: ``choices`` (allowed values), ``also`` (patterns of further texts, by how they are said to
+    look), ``low``/``high`` (inclusive), ``above`` (exclusive),
     ``size`` (a side or ``"HxW"``), ``text`` (any string), ``default``, ``acts`` (the value of
     another gene, or the values, without which this one does nothing), ``group`` (see
     `AUGMENTATION`), ``held`` (an ablation holds it equal in all arms, because it decides what an

@@ -20,6 +20,7 @@ from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.recipe import Recipe, gene_limits, ratios_of, size_of
 from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
+from search.space.values import limit_problem
 
 MODEL_PRECISIONS = ("float32", "bf16", "fp16")
 LARGEST = 8192
@@ -368,8 +369,8 @@ def read_recipe(path: Path, values: Mapping[str, Any]) -> Recipe:
 def _gene_problem(value: Any, gene: Mapping[str, Any]) -> str | None:
     """What a gene's value must be, where it is not that."""
     if "choices" in gene:
-        fits = isinstance(value, str) and value in gene["choices"]
-        return None if fits else f"one of {', '.join(gene['choices'])}"
+        fits = isinstance(value, str) and limit_problem(value, gene) is None
+        return None if fits else f"one of {', '.join((*gene['choices'], *gene.get('also', ())))}"
     if gene.get("size"):
         return _size_problem(value, gene["high"])
     if gene["type"] in ("bool", "str"):

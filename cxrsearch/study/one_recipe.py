@@ -17,7 +17,7 @@ from cxrsearch.data.about import NOTHING_SAID, about
 from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
-from cxrsearch.learn.networks.models import weights_problem
+from cxrsearch.learn.networks.models import network_problem, weights_problem
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.learn.saved.keep import BEST
@@ -92,7 +92,8 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
     attempt(lambda: check_out(out), problems)
     attempt(settings.check, problems)
     problems += machine_problems(settings)
-    problems += _weights_problems(named.recipe, settings)
+    network = network_problem(named.recipe)
+    problems += [network] if network else _weights_problems(named.recipe, settings)
     listed = attempt(lambda: listed_names(settings), problems)
     dataset = attempt(lambda: load_data(settings), problems)
     recipe = named.recipe

@@ -159,6 +159,7 @@ def describe_projection(prepared: Prepared) -> str:
     found: Projection = project(prepared)
     steps = ", ".join(f"{kind} {seconds:.2f} s" for kind, seconds in found.steps.items())
     return (
+        f"{_networks_cost(found)}\n"
         f"one optimiser step: {steps}\n"
         f"one trial: about {found.seconds_per_trial / 60:.1f} min; the search: about "
         f"{found.hours:.2f} h with {found.concurrent} trial{'s' * (found.concurrent > 1)} at once "
@@ -168,6 +169,29 @@ def describe_projection(prepared: Prepared) -> str:
         f"checkpoints: {found.disk_bytes / 1e9:.1f} GB at most\n"
         "dry run: everything checked, nothing written but the image cache"
     )
+
+
+MOST_ROWS = 20
+"""Networks and sizes that the table of a projection has at most."""
+
+
+def _networks_cost(found: Projection) -> str:
+    """What a trial takes by network and size of image, as a table."""
+    table = Table(title=None, box=None)
+    for column in ("network", "a trial", "of the trials", "of the time", ""):
+        table.add_column(column, justify="left" if column in ("network", "") else "right")
+    for row in found.networks[:MOST_ROWS]:
+        table.add_row(
+            escape(row.kind),
+            f"{row.seconds_per_trial:.0f} s",
+            f"{row.drawn:.0%}",
+            f"{row.of_time:.0%}",
+            "timed" if row.timed else "scaled by operations",
+        )
+    more = len(found.networks) - MOST_ROWS
+    if more > 0:
+        table.add_row(f"and {more} that take less")
+    return to_text(table)
 
 
 def _reruns_cost(found: Projection, settings: Settings) -> str:

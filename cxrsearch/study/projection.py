@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cxrsearch.data.splits import VAL_SEED
@@ -29,6 +30,25 @@ COPIES_PAUSED = 4
 
 
 @dataclass(frozen=True)
+class NetworkCost:
+    """What the trials of one network at one size of image take, as far as the space draws them.
+
+    Args:
+        kind: network and size, in words.
+        seconds_per_trial: mean over its recipes, without early stopping.
+        drawn: share of the trials, where recipes are drawn evenly.
+        of_time: share of the time of all trials.
+        timed: whether its step was timed, and not scaled from another one's.
+    """
+
+    kind: str
+    seconds_per_trial: float
+    drawn: float
+    of_time: float
+    timed: bool
+
+
+@dataclass(frozen=True)
 class Projection:
     """What a search would take.
 
@@ -40,6 +60,7 @@ class Projection:
         concurrent: trials at once that this machine has room for.
         disk_bytes: checkpoints and scores of epochs at most.
         steps: timed seconds of one optimiser step by model and input size, with so many at once.
+        networks: the trials by model and input size, those first that take most of the time.
     """
 
     seconds_per_trial: float
@@ -48,6 +69,7 @@ class Projection:
     concurrent: int
     disk_bytes: float
     steps: dict[str, float]
+    networks: tuple[NetworkCost, ...] = ()
 
 
 def weight_bytes(recipe: Recipe, n_classes: int) -> int:
@@ -98,14 +120,14 @@ def project(prepared: Prepared) -> Projection:
     recipes = sample_recipes(prepared.space)
     kinds = weightiest(recipes)
     n_classes = len(prepared.dataset.label_names)
-    if prepared.sharing:
-        images = prepared.sharing.chosen.images
-    else:
-        images = _timed(kinds, settings, n_classes)
-    mean = statistics.mean(
+    images = dict(prepared.sharing.chosen.images) if prepared.sharing else {}
+    if rest := {kind: recipe for kind, recipe in kinds.items() if kind not in images}:
+        images |= _timed(rest, settings, n_classes)
+    each = [
         trial_seconds(recipe, images, _seen(recipe, prepared), len(splits.val_seed))
         for recipe in recipes
-    )
+    ]
+    mean = statistics.mean(each)
     concurrent = trials_at_once(settings)
     hour = mean / concurrent / 3600  # that one trial adds
     return Projection(
@@ -115,6 +137,32 @@ def project(prepared: Prepared) -> Projection:
         concurrent,
         disk_need(prepared.space, settings, n_classes),
         {str(kind): seconds * kinds[kind].batch_size for kind, seconds in images.items()},
+        by_network(recipes, each, images),
+    )
+
+
+def by_network(
+    recipes: Sequence[Recipe], seconds: Sequence[float], images: Mapping[RecipeKind, float]
+) -> tuple[NetworkCost, ...]:
+    """What recipes take by network and size of image, those first that take most of the time.
+
+    Args:
+        recipes: drawn from a space.
+        seconds: of a trial of each.
+        images: what was timed, by kind.
+    """
+    found: dict[RecipeKind, list[float]] = defaultdict(list)
+    for recipe, each in zip(recipes, seconds, strict=True):
+        found[kind_of(recipe)].append(each)
+    return tuple(
+        NetworkCost(
+            str(kind),
+            statistics.mean(each),
+            len(each) / len(recipes),
+            sum(each) / sum(seconds),
+            kind in images,
+        )
+        for kind, each in sorted(found.items(), key=lambda item: -sum(item[1]))
     )
 
 

@@ -62,6 +62,7 @@ def load_space(settings: Settings, at_hand: AtHand | None = None) -> tuple[Searc
     """
     path = space_path(settings.space or "quick")
     space, said = fixed_to(read_space(path, at_hand), read_genes(settings.genes))
+    check_networks(space)
     found, notes = without_missing_weights(space, settings)
     notes = [*said, *notes]
     gone = [gene for gene in optional_genes(read_space_file(path)) if gene not in space.genes]
@@ -162,6 +163,27 @@ def _may_act(gene: Mapping[str, Any], genes: Mapping[str, Any], fixed: Mapping[s
     """Whether all conditions of ``gene`` can hold."""
     conditions = (gene.get("when") or {}).items()
     return all(name in genes or fixed.get(name) in _as_list(wanted) for name, wanted in conditions)
+
+
+def check_networks(space: SearchSpace) -> None:
+    """Raise where a network of ``space`` cannot be had, or cannot take images of its sizes.
+
+    Raises:
+        InputError: naming each.
+    """
+    from cxrsearch.learn.networks.models import network_problem
+
+    gene = space.genes.get("input_size")
+    sized = gene.when.get("model") if gene else None
+    problems: dict[str, None] = {}
+    for model in gene_values(space, "model", Recipe.model):
+        searched = sized is None or model in sized
+        values = gene_values(space, "input_size", Recipe.input_size)
+        for size in values if searched else [Recipe.input_size]:
+            if problem := network_problem(Recipe(model=model, input_size=size)):
+                problems[f"{space.name}: {problem}"] = None
+    if problems:
+        raise InputError(list(problems))
 
 
 def without_missing_weights(

@@ -111,8 +111,12 @@ def limit_problem(value: Any, limits: Mapping[str, Any] | None) -> str | None:
         allowed = list(limits["choices"])
         if any(same(value, choice) for choice in allowed):
             return None
+        also = limits.get("also", {})
+        if isinstance(value, str) and any(re.fullmatch(form, value) for form in also.values()):
+            return None
         hint = near(value, map(str, allowed))
-        return f"{show(value)} is none of {', '.join(map(show, allowed))}{hint or _on_off(value)}"
+        known = ", ".join(map(show, (*allowed, *also)))
+        return f"{show(value)} is none of {known}{hint or _on_off(value)}"
     if limits.get("text"):
         return None if isinstance(value, str) else f"{show(value)} is not text{_on_off(value)}"
     if limits.get("size"):

@@ -9,7 +9,7 @@ without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,22 +44,39 @@ class NetworkParts:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
+TIMM = "timm:"
+"""What the names of timm's networks begin with; see `timm_networks`."""
+
+TIMM_NAME = r"timm:[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?"
+"""A network of timm's, with or without the tag of its weights."""
+
+BLOCKS = 5
+"""Blocks of every network: the gene ``freeze`` means about as much of each."""
+
+
+def size_of(value: int | str) -> tuple[int, int]:
+    """Height and width of a ``crop`` or ``input_size``: ``224`` or ``"600x800"``.
+
+    Raises:
+        ValueError: where it is neither.
+    """
+    parts = str(value).lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(f"{value!r} is not a size; write a side (224) or HEIGHTxWIDTH (600x800)")
+    height, width = int(parts[0]), int(parts[-1])
+    return height, width
+
+
 def densenet121(n_classes: int, *, dropout: float) -> NetworkParts:
     """DenseNet121 (Huang et al., CVPR 2017). Blocks: stem, then four dense blocks.
 
     Each dense block counts with the layer after it (transition, or the last norm).
-    ``dropout`` acts before the last layer.
+    ``dropout`` acts before the last layer, as it does in all networks but VGG16.
     """
     from torch.nn import functional as F
 
-    from .head import last_layer
-    from .stem import GreyStem
-    from .torchvision_import import models as vision_models
-
-    net: Any = vision_models.densenet121(weights=None)
+    net = _grey("densenet121", "features.conv0", "classifier", n_classes, dropout)
     features = net.features
-    features.conv0 = GreyStem(features.conv0)
-    net.classifier = last_layer(net.classifier.in_features, n_classes, dropout)
     after = (features.transition1, features.transition2, features.transition3, features.norm5)
     dense = [[getattr(features, f"denseblock{i}"), after[i - 1]] for i in range(1, 5)]
     blocks = [[features.conv0, features.norm0], *dense]
@@ -111,8 +128,138 @@ def _vgg16_pooled(n_classes: int, dropout: float) -> Any:
     return net
 
 
+def _resnet(name: str, n_classes: int, dropout: float) -> NetworkParts:
+    net = _grey(name, "conv1", "fc", n_classes, dropout)
+    blocks = [[net.conv1, net.bn1], [net.layer1], [net.layer2], [net.layer3], [net.layer4]]
+    return NetworkParts(net, blocks, "conv1", _resnet_features, "fc")
+
+
+def _resnet_features(net: Any, grey: Tensor) -> Tensor:
+    maps = net.maxpool(net.relu(net.bn1(net.conv1(grey))))
+    found: Tensor = net.layer4(net.layer3(net.layer2(net.layer1(maps))))
+    return found
+
+
+def resnet18(n_classes: int, *, dropout: float) -> NetworkParts:
+    """ResNet18 (He et al., CVPR 2016). Blocks: stem, then the four stages."""
+    return _resnet("resnet18", n_classes, dropout)
+
+
+def resnet34(n_classes: int, *, dropout: float) -> NetworkParts:
+    """ResNet34 (He et al., CVPR 2016). Blocks: stem, then the four stages."""
+    return _resnet("resnet34", n_classes, dropout)
+
+
+def resnet50(n_classes: int, *, dropout: float) -> NetworkParts:
+    """ResNet50 (He et al., CVPR 2016; stride in the 3x3 layers). Blocks: stem, four stages."""
+    return _resnet("resnet50", n_classes, dropout)
+
+
+def _in_stages(
+    name: str,
+    n_classes: int,
+    dropout: float,
+    head: str,
+    ends: Sequence[int],
+    options: Mapping[str, Any],
+) -> NetworkParts:
+    """A network whose ``features`` are a row of layers that begins with the stem.
+
+    Args:
+        name: torchvision's.
+        n_classes: logits.
+        dropout: before the last layer.
+        head: name of the last layer, in ``classifier``; what lies before it there counts with the
+            last block.
+        ends: past the last of each block's layers.
+        options: of torchvision's function.
+    """
+    stem = "features.0.0"
+    net = _grey(name, stem, head, n_classes, dropout, options)
+    starts = (0, *ends)
+    blocks = [list(net.features[a:b]) for a, b in zip(starts, ends, strict=False)]
+    blocks[-1] += net.classifier[: int(head.rpartition(".")[2])]
+    return NetworkParts(net, blocks, stem, lambda net, grey: net.features(grey), head)
+
+
+def efficientnet_b0(n_classes: int, *, dropout: float) -> NetworkParts:
+    """EfficientNet-B0 (Tan & Le, ICML 2019). Blocks: by the size of their maps, 1/2 to 1/32."""
+    ends, still = (2, 3, 4, 6, 9), {"dropout": 0.0, "stochastic_depth_prob": 0.0}
+    return _in_stages("efficientnet_b0", n_classes, dropout, "classifier.1", ends, still)
+
+
+def efficientnet_v2_s(n_classes: int, *, dropout: float) -> NetworkParts:
+    """EfficientNetV2-S (Tan & Le, ICML 2021). Blocks: by the size of their maps, 1/2 to 1/32."""
+    ends, still = (2, 3, 4, 6, 8), {"dropout": 0.0, "stochastic_depth_prob": 0.0}
+    return _in_stages("efficientnet_v2_s", n_classes, dropout, "classifier.1", ends, still)
+
+
+def mobilenet_v3_small(n_classes: int, *, dropout: float) -> NetworkParts:
+    """MobileNetV3-Small (Howard et al., ICCV 2019). Blocks: by the size of their maps.
+
+    The dense layer before the last one counts with the last block.
+    """
+    ends, name = (1, 2, 4, 9, 13), "mobilenet_v3_small"
+    return _in_stages(name, n_classes, dropout, "classifier.3", ends, {"dropout": 0.0})
+
+
+def mobilenet_v3_large(n_classes: int, *, dropout: float) -> NetworkParts:
+    """MobileNetV3-Large (Howard et al., ICCV 2019). Blocks: by the size of their maps.
+
+    The dense layer before the last one counts with the last block.
+    """
+    ends, name = (2, 4, 7, 13, 17), "mobilenet_v3_large"
+    return _in_stages(name, n_classes, dropout, "classifier.3", ends, {"dropout": 0.0})
+
+
+def convnext_tiny(n_classes: int, *, dropout: float) -> NetworkParts:
+    """ConvNeXt-T (Liu et al., CVPR 2022). Blocks: stem, then four stages, each with what halves.
+
+    The norm after the pool counts with the last of them.
+    """
+    ends, still = (1, 2, 4, 6, 8), {"stochastic_depth_prob": 0.0}
+    return _in_stages("convnext_tiny", n_classes, dropout, "classifier.2", ends, still)
+
+
 NETWORKS: dict[str, Callable[..., NetworkParts]] = {
     "densenet121": densenet121,
     "vgg16": vgg16,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "efficientnet_b0": efficientnet_b0,
+    "efficientnet_v2_s": efficientnet_v2_s,
+    "mobilenet_v3_small": mobilenet_v3_small,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "convnext_tiny": convnext_tiny,
 }
-"""Every network by its name: ``(n_classes, *, genes) -> Parts``."""
+"""Every network by its name: ``(n_classes, *, genes) -> NetworkParts``."""
+
+
+def _grey(
+    name: str,
+    stem: str,
+    head: str,
+    n_classes: int,
+    dropout: float,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """torchvision's network, with a random start, a one-channel stem and logits of ours.
+
+    Args:
+        name: torchvision's.
+        stem: name of the first convolution inside it.
+        head: name of the last layer.
+        n_classes: logits.
+        dropout: before the last layer.
+        options: of torchvision's function.
+    """
+    from .head import last_layer
+    from .stem import GreyStem
+    from .torchvision_import import models as vision_models
+
+    net: Any = getattr(vision_models, name)(weights=None, **(options or {}))
+    net.set_submodule(stem, GreyStem(net.get_submodule(stem)))
+    features = net.get_submodule(head).in_features
+    net.set_submodule(head, last_layer(features, n_classes, dropout))
+    return net

@@ -26,6 +26,11 @@ class DropoutLinear(nn.Linear):
             return super().forward(F.dropout(input.float(), self.dropout, self.training))
 
 
+def layer_of_logits(network: nn.Module) -> DropoutLinear:
+    """The layer of ``network`` that gives its logits."""
+    return [module for module in network.modules() if isinstance(module, DropoutLinear)][-1]
+
+
 def last_layer(n_in: int, n_classes: int, dropout: float) -> DropoutLinear:
     """``n_in`` features to ``n_classes`` logits, with biases of 0."""
     layer = DropoutLinear(n_in, n_classes, dropout)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from cxrsearch.errors import InputError
 from cxrsearch.learn.registry import taken
 
+from . import timm_networks
 from . import weights as weight_files
-from .architectures import NETWORKS, NetworkParts
+from .architectures import NETWORKS, TIMM, NetworkParts, size_of
 
 
 class Wanted(Protocol):
@@ -21,7 +23,11 @@ class Wanted(Protocol):
 
     @property
     def model(self) -> str:
-        """A name out of `NETWORKS`."""
+        """A name out of `NETWORKS`, or ``timm:`` and one of timm's."""
+
+    @property
+    def input_size(self) -> int | str:
+        """A side, or ``"HxW"``."""
 
     @property
     def init(self) -> str:
@@ -44,6 +50,9 @@ class Network(nn.Module):
 
     Attributes:
         net: torchvision's module, with torchvision's parameter names.
+        blocks: its stages from the input on, as `NetworkParts` has them.
+        stem: name of the stem inside ``net``.
+        head: name of what turns features into logits there.
         notes: what was left out of the starting weights, for people.
         last: name inside ``net`` of the layer that gives the logits.
         from_head: how many stages each parameter, by its name, is away from the head: 0 in the
@@ -54,13 +63,14 @@ class Network(nn.Module):
     def __init__(self, parts: NetworkParts, freeze: int = 0) -> None:
         super().__init__()
         self.net = parts.net
-        self.stem = parts.stem
+        self.stem, self.head = parts.stem, parts.head
+        # Tuples and lists, so that the modules are not registered a second time.
+        self.blocks = parts.blocks
         self._features = parts.features
         self.notes: tuple[str, ...] = ()
         self.last = _last_layer(parts)
         self.from_head = {f"net.{name}": far for name, far in _stages(parts).items()}
         self.head_given = False
-        # A tuple, so that the modules are not registered a second time.
         self._frozen = tuple(module for block in parts.blocks[:freeze] for module in block)
         for module in self._frozen:
             module.requires_grad_(False)
@@ -155,8 +165,15 @@ def build_model(
     return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
+def builder_of(name: str) -> Callable[..., NetworkParts]:
+    """What builds the network ``name``, as in `NETWORKS`; of timm's too."""
+    if name.startswith(TIMM):
+        return partial(timm_networks.timm_network, name.removeprefix(TIMM))
+    return NETWORKS[name]
+
+
 def _network(recipe: Wanted, n_classes: int) -> Network:
-    build = NETWORKS[recipe.model]
+    build = builder_of(recipe.model)
     return Network(build(n_classes, **taken(build, recipe)), recipe.freeze)
 
 
@@ -167,6 +184,45 @@ def _start(
     if not path.is_file():
         raise InputError(weight_files.missing_problem(init, name, path))
     return weight_files.starting_weights(model.net.state_dict(), path, model.stem, labels)
+
+
+def network_problem(recipe: Wanted) -> str | None:
+    """Why the recipe's network cannot be had or cannot take its images, or None.
+
+    torchvision's networks take all sizes from 32 pixels on. One of timm's is built without content
+    and given two images of the recipe's size, so that no trial finds out later.
+
+    Args:
+        recipe: genes ``model`` and those that the network takes, ``input_size`` among them.
+    """
+    if not recipe.model.startswith(TIMM):
+        return None
+    height, width = size_of(recipe.input_size)
+    seen: list[tuple[int, ...]] = []
+    try:
+        with torch.device("meta"):
+            network, grey = _network(recipe, 2), torch.empty(2, 1, height, width)
+            network.net.get_submodule(network.stem).register_forward_pre_hook(
+                lambda stem, given: seen.append(tuple(given[0].shape))
+            )
+            shapes = [tuple(network.train(mode)(grey).shape) for mode in (True, False)]
+            network.features(grey)
+    except InputError as error:
+        return "; ".join(error.problems)
+    except Exception as error:  # networks refuse in many ways
+        why = timm_networks.first_line(error)
+    else:
+        if shapes != [(2, 2), (2, 2)]:
+            why = f"it gives {shapes[0]} for two images and two labels"
+        elif set(seen) != {tuple(grey.shape)}:
+            # Zeros that are added before the stem are black, where three channels have their mean.
+            why = "it changes their size before its first convolution"
+        else:
+            return None
+    return (
+        f"model: {recipe.model} does not take images of {height}x{width} ({why}); choose another "
+        "input_size or another network"
+    )
 
 
 def weights_problem(recipe: Wanted, weights_dir: Path | None = None) -> str | None:

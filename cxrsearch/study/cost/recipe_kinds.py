@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxrsearch.learn.recipe import Recipe, network_genes, passes, size_of
+from cxrsearch.learn.networks.architectures import NETWORKS
+from cxrsearch.learn.recipe import Recipe, gene_limits, network_genes, passes, size_of
 from search.space import SearchSpace
 
 KINDS = 4
-"""Kinds that are timed at most; the others are scaled from the nearest by pixels."""
+"""Kinds that are timed at least, where there are as many; the others are scaled from the nearest
+by `image_flops`."""
+
+MOST_NETWORKS = 16
+"""Networks that are timed at most."""
 
 VALIDATION = 1 / 3
 """What scoring an image costs, as a share of training on it."""
@@ -32,8 +38,18 @@ class RecipeKind(NamedTuple):
         """Pixels of an image."""
         return math.prod(self.size)
 
+    @property
+    def network(self) -> tuple[Any, ...]:
+        """What tells its network from others, whatever its images."""
+        return self.model, *self.shape
+
     def __str__(self) -> str:
-        return f"{self.model} {self.size[0]}x{self.size[1]}"
+        limits = gene_limits()
+        genes = zip(network_genes()[1:], self.shape, strict=True)
+        acting = [
+            str(value) for gene, value in genes if self.model in limits[gene]["acts"]["model"]
+        ]
+        return " ".join([self.model, *acting, f"{self.size[0]}x{self.size[1]}"])
 
 
 def kind_of(recipe: Recipe) -> RecipeKind:
@@ -49,21 +65,53 @@ def sample_recipes(space: SearchSpace, count: int = 64, seed: int = 0) -> list[R
     return [Recipe.from_params({**space.fixed, **space.decode(unit)}) for unit in units]
 
 
-def weightiest(recipes: Iterable[Recipe], most: int = KINDS) -> dict[RecipeKind, Recipe]:
-    """A recipe of each kind that takes most of the search's time, going by pixels and epochs.
+def image_flops(kind: RecipeKind) -> int:
+    """Floating-point operations of an image's way through a network, forward and alone.
 
-    Their steps take one pass each, whatever the space says.
+    Those of convolutions and matrix products, counted on shapes: nothing is computed.
+    """
+    return _counted(kind, NETWORKS.get(kind.model))
+
+
+@lru_cache(maxsize=1024)
+def _counted(kind: RecipeKind, entry: Callable[..., Any] | None) -> int:
+    """`image_flops`, remembered; ``entry`` is what `NETWORKS` has under the name."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from cxrsearch.learn.networks.models import build_model
+
+    model, *shape = network_genes()
+    genes = {model: kind.model, **dict(zip(shape, kind.shape, strict=True))}
+    height, width = kind.size
+    with torch.device("meta"), torch.no_grad():
+        network = build_model(Recipe(**genes, input_size=f"{height}x{width}"), n_classes=2).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(2, 1, height, width))
+    return max(1, int(counter.get_total_flops()) // 2)
+
+
+def weightiest(recipes: Iterable[Recipe]) -> dict[RecipeKind, Recipe]:
+    """A recipe of each kind that is worth timing, those first that take most of the search's time.
+
+    Each network is among them, up to `MOST_NETWORKS`, at the size that takes most of its time; and
+    there are `KINDS`, where there are as many. What takes the time is guessed by `image_flops` and
+    epochs. Their steps take one pass each, whatever the space says.
     """
     kinds: dict[RecipeKind, list[Recipe]] = defaultdict(list)
     for recipe in recipes:
         kinds[kind_of(recipe)].append(recipe)
 
     def work(kind: RecipeKind) -> float:
-        return kind.pixels * sum(r.epochs * passes(r) * r.epoch_share for r in kinds[kind])
+        each = (r.epochs * passes(r) * r.epoch_share for r in kinds[kind])
+        return image_flops(kind) * sum(each)
 
+    heavy = sorted(kinds, key=work, reverse=True)
+    firsts = {kind.network: kind for kind in reversed(heavy)}
+    chosen = [kind for kind in heavy if firsts[kind.network] == kind][:MOST_NETWORKS]
+    chosen += [kind for kind in heavy if kind not in chosen][: max(0, KINDS - len(chosen))]
     # A plain step is timed: `trial_seconds` knows which recipes take two of them.
-    timed = {kind: replace(some[0], sharpness=0.0) for kind, some in kinds.items()}
-    return {kind: timed[kind] for kind in sorted(kinds, key=work, reverse=True)[:most]}
+    return {kind: replace(kinds[kind][0], sharpness=0.0) for kind in chosen}
 
 
 def expected_pixels(space: SearchSpace, trials: int, images: int) -> dict[str, float]:
@@ -94,10 +142,11 @@ def trial_seconds(
     """
     kind = kind_of(recipe)
     near = kind if kind in steps else min(steps, key=lambda k: _distance(k, kind))
-    image = steps[near] * kind.pixels / near.pixels
+    image = steps[near] * image_flops(kind) / image_flops(near)
     trained = passes(recipe) * recipe.epoch_share * train_images
     return recipe.epochs * image * (trained + VALIDATION * val_images)
 
 
-def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, int]:
-    return one.model != other.model, one.shape != other.shape, abs(one.pixels - other.pixels)
+def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, float]:
+    ratio = math.log(image_flops(one) / image_flops(other))
+    return one.model != other.model, one.shape != other.shape, abs(ratio)

@@ -19,7 +19,7 @@ from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.data import TrainData, even_slices
-from cxrsearch.learn.networks.head import DropoutLinear
+from cxrsearch.learn.networks.head import layer_of_logits
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST, CHECKPOINT, PREVIOUS
 from cxrsearch.learn.train import Result, train
@@ -73,7 +73,7 @@ class FeatureNetwork:
             found.append(given[0].flatten(1).float().cpu())
 
         self.network.eval()
-        handle = _last_layer(self.network).register_forward_pre_hook(keep)
+        handle = layer_of_logits(self.network).register_forward_pre_hook(keep)
         try:
             for piece in even_slices(len(images), FEATURES_AT_ONCE):
                 rows = np.arange(piece.start, piece.stop)
@@ -85,11 +85,6 @@ class FeatureNetwork:
         finally:
             handle.remove()
         return torch.cat(found).numpy()
-
-
-def _last_layer(network: nn.Module) -> nn.Module:
-    """The layer that gives the logits."""
-    return [module for module in network.modules() if isinstance(module, DropoutLinear)][-1]
 
 
 def load_features(folder: Path, compute: ComputeOptions = AS_IT_IS) -> FeatureNetwork:

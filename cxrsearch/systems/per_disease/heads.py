@@ -16,6 +16,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from cxrsearch.learn.metrics import auroc
+from cxrsearch.learn.networks.head import layer_of_logits
 from cxrsearch.model.folder import LoadedModel
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -59,20 +60,15 @@ class Head(NamedTuple):
 def features_of(model: LoadedModel, images: np.ndarray, rows: np.ndarray) -> NDArray[np.float32]:
     """(m, f) float32: what the last linear layer of ``model`` is given for the images ``rows``."""
     found: list[Tensor] = []
-    hook = last_layer(model.network).register_forward_pre_hook(
+    hook = layer_of_logits(model.network).register_forward_pre_hook(
         lambda layer, given: found.append(given[0].detach().float().cpu())
     )
     try:
         model.predict(images, rows)
     finally:
         hook.remove()
-    width = last_layer(model.network).in_features
+    width = layer_of_logits(model.network).in_features
     return torch.cat(found).numpy() if found else np.zeros((0, width), np.float32)
-
-
-def last_layer(network: nn.Module) -> nn.Linear:
-    """The linear layer that turns features into logits."""
-    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def fit_head(features: NDArray[np.float32], truth: NDArray[np.bool_], recipe: HeadRecipe) -> Head:
@@ -131,6 +127,6 @@ def best_head(
 
 def own_head(network: nn.Module, column: int) -> Head:
     """The head that ``network`` has for one label."""
-    layer = last_layer(network)
+    layer = layer_of_logits(network)
     weights = layer.weight[column].detach().double().cpu().numpy()
     return Head(weights, float(layer.bias[column].detach()), None, float("nan"))

@@ -29,7 +29,7 @@ _PLAN = [
                  help="Folder to write; the same command again goes on where it was stopped."),
     UNLABELLED,
     click.option("--model", default="densenet121", show_default=True,
-                 help=f"Network: {' or '.join(NETWORKS)}."),
+                 help=f"Network: {', '.join(NETWORKS)}, or timm:NAME."),
     click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
                  help="Weights to start from."),
     click.option("--input-size", type=side, default="224", show_default=True, metavar="SIDE|HxW",

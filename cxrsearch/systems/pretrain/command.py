@@ -19,7 +19,7 @@ from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.epochs import EpochsDone
-from cxrsearch.learn.networks.models import weights_problem
+from cxrsearch.learn.networks.models import network_problem, weights_problem
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
@@ -31,7 +31,9 @@ from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.writing import HOLDER, LOCK, alone, claim
 from search.cores import detect_cpus
 from search.errors import SearchError
+from search.space.values import limit_problem
 
+from .autoencoder import PROBE
 from .run import PRETRAIN_METHODS, PretrainPlan, pretrain
 
 MOVABLE = ("data", "unlabelled_from")
@@ -129,7 +131,11 @@ def check(settings: TrainingRequest, plan: PretrainPlan) -> None:
             problems += error.problems
     if not problems:
         folder = Path(settings.weights_dir) if settings.weights_dir else None
-        found = weights_problem(Recipe(model=plan.model, init=plan.init), folder)
+        recipe = Recipe(model=plan.model, init=plan.init, input_size=plan.input_size)
+        # An auto-encoder counts a network's maps on images of its own.
+        found = network_problem(recipe) or network_problem(replace(recipe, input_size=PROBE))
+        problems += [f"--{found}"] if found else []
+        found = None if found else weights_problem(recipe, folder)
         problems += [f"--{'' if found.startswith('init') else 'init '}{found}"] if found else []
     if problems:
         raise InputError(problems)
@@ -147,8 +153,9 @@ def plan_problems(plan: PretrainPlan) -> list[str]:
         except ValueError as error:
             problems.append(f"{option}: {error}")
             continue
-        if "choices" in gene and value not in gene["choices"]:
-            problems.append(f"{option}: one of {', '.join(gene['choices'])}")
+        if "choices" in gene and limit_problem(value, gene):
+            known = (*gene["choices"], *gene.get("also", ()))
+            problems.append(f"{option}: one of {', '.join(known)}")
         for number in dict.fromkeys(numbers):  # both sides of a square are one complaint
             if isinstance(number, float) and not math.isfinite(number):
                 problems.append(f"{option}: is not a number")

@@ -19,7 +19,6 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.networks import models
 from cxrsearch.learn.networks.models import Network
-from cxrsearch.learn.networks.weights import HEAD
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.training import Training
 from search.seeds import derive
@@ -83,9 +82,8 @@ class Pretraining(Training):
     def build(self) -> nn.Module:
         """The recipe's network, its head left as it is, inside the method's model."""
         encoder = models.build_model(self.recipe, self.compute.weights_dir, n_classes=self._outputs)
-        for name, parameter in encoder.net.named_parameters():
-            if name.startswith(HEAD):
-                parameter.requires_grad_(False)
+        self._head = f"{encoder.head}."
+        encoder.net.get_submodule(encoder.head).requires_grad_(False)
         model = self.around(encoder)
         return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
@@ -106,7 +104,7 @@ class Pretraining(Training):
             for name, value in self.weights().items()
             if name.startswith(ENCODER_PREFIX)
         }
-        return {name: value for name, value in own.items() if not name.startswith(HEAD)}
+        return {name: value for name, value in own.items() if not name.startswith(self._head)}
 
     def embed(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) -> (b, channels): the encoder's maps, pooled as the head pools them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,7 @@ def test_a_dry_run_prints_hours_and_disk_and_makes_no_study(
     code, out, _ = run("ga", *words, "--dry-run")
     assert code == 0
     assert " h with " in out
+    assert re.search(r"densenet121 32x32 +\d+ s +100% +100% +timed", out)
     assert " GB at most" in out
     assert "budget: 50 trials (40 to search, 10 to confirm)" in out
     assert "h more for 10 reruns, none of them stopped early" in out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,6 +277,13 @@ def test_every_damage_is_an_input_error_that_names_it(folder, message) -> None:
         load_model(folder, CPU)
     assert message.strip() in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+def test_a_network_of_timm_asks_for_timm_where_it_is_missing(folder, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    edit(lambda card: card["recipe"].update(model="timm:resnet18"))(folder)
+    with pytest.raises(InputError, match=r"timm:resnet18 needs timm.*'cxrsearch\[timm\]'"):
+        load_model(folder, CPU)
 
 
 def test_a_card_of_an_earlier_version_says_nothing_of_its_files(folder) -> None:

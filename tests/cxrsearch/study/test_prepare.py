@@ -16,7 +16,13 @@ from cxrsearch.learn.recipe import gene_limits, ratio_genes
 from cxrsearch.study.label_genes import AtHand, read_space
 from cxrsearch.study.prepare import prepare, resolve_hardware
 from cxrsearch.study.settings import Settings
-from cxrsearch.study.space import frame_for, idle_genes, shipped_spaces, without_missing_weights
+from cxrsearch.study.space import (
+    check_networks,
+    frame_for,
+    idle_genes,
+    shipped_spaces,
+    without_missing_weights,
+)
 from search.space import SearchSpace
 
 
@@ -50,6 +56,20 @@ def test_the_frame_is_just_enough_for_the_finest_recipe(
 def test_shipped_spaces_load_and_hold_their_points(name: str) -> None:
     space = read_space(shipped_spaces()[name], NIH)
     assert space.points
+
+
+def test_networks_that_cannot_be_had_or_take_no_such_images_are_all_named() -> None:
+    vit, unknown = "timm:vit_tiny_patch16_224", "timm:resnet81"
+    sizes = {"input_size": {"choices": ["64x64", "100x134"]}}
+    space = space_of(sizes | {"model": {"choices": ["resnet18", vit, unknown]}})
+    with pytest.raises(InputError) as refused:
+        check_networks(space)
+    first, second = refused.value.problems
+    assert "vit_tiny_patch16_224 does not take images of 100x134" in first
+    assert "timm has no network 'resnet81'; did you mean" in second
+    check_networks(space_of(LR, fixed={"model": vit, "input_size": 64}))
+    narrow = {"input_size": {"choices": ["100x134", "50x67"], "when": {"model": "resnet18"}}}
+    check_networks(space_of(narrow | {"model": {"choices": ["resnet18", vit]}}))
 
 
 class TestMissingWeights:

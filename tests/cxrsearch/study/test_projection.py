@@ -8,7 +8,15 @@ import pytest
 
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.learn.recipe import Recipe, gene_limits
-from cxrsearch.study.projection import COPIES_PAUSED, disk_need, weight_bytes
+from cxrsearch.study.cost.recipe_kinds import (
+    KINDS,
+    image_flops,
+    kind_of,
+    sample_recipes,
+    trial_seconds,
+    weightiest,
+)
+from cxrsearch.study.projection import COPIES_PAUSED, by_network, disk_need, weight_bytes
 from cxrsearch.study.settings import Settings
 from search.space import SearchSpace
 
@@ -58,3 +66,35 @@ def test_reruns_keep_no_weights_unless_all_do() -> None:
     paused = replace(asked, early_stopping=True)
     saved = disk_need(space, paused, 14) - disk_need(space, replace(paused, confirm=0.2), 14)
     assert saved == 10 * COPIES_PAUSED * weights  # ten fewer that pause
+
+
+def test_each_network_of_a_space_is_timed_and_the_rest_scaled_by_operations() -> None:
+    names = ["resnet18", "vgg16", "mobilenet_v3_small"]
+    plain = {"name": "s", "genes": {"model": {"choices": names},
+             "input_size": {"choices": [32, 48, 64]}, "epochs": {"low": 1, "high": 4}},
+             "fixed": {"vgg_head": "pooled"}}  # fmt: skip
+    recipes = sample_recipes(SearchSpace.from_dict(plain, "s", known=gene_limits()))
+    chosen = weightiest(recipes)
+    assert len(chosen) == KINDS
+    assert {kind.model for kind in list(chosen)[:3]} == set(names)
+    assert str(next(iter(chosen))) == "vgg16 pooled 64x64"
+    timed = dict.fromkeys(chosen, 0.5)
+    small = Recipe(model="resnet18", input_size=32, epochs=1)
+    large = next(kind for kind in chosen if kind.model == "resnet18")
+    share = image_flops(kind_of(small)) / image_flops(large)
+    assert 0.2 < share < 0.3
+    assert trial_seconds(small, timed, 10, 0) == pytest.approx(0.5 * share * 10)
+    rows = by_network(recipes, [2.0] * len(recipes), timed)
+    assert sum(row.drawn for row in rows) == pytest.approx(1)
+    assert sum(row.of_time for row in rows) == pytest.approx(1)
+    assert {row.kind for row in rows if row.timed} == set(map(str, chosen))
+    assert all(row.seconds_per_trial == 2.0 for row in rows)
+
+
+def test_operations_are_those_of_the_layers() -> None:
+    kind = kind_of(Recipe(model="vgg16", vgg_head="pooled", input_size=32))
+    first = 2 * 9 * 64 * 32 * 32 * (1 + 1 / 2)  # the stem: once an image, and once for both
+    sizes = [(64, 64, 32), (64, 128, 16), (128, 128, 16), (128, 256, 8), *[(256, 256, 8)] * 2,
+             (256, 512, 4), *[(512, 512, 4)] * 2, *[(512, 512, 2)] * 3]  # fmt: skip
+    rest = sum(2 * 9 * a * b * side * side for a, b, side in sizes)
+    assert image_flops(kind) == first + rest + 2 * 512 * 2

@@ -19,6 +19,7 @@ from search.space import SearchSpace
 
 KNOWN: dict[str, dict[str, Any]] = {
     "model": {"type": "str", "choices": ("densenet121", "vgg16"), "default": "densenet121"},
+    "size": {"type": "str", "choices": ("s", "m"), "also": {"x:NUMBER": r"x:\d+"}},
     "lr": {"type": "float", "above": 0.0, "high": 10.0},
     "epochs": {"type": "int", "low": 1, "high": 1000},
     "dropout": {"type": "float", "low": 0.0, "high": 0.95},
@@ -236,6 +237,8 @@ def test_a_wrong_file_says_what_and_the_way_out(
         ("genes: {lr: {low: 0, high: 1}}", "lr: low 0 is too small; it must be above 0"),
         ("genes: {lr: {low: 1, high: 11}}", "lr: high 11 is too large; the most is 10"),
         ("genes: {model: {choices: [densenet121, vgg61]}}", "model: choice vgg61 is none of densenet121, vgg16; did you mean 'vgg16'?"),
+        ("genes: {size: {choices: [s, 'x:', x:1]}}", "size: choice x: is none of s, m, x:NUMBER"),
+        ("genes: {size: {choices: [s, x:1, y:1]}}", "size: choice y:1 is none of s, m, x:NUMBER"),
         ("genes: {model: {low: 0, high: 1}}", "model: takes no range; write {choices: [densenet121, vgg16]}"),
         ("genes: {flip: {low: 0, high: 1}}", "flip: takes no range; write {choices: [false, true]}"),
         ("genes: {flip: {choices: [0, 1]}}", "flip: choice 0 is neither true nor false"),
@@ -255,6 +258,11 @@ def test_limits_of_known_genes_are_named(
 ) -> None:
     found = problems(load, text, KNOWN)
     assert any(problem.startswith(message) for problem in found), found
+
+
+def test_a_text_of_a_known_form_is_a_choice_too(load: Callable[..., SearchSpace]) -> None:
+    space = load("genes: {size: {choices: [s, x:1, x:22]}}", KNOWN)
+    assert space.genes["size"].distribution == CategoricalDistribution(["s", "x:1", "x:22"])
 
 
 HUGE = int("f" * 5000, 16)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cxrsearch.systems.pretrain import autoencoder, contrastive
 from cxrsearch.systems.pretrain import run as pretrain_run
 from cxrsearch.systems.pretrain.autoencoder import Autoencoder, AutoencoderTraining
 from cxrsearch.systems.pretrain.contrastive import ContrastiveTraining, vicreg
-from cxrsearch.systems.pretrain.run import PretrainPlan, pretrain
+from cxrsearch.systems.pretrain.run import PRETRAIN_METHODS, PretrainPlan, pretrain
 
 ONE = ComputeOptions("cpu", threads=1)
 
@@ -197,3 +198,25 @@ def test_real_networks_take_the_weights(model: str, study: Any, tmp_path: Path) 
     training = AutoencoderTraining(made, study.data, seed=1, compute=replace(ONE, micro=4))
     checkpoint.save_tensors(tmp_path / "weights.safetensors", training.encoder_weights())
     assert weights_problem(Recipe(init=str(tmp_path / "weights.safetensors"), model=model)) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [
+        ("autoencoder", "resnet18"),
+        ("contrastive", "resnet18"),
+        ("autoencoder", "timm:vit_tiny_patch16_224"),
+        ("contrastive", "timm:tf_efficientnet_lite0"),
+    ],
+)
+def test_other_networks_learn_without_labels_and_give_all_but_their_head(
+    method: str, model: str, study: Any
+) -> None:
+    made = plan(method, model=model).recipe
+    training = PRETRAIN_METHODS[method](made, study.data, seed=1, compute=ONE)
+    before = {k: v.clone() for k, v in training.encoder_weights().items()}
+    assert math.isfinite(training.epoch(1))
+    after, net = training.encoder_weights(), build_model(made, n_classes=2)
+    head = {name for name in net.net.state_dict() if name.startswith(f"{net.head}.")}
+    assert set(after) == set(net.net.state_dict()) - head
+    assert not torch.equal(before[f"{net.stem}.weight"], after[f"{net.stem}.weight"])

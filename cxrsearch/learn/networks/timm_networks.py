@@ -1,0 +1,200 @@
+"""timm's networks as ours: a one-channel stem, logits of ours, stages, and maps.
+
+timm is imported where one of its networks is built, and never asked for weights, so that nothing
+is fetched. What it says of its networks (first convolution, classifier, normalisation, groups of
+layers) is held against the network itself: one that does not fit is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from cxrsearch.errors import InputError
+from search.errors import did_you_mean
+
+from .architectures import BLOCKS, NetworkParts, size_of
+from .head import last_layer
+from .stem import GreyStem
+
+STEMS = {"Conv2d": False, "Conv2dSame": True}
+"""Convolutions that a grey stem can stand for, and whether they pad by the size of the image."""
+
+
+def timm_network(
+    name: str, n_classes: int, *, dropout: float, input_size: int | str
+) -> NetworkParts:
+    """The network that timm calls ``name`` (Wightman, "PyTorch Image Models", 2019).
+
+    Blocks are timm's groups of layers, the stem first and the others in four parts. Where a network
+    is made for one size of image, that is ``input_size``.
+
+    Args:
+        name: of the network, with or without the tag of its weights after a dot.
+        n_classes: logits.
+        dropout: before the last layer.
+        input_size: a side or ``"HxW"``.
+
+    Raises:
+        InputError: where timm is not installed or has no such network, or it is none of images in
+            one channel that ends in a linear layer.
+    """
+    timm = _timm(name)
+    net = _created(timm, name, n_classes, size_of(input_size))
+    known = net.pretrained_cfg
+    stem, head = known.get("first_conv"), known.get("classifier")
+    conv, layer = _module(net, stem), _module(net, head)
+    problems = []
+    if type(conv).__name__ not in STEMS or conv.in_channels != 3 or conv.groups != 1:
+        problems.append(
+            f"its first layer ({_called(stem, conv)}) is no plain convolution of three channels, "
+            "for which one of grey images could stand"
+        )
+    if not isinstance(layer, nn.Linear):
+        problems.append(f"its classifier ({_called(head, layer)}) is no single linear layer")
+    if len(known["mean"]) != 3 or len(known["std"]) != 3:
+        problems.append("its weights are not of images in three channels")
+    if problems:
+        raise InputError([f"model: timm:{name}: {problem}" for problem in problems])
+    mean: Any = tuple(map(float, known["mean"]))
+    std: Any = tuple(map(float, known["std"]))
+    net.set_submodule(stem, GreyStem(conv, mean, std, STEMS[type(conv).__name__]))
+    net.set_submodule(head, last_layer(layer.in_features, n_classes, dropout))
+    return NetworkParts(net, _blocks(timm, net, head), stem, maps_of, head, mean, std)
+
+
+def _timm(name: str) -> Any:
+    """timm, where it has a network called ``name``."""
+    from . import torchvision_import  # noqa: F401  (timm imports torchvision)
+
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError(
+            f"model: timm:{name} needs timm, which cannot be imported here ({error}); pip install "
+            "'cxrsearch[timm]'"
+        ) from error
+    kind = name.partition(".")[0]
+    if not timm.is_model(kind):
+        raise InputError(
+            f"model: timm has no network {kind!r}{did_you_mean(kind, timm.list_models())}; "
+            f"timm.list_models() names those of version {timm.__version__}"
+        )
+    return timm
+
+
+def _created(timm: Any, name: str, n_classes: int, size: tuple[int, int]) -> Any:
+    """The network with a random start, for images of ``size`` where it has to know."""
+    try:
+        known = timm.get_pretrained_cfg(name)
+        for options in _options(size, known is not None and known.fixed_input_size):
+            try:
+                return timm.create_model(name, num_classes=n_classes, pretrained=False, **options)
+            except TypeError as error:
+                if "unexpected keyword argument" not in str(error):
+                    raise
+        raise TypeError("its function takes none of timm's usual arguments")
+    except MemoryError:
+        raise
+    except Exception as error:  # timm refuses in many ways
+        raise InputError(
+            f"model: timm:{name} cannot be had for input_size {size[0]}x{size[1]} "
+            f"({first_line(error)}); choose another size or another network"
+        ) from error
+
+
+def _options(size: tuple[int, int], fixed: bool) -> Iterator[dict[str, Any]]:
+    """Arguments about the size of images, the most flexible first."""
+    if fixed:
+        yield {"img_size": size, "dynamic_img_size": True}
+        yield {"img_size": size, "strict_img_size": False}
+        yield {"img_size": size}
+    yield {}
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, fit for a message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _module(net: nn.Module, name: Any) -> Any:
+    """The module called ``name``; None where there is none, or it is no one name."""
+    try:
+        return net.get_submodule(name) if isinstance(name, str) and name else None
+    except AttributeError:
+        return None
+
+
+def _called(name: Any, module: Any) -> str:
+    if module is None:
+        return "none" if not name else ", ".join([name] if isinstance(name, str) else name)
+    return f"{name}, {type(module).__name__}"
+
+
+def _blocks(timm: Any, net: Any, head: str) -> list[list[nn.Module]]:
+    """Modules by stage, from the input on; the head is of none."""
+    for coarse in (True, False):
+        groups = timm.models.group_parameters(net, net.group_matcher(coarse=coarse), reverse=True)
+        body = {k: group for k, group in groups.items() if not k.startswith(f"{head}.")}
+        order = sorted(set(body.values()))
+        if len(order) >= BLOCKS:
+            break
+    parts = [order[:1], *(part.tolist() for part in np.array_split(order[1:], BLOCKS - 1))]
+    numbers = {group: number for number, part in enumerate(parts) for group in part}
+    blocks: list[list[nn.Module]] = [[] for _ in parts]
+    for number, module in _whole(net, {k: numbers[group] for k, group in body.items()}):
+        blocks[number].append(module)
+    return [modules for modules in blocks if modules]
+
+
+def _whole(
+    module: nn.Module, block: Mapping[str, int], prefix: str = ""
+) -> Iterator[tuple[int, nn.Module]]:
+    """The largest modules whose parameters are all of one block, with its number.
+
+    A parameter beside such modules, as a class token is, comes in a list of its own.
+    """
+    for name, child in module.named_children():
+        inside = f"{prefix}{name}."
+        found = {block.get(f"{inside}{key}") for key, _ in child.named_parameters()}
+        if len(found) > 1:
+            yield from _whole(child, block, inside)
+        elif (number := found.pop() if found else None) is not None:
+            yield number, child
+    for name, parameter in module.named_parameters(recurse=False):
+        if f"{prefix}{name}" in block:
+            yield block[f"{prefix}{name}"], nn.ParameterList([parameter])
+
+
+def maps_of(net: Any, grey: Tensor) -> Tensor:
+    """(b, 1, H, W) grey -> (b, channels, h, w): what a network of timm's says of each place.
+
+    Tokens of patches are laid out as the patches lie; those that stand for the whole image are
+    left out.
+
+    Raises:
+        ValueError: where they are no such thing.
+    """
+    found = net.forward_features(grey)
+    width = net.num_features
+    if isinstance(found, Tensor) and found.ndim == 4 and found.shape[1] == width:
+        return found
+    if isinstance(found, Tensor) and found.ndim == 4 and found.shape[3] == width:
+        return found.permute(0, 3, 1, 2)
+    if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[2] != width:
+        raise ValueError("its last layers give no maps")
+    whole = getattr(net, "num_prefix_tokens", int(getattr(net, "cls_token", None) is not None))
+    places = found[:, whole:].transpose(1, 2)
+    rows, columns = _grid(places.shape[2], grey.shape[2] / grey.shape[3])
+    return places.reshape(*places.shape[:2], rows, columns)
+
+
+def _grid(count: int, aspect: float) -> tuple[int, int]:
+    """Rows and columns that make ``count`` and come nearest to ``aspect``, their ratio."""
+    rows = [n for n in range(1, count + 1) if count % n == 0]
+    best = min(rows, key=lambda n: abs(math.log(n * n / count / aspect)))
+    return best, count // best

@@ -18,7 +18,7 @@ from cxrsearch.version import __version__
 from search.errors import SearchError
 from search.stopping import Stopped, raise_stopped, stopping
 
-from . import ablate, dataset, model, spaces_and_phantom, train
+from . import ablate, dataset, model, spaces_and_phantom, train, weights
 
 
 @click.group(
@@ -220,6 +220,7 @@ for command in (
     model.predict,
     ablate.ablate,
     dataset.dataset,
+    weights.weights,
 ):
     cli.add_command(command)
 
@@ -242,7 +243,7 @@ MOST_PROBLEMS = 20
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 bad input, 128 + N stopped by signal N."""
+    """Entry point. Exit codes: 0 done, 1 weights refused, 2 bad input, 128 + N signal N."""
     _print_anything()
     with stopping(raise_stopped) as stop:
         try:

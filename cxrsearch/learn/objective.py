@@ -15,8 +15,9 @@ from search.objective import Outcome, Steps, Task, TrialError
 
 from .compute.options import ComputeOptions
 from .data import TrainData, make_data
+from .networks.weights.asked import start_of
 from .pseudo import load_pseudo
-from .recipe import NO_FILE, SELECTING, Recipe, identity
+from .recipe import SELECTING, Recipe, identity
 from .saved.arrays import load_labels, save_labels
 from .train import train
 
@@ -122,7 +123,7 @@ def _knew(recipe: Recipe) -> list[str]:
             "the teacher that targets are distilled from was trained on the study's own training "
             "part, of which some images validate here: values may be too good"
         )
-    if recipe.init not in NO_FILE:
+    if start_of(recipe.init).file is not None:
         notes.append(
             f"init {recipe.init}: where its training saw images of this study's training part, it "
             "saw some that validate here: values may be too good"

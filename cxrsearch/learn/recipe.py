@@ -21,10 +21,8 @@ from .losses import LOSSES
 from .mixes import MIXES
 from .networks.architectures import NETWORKS, TIMM, TIMM_NAME
 from .networks.architectures import size_of as size_of
+from .networks.weights.asked import start_of
 from .registry import taking
-
-NO_FILE = ("none", "imagenet")
-"""Values of the gene ``init`` that are no weights file of the user's."""
 
 PSEUDO = ("none", "hard", "soft", "calibrated", "mean_teacher")
 """What a training makes of images without a label; see `cxrsearch.learn.pseudo`."""
@@ -68,7 +66,9 @@ class Recipe:
     )
     init: str = _gene(
         "none",
-        "starting weights: none, imagenet, or a file (`cxrsearch pretrain` writes one)",
+        "starting weights: none, imagenet, a file that has them all (`cxrsearch pretrain` writes "
+        "one, `cxrsearch weights FILE` says what fits), or partial:FILE for what fits of it; "
+        "frozen-features and frozen-features:FILE train the last layer alone on their features",
         text=True,
         held=True,
     )
@@ -91,7 +91,12 @@ class Recipe:
     )
     optimizer: str = _gene("adamw", "optimiser", choices=("adam", "adamw", "sgd"))
     lr: float = _gene(1e-3, "peak learning rate", above=0.0, high=10.0)
-    weight_decay: float = _gene(1e-2, "weight decay", low=0.0, high=10.0)
+    weight_decay: float = _gene(
+        1e-2,
+        "weight decay; with frozen-features the penalty of the squared weights (1 / (C n))",
+        low=0.0,
+        high=10.0,
+    )
     momentum: float = _gene(
         0.9, "Nesterov momentum of sgd", low=0.0, high=0.999, acts={"optimizer": "sgd"}
     )
@@ -503,6 +508,21 @@ SIGNIFICANT_DIGITS = 9
 """Significant digits by which numbers are told apart: rounding noise is no other recipe."""
 
 
+PROBED = (
+    "model", "init", "weight_decay", "loss", "uncertain", "crop", "input_size",
+)  # fmt: skip
+"""The genes that act where features are frozen, beside those that make the network's shape."""
+
+
+def as_trained(recipe: Recipe) -> Recipe:
+    """``recipe`` as its training goes by it: of frozen features one epoch, without what is idle."""
+    if not start_of(recipe.init).frozen:
+        return recipe
+    acting = {name: getattr(recipe, name) for name in (*PROBED, *network_genes())}
+    acting["loss"] = "weighted_bce" if recipe.loss == "weighted_bce" else "bce"
+    return Recipe(**acting, epochs=1)
+
+
 def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
     """``recipe`` with every gene that cannot act at its default.
 
@@ -511,6 +531,7 @@ def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
         described: what the description has the data's uncertain marks count as, each policy once;
             empty where there are no such marks, None where nobody knows.
     """
+    recipe = as_trained(recipe)
     idle: dict[str, Any] = {
         f.name: f.default
         for f in fields(Recipe)

@@ -29,8 +29,10 @@ from .classifier import Learner
 from .compute.options import ComputeOptions
 from .criterion import known_weight, with_weights
 from .data import TrainData, even_slices
+from .networks.weights.asked import start_of
+from .probe.learner import Probe
 from .pseudo import Extra, extra
-from .recipe import Recipe, averaged
+from .recipe import Recipe, as_trained, averaged
 from .session import Session
 from .training import SCORING
 
@@ -124,17 +126,20 @@ def classifier_session(
     compute: ComputeOptions,
     usable: Callable[[dict[str, Any]], str | None] = lambda state: None,
 ) -> Session[Learner]:
-    """The training of a recipe's classifier in ``folder``: a `Learner`, or a `Student` of it.
+    """The training of a recipe's classifier in ``folder``: a `Learner`, a `Student` of it, or a
+    `Probe` of frozen features.
 
     Args:
-        recipe: what to train; its gene ``pseudo`` says which of the two.
+        recipe: what to train; its genes ``init`` and ``pseudo`` say which.
         data: what to train on.
         seed: everything random derives from it.
         folder: holds the checkpoint.
         compute: where and how fast.
         usable: as for `Session`.
     """
-    make, settings = Learner, dict[str, str]()
+    recipe = as_trained(recipe)
+    make: type[Learner] = Probe if start_of(recipe.init).frozen else Learner
+    settings = dict[str, str]()
     if recipe.pseudo != "none":
         make = Student
     if data.pseudo is not None and (recipe.pseudo != "none" or recipe.distill):

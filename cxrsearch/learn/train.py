@@ -36,7 +36,7 @@ from .compute.device import is_out_of_memory
 from .compute.options import ComputeOptions
 from .data import Pixels, TrainData
 from .metrics import auroc, judge, mean_auroc
-from .recipe import Recipe
+from .recipe import Recipe, as_trained
 from .saved.arrays import save_arrays
 from .saved.best_weights import BestWeights
 from .saved.epoch_scores import EPOCH_SCORES, HalfLogits, half_logits, save_epoch_scores
@@ -101,6 +101,7 @@ def train(
         TrialError: for ``nan``, ``out of memory`` and ``bad data``.
         InputError: where starting weights cannot be had.
     """
+    recipe = as_trained(recipe)
     best = BestWeights(folder, data.label_names)
     session = classifier_session(
         recipe,

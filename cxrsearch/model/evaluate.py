@@ -23,7 +23,7 @@ from cxrsearch.data.splits import Splits
 from cxrsearch.data.unlabelled import patients_of
 from cxrsearch.errors import InputError
 from cxrsearch.learn.metrics import judge
-from cxrsearch.learn.recipe import NO_FILE
+from cxrsearch.learn.networks.weights.asked import start_of
 from search.files import write_json
 from search.reading import read_json
 from search.seeds import derive
@@ -280,7 +280,7 @@ def _also_seen(part: ModelPart) -> tuple[list[tuple[str, str]], list[str]]:
             "that is not checked"
             for weights in found["unknown"]
         ]
-    if part.recipe.pseudo == "none" and part.recipe.init in NO_FILE:
+    if part.recipe.pseudo == "none" and start_of(part.recipe.init).file is None:
         return [], []
     return [], [
         f"{part.folder}: its card, of an older version, does not say which images it has seen "

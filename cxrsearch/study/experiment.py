@@ -40,7 +40,7 @@ from .confirmation import (
 )
 from .cost.multi_process import service
 from .cost.sharing import OnNote
-from .folder import ABLATION, load_study, new_folder, read_study_yaml, trial_config
+from .folder import ABLATION, check_weights, load_study, new_folder, read_study_yaml, trial_config
 from .new_study import new_study, write_labels
 from .prepare import Prepared, check_disk, prepare
 from .progress import Progress
@@ -360,6 +360,7 @@ def resume(
     path = Path(folder)
     longer = changes.get("time_budget")
     prepared = load_study(path, on_note, **changes)
+    check_weights(path)
     settings = prepared.settings
     record = read_study(path, settings.storage)
     seconds = record.attrs.get(TARGET_SECONDS, settings.seconds)
@@ -467,6 +468,7 @@ def confirm(
     if problems := confirm_problems(request, record, ABLATION in read_study_yaml(path)):
         raise InputError(problems)
     prepared = load_study(path, on_note, **changes)
+    check_weights(path)
     study = Study.open(path, prepared.settings.storage)
     try:
         seconds = None  # reruns are asked for, however long they take

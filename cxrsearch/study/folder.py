@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,6 +20,7 @@ from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.compute.precision import HALF_TYPES, multiplies
+from cxrsearch.learn.networks.weights.reading import file_digest
 from cxrsearch.learn.objective import TrialConfig
 from cxrsearch.version import __version__
 from search.cores import detect_cpus, threads_of
@@ -37,6 +39,7 @@ from .data import restore_parts
 from .prepare import Prepared, assemble, device_of, resolve_hardware, trials_at_once
 from .projection import disk_need
 from .settings import PRECISIONS, Settings, TrainingRequest
+from .space import weights_used
 from .unlabelled import pseudo_path
 
 
@@ -141,6 +144,11 @@ def study_values(prepared: Prepared, **more: Any) -> dict[str, Any]:
             "counts": {part: dict(c) for part, c in prepared.counts.items()},
         },
         "space": prepared.space.to_dict(),
+        **(
+            {WEIGHTS_USED: used}
+            if (used := weights_used(prepared.space, prepared.settings))
+            else {}
+        ),
         "notes": list(prepared.notes),
         "versions": {"cxrsearch": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in libraries},
@@ -167,6 +175,12 @@ def marks_of(data: Dataset) -> dict[str, Any]:
     blank = {name: found.counts_as for name, found in data.blanks.items()}
     said = {"uncertain_as": taken, "blank_as": blank}
     return {"labels": counts, **{key: value for key, value in said.items() if value}}
+
+
+def _weights_of(prepared: Prepared) -> dict[str, Any]:
+    """The files that trials begin with, so that a changed one is noticed."""
+    used = weights_used(prepared.space, prepared.settings)
+    return {WEIGHTS_USED: used} if used else {}
 
 
 def _version(library: str) -> str:
@@ -213,6 +227,37 @@ def _is_whole(record: Any) -> bool:
         and all(isinstance(part.get(key), kind) for key, kind in kinds.items())
         for name, kinds in wanted.items()
     )
+
+
+WEIGHTS_USED = "weights"
+"""Where study.yaml has the files of starting weights, with their digests."""
+
+
+def check_weights(folder: Path, files: Collection[Path] | None = None) -> None:
+    """Refuse to go on with starting weights that are not those that the study was made with.
+
+    Args:
+        folder: the study's folder.
+        files: those that are needed; None: all of the study's.
+
+    Raises:
+        InputError: naming each that has changed, or has gone.
+    """
+    noted = read_study_yaml(folder).get(WEIGHTS_USED)
+    problems = []
+    for name, digest in (noted if isinstance(noted, dict) else {}).items():
+        path = Path(str(name))
+        if files is not None and path not in files:
+            continue
+        if not path.is_file():
+            problems.append(f"{path}: starting weights of {folder}, and not there; restore them")
+        elif file_digest(path) != digest:
+            problems.append(
+                f"{path}: starting weights of {folder}, and no longer those that it was made with "
+                f"(SHA-256 {str(digest)[:12]}...); restore them, or start a new study"
+            )
+    if problems:
+        raise InputError(problems)
 
 
 ABLATION = "ablation"

@@ -17,6 +17,7 @@ import numpy as np
 from cxrsearch.data.about import NOTHING_SAID, about
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.description import POLICIES
+from cxrsearch.learn.networks.weights.asked import placed
 from cxrsearch.learn.recipe import (
     DESCRIBED,
     RATIO_PREFIX,
@@ -29,6 +30,7 @@ from search.space import SearchSpace, read_space_file
 
 EVERY_RATIO = RATIO_PREFIX + "*"
 """In a space: the draw weights of all labels that are not named beside it, and of No Finding."""
+INIT = "init"
 OPTIONAL = "optional"
 DOUBTS = "uncertain"
 BESIDE = "auxiliary"
@@ -66,7 +68,7 @@ def read_space(path: Path, at_hand: AtHand | None = None) -> SearchSpace:
     Raises:
         SpaceError: with all problems, one message each.
     """
-    plain, problems = settled(read_space_file(path), at_hand)
+    plain, problems = settled(with_placed_weights(read_space_file(path), path.parent), at_hand)
     problems = [f"{path}: {problem}" for problem in problems]
     plain = _with_new_defaults(plain)
     try:
@@ -88,6 +90,39 @@ def _with_new_defaults(plain: Any) -> Any:
     genes, fixed = parts
     fresh = {g: value for g, value in new_defaults().items() if g not in genes and g not in fixed}
     return {**plain, "fixed": {**fixed, **fresh}}
+
+
+def with_placed_weights(plain: Any, folder: Path) -> Any:
+    """What a space's file says, with the paths of starting weights in it absolute.
+
+    A relative one is looked for beside the file, then where the user is.
+
+    Args:
+        plain: as read.
+        folder: where the file lies.
+    """
+
+    def place(value: Any) -> Any:
+        if isinstance(value, list):
+            return [place(each) for each in value]
+        return placed(value, folder, Path.cwd()) if isinstance(value, str) else value
+
+    def within(found: Any, *keys: str) -> Any:
+        """``found`` with what lies at ``keys`` placed; ``*``: at every key, or in every item."""
+        if not keys:
+            return place(found)
+        key, *rest = keys
+        if key == "*" and isinstance(found, list):
+            return [within(each, *rest) for each in found]
+        if not isinstance(found, Mapping):
+            return found
+        wanted = set(found) if key == "*" else {key}
+        return {k: within(v, *rest) if k in wanted else v for k, v in found.items()}
+
+    for keys in (("genes", INIT, "choices"), ("genes", "*", "when", INIT), ("fixed", INIT),
+                 ("points", "*", "params", INIT)):  # fmt: skip
+        plain = within(plain, *keys)
+    return plain
 
 
 def known_genes(plain: Any) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from cxrsearch.learn.recipe import (
 from search.errors import did_you_mean
 
 from .label_genes import EVERY_RATIO, read_space, unknown_ratio
-from .space import read_genes, shipped_spaces, space_path
+from .space import genes_here, shipped_spaces, space_path
 
 
 class Named(NamedTuple):
@@ -42,7 +42,7 @@ def find_recipe(name: str, given: Sequence[str] = ()) -> Named:
     """
     problems: list[str] = []
     params = attempt(lambda: _point(name), problems)
-    changed = attempt(lambda: read_genes(given), problems)
+    changed = attempt(lambda: genes_here(given), problems)
     if params is None or changed is None:
         raise InputError(problems)
     recipe = Recipe.from_params({**params, **changed})

@@ -14,8 +14,9 @@ from cxrsearch.data.copy_names import NOTHING
 from cxrsearch.data.labels.names import some_names
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError
+from cxrsearch.learn.networks.weights.asked import start_of
 from cxrsearch.learn.pseudo import load_pseudo
-from cxrsearch.learn.recipe import NO_FILE, Recipe
+from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.arrays import load_labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import read_card
@@ -72,7 +73,7 @@ def also_seen(
     Returns:
         for `ModelMeta.also_seen`; empty where there is nothing to tell.
     """
-    if recipe.pseudo == "none" and recipe.init in NO_FILE:
+    if recipe.pseudo == "none" and start_of(recipe.init).file is None:
         return {}
     images: set[tuple[str, str]] = set()
     unknown: set[str] = set()
@@ -88,7 +89,7 @@ def also_seen(
             break
         before = origin.init
     else:
-        unknown |= {start} - set(NO_FILE)
+        unknown |= {start} if _is_file(start) else set()
     pairs = sorted(images)
     found = [content for _, content in pairs]
     return {
@@ -114,9 +115,7 @@ def origin_notes(inits: Iterable[str], split: str, label_names: tuple[str, ...] 
     Raises:
         InputError: where the record of a pre-training cannot be read.
     """
-    return [
-        _note(init, split) + _head_note(init, label_names) for init in inits if init not in NO_FILE
-    ]
+    return [_note(init, split) + _head_note(init, label_names) for init in inits if _is_file(init)]
 
 
 def _head_note(init: str, label_names: tuple[str, ...]) -> str:
@@ -138,7 +137,7 @@ def _note(init: str, split: str) -> str:
             f"init {init}: nothing beside it says what it was trained on: it may have seen images "
             "of this study's validation and test parts, and values there may be too good"
         )
-    unknown = "" if start in NO_FILE else f"; before that init {start}, unknown"
+    unknown = "" if not _is_file(start) else f"; before that init {start}, unknown"
     origin = f"init {init}: {chain[0].what}" + " (begun with weights of another training)" * (
         len(chain) > 1
     )
@@ -169,7 +168,7 @@ def origins_of(init: str) -> tuple[list[Origin], str]:
     """
     found: list[Origin] = []
     seen: set[str] = set()
-    while init not in NO_FILE and init not in seen:
+    while _is_file(init) and init not in seen:
         seen.add(init)
         origin = _origin(init)
         if origin is None:
@@ -179,10 +178,15 @@ def origins_of(init: str) -> tuple[list[Origin], str]:
     return found, init
 
 
+def _is_file(init: str) -> bool:
+    """Whether weights are of a user's file, so that one may ask what they have seen."""
+    return start_of(init).file is not None
+
+
 def _origin(init: str) -> Origin | None:
     """The training that wrote the file ``init``; None where nothing says, or nobody may look."""
     try:
-        path = Path(init).expanduser()
+        path = Path(start_of(init).source).expanduser()
         return _pretraining(path) or _model(path) or _trial(path)
     except (OSError, RuntimeError):  # a card may name a place in somebody else's home
         return None

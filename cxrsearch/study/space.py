@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import spaces
 from cxrsearch.data.labels.names import some_names
 from cxrsearch.errors import InputError
+from cxrsearch.learn.networks.weights.asked import RANDOM, placed, start_of
 from cxrsearch.learn.recipe import (
     RATIO_PREFIX,
     Recipe,
     gene_limits_with,
+    network_genes,
     size_of,
 )
 from search.errors import did_you_mean
@@ -61,7 +64,7 @@ def load_space(settings: Settings, at_hand: AtHand | None = None) -> tuple[Searc
         InputError: where no starting weights are left.
     """
     path = space_path(settings.space or "quick")
-    space, said = fixed_to(read_space(path, at_hand), read_genes(settings.genes))
+    space, said = fixed_to(read_space(path, at_hand), genes_here(settings.genes))
     check_networks(space)
     found, notes = without_missing_weights(space, settings)
     notes = [*said, *notes]
@@ -102,6 +105,14 @@ def read_genes(given: Sequence[str]) -> dict[str, Any]:
                 problems.append(f"--set {text}: {problem}")
     if problems:
         raise InputError(problems)
+    return found
+
+
+def genes_here(given: Sequence[str]) -> dict[str, Any]:
+    """`read_genes`, with the path of starting weights from where the user is."""
+    found = read_genes(given)
+    if "init" in found:
+        found["init"] = placed(found["init"], Path.cwd())
     return found
 
 
@@ -189,20 +200,25 @@ def check_networks(space: SearchSpace) -> None:
 def without_missing_weights(
     space: SearchSpace, settings: Settings
 ) -> tuple[SearchSpace, list[str]]:
-    """Leave out choices and points whose pretrained weights are not on this machine."""
+    """Leave out choices and points whose ImageNet weights are not on this machine, with notes.
+
+    Raises:
+        InputError: where a file of the user's does not fit each network that would begin with it,
+            naming all such, or where no starting weights are left.
+    """
     from cxrsearch.learn.networks.models import weights_problem
 
     folder = Path(settings.weights_dir) if settings.weights_dir else None
-    models = gene_values(space, "model", Recipe.model)
-    problems = {
-        init: found
-        for init in gene_values(space, "init", Recipe.init)
-        if (
-            found := [
-                p for m in models if (p := weights_problem(Recipe(model=m, init=init), folder))
-            ]
-        )
-    }
+    problems: dict[str, list[str]] = {}
+    unfit: list[str] = []
+    for init, recipes in starting_recipes(space).items():
+        wrong = {recipe.model: p for recipe in recipes if (p := weights_problem(recipe, folder))}
+        if wrong and start_of(init).file is not None:
+            unfit += [*wrong.values(), *_way_out(init, recipes, wrong)]
+        elif wrong:
+            problems[init] = list(wrong.values())
+    if unfit:
+        raise InputError(list(dict.fromkeys(unfit)))
     if not problems:
         return space, []
     missing = [message for found in problems.values() for message in found]
@@ -219,6 +235,59 @@ def without_missing_weights(
         notes[-1] += f" and {dropped} known-good point{'s' * (dropped > 1)}"
     known = gene_limits_with((*plain["genes"], *plain["fixed"]))
     return SearchSpace.from_dict(plain, space.name, known=known), notes
+
+
+def starting_recipes(space: SearchSpace) -> dict[str, list[Recipe]]:
+    """For each value of ``init`` in ``space``, a recipe of each network that can begin with it.
+
+    Which that are follows from the conditions under which ``init`` and ``model`` are searched.
+    """
+    found: dict[str, list[Recipe]] = {}
+    fixed = {name: space.fixed[name] for name in network_genes() if name in space.fixed}
+    sizes = gene_values(space, "input_size", Recipe.input_size)
+    for init in gene_values(space, "init", Recipe.init):
+        found[init] = [
+            replace(Recipe(**fixed), model=model, init=init, input_size=size)
+            for model in gene_values(space, "model", Recipe.model)
+            if _together(space, "init", init, "model", model)
+            and _together(space, "model", model, "init", init)
+            for size in (sizes if ":" in model else sizes[:1])  # of torchvision's any size will do
+        ]
+    return found
+
+
+def _together(space: SearchSpace, gene: str, value: Any, parent: str, its: Any) -> bool:
+    """Whether ``gene`` can have its ``value`` where ``parent`` has ``its``."""
+    wanted = space.genes[gene].when.get(parent) if gene in space.genes else None
+    return wanted is None or its in _as_list(wanted)
+
+
+def _way_out(init: str, recipes: Sequence[Recipe], wrong: Mapping[str, str]) -> list[str]:
+    """What to write where only some networks of a space can begin with ``init``."""
+    fits = list(dict.fromkeys(r.model for r in recipes if r.model not in wrong))
+    if not fits:
+        return []
+    models = fits[0] if len(fits) == 1 else f"[{', '.join(fits)}]"
+    return [
+        f"init {init}: fits {', '.join(fits)} and not {', '.join(wrong)}, which the space searches "
+        "too; let init have it with those alone: "
+        f"init: {{choices: [none, {init}], when: {{model: {models}}}}}"
+    ]
+
+
+def weights_used(space: SearchSpace, settings: Settings) -> dict[str, str]:
+    """The files of starting weights that trials of ``space`` begin with, and their digests."""
+    from cxrsearch.learn.networks.weights.places import find_weights
+    from cxrsearch.learn.networks.weights.reading import file_digest
+
+    folder = Path(settings.weights_dir) if settings.weights_dir else None
+    files = {
+        find_weights(source, recipe.model, folder)
+        for init, recipes in starting_recipes(space).items()
+        if (source := start_of(init).source) != RANDOM
+        for recipe in recipes
+    }
+    return {str(file): file_digest(file) for file in sorted(files) if file.is_file()}
 
 
 def _fix_init(plain: dict[str, Any], left: list[str]) -> None:

@@ -15,6 +15,8 @@ from cxrsearch.data.notes import reasons
 from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import EpochsDone
+from cxrsearch.learn.networks.weights.asked import RANDOM, start_of
+from cxrsearch.learn.networks.weights.places import find_weights
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.model.card import predicting
@@ -43,7 +45,7 @@ from search.store.record import StudyRecord, read_study
 from search.trials.marks import confirms, same_as
 
 from .data import DESCRIPTION, cache_root, described_in, load_data
-from .folder import load_alone, read_study_yaml, trial_config
+from .folder import check_weights, load_alone, read_study_yaml, trial_config
 from .origins import also_seen
 from .prepare import Prepared
 from .settings import AUTO, PHANTOM, DataRequest, Settings
@@ -224,6 +226,7 @@ def retrain(
     """
     config = trial_config(folder, prepared)
     attrs = winner.trial.user_attrs
+    check_weights(folder, _begun_with(winner.recipe, config.compute.weights_dir))
     # Batch normalisation is then over as many images as in what was judged.
     compute = replace(config.compute, micro=attrs.get("micro_batch"))
     if prepared.settings.precision == AUTO:
@@ -242,6 +245,12 @@ def retrain(
                 notes=[winner.stretched] if winner.stretched else [],
             )
         )
+
+
+def _begun_with(recipe: Recipe, weights_dir: Path | None) -> list[Path]:
+    """The files of starting weights of ``recipe``."""
+    source = start_of(recipe.init).source
+    return [] if source == RANDOM else [find_weights(source, recipe.model, weights_dir)]
 
 
 def meta_of(

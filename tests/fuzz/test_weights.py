@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.networks.weights import read_weights
+from cxrsearch.learn.networks.stem import IMAGENET_MEAN, IMAGENET_STD
+from cxrsearch.learn.networks.weights.fitting import starting_weights
+from cxrsearch.learn.networks.weights.renaming import Target
 from cxrsearch.learn.saved import checkpoint
 
 STATE = {
@@ -21,6 +23,21 @@ STATE = {
     "module.features.norm0.num_batches_tracked": torch.tensor(7),
     "module.classifier.weight": torch.ones(14, 2, dtype=torch.float16),
 }
+
+OWN = {
+    "features.conv0.weight": torch.zeros(2, 1, 3, 3),
+    "features.conv0.offset": torch.zeros(2, 1, 3, 3),
+    "features.norm0.num_batches_tracked": torch.tensor(0),
+    "classifier.weight": torch.zeros(14, 2),
+}
+TARGET = Target(
+    OWN, "features.conv0", "classifier", ("features", "classifier"), IMAGENET_MEAN, IMAGENET_STD
+)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """What a network takes of a file."""
+    return starting_weights(TARGET, path).tensors
 
 
 def _damaged(data: bytes, rng: random.Random) -> bytes:

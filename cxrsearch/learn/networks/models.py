@@ -14,8 +14,13 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.registry import taken
 
 from . import timm_networks
-from . import weights as weight_files
 from .architectures import NETWORKS, TIMM, NetworkParts, size_of
+from .weights.asked import IMAGENET, RANDOM, start_of, start_problem
+from .weights.fitting import Taken, fit, starting_weights
+from .weights.places import download_weights, find_weights, missing_problem
+from .weights.reading import WeightsFile, some_of
+from .weights.renaming import Target
+from .weights.report import Loaded
 
 
 class Wanted(Protocol):
@@ -31,7 +36,7 @@ class Wanted(Protocol):
 
     @property
     def init(self) -> str:
-        """``none``, ``imagenet`` or a path."""
+        """Starting weights; see `weights.asked.start_of`."""
 
     @property
     def freeze(self) -> int:
@@ -51,9 +56,9 @@ class Network(nn.Module):
     Attributes:
         net: torchvision's module, with torchvision's parameter names.
         blocks: its stages from the input on, as `NetworkParts` has them.
-        stem: name of the stem inside ``net``.
-        head: name of what turns features into logits there.
-        notes: what was left out of the starting weights, for people.
+        stem: name of the `GreyStem` in it.
+        head: name of what turns features into logits in it.
+        notes: what was loaded of the starting weights, and what was not, for people.
         last: name inside ``net`` of the layer that gives the logits.
         from_head: how many stages each parameter, by its name, is away from the head: 0 in the
             head, 1 in the last block; what is in neither goes with the parameter before it.
@@ -66,6 +71,7 @@ class Network(nn.Module):
         self.stem, self.head = parts.stem, parts.head
         # Tuples and lists, so that the modules are not registered a second time.
         self.blocks = parts.blocks
+        self._norm = parts.mean, parts.std
         self._features = parts.features
         self.notes: tuple[str, ...] = ()
         self.last = _last_layer(parts)
@@ -81,6 +87,18 @@ class Network(nn.Module):
         for module in self._frozen:
             module.eval()
         return self
+
+    def in_head(self, name: str) -> bool:
+        """Whether a tensor of ``net`` belongs to the head, which alone need not fit a file."""
+        return name.startswith(f"{self.head}.")
+
+    @property
+    def target(self) -> Target:
+        """What starting weights are held against."""
+        norms = (m for m in self.net.modules() if isinstance(m, nn.BatchNorm2d))
+        eps = next((norm.eps for norm in norms), None)
+        children = tuple(name for name, _ in self.net.named_children())
+        return Target(self.net.state_dict(), self.stem, self.head, children, *self._norm, eps)
 
     def forward(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) grey in [0, 1] -> (b, n_classes) logits."""
@@ -155,13 +173,14 @@ def build_model(
         InputError: where starting weights are missing, damaged or of another network.
     """
     model = _network(recipe, n_classes)
-    if recipe.init != "none":
-        if download and recipe.init == "imagenet":
-            weight_files.download_weights(recipe.model, weights_dir)
-        state, notes = _start(model, recipe.init, recipe.model, weights_dir, labels)
-        model.net.load_state_dict(state, strict=False)
-        model.notes = tuple(notes)
-        model.head_given = f"{model.last}.weight" in state
+    if recipe.init != RANDOM:
+        start = start_of(recipe.init)
+        if download and start.source == IMAGENET:
+            download_weights(recipe.model, weights_dir)
+        found = _start(model, recipe, weights_dir, labels)
+        model.net.load_state_dict(found.tensors, strict=False)
+        model.notes = tuple(found.loaded.lines)
+        model.head_given = f"{model.last}.weight" in found.tensors
     return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
@@ -178,12 +197,29 @@ def _network(recipe: Wanted, n_classes: int) -> Network:
 
 
 def _start(
-    model: Network, init: str, name: str, weights_dir: Path | None, labels: Sequence[str] = ()
-) -> tuple[dict[str, Tensor], list[str]]:
-    path = weight_files.find_weights(init, name, weights_dir)
+    model: Network, recipe: Wanted, weights_dir: Path | None, labels: Sequence[str] = ()
+) -> Taken:
+    if problem := start_problem(recipe.init):
+        raise InputError(problem)
+    start = start_of(recipe.init)
+    path = find_weights(start.source, recipe.model, weights_dir)
     if not path.is_file():
-        raise InputError(weight_files.missing_problem(init, name, path))
-    return weight_files.starting_weights(model.net.state_dict(), path, model.stem, labels)
+        raise InputError(missing_problem(start.source, recipe.model, path))
+    found = starting_weights(model.target, path, labels, start.partial)
+    if start.frozen and (gone := _random_before_logits(model, found)):
+        raise InputError(
+            f"init {recipe.init}: {path} lacks layers of the head that come before its last "
+            f"({some_of(gone)}), and features of random ones say little; take a file that has "
+            "them, or vgg_head: pooled"
+        )
+    return found
+
+
+def _random_before_logits(model: Network, found: Taken) -> list[str]:
+    """Tensors of the head, but for its last layer, that a file does not have."""
+    head = [name for name in model.net.state_dict() if model.in_head(name)]
+    last = head[-1].rpartition(".")[0] if head else ""
+    return [n for n in head if n.rpartition(".")[0] != last and n not in found.tensors]
 
 
 def network_problem(recipe: Wanted) -> str | None:
@@ -232,14 +268,27 @@ def weights_problem(recipe: Wanted, weights_dir: Path | None = None) -> str | No
 
     Args:
         recipe: genes ``model``, ``init`` and those that the network takes.
-        weights_dir: folder with torchvision's weight files; torch.hub's own by default.
+        weights_dir: folder with ImageNet's weight files; torch.hub's own by default.
     """
-    if recipe.init == "none":
+    if recipe.init == RANDOM:
         return None
     try:
-        with torch.device("meta"):  # shapes only: costs no memory
-            network = _network(recipe, 1)  # a head need not fit
-        _start(network, recipe.init, recipe.model, weights_dir)
+        _start(_shapes(recipe), recipe, weights_dir)
     except InputError as error:
         return "; ".join(error.problems)
     return None
+
+
+def held_against(recipe: Wanted, file: WeightsFile, partial: bool = False) -> Loaded:
+    """How the network of ``recipe`` would begin with ``file``; ``partial``: with whatever fits.
+
+    Raises:
+        InputError: where what fits cannot be a weight, or could be any of several.
+    """
+    return fit(_shapes(recipe).target, file, partial=partial).loaded
+
+
+def _shapes(recipe: Wanted) -> Network:
+    """The recipe's network without numbers, which costs no memory; a head need not fit."""
+    with torch.device("meta"):
+        return _network(recipe, 1)

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cxrsearch.learn.networks.architectures import NETWORKS
-from cxrsearch.learn.recipe import Recipe, gene_limits, network_genes, passes, size_of
+from cxrsearch.learn.networks.weights.asked import start_of
+from cxrsearch.learn.recipe import (
+    Recipe,
+    as_trained,
+    gene_limits,
+    network_genes,
+    passes,
+    size_of,
+)
 from search.space import SearchSpace
 
 KINDS = 4
@@ -103,8 +111,7 @@ def weightiest(recipes: Iterable[Recipe]) -> dict[RecipeKind, Recipe]:
         kinds[kind_of(recipe)].append(recipe)
 
     def work(kind: RecipeKind) -> float:
-        each = (r.epochs * passes(r) * r.epoch_share for r in kinds[kind])
-        return image_flops(kind) * sum(each)
+        return image_flops(kind) * sum(_trained_on(recipe) for recipe in kinds[kind])
 
     heavy = sorted(kinds, key=work, reverse=True)
     firsts = {kind.network: kind for kind in reversed(heavy)}
@@ -143,8 +150,18 @@ def trial_seconds(
     kind = kind_of(recipe)
     near = kind if kind in steps else min(steps, key=lambda k: _distance(k, kind))
     image = steps[near] * image_flops(kind) / image_flops(near)
-    trained = passes(recipe) * recipe.epoch_share * train_images
-    return recipe.epochs * image * (trained + VALIDATION * val_images)
+    scored = VALIDATION * val_images * as_trained(recipe).epochs
+    return image * (_trained_on(recipe) * train_images + scored)
+
+
+def _trained_on(recipe: Recipe) -> float:
+    """How often all training images are trained on, by what it costs.
+
+    Frozen features take one pass without gradients, and later trials of the same network none.
+    """
+    if start_of(recipe.init).frozen:
+        return VALIDATION
+    return recipe.epochs * passes(recipe) * recipe.epoch_share
 
 
 def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, float]:

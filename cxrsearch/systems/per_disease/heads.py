@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor, nn
 
 from cxrsearch.learn.metrics import auroc
 from cxrsearch.learn.networks.head import layer_of_logits
+from cxrsearch.learn.probe.fitting import fit_layer
 from cxrsearch.model.folder import LoadedModel
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -79,24 +79,8 @@ def fit_head(features: NDArray[np.float32], truth: NDArray[np.bool_], recipe: He
         truth: (n,), with both classes in it.
         recipe: penalty and weighting.
     """
-    centre, spread = features.mean(axis=0), features.std(axis=0)
-    spread = np.where(spread > 1e-6, spread, 1.0)
-    x = ((features - centre) / spread).astype(np.float64)
-    share = truth.mean()
-    each = np.where(truth, 0.5 / share, 0.5 / (1 - share)) if recipe.balanced else np.ones(len(x))
-    each /= each.sum()
-    sign = np.where(truth, 1.0, -1.0)
-
-    def loss(point: Floats) -> tuple[float, Floats]:
-        margin = sign * (x @ point[:-1] + point[-1])
-        pull = -each * sign * expit(-margin)
-        value = each @ np.logaddexp(0, -margin) + recipe.penalty / 2 * point[:-1] @ point[:-1]
-        slope = np.append(pull @ x + recipe.penalty * point[:-1], pull.sum())
-        return float(value), slope
-
-    found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    weights = found[:-1] / spread
-    return Head(weights, float(found[-1] - centre @ weights), recipe, float("nan"))
+    found = fit_layer(features, truth[:, None], recipe.penalty, recipe.balanced)
+    return Head(found.weights[0], float(found.bias[0]), recipe, float("nan"))
 
 
 def best_head(

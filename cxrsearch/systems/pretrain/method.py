@@ -82,7 +82,6 @@ class Pretraining(Training):
     def build(self) -> nn.Module:
         """The recipe's network, its head left as it is, inside the method's model."""
         encoder = models.build_model(self.recipe, self.compute.weights_dir, n_classes=self._outputs)
-        self._head = f"{encoder.head}."
         encoder.net.get_submodule(encoder.head).requires_grad_(False)
         model = self.around(encoder)
         return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
@@ -104,7 +103,8 @@ class Pretraining(Training):
             for name, value in self.weights().items()
             if name.startswith(ENCODER_PREFIX)
         }
-        return {name: value for name, value in own.items() if not name.startswith(self._head)}
+        encoder: Any = self.model.encoder
+        return {name: value for name, value in own.items() if not encoder.in_head(name)}
 
     def embed(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) -> (b, channels): the encoder's maps, pooled as the head pools them."""

@@ -15,7 +15,6 @@ from cxrsearch.learn import session
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.networks.models import build_model, weights_problem
-from cxrsearch.learn.networks.weights import read_weights
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.arrays import load_arrays
@@ -60,7 +59,7 @@ def test_weights_come_out_under_the_networks_own_names(
     assert [p.loss for p in progress] == record["losses"]
     assert record["image_steps"] == 3 * len(study.data.train)
     assert any(note.startswith("only 3 optimiser steps") for note in record["notes"])
-    state = read_weights(tmp_path / "p" / "weights.safetensors")
+    state = checkpoint.load_tensors(tmp_path / "p" / "weights.safetensors")[0]
     started = build_model(Recipe(init=str(tmp_path / "p" / "weights.safetensors")), n_classes=14)
     own = started.net.state_dict()
     assert set(own) - set(state) == {"classifier.weight", "classifier.bias"}
@@ -86,7 +85,9 @@ def test_a_pretraining_cut_off_equals_an_uninterrupted_one(
     first.close()
     assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
     run(plan(method), study.data, tmp_path / "cut")
-    one, other = (read_weights(tmp_path / n / "weights.safetensors") for n in ("whole", "cut"))
+    one, other = (
+        checkpoint.load_tensors(tmp_path / n / "weights.safetensors")[0] for n in ("whole", "cut")
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert read_record(tmp_path / "cut")["losses"] == read_record(tmp_path / "whole")["losses"]
 

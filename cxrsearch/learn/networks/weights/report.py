@@ -1,0 +1,104 @@
+"""What was loaded of a file, or would be, in numbers and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .reading import some_of
+
+BACKBONE_SHARE = 0.95
+"""Share of the backbone's bytes that a file must have, unless less is asked for."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How a file of weights fits a network.
+
+    Args:
+        file: its path.
+        kind: what was recognised, for people.
+        place: where in the file the weights lie; empty: at the top.
+        prefix: what was taken off their names.
+        naming: how they are named; see `cxrsearch.learn.networks.weights.renaming.NAMINGS`.
+        renamed: tensors whose name is otherwise in the file.
+        tensors: of the backbone, taken over, and all.
+        bytes: of the backbone, taken over, and all.
+        stem: how the first convolution became one of grey images.
+        head: what became of the head.
+        missing: tensors of the backbone that the file lacks.
+        misshapen: those that it has in another shape.
+        foreign: the file's tensors that a deeper or another network would have.
+        near: names in the file that come near those missing.
+        left_out: what else in the file was not taken.
+        notes: what there is to know besides.
+        partial: whether less than nearly all was asked for.
+        problem: why it is refused; None: it is not.
+    """
+
+    file: str
+    kind: str
+    place: str
+    prefix: str
+    naming: str
+    renamed: int
+    tensors: tuple[int, int]
+    bytes: tuple[int, int]
+    stem: str
+    head: str
+    missing: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    partial: bool = False
+    problem: str | None = None
+
+    @property
+    def share(self) -> float:
+        """Of the backbone's bytes."""
+        return self.bytes[0] / self.bytes[1] if self.bytes[1] else 0.0
+
+    @property
+    def amount(self) -> str:
+        """Tensors and bytes, in words."""
+        return (
+            f"{self.tensors[0]} of {self.tensors[1]} tensors, {percent(self.share)} of the "
+            "backbone's bytes"
+        )
+
+    @property
+    def differences(self) -> str:
+        """What of the backbone does not fit, in words."""
+        kinds = {
+            "missing": self.missing, "of another shape": self.misshapen, "unknown": self.foreign,
+        }  # fmt: skip
+        return "; ".join(f"{some_of(names)} {what}" for what, names in kinds.items() if names)
+
+    @property
+    def lines(self) -> list[str]:
+        """For the notes of a trial and the card of a model."""
+        found = [f"{self.file}: {self.amount}; head {self.head}"]
+        if self.differences:
+            found.append(f"{self.file}: not all of the network: {self.differences}")
+        if self.left_out:
+            found.append(f"{self.file}: left out: {', '.join(self.left_out)}")
+        return found + [f"{self.file}: {note}" for note in self.notes]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "share": self.share}
+
+
+def percent(share: float) -> str:
+    """A share, rounded so that only all is 100%."""
+    if share >= 1:
+        return "100%"
+    return f"{min(share * 100, 99.9):.1f}%"
+
+
+def grouped(names: Mapping[str, int]) -> tuple[str, ...]:
+    """Names by their first part, with how many tensors each stands for."""
+    return tuple(f"{name} ({count})" if count > 1 else name for name, count in names.items())

@@ -1,0 +1,1 @@
+"""Linear probes: the last layer alone, fitted on features of starting weights."""

@@ -75,7 +75,7 @@ def test_a_probe_is_one_epoch_and_an_ordinary_model(
     saved = load_arrays(tmp_path / "t" / "val.npz", ("scores",))["scores"]
     with torch.inference_mode():
         pixels = module.Pixels(study.data, study.data.val, as_trained(probe), torch.device("cpu"))
-        batch = next(pixels.batches(np.arange(len(pixels)), [slice(None)]))[0]
+        batch = next(pixels.batches(np.arange(len(pixels)), [slice(0, len(pixels))]))[0]
         found = torch.sigmoid(model(batch[:, None].float() / 255)).numpy()
     np.testing.assert_allclose(saved, found, rtol=1e-4, atol=1e-5)
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from search.seeds import derive
 
 from .augment.batch import Augment
+from .augment.draws import seed_streams
 from .augment.frames import to_float
 from .compute import device as devices
 from .compute.micro_batch import choose_micro
@@ -188,7 +189,7 @@ class Training(ABC):
         Returns:
             the sum of the images' losses, on the device.
         """
-        self.generator.manual_seed(derive(self.seed, "augment", number))
+        seed_streams(self.generator, derive(self.seed, "augment", number))
         torch.manual_seed(derive(self.seed, "dropout", number))
         self.model.train()
         total = torch.zeros((), device=self.device)

@@ -102,13 +102,27 @@ def beside(generator: torch.Generator, name: str) -> torch.Generator:
     It goes on where the last call with the same generator left it, and begins anew once that has
     been seeded anew.
     """
-    streams = _beside.setdefault(generator, {})
+    of_it = _beside.setdefault(generator, {})
     seed = generator.initial_seed()  # known to the host: nothing waits for the device
-    found = streams.get(name)
-    if found is None or found[0] != seed:
-        own = torch.Generator(generator.device).manual_seed(derive(seed, name))
-        found = streams[name] = (seed, own)
-    return found[1]
+    begun, own = of_it.get(name, (None, None))
+    if own is None:
+        own = torch.Generator(generator.device)
+    if begun != seed:
+        of_it[name] = (seed, own.manual_seed(derive(seed, name)))
+    return own
+
+
+def seed_streams(generator: torch.Generator, seed: int) -> None:
+    """Begin anew from ``seed``, with all streams `beside` that there are."""
+    generator.manual_seed(seed)
+    of_it = _beside.get(generator, {})
+    for name, (_, own) in list(of_it.items()):
+        of_it[name] = (seed, own.manual_seed(derive(seed, name)))
+
+
+def streams(generator: torch.Generator) -> list[torch.Generator]:
+    """``generator`` and all streams `beside` it that there are."""
+    return [generator, *(own for _, own in _beside.get(generator, {}).values())]
 
 
 def sample_parameters(recipe: Recipe, n: int, generator: torch.Generator) -> Parameters:

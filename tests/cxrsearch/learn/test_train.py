@@ -521,7 +521,10 @@ def test_recorded_steps_train_as_eager_ones_do_also_after_a_resume(
     study, recipe, tmp_path, monkeypatch, precision
 ) -> None:
     monkeypatch.setattr(session, "CHECKPOINT_SHARE", math.inf)
-    recipe = replace(recipe, ema=0.9, dropout=0.2, schedule="cosine", batch_size=5)
+    recipe = replace(
+        recipe, ema=0.9, dropout=0.2, schedule="cosine", batch_size=5, rotation=5.0, mix="mixup",
+        erasing=0.5,
+    )  # fmt: skip
     options = replace(ONE, precision=precision)
     _, eager = run(study, recipe, tmp_path / "eager", compute=options)
     graph = replace(options, steps="graph")

@@ -45,14 +45,14 @@ class CudaRecording:
 
     Args:
         function: what is recorded; it is called some times before.
-        generator: that it draws from, beside torch's own.
+        generators: gives those that it draws from, beside torch's own, once it was called.
         pool: of memory, shared by graphs of which none needs what another left in between.
     """
 
     def __init__(
         self,
         function: WholeStep,
-        generator: torch.Generator,
+        generators: Callable[[], list[torch.Generator]],
         pool: object,
     ) -> None:
         here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -62,7 +62,8 @@ class CudaRecording:
                 function()
         here.wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        self._graph.register_generator_state(generator)
+        for generator in generators():
+            self._graph.register_generator_state(generator)
         try:
             with torch.cuda.graph(self._graph, pool, capture_error_mode="thread_local"):  # type: ignore[arg-type]
                 self.result = function()
@@ -83,8 +84,13 @@ class CalledAgain:
         function: as of `CudaRecording`; so are the others.
     """
 
-    def __init__(self, function: WholeStep, generator: torch.Generator, pool: object) -> None:
-        del generator, pool
+    def __init__(
+        self,
+        function: WholeStep,
+        generators: Callable[[], list[torch.Generator]],
+        pool: object,
+    ) -> None:
+        del generators, pool
         for _ in range(WARM_UPS):
             function()
         self._function, self.result = function, function().clone()
@@ -102,7 +108,7 @@ class _Graph(NamedTuple):
     recording: Recording
 
 
-Recorder = Callable[[WholeStep, torch.Generator, object], Recording]
+Recorder = Callable[[WholeStep, Callable[[], list[torch.Generator]], object], Recording]
 
 
 def worthwhile(device: torch.device, batch: int, side: tuple[int, int], steps: int) -> bool:
@@ -191,4 +197,4 @@ class Graphed:
                 return self._step(kept, places)
 
         self._state.give_numbers()
-        return _Graph(kept, places, self._record(step, self._state.generator, self._pool))
+        return _Graph(kept, places, self._record(step, self._state.generators, self._pool))

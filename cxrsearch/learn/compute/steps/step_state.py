@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cxrsearch.learn.augment.draws import streams
 from cxrsearch.learn.optim import EMA
 
 from .agreement import undone
@@ -31,7 +32,7 @@ class StepState:
         optimizer: a fused one; it gets its state here, so that no step has to make it.
         averages: that each step updates, in place.
         scale: of the loss, in float16.
-        generator: that the augmentation draws from.
+        generator: that the augmentation draws from, also by streams beside it.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class StepState:
     ) -> None:
         ready(optimizer)
         self._model, self._optimizer, self._averages = model, optimizer, averages
-        self._scale, self.generator = scale, generator
+        self._scale, self._generator = scale, generator
         self.device = next(model.parameters()).device
         self._rates = [torch.zeros((), device=self.device) for _ in optimizer.param_groups]
         self._weights = [torch.zeros((), device=self.device) for _ in averages]
@@ -58,6 +59,10 @@ class StepState:
             "optimiser": [v for s in states for v in s.values() if isinstance(v, Tensor)],
             "averages": [value for average in self._averages for value in average.tensors],
         }
+
+    def generators(self) -> list[torch.Generator]:
+        """All that a step draws from, beside torch's own; some are made by the first step."""
+        return streams(self._generator)
 
     def give_numbers(self) -> None:
         """Write the numbers of the next step to the device; nothing waits for that."""
@@ -101,13 +106,17 @@ class StepState:
         scale = (
             None if self._scale is None else (self._scale.skipped.clone(), self._scale.state_dict())
         )
-        drawn = self.generator.get_state()
+        drawn = {each: each.get_state() for each in self.generators()}
         try:
             return undone(
                 [t for some in self.tensors().values() for t in some], self.device, function
             )
         finally:
-            self.generator.set_state(drawn)
+            for each in self.generators():
+                if each in drawn:
+                    each.set_state(drawn[each])
+                else:
+                    each.manual_seed(each.initial_seed())  # made within: it is to begin anew
             for average, count in zip(self._averages, updates, strict=True):
                 average.updates = count
             if self._scale is not None and scale is not None:

@@ -9,7 +9,15 @@ import torch
 from scipy.ndimage import affine_transform
 
 from cxrsearch.learn.augment.batch import Augment
-from cxrsearch.learn.augment.draws import EFFECTS, REST, Parameters, beside, sample_parameters
+from cxrsearch.learn.augment.draws import (
+    EFFECTS,
+    REST,
+    Parameters,
+    beside,
+    sample_parameters,
+    seed_streams,
+    streams,
+)
 from cxrsearch.learn.augment.frames import to_float
 from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 
@@ -194,6 +202,20 @@ def test_a_stream_beside_goes_on_and_begins_anew_with_its_generator() -> None:
     assert not torch.equal(drawn, torch.rand(3, generator=beside(generator, "a")))
     generator.manual_seed(1)
     assert torch.equal(drawn, torch.rand(3, generator=beside(generator, "a")))
+
+
+def test_a_seed_begins_all_streams_anew_and_leaves_them_the_generators_they_are() -> None:
+    generator = torch.Generator()
+    found = []
+    for seed in (1, 2, 1):
+        seed_streams(generator, seed)
+        found.append(torch.cat([torch.rand(2, generator=g) for g in
+                                (generator, beside(generator, "a"), beside(generator, "b"))]))  # fmt: skip
+    assert torch.equal(found[0], found[2])
+    assert not torch.equal(found[0], found[1])
+    kept = streams(generator)
+    seed_streams(generator, 3)
+    assert streams(generator) == kept == [generator, beside(generator, "a"), beside(generator, "b")]
 
 
 def test_same_generator_state_gives_the_same_batch() -> None:

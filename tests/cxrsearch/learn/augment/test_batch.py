@@ -209,8 +209,8 @@ def test_a_seed_begins_all_streams_anew_and_leaves_them_the_generators_they_are(
     found = []
     for seed in (1, 2, 1):
         seed_streams(generator, seed)
-        found.append(torch.cat([torch.rand(2, generator=g) for g in
-                                (generator, beside(generator, "a"), beside(generator, "b"))]))  # fmt: skip
+        each = generator, beside(generator, "a"), beside(generator, "b")
+        found.append(torch.cat([torch.rand(2, generator=stream) for stream in each]))
     assert torch.equal(found[0], found[2])
     assert not torch.equal(found[0], found[1])
     kept = streams(generator)

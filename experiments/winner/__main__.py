@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from cxrsearch.learn.metrics import auroc, mean_auroc
-from search.files import read_json, write_json
+from search.files import write_json
+from search.reading import read_json
 
 from .plain import Setting, probabilities, read_xrays, train_plainly
 

@@ -32,7 +32,7 @@ _DESIGN = [
     *in_groups(Design, "design"),
     UNLABELLED,
     option_of(Settings, "space", help="Its first known-good point, with nothing added, is the "
-              "baseline, and its genes are what is searched. Default: quick, or report where there "
+              "baseline, and its genes are what is searched. Default: quick, or gpu where there "
               "is a GPU and real data."),
     seed_option("the split, which stays, and of the repeats"),
     *in_groups(Settings, "weights"),

@@ -228,7 +228,7 @@ def resolve_hardware(settings: Settings) -> Settings:
         problems += machine_problems(settings)
     if problems:
         raise InputError(problems)
-    default_space = "report" if gpus and settings.data != PHANTOM else "quick"
+    default_space = "gpu" if gpus and settings.data != PHANTOM else "quick"
     measured = gpus and settings.runner != "serial" and not settings.address
     found: float | str = MEASURE if measured else float(bool(gpus))
     return replace(

@@ -190,7 +190,7 @@ class Settings(TrainingRequest):
     )  # fmt: skip
     space: str | None = option(
         None,
-        "Search space; `cxrsearch spaces` lists them. Default: quick, or report where there is a "
+        "Search space; `cxrsearch spaces` lists them. Default: quick, or gpu where there is a "
         "GPU and real data.",
         group="space", metavar="NAME|FILE",
     )  # fmt: skip

@@ -212,6 +212,35 @@ def mobilenet_v3_large(n_classes: int, *, dropout: float) -> NetworkParts:
     return _in_stages(name, n_classes, dropout, "classifier.3", ends, {"dropout": 0.0})
 
 
+def regnet_x_400mf(n_classes: int, *, dropout: float) -> NetworkParts:
+    """RegNetX-400MF (Radosavovic et al., CVPR 2020). Blocks: stem, then the four stages."""
+    import torch
+
+    from .torchvision_import import models as vision_models
+
+    regnet = vision_models.regnet
+    with torch.device("cpu"):  # widths are computed as tensors, which on "meta" have no values
+        widths = regnet.BlockParams.from_init_params(22, 24, 24.48, 2.54, 16)
+    net = _in_grey(regnet.RegNet(widths), "stem.0", "fc", n_classes, dropout)
+    blocks = [[net.stem], *([stage] for stage in net.trunk_output)]
+    return NetworkParts(
+        net, blocks, "stem.0", lambda net, grey: net.trunk_output(net.stem(grey)), "fc"
+    )
+
+
+def shufflenet_v2_x1_0(n_classes: int, *, dropout: float) -> NetworkParts:
+    """ShuffleNetV2 (Ma et al., ECCV 2018). Blocks: stem, three stages, the last convolution."""
+    net = _grey("shufflenet_v2_x1_0", "conv1.0", "fc", n_classes, dropout)
+    blocks = [[net.conv1], [net.stage2], [net.stage3], [net.stage4], [net.conv5]]
+    return NetworkParts(net, blocks, "conv1.0", _shufflenet_features, "fc")
+
+
+def _shufflenet_features(net: Any, grey: Tensor) -> Tensor:
+    maps = net.maxpool(net.conv1(grey))
+    found: Tensor = net.conv5(net.stage4(net.stage3(net.stage2(maps))))
+    return found
+
+
 def convnext_tiny(n_classes: int, *, dropout: float) -> NetworkParts:
     """ConvNeXt-T (Liu et al., CVPR 2022). Blocks: stem, then four stages, each with what halves.
 
@@ -231,6 +260,8 @@ NETWORKS: dict[str, Callable[..., NetworkParts]] = {
     "efficientnet_v2_s": efficientnet_v2_s,
     "mobilenet_v3_small": mobilenet_v3_small,
     "mobilenet_v3_large": mobilenet_v3_large,
+    "regnet_x_400mf": regnet_x_400mf,
+    "shufflenet_v2_x1_0": shufflenet_v2_x1_0,
     "convnext_tiny": convnext_tiny,
 }
 """Every network by its name: ``(n_classes, *, genes) -> NetworkParts``."""
@@ -254,11 +285,17 @@ def _grey(
         dropout: before the last layer.
         options: of torchvision's function.
     """
-    from .head import last_layer
-    from .stem import GreyStem
     from .torchvision_import import models as vision_models
 
-    net: Any = getattr(vision_models, name)(weights=None, **(options or {}))
+    net = getattr(vision_models, name)(weights=None, **(options or {}))
+    return _in_grey(net, stem, head, n_classes, dropout)
+
+
+def _in_grey(net: Any, stem: str, head: str, n_classes: int, dropout: float) -> Any:
+    """``net`` with a one-channel stem and logits of ours; arguments as of `_grey`."""
+    from .head import last_layer
+    from .stem import GreyStem
+
     net.set_submodule(stem, GreyStem(net.get_submodule(stem)))
     features = net.get_submodule(head).in_features
     net.set_submodule(head, last_layer(features, n_classes, dropout))

@@ -57,12 +57,13 @@ def network(name: str) -> Network:
 
 def original(name: str) -> Any:
     """The three-channel network, without content."""
-    with torch.device("meta"):
+    # torchvision computes the widths of its RegNets as tensors, which then need values.
+    with torch.device("cpu" if "regnet" in name else "meta"):
         if name in OF_TIMM:
             import timm  # after torchvision
 
             return timm.create_model(name.removeprefix(TIMM), **OF_TIMM[name])
-        return getattr(vision_models, name)(weights=None)
+        return getattr(vision_models, name)(weights=None).to("meta")
 
 
 def filled(shapes: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ from .learn.compute.options import ComputeOptions
 from .learn.epochs import EpochsDone
 from .model.ensemble_folder import load_predictor
 from .model.predict import Predictions, predict_folder
-from .model.views import NONE
 from .show.status import status
 from .study.experiment import confirm, extend, resume, search
 from .study.settings import Settings
@@ -64,7 +63,7 @@ def evaluate(
     data: str | None = None,
     labels: str | None = None,
     study: str | Path | None = None,
-    tta: str = NONE,
+    tta: str | None = None,
     precision: str = "auto",
     maps: Sequence[str] = (),
     images: str | None = None,
@@ -77,7 +76,8 @@ def evaluate(
             that it was trained on.
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
-        tta: test-time augmentation: ``none``, ``flip`` or ``ten-crop``.
+        tta: test-time augmentation: one of `cxrsearch.model.views.TTA`; None: what the model was
+            made with.
         precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
         maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
         images: the images of a table, where they lie elsewhere.
@@ -97,7 +97,7 @@ def evaluate(
 def predict(
     model: str | Path,
     images: str | Path,
-    tta: str = NONE,
+    tta: str | None = None,
     precision: str = "auto",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
@@ -106,7 +106,8 @@ def predict(
     Args:
         model: a model folder or an ensemble folder.
         images: folder of PNG, JPEG or DICOM files.
-        tta: test-time augmentation: ``none``, ``flip`` or ``ten-crop``.
+        tta: test-time augmentation: one of `cxrsearch.model.views.TTA`; None: what the model was
+            made with.
         precision: ``float32``, ``bf16``, or ``auto``: what the model's card says.
         on_progress: called with how many images are done, of how many.
 

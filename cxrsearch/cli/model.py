@@ -10,16 +10,16 @@ from typing import Any
 import click
 
 from cxrsearch.data.request import DataRequest
+from cxrsearch.study import options
 from cxrsearch.study.options import PATH_TYPE, example, option_of
 from cxrsearch.study.settings import TrainingRequest
 
 _TTA = click.option(
     "--tta",
-    type=click.Choice(("none", "flip", "ten-crop")),
-    default="none",
-    show_default=True,
-    help="Test-time augmentation: the mean of the logits over the mirror image too, or over the "
-    "corners and the centre and their mirror images.",
+    type=options.LateChoice(options.views_of),
+    help="Test-time augmentation: the mean of the logits over the mirror image too (flip), small "
+    "shifts (shift, shift-flip), or the corners, the centre and their mirror images (ten-crop). "
+    "[default: what the model was made with]",
 )
 
 _PRECISION = option_of(

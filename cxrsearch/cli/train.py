@@ -9,7 +9,15 @@ import click
 from click.core import ParameterSource
 
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.study.options import AGAIN, PATH_TYPE, example, goes_on, recipe_options
+from cxrsearch.study.options import (
+    AGAIN,
+    PATH_TYPE,
+    LateChoice,
+    example,
+    goes_on,
+    recipe_options,
+    views_of,
+)
 
 _MACHINE = ("cpus_per_trial", "device", "precision")
 """How something is trained."""
@@ -20,8 +28,12 @@ _BOTH = ("study", "out", "data", "labels", "images", "cache", *_MACHINE)
 _TRAINING = (*_MACHINE, "length")
 """What says how members are trained again."""
 
-_STUDY = ("trial", "members", "again", "seeds", "length")
+_STUDY = ("trial", "members", "again", "seeds", "length", "tta")
 """What only a study's end takes."""
+
+
+def _views() -> tuple[str, ...]:
+    return (*views_of(), "auto")
 
 
 @click.command(
@@ -48,6 +60,9 @@ _STUDY = ("trial", "members", "again", "seeds", "length")
 @click.option("--epochs", "length", type=int, metavar="N", help="Epochs that the schedule is "
               "stretched to; the best epoch keeps its place in it. [default: as in the "
               "trial]")  # fmt: skip
+@click.option("--tta", type=LateChoice(_views), default="none", show_default=True, help="What the "
+              "model predicts the mean over, kept in its card: flip, small shifts, or auto, what "
+              "gains on validation by the weights that the search has kept.")  # fmt: skip
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -134,7 +149,7 @@ def _train_ensemble(study: Path, out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.systems.ensemble.ending.seeds import train_seeds
     from cxrsearch.systems.ensemble.ending.team import train_ensemble
 
-    moved = {name: options[name] for name in _BOTH[2:]} | {"length": options["length"]}
+    moved = {name: options[name] for name in (*_BOTH[2:], "length", "tta")}
     if options["members"] is None:
         lines = train_seeds(study, out, options["seeds"], options["trial"], **moved)
     else:
@@ -144,10 +159,19 @@ def _train_ensemble(study: Path, out: Path, options: dict[str, Any]) -> None:
 
 
 def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
-    from cxrsearch.study.winner import train_winner
+    from cxrsearch.study.winner import train_winner, winner_of
+    from cxrsearch.systems.ensemble.ending.seen import choose_views
+    from search.store.record import read_study
 
     moved = {name: options[name] for name in _BOTH[2:]}
-    steps = train_winner(study, out, options["trial"], click.echo, options["length"], **moved)
+    tta = options["tta"]
+    if tta == "auto":
+        trial = winner_of(read_study(study), options["trial"]).trial
+        views = choose_views(study, [trial], tta, **moved)
+        click.echo(views.reason)
+        tta = views.tta
+    number, length = options["trial"], options["length"]
+    steps = train_winner(study, out, number, click.echo, length, tta, **moved)
     for step in steps:
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
 

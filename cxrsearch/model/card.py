@@ -22,6 +22,8 @@ from cxrsearch.version import __version__
 from search.reading import FileError, number, read_json, whole
 from search.space.values import limit_problem
 
+from .views import NONE, TTA
+
 MODEL_PRECISIONS = ("float32", "bf16", "fp16")
 LARGEST = 8192
 """Side of the largest pictures that a model takes."""
@@ -79,6 +81,7 @@ class ModelMeta:
             ``contents``, what stands for the file of each of them, empty where not known;
             ``unknown``, weights among those of which nobody knows what they saw.
         precision: ``float32``, ``bf16`` or ``fp16``: what it predicts in, on whatever device.
+        tta: what it predicts the mean over, unless told otherwise; see `cxrsearch.model.views`.
     """
 
     frame: int
@@ -95,6 +98,7 @@ class ModelMeta:
     description: Mapping[str, Any] = field(default_factory=dict)
     also_seen: Mapping[str, list[str]] = field(default_factory=dict)
     precision: str = "float32"
+    tta: str = NONE
 
 
 def predicting(asked: str) -> str:
@@ -135,6 +139,7 @@ def make_card(
         },
         "recipe": asdict(recipe),
         "precision": meta.precision,
+        **({"tta": meta.tta} if meta.tta != NONE else {}),
         "data": {
             "fingerprint": meta.data_fingerprint,
             "split_fingerprint": meta.split_fingerprint,
@@ -302,6 +307,9 @@ def _wrong(card: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
     if card.get("precision") not in (None, *MODEL_PRECISIONS):
         which = " nor ".join(MODEL_PRECISIONS)
         problems.append(f"precision is {card['precision']!r}, neither {which}; {RESTORE_CARD}")
+    if card.get("tta", NONE) not in TTA:
+        known = ", ".join(TTA)
+        problems.append(f"tta is {card['tta']!r}, none of {known}; {RESTORE_CARD}")
     problems += [
         f"data.{key} holds no settings; {RESTORE_CARD}"
         for key in ("reading", "description")

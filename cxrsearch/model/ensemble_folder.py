@@ -25,7 +25,6 @@ from .folder import CARD as MODEL_CARD
 from .folder import LoadedModel, load_model, whole_folder
 from .predictor import SPLITS, ModelPart, Predictor
 from .promise import README, ensemble_readme
-from .views import NONE
 
 ENSEMBLE_CARD, MEMBER_FOLDERS = "ensemble.json", "members"
 ENSEMBLE_KIND = CardKind(
@@ -51,6 +50,11 @@ class LoadedEnsemble(Predictor):
     def labels(self) -> tuple[str, ...]:
         """What its weights are for."""
         return self.ensemble.label_names
+
+    @property
+    def tta(self) -> str:
+        """What its members predict the mean over."""
+        return ", ".join(dict.fromkeys(member.tta for member in self.members))
 
     @property
     def parts(self) -> tuple[ModelPart, ...]:
@@ -122,14 +126,16 @@ def save_ensemble(
         write_text(work / README, ensemble_readme(content))  # for people: no digest
 
 
-def load_predictor(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> Predictor:
+def load_predictor(
+    folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str | None = None
+) -> Predictor:
     """Read a model folder or an ensemble folder.
 
     Args:
         folder: as `cxrsearch train` or `cxrsearch ensemble` wrote it.
         compute: where it is to compute, and how.
-        tta: test-time augmentation, as in `cxrsearch.model.views`; an ensemble's members
-            each take the mean over the views first.
+        tta: test-time augmentation, as in `cxrsearch.model.views`; None: what the cards say. An
+            ensemble's members each take the mean over the views first.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
@@ -140,7 +146,7 @@ def load_predictor(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = 
 
 
 def load_ensemble(
-    folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE
+    folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str | None = None
 ) -> LoadedEnsemble:
     """Read an ensemble folder.
 

@@ -228,17 +228,19 @@ class LoadedModel(Predictor):
     def _seen(self, images: np.ndarray, rows: np.ndarray, view: View) -> Tensor:
         """(b, 1, H, W) of the images as the network takes them, in one view."""
         batch = cut(images, rows, view.place, self.recipe.input_size).to(self.device)
-        grey = to_float(batch.flip(-1) if view.flipped else batch)
+        grey = to_float(view.of(batch))
         return grey.contiguous(memory_format=torch.channels_last)
 
 
-def load_model(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE) -> LoadedModel:
+def load_model(
+    folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str | None = None
+) -> LoadedModel:
     """Read a model folder.
 
     Args:
         folder: as `save_model` wrote it.
         compute: where it is to compute, and how.
-        tta: what it predicts the mean over; see `cxrsearch.model.views`.
+        tta: what it predicts the mean over, see `cxrsearch.model.views`; None: what its card says.
 
     Raises:
         InputError: for whatever is missing, damaged, of another format or does not fit.
@@ -258,7 +260,8 @@ def load_model(folder: Path, compute: ComputeOptions = AS_IT_IS, tta: str = NONE
         )
     network = ready_network(folder / WEIGHTS, recipe, len(card["labels"]), where)
     check_files(folder, card, card.get("files", {}))
-    return LoadedModel(folder, card, recipe, network, compute, tta)
+    seen = card.get("tta", NONE) if tta is None else tta
+    return LoadedModel(folder, card, recipe, network, compute, seen)
 
 
 def trial_model(

@@ -52,6 +52,11 @@ class Predictor(ABC):
 
     @property
     @abstractmethod
+    def tta(self) -> str:
+        """What it predicts the mean over; see `cxrsearch.model.views`."""
+
+    @property
+    @abstractmethod
     def parts(self) -> tuple[ModelPart, ...]:
         """The networks that a prediction takes."""
 

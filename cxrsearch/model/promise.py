@@ -95,6 +95,7 @@ def readme(card: Mapping[str, Any]) -> str:
         f"Predicts the probability of {', '.join(map(_plain, labels))}.",
         "```sh\ncxrsearch predict MODEL IMAGES --out predictions.csv\n"
         "cxrsearch evaluate MODEL    # on the test part; every look is counted\n```",
+        *_viewed(card),
         *_worth(card),
         *_training(card, training),
         "`model.json` has the recipe, how pixels reach the network, and what the data were.",
@@ -125,6 +126,7 @@ def ensemble_readme(card: Mapping[str, Any]) -> str:
         f"Predicts the probability of {', '.join(map(_plain, ensemble['labels']))}.",
         "```sh\ncxrsearch predict ENSEMBLE IMAGES --out predictions.csv\n"
         "cxrsearch evaluate ENSEMBLE    # on the test part; every look is counted\n```",
+        *_viewed(card),
         *_worth(card),
         "## Its members",
         f"Weighted by: {_plain(ensemble['method'])}"
@@ -134,6 +136,16 @@ def ensemble_readme(card: Mapping[str, Any]) -> str:
         "`ensemble.json` has the weights and what was estimated of them.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _viewed(card: Mapping[str, Any]) -> list[str]:
+    """How it looks at an image, where that is more than once."""
+    if card.get("tta", "none") == "none":
+        return []
+    return [
+        f"Says the mean over several views of an image (`{_plain(card['tta'])}`); with "
+        "`--tta none` it looks once, which is faster."
+    ]
 
 
 def _worth(card: Mapping[str, Any]) -> list[str]:

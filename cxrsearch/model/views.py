@@ -2,6 +2,10 @@
 
 ``flip``: the recipe's window and its mirror image.
 
+``shift``: the window as it is, and moved up, down, left and right by 1/32 of its side, about as far
+as augmentation moves it in training; what comes from outside repeats the border, as there.
+``shift-flip``: these and their mirror images.
+
 ``ten-crop``: five windows and their mirror images, as in Krizhevsky, Sutskever and Hinton
 (NeurIPS 2012), who cut 224 pixels out of 256 at the corners and the centre. Here the windows
 have the size of the recipe's own and lie at the corners and the centre of an area 8/7 as wide
@@ -14,13 +18,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from cxrsearch.learn.augment.frames import window
 
-NONE, FLIP, TEN_CROP = "none", "flip", "ten-crop"
-TTA = (NONE, FLIP, TEN_CROP)
+NONE, FLIP, SHIFT, SHIFT_FLIP, TEN_CROP = "none", "flip", "shift", "shift-flip", "ten-crop"
+TTA = (NONE, FLIP, SHIFT, SHIFT_FLIP, TEN_CROP)
+MIRRORED = (FLIP, SHIFT_FLIP, TEN_CROP)
+"""Those that show mirror images."""
 
 AREA = 8 / 7
 """Side of the area that ten-crop looks at, over the side of its windows."""
+
+MOVED = 1 / 32
+"""How far a shift moves what is seen, of its side."""
 
 
 class View(NamedTuple):
@@ -29,10 +41,22 @@ class View(NamedTuple):
     Args:
         place: top, left, height and width of its window, in pixels of the frame.
         flipped: whether left and right change places.
+        shift: how far it is moved down and to the right, of its height and width.
     """
 
     place: tuple[int, int, int, int]
     flipped: bool
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def of(self, batch: Tensor) -> Tensor:
+        """(b, H, W) of its window as it is seen: moved, then mirrored."""
+        for axis, share in zip((1, 2), self.shift, strict=True):
+            if share:
+                side = batch.shape[axis]
+                by = max(1, round(abs(share) * side)) * (1 if share > 0 else -1)
+                rows = (torch.arange(side, device=batch.device) - by).clamp(0, side - 1)
+                batch = batch.index_select(axis, rows)
+        return batch.flip(-1) if self.flipped else batch
 
 
 def views(tta: str, frame: int, crop: int | str) -> list[View]:
@@ -49,9 +73,13 @@ def views(tta: str, frame: int, crop: int | str) -> list[View]:
     if tta not in TTA:
         raise ValueError(f"test-time augmentation {tta!r}: one of {', '.join(TTA)}")
     plain = window(frame, crop)
-    places = _ten_crop(frame, plain) if tta == TEN_CROP else [plain]
-    mirrored = (False,) if tta == NONE else (False, True)
-    return [View(place, flipped) for place in places for flipped in mirrored]
+    mirrored = (False, True) if tta in MIRRORED else (False,)
+    if tta == TEN_CROP:
+        return [View(place, flip) for place in _ten_crop(frame, plain) for flip in mirrored]
+    moves = [(0.0, 0.0)]
+    if tta in (SHIFT, SHIFT_FLIP):
+        moves += [(MOVED, 0.0), (-MOVED, 0.0), (0.0, MOVED), (0.0, -MOVED)]
+    return [View(plain, flip, move) for move in moves for flip in mirrored]
 
 
 def _ten_crop(frame: int, plain: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:

@@ -89,6 +89,13 @@ class LateNames(LateChoice):
         return str(value)
 
 
+def views_of() -> tuple[str, ...]:
+    """The names of test-time augmentation."""
+    from cxrsearch.model.views import TTA
+
+    return TTA
+
+
 _TYPES: dict[Any, Any] = {float | str: amount, int | str: side, tuple[str, ...]: str}
 """How the command line reads a field of a type that click does not know by itself."""
 

@@ -94,6 +94,7 @@ class Winner(NamedTuple):
         reasons: why this one, in sentences.
         length: epochs that its schedule is laid out for; None: as in the trial.
         seed: of the training; None: the trial's.
+        tta: what the model predicts the mean over; see `cxrsearch.model.views`.
     """
 
     trial: FrozenTrial
@@ -103,6 +104,7 @@ class Winner(NamedTuple):
     reasons: tuple[str, ...] = ()
     length: int | None = None
     seed: int | None = None
+    tta: str = NONE
 
     @property
     def recipe(self) -> Recipe:
@@ -169,6 +171,7 @@ def train_winner(
     number: int | None = None,
     on_reason: Callable[[str], object] = lambda line: None,
     epochs: int | None = None,
+    tta: str = NONE,
     **moved: Any,
 ) -> Generator[EpochsDone, None, Path]:
     """Retrain a trial's recipe on train + validation, for its best number of epochs.
@@ -177,7 +180,6 @@ def train_winner(
         folder: the study.
         out: the model folder to write.
         number: the trial; the recommended one by default, see `winner_of`.
-        epochs: that its schedule is stretched to; None: as it is.
         on_reason: told which trial it is, and why.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
@@ -189,7 +191,7 @@ def train_winner(
         InputError: where study, data or ``out`` cannot be used.
     """
     check_out(out)
-    winner = winner_of(read_study(folder), number).of_length(epochs)
+    winner = winner_of(read_study(folder), number).of_length(epochs)._replace(tta=tta)
     prepared = load_alone(folder, **moved)
     for reason in winner.reasons:
         on_reason(reason)
@@ -239,7 +241,10 @@ def retrain(
                 epochs=winner.epochs,
                 seed=winner.trained_with,
                 out=out,
-                meta=meta_of(folder, prepared, winner.trial, winner.selected_from, winner.chosen),
+                meta=replace(
+                    meta_of(folder, prepared, winner.trial, winner.selected_from, winner.chosen),
+                    tta=winner.tta,
+                ),
                 splits=folder / "splits.json",
                 compute=compute,
                 notes=[winner.stretched] if winner.stretched else [],
@@ -319,7 +324,7 @@ def evaluate_model_folder(
     data: str | None = None,
     labels: str | None = None,
     study: Path | None = None,
-    tta: str = NONE,
+    tta: str | None = None,
     precision: str = "auto",
     maps: Sequence[str] = (),
     images: str | None = None,
@@ -332,7 +337,7 @@ def evaluate_model_folder(
             of the model's study, read as they were then.
         labels: label table, where it lies elsewhere.
         study: the model's study, where it was moved.
-        tta: test-time augmentation, as in `cxrsearch.model.views`.
+        tta: test-time augmentation, as in `cxrsearch.model.views`; None: as the card says.
         precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: what the model's card says.
         maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
         images: the images of a table, where they lie elsewhere.
@@ -351,7 +356,7 @@ def evaluate_model_folder(
     dataset = load_data(request, stored)
     shared_labels(loaded.labels, dataset.label_names, maps)  # before images are decoded
     cache = open_shown(dataset, loaded.frame, cache_root(request))
-    result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": tta}
+    result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": loaded.tta}
     if promised := promised_in(loaded.card):
         result["validation"] = promised
     if study is None and result["part"] == "test":
@@ -428,7 +433,7 @@ def predict_to_file(
     images: Path,
     out: Path,
     tidy: bool = False,
-    tta: str = NONE,
+    tta: str | None = None,
     sample: Path | None = None,
     precision: str = "auto",
     on_progress: Callable[[int, int], None] | None = None,
@@ -440,7 +445,7 @@ def predict_to_file(
         images: folder of PNG, JPEG or DICOM files.
         out: CSV to write.
         tidy: one row an image and label, instead of one an image.
-        tta: test-time augmentation, as in `cxrsearch.model.views`.
+        tta: test-time augmentation, as in `cxrsearch.model.views`; None: as the card says.
         sample: a sample submission, whose columns and rows are written in its order.
         precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: what the model's card says.
         on_progress: called with how many images are done, of how many.

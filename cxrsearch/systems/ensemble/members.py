@@ -20,6 +20,7 @@ from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import read_card, taught
 from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import CARD, check_out, save_model
+from cxrsearch.model.views import NONE
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
 from cxrsearch.study.winner import Winner, meta_of, retrain
@@ -35,6 +36,7 @@ def write_ensemble(
     combined: Combined,
     again: bool = False,
     winners: Mapping[str, Winner] = MappingProxyType({}),
+    tta: str = NONE,
     **moved: Any,
 ) -> Iterator[str]:
     """Write an ensemble folder that predicts.
@@ -47,6 +49,7 @@ def write_ensemble(
             instead of taking the weights that its trial kept. Goes on after a kill.
         winners: what is trained then, by name; where one is not there, its trial for its own best
             number of epochs.
+        tta: what the members predict the mean over; see `cxrsearch.model.views`.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
 
@@ -69,14 +72,15 @@ def write_ensemble(
         trial = by_name[name]
         if again:
             own = Winner(trial, trial.user_attrs["best_epoch"], selected_from)
-            yield from _trained(study, prepared, winners.get(name, own), folder)
+            winner = winners.get(name, own)._replace(tta=tta)
+            yield from _trained(study, prepared, winner, folder)
         else:
-            _copied(study, prepared, trial, folder, selected_from)
+            _copied(study, prepared, trial, folder, selected_from, tta)
 
     def validated(prepared: Prepared) -> dict[str, Any]:
         return combined.to_dict()
 
-    yield from _written(study, out, combined.ensemble, make, validated, again, **moved)
+    yield from _written(study, out, combined.ensemble, make, validated, again, tta, **moved)
 
 
 def write_retrained(
@@ -106,7 +110,8 @@ def write_retrained(
         meta = meta_of(study, prepared, one.trial, one.selected_from, one.chosen)
         return dict(meta.validation)
 
-    yield from _written(study, out, ensemble, make, validated, True, **moved)
+    tta = next(iter(winners.values())).tta
+    yield from _written(study, out, ensemble, make, validated, True, tta, **moved)
 
 
 def _written(
@@ -116,6 +121,7 @@ def _written(
     make: Callable[[Prepared, str, Path], Iterator[str]],
     validated: Callable[[Prepared], dict[str, Any]],
     again: bool,
+    tta: str,
     **moved: Any,
 ) -> Iterator[str]:
     """Make each member, and the ensemble's folder of them.
@@ -127,6 +133,7 @@ def _written(
         make: makes a member, by its name, in a folder.
         validated: what is known of them by validation.
         again: whether they are trained again.
+        tta: what they predict the mean over.
         moved: as for `write_ensemble`.
     """
     check_out(out)
@@ -138,6 +145,8 @@ def _written(
             yield from make(prepared, name, work / name)
         folders = [work / name for name in ensemble.members]
         card = _card(study, prepared, validated(prepared), again)
+        if tta != NONE:
+            card["tta"] = tta
         save_ensemble(out, ensemble, folders, card, study / "splits.json")
         shutil.rmtree(work, ignore_errors=True)
 
@@ -172,18 +181,23 @@ def _is_of(folder: Path, study: Path, prepared: Prepared, winner: Winner) -> boo
     found = (
         card["study"].get("path"), card["study"].get("trial"), card["data"]["split_fingerprint"],
         card["training"].get("rows"), card["training"].get("seed"),
-        card["training"].get("epochs"), card["recipe"].get("epochs"),
+        card["training"].get("epochs"), card["recipe"].get("epochs"), card.get("tta", NONE),
     )  # fmt: skip
     wanted = (
         str(study.resolve()), trial.number, prepared.splits.fingerprint,
         "train + validation", winner.trained_with, winner.epochs,
-        winner.recipe.epochs,
+        winner.recipe.epochs, winner.tta,
     )  # fmt: skip
     return found == wanted
 
 
 def _copied(
-    study: Path, prepared: Prepared, trial: FrozenTrial, folder: Path, selected_from: int
+    study: Path,
+    prepared: Prepared,
+    trial: FrozenTrial,
+    folder: Path,
+    selected_from: int,
+    tta: str,
 ) -> None:
     """The weights that a trial kept, as a model folder."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -201,7 +215,7 @@ def _copied(
         "rows": "train", "labels": taught(load_trial_data(trial_config(study, prepared)), recipe),
         "epochs": attrs["best_epoch"], "seed": attrs["seed"],
     }  # fmt: skip
-    save_model(folder, weights, recipe, replace(meta, training=training))
+    save_model(folder, weights, recipe, replace(meta, training=training, tta=tta))
 
 
 def _card(

@@ -9,6 +9,7 @@ from typing import Any
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.arrays import load_labels
 from cxrsearch.model.folder import check_out
+from cxrsearch.model.views import NONE
 from cxrsearch.study.folder import read_study_yaml
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.winner import winner_of
@@ -17,6 +18,7 @@ from search.seeds import derive
 from search.store.record import read_study
 
 from .equally import equal_weights, next_steps, projected
+from .seen import choose_views
 
 MOST_TRAININGS = 100
 """Trainings of one recipe at most."""
@@ -28,6 +30,7 @@ def train_seeds(
     seeds: int,
     number: int | None = None,
     length: int | None = None,
+    tta: str = NONE,
     **moved: Any,
 ) -> Iterator[str]:
     """Train a study's winner several times, with another seed each time, and average them.
@@ -41,7 +44,8 @@ def train_seeds(
         seeds: how often.
         number: the trial; None: the recommended one.
         length: epochs that its schedule is stretched to; None: as it is.
-        moved: as for `train_ensemble`.
+        tta: as for `cxrsearch.systems.ensemble.ending.team.train_ensemble`.
+        moved: as for `cxrsearch.systems.ensemble.ending.team.train_ensemble`.
 
     Yields:
         lines that say what is trained and how far it is.
@@ -54,6 +58,8 @@ def train_seeds(
     check_out(out)
     asked = Settings.from_dict(read_study_yaml(study)["settings"])
     winner = winner_of(read_study(study, asked.storage), number).of_length(length)
+    views = choose_views(study, [winner.trial], tta, **moved)
+    winner = winner._replace(tta=views.tta)
     labels = load_labels(study / "labels.npz").label_names
     winners = {
         f"{winner.trial.number}-seed-{place}": winner._replace(
@@ -61,7 +67,7 @@ def train_seeds(
         )
         for place in range(1, seeds + 1)
     }
-    yield from winner.reasons
+    yield from filter(None, [*winner.reasons, views.reason])
     yield from projected(study, winners.values())
     ensemble = equal_weights(tuple(winners), labels)
     yield from write_retrained(study, out, ensemble, winners, **moved)

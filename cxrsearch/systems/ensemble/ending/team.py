@@ -13,6 +13,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import NestedEstimate, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.model.folder import check_out
+from cxrsearch.model.views import NONE
 from cxrsearch.show.chosen import choice_of
 from cxrsearch.show.plain_text import to_text
 from cxrsearch.show.view import view_of
@@ -26,6 +27,7 @@ from search.store.record import read_study
 
 from .choice import MemberCandidate, member_candidates
 from .equally import EQUALLY_AVERAGED, equal_weights, next_steps, projected
+from .seen import choose_views
 
 
 def train_ensemble(
@@ -34,6 +36,7 @@ def train_ensemble(
     count: int,
     again: bool = False,
     length: int | None = None,
+    tta: str = NONE,
     **moved: Any,
 ) -> Iterator[str]:
     """Put a study's most promising trials together, with equal weights, and write the folder.
@@ -48,6 +51,8 @@ def train_ensemble(
         count: members at most.
         again: train each again, on train + validation. Goes on after a kill.
         length: epochs that their schedules are stretched to then; None: as they are.
+        tta: what they predict the mean over, see `cxrsearch.model.views`; ``auto``: what gains on
+            validation.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `cxrsearch.study.folder.load_alone` takes.
 
@@ -86,9 +91,11 @@ def train_ensemble(
         one.name: Winner(one.trial, one.epochs, pool.tried or len(pool.names)).of_length(length)
         for one in team
     }
+    views = choose_views(study, [one.trial for one in team], tta, **moved)
+    yield from filter(None, [views.reason])
     if again:
         yield from projected(study, winners.values())
-    yield from write_ensemble(study, out, combined, again, winners, **moved)
+    yield from write_ensemble(study, out, combined, again, winners, views.tta, **moved)
     yield next_steps(out)
 
 

@@ -24,6 +24,7 @@ from cxrsearch.show.view import view_of
 from cxrsearch.study.winner import winner_of
 from cxrsearch.systems.ensemble.ending.choice import member_candidates
 from cxrsearch.systems.ensemble.ending.seeds import train_seeds
+from cxrsearch.systems.ensemble.ending.seen import by_gain, choose_views
 from cxrsearch.systems.ensemble.ending.team import train_ensemble
 from search.confirm.result import Confirmed
 from search.reading import read_json
@@ -239,3 +240,54 @@ def test_a_winner_of_several_seeds_is_an_ensemble_of_them(
     assert promised_in(card)["observed"] == best.trial.values[0]
     code, _, _ = run("evaluate", team)
     assert code == 0
+
+
+def test_views_are_kept_in_the_cards_and_taken_by_predict(study: Path, tmp_path: Path) -> None:
+    team = tmp_path / "team"
+    list(train_ensemble(study, team, 2, tta="shift-flip"))
+    card = read_json(team / "ensemble.json")
+    cards = [read_json(team / name / "model.json") for name in card["members"]]
+    assert [card["tta"], *(one["tta"] for one in cards)] == ["shift-flip"] * 3
+    assert "several views" in (team / "README.md").read_text()
+    loaded, plain = load_predictor(team, CPU), load_predictor(team, CPU, "none")
+    pictures = np.random.default_rng(0).integers(0, 255, (2, loaded.frame, loaded.frame))
+    found, once = (one.predict(pictures.astype(np.uint8)) for one in (loaded, plain))
+    assert (loaded.tta, plain.tta) == ("shift-flip", "none")
+    assert not np.allclose(found, once, atol=1e-7)
+
+
+def test_a_single_model_keeps_its_views_too(study: Path, run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("train", study, "--tta", "auto", "--out", tmp_path / "model")
+    assert (code, "views: " in out) == (0, True)
+    code, _, _ = run("train", study, "--tta", "shift", "--out", tmp_path / "shift")
+    assert (code, read_json(tmp_path / "shift" / "model.json")["tta"]) == (0, "shift")
+    code, out, _ = run("evaluate", tmp_path / "shift", "--json")
+    assert (code, json.loads(out)["tta"]) == (0, "shift")
+    code, out, _ = run("evaluate", tmp_path / "shift", "--tta", "none", "--json")
+    assert (code, json.loads(out)["tta"]) == (0, "none")
+
+
+def test_mirror_images_are_tried_where_recipes_mirror(study: Path) -> None:
+    record = read_study(study)
+    trial = copy.deepcopy(record.trials[0])
+    for mirrors in (True, False):
+        trial.user_attrs["params"] = {**trial.user_attrs["params"], "horizontal_flip": mirrors}
+        reason = choose_views(study, [trial], "auto").reason
+        assert ("shift-flip" in reason) is mirrors
+    assert choose_views(study, [trial], "flip") == ("flip", "")
+    (study / "trials" / "0" / BEST).unlink()
+    assert choose_views(study, [trial], "auto").tta == "none"
+
+
+@pytest.mark.parametrize(
+    ("gains", "tta"),
+    [
+        ({"shift": (0.004, 0.003), "flip": (0.005, 0.006)}, "shift"),
+        ({"shift": (0.004, 0.003), "flip": (0.005, 0.004)}, "flip"),
+        ({"shift": (0.002, 0.003), "flip": (-0.005, 0.001)}, "none"),
+    ],
+)
+def test_views_are_taken_for_a_gain_above_its_error(
+    gains: dict[str, tuple[float, float]], tta: str
+) -> None:
+    assert by_gain(gains).tta == tta

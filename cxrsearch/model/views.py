@@ -23,15 +23,15 @@ from torch import Tensor
 
 from cxrsearch.learn.augment.frames import window
 
-NONE, FLIP, SHIFT, SHIFT_FLIP, TEN_CROP = "none", "flip", "shift", "shift-flip", "ten-crop"
-TTA = (NONE, FLIP, SHIFT, SHIFT_FLIP, TEN_CROP)
-MIRRORED = (FLIP, SHIFT_FLIP, TEN_CROP)
+NONE, FLIP, SHIFTED, SHIFTED_FLIP, TEN_CROP = "none", "flip", "shift", "shift-flip", "ten-crop"
+TTA = (NONE, FLIP, SHIFTED, SHIFTED_FLIP, TEN_CROP)
+MIRRORED = (FLIP, SHIFTED_FLIP, TEN_CROP)
 """Those that show mirror images."""
 
 AREA = 8 / 7
 """Side of the area that ten-crop looks at, over the side of its windows."""
 
-MOVED = 1 / 32
+SHIFT_SHARE = 1 / 32
 """How far a shift moves what is seen, of its side."""
 
 
@@ -77,8 +77,8 @@ def views(tta: str, frame: int, crop: int | str) -> list[View]:
     if tta == TEN_CROP:
         return [View(place, flip) for place in _ten_crop(frame, plain) for flip in mirrored]
     moves = [(0.0, 0.0)]
-    if tta in (SHIFT, SHIFT_FLIP):
-        moves += [(MOVED, 0.0), (-MOVED, 0.0), (0.0, MOVED), (0.0, -MOVED)]
+    if tta in (SHIFTED, SHIFTED_FLIP):
+        moves += [(SHIFT_SHARE, 0.0), (-SHIFT_SHARE, 0.0), (0.0, SHIFT_SHARE), (0.0, -SHIFT_SHARE)]
     return [View(plain, flip, move) for move in moves for flip in mirrored]
 
 

@@ -18,7 +18,7 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import predicting
 from cxrsearch.model.folder import LoadedModel, trial_model
-from cxrsearch.model.views import FLIP, NONE, SHIFT, SHIFT_FLIP
+from cxrsearch.model.views import FLIP, NONE, SHIFTED, SHIFTED_FLIP
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.settings import AUTO
 from search.optimism import influence
@@ -70,7 +70,7 @@ def choose_views(
         for t, recipe in zip(kept, recipes, strict=True)
     ]
     mirror = all(recipe.horizontal_flip for recipe in recipes)
-    names = (NONE, SHIFT, *((FLIP, SHIFT_FLIP) if mirror else ()))
+    names = (NONE, SHIFTED, *((FLIP, SHIFTED_FLIP) if mirror else ()))
     marks = np.asarray(data.labels[data.val])
     truth = np.where(present(marks), 1.0, np.where(absent(marks), 0.0, np.nan))
     with isolated(compute, 0):
@@ -92,7 +92,8 @@ def choose_views(
 
 def _mean(models: Sequence[LoadedModel], tta: str, images: Any, rows: np.ndarray) -> np.ndarray:
     """(m, k) mean probabilities of the images ``rows``."""
-    return np.mean([replace(one, tta=tta).predict(images, rows) for one in models], axis=0)
+    scores = [replace(one, tta=tta).predict(images, rows) for one in models]
+    return np.asarray(np.mean(scores, axis=0))
 
 
 def by_gain(gains: dict[str, tuple[float, float]]) -> ChosenViews:

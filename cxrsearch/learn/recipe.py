@@ -81,6 +81,14 @@ class Recipe:
         low=0.0,
         high=0.95,
     )
+    drop_path: float = _gene(
+        0.0,
+        "stochastic depth: how often the last residual branch puts out nothing in training, those "
+        "before it in proportion",
+        low=0.0,
+        high=0.9,
+        acts={"model": (*taking(NETWORKS, "drop_path"), TIMM)},
+    )
 
     epochs: int = _gene(10, "epochs at most", low=1, high=1000, held=True)
     patience: int = _gene(
@@ -495,7 +503,9 @@ def group_of(name: str) -> dict[str, dict[str, Any]]:
 def network_genes() -> tuple[str, ...]:
     """The gene ``model``, and those that some networks alone have: they decide its shape."""
     return tuple(
-        n for n, g in gene_limits().items() if n == "model" or "model" in g.get("acts", {})
+        name
+        for name, gene in gene_limits().items()
+        if name == "model" or (gene.get("held") and "model" in gene.get("acts", {}))
     )
 
 
@@ -523,6 +533,12 @@ def as_trained(recipe: Recipe) -> Recipe:
     return Recipe(**acting, epochs=1)
 
 
+def _acts(value: Any, values: Any) -> bool:
+    """Whether ``value`` is among the ``values`` with which a gene acts; `TIMM` is all of timm's."""
+    wanted = values if isinstance(values, tuple) else (values,)
+    return value in wanted or (TIMM in wanted and str(value).startswith(TIMM))
+
+
 def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
     """``recipe`` with every gene that cannot act at its default.
 
@@ -536,7 +552,7 @@ def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
         f.name: f.default
         for f in fields(Recipe)
         for gene, values in f.metadata.get("acts", {}).items()
-        if getattr(recipe, gene) not in (values if isinstance(values, tuple) else (values,))
+        if not _acts(getattr(recipe, gene), values)
     }
     if recipe.train_seed >= 1:  # every image is drawn once an epoch, whatever the weights
         idle |= {

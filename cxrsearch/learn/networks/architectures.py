@@ -33,6 +33,7 @@ class NetworkParts:
             need not fit where starting weights are loaded.
         mean: of red, green and blue, as its ImageNet weights expect them; the stem folds it.
         std: likewise, their deviations.
+        notes: what of the recipe it does not do, for people.
     """
 
     net: nn.Module
@@ -42,6 +43,7 @@ class NetworkParts:
     head: str = "classifier"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    notes: tuple[str, ...] = ()
 
 
 TIMM = "timm:"
@@ -128,9 +130,13 @@ def _vgg16_pooled(n_classes: int, dropout: float) -> Any:
     return net
 
 
-def _resnet(name: str, n_classes: int, dropout: float) -> NetworkParts:
+def _resnet(name: str, n_classes: int, dropout: float, drop_path: float) -> NetworkParts:
+    from .depth import drop_branches
+
     net = _grey(name, "conv1", "fc", n_classes, dropout)
     blocks = [[net.conv1, net.bn1], [net.layer1], [net.layer2], [net.layer3], [net.layer4]]
+    added = [block for (stage,) in blocks[1:] for block in stage]
+    drop_branches([getattr(block, "bn3", block.bn2) for block in added], drop_path)
     return NetworkParts(net, blocks, "conv1", _resnet_features, "fc")
 
 
@@ -140,19 +146,19 @@ def _resnet_features(net: Any, grey: Tensor) -> Tensor:
     return found
 
 
-def resnet18(n_classes: int, *, dropout: float) -> NetworkParts:
+def resnet18(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """ResNet18 (He et al., CVPR 2016). Blocks: stem, then the four stages."""
-    return _resnet("resnet18", n_classes, dropout)
+    return _resnet("resnet18", n_classes, dropout, drop_path)
 
 
-def resnet34(n_classes: int, *, dropout: float) -> NetworkParts:
+def resnet34(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """ResNet34 (He et al., CVPR 2016). Blocks: stem, then the four stages."""
-    return _resnet("resnet34", n_classes, dropout)
+    return _resnet("resnet34", n_classes, dropout, drop_path)
 
 
-def resnet50(n_classes: int, *, dropout: float) -> NetworkParts:
+def resnet50(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """ResNet50 (He et al., CVPR 2016; stride in the 3x3 layers). Blocks: stem, four stages."""
-    return _resnet("resnet50", n_classes, dropout)
+    return _resnet("resnet50", n_classes, dropout, drop_path)
 
 
 def _in_stages(
@@ -182,40 +188,50 @@ def _in_stages(
     return NetworkParts(net, blocks, stem, lambda net, grey: net.features(grey), head)
 
 
-def efficientnet_b0(n_classes: int, *, dropout: float) -> NetworkParts:
+def efficientnet_b0(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """EfficientNet-B0 (Tan & Le, ICML 2019). Blocks: by the size of their maps, 1/2 to 1/32."""
-    ends, still = (2, 3, 4, 6, 9), {"dropout": 0.0, "stochastic_depth_prob": 0.0}
-    return _in_stages("efficientnet_b0", n_classes, dropout, "classifier.1", ends, still)
+    ends, options = (2, 3, 4, 6, 9), {"dropout": 0.0, "stochastic_depth_prob": drop_path}
+    return _in_stages("efficientnet_b0", n_classes, dropout, "classifier.1", ends, options)
 
 
-def efficientnet_v2_s(n_classes: int, *, dropout: float) -> NetworkParts:
+def efficientnet_v2_s(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """EfficientNetV2-S (Tan & Le, ICML 2021). Blocks: by the size of their maps, 1/2 to 1/32."""
-    ends, still = (2, 3, 4, 6, 8), {"dropout": 0.0, "stochastic_depth_prob": 0.0}
-    return _in_stages("efficientnet_v2_s", n_classes, dropout, "classifier.1", ends, still)
+    ends, options = (2, 3, 4, 6, 8), {"dropout": 0.0, "stochastic_depth_prob": drop_path}
+    return _in_stages("efficientnet_v2_s", n_classes, dropout, "classifier.1", ends, options)
 
 
-def mobilenet_v3_small(n_classes: int, *, dropout: float) -> NetworkParts:
+def mobilenet_v3_small(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """MobileNetV3-Small (Howard et al., ICCV 2019). Blocks: by the size of their maps.
 
     The dense layer before the last one counts with the last block.
     """
-    ends, name = (1, 2, 4, 9, 13), "mobilenet_v3_small"
-    return _in_stages(name, n_classes, dropout, "classifier.3", ends, {"dropout": 0.0})
+    return _mobilenet("mobilenet_v3_small", n_classes, dropout, drop_path, (1, 2, 4, 9, 13))
 
 
-def mobilenet_v3_large(n_classes: int, *, dropout: float) -> NetworkParts:
+def mobilenet_v3_large(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """MobileNetV3-Large (Howard et al., ICCV 2019). Blocks: by the size of their maps.
 
     The dense layer before the last one counts with the last block.
     """
-    ends, name = (2, 4, 7, 13, 17), "mobilenet_v3_large"
-    return _in_stages(name, n_classes, dropout, "classifier.3", ends, {"dropout": 0.0})
+    return _mobilenet("mobilenet_v3_large", n_classes, dropout, drop_path, (2, 4, 7, 13, 17))
 
 
-def regnet_x_400mf(n_classes: int, *, dropout: float) -> NetworkParts:
+def _mobilenet(
+    name: str, n_classes: int, dropout: float, drop_path: float, ends: Sequence[int]
+) -> NetworkParts:
+    from .depth import drop_branches
+
+    parts = _in_stages(name, n_classes, dropout, "classifier.3", ends, {"dropout": 0.0})
+    added: Any = [m for m in parts.net.modules() if getattr(m, "use_res_connect", False)]
+    drop_branches([block.block for block in added], drop_path)
+    return parts
+
+
+def regnet_x_400mf(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """RegNetX-400MF (Radosavovic et al., CVPR 2020). Blocks: stem, then the four stages."""
     import torch
 
+    from .depth import drop_branches
     from .torchvision_import import models as vision_models
 
     regnet = vision_models.regnet
@@ -223,6 +239,7 @@ def regnet_x_400mf(n_classes: int, *, dropout: float) -> NetworkParts:
         widths = regnet.BlockParams.from_init_params(22, 24, 24.48, 2.54, 16)
     net = _in_grey(regnet.RegNet(widths), "stem.0", "fc", n_classes, dropout)
     blocks = [[net.stem], *([stage] for stage in net.trunk_output)]
+    drop_branches([block.f for stage in net.trunk_output for block in stage], drop_path)
     return NetworkParts(
         net, blocks, "stem.0", lambda net, grey: net.trunk_output(net.stem(grey)), "fc"
     )
@@ -241,13 +258,13 @@ def _shufflenet_features(net: Any, grey: Tensor) -> Tensor:
     return found
 
 
-def convnext_tiny(n_classes: int, *, dropout: float) -> NetworkParts:
+def convnext_tiny(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:
     """ConvNeXt-T (Liu et al., CVPR 2022). Blocks: stem, then four stages, each with what halves.
 
     The norm after the pool counts with the last of them.
     """
-    ends, still = (1, 2, 4, 6, 8), {"stochastic_depth_prob": 0.0}
-    return _in_stages("convnext_tiny", n_classes, dropout, "classifier.2", ends, still)
+    ends, options = (1, 2, 4, 6, 8), {"stochastic_depth_prob": drop_path}
+    return _in_stages("convnext_tiny", n_classes, dropout, "classifier.2", ends, options)
 
 
 NETWORKS: dict[str, Callable[..., NetworkParts]] = {

@@ -73,7 +73,7 @@ class Network(nn.Module):
         self.blocks = parts.blocks
         self._norm = parts.mean, parts.std
         self._features = parts.features
-        self.notes: tuple[str, ...] = ()
+        self.notes = parts.notes
         self.last = _last_layer(parts)
         self.from_head = {f"net.{name}": far for name, far in _stages(parts).items()}
         self.head_given = False
@@ -179,7 +179,7 @@ def build_model(
             download_weights(recipe.model, weights_dir)
         found = _start(model, recipe, weights_dir, labels)
         model.net.load_state_dict(found.tensors, strict=False)
-        model.notes = tuple(found.loaded.lines)
+        model.notes += tuple(found.loaded.lines)
         model.head_given = f"{model.last}.weight" in found.tensors
     return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 

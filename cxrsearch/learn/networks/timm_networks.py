@@ -26,7 +26,7 @@ STEMS = {"Conv2d": False, "Conv2dSame": True}
 
 
 def timm_network(
-    name: str, n_classes: int, *, dropout: float, input_size: int | str
+    name: str, n_classes: int, *, dropout: float, drop_path: float, input_size: int | str
 ) -> NetworkParts:
     """The network that timm calls ``name`` (Wightman, "PyTorch Image Models", 2019).
 
@@ -37,6 +37,7 @@ def timm_network(
         name: of the network, with or without the tag of its weights after a dot.
         n_classes: logits.
         dropout: before the last layer.
+        drop_path: timm's ``drop_path_rate``; where the network takes none, that is noted.
         input_size: a side or ``"HxW"``.
 
     Raises:
@@ -44,7 +45,7 @@ def timm_network(
             one channel that ends in a linear layer.
     """
     timm = _timm(name)
-    net = _created(timm, name, n_classes, size_of(input_size))
+    net, notes = _with_depth(timm, name, n_classes, size_of(input_size), drop_path)
     known = net.pretrained_cfg
     stem, head = known.get("first_conv"), known.get("classifier")
     conv, layer = _module(net, stem), _module(net, head)
@@ -64,7 +65,7 @@ def timm_network(
     std: Any = tuple(map(float, known["std"]))
     net.set_submodule(stem, GreyStem(conv, mean, std, STEMS[type(conv).__name__]))
     net.set_submodule(head, last_layer(layer.in_features, n_classes, dropout))
-    return NetworkParts(net, _blocks(timm, net, head), stem, maps_of, head, mean, std)
+    return NetworkParts(net, _blocks(timm, net, head), stem, maps_of, head, mean, std, notes)
 
 
 def _timm(name: str) -> Any:
@@ -87,13 +88,28 @@ def _timm(name: str) -> Any:
     return timm
 
 
-def _created(timm: Any, name: str, n_classes: int, size: tuple[int, int]) -> Any:
+def _with_depth(
+    timm: Any, name: str, n_classes: int, size: tuple[int, int], drop_path: float
+) -> tuple[Any, tuple[str, ...]]:
+    """The network, with stochastic depth where it knows it, and a note where it does not."""
+    if not drop_path:
+        return _created(timm, name, n_classes, size), ()
+    try:
+        return _created(timm, name, n_classes, size, drop_path_rate=drop_path), ()
+    except InputError:
+        net = _created(timm, name, n_classes, size)  # which says what else is wrong
+    return net, (f"drop_path does nothing: timm:{name} takes no drop_path_rate",)
+
+
+def _created(timm: Any, name: str, n_classes: int, size: tuple[int, int], **further: float) -> Any:
     """The network with a random start, for images of ``size`` where it has to know."""
     try:
         known = timm.get_pretrained_cfg(name)
         for options in _options(size, known is not None and known.fixed_input_size):
             try:
-                return timm.create_model(name, num_classes=n_classes, pretrained=False, **options)
+                return timm.create_model(
+                    name, num_classes=n_classes, pretrained=False, **options, **further
+                )
             except TypeError as error:
                 if "unexpected keyword argument" not in str(error):
                     raise

@@ -29,8 +29,11 @@ from search.space import SearchSpace
 
 
 def plain_genes() -> dict[str, Any]:
-    """The genes that the arms add, switched off: with them a recipe is the baseline."""
-    return {**without(AUGMENTATION, MIXING, DRAWING), "patience": 0}
+    """The genes that the arms add, switched off: with them a recipe is the baseline.
+
+    Nor does its input grow: image-steps are counted at one size.
+    """
+    return {**without(AUGMENTATION, MIXING, DRAWING), "patience": 0, "start_size": 1.0}
 
 
 def held_genes() -> list[str]:

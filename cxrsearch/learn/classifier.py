@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from search.seeds import derive
 
-from .augment.frames import to_float
+from .augment.frames import shrunk, to_float
 from .augment.mixing import Mixing
+from .augment.sizes import size_at, smallest_size
 from .compute.device import pick_device
 from .compute.options import ComputeOptions
 from .compute.steps.compiled import ForwardPass
@@ -31,7 +32,7 @@ from .fitting.sharpness import SharpnessAware
 from .networks import models
 from .optim import EMA, EqualAverage
 from .pseudo import distilled
-from .recipe import DESCRIBED, Recipe, tail_epochs
+from .recipe import DESCRIBED, Recipe, size_of, tail_epochs
 from .seeding import SeedProportional
 from .training import SCORING, Training
 
@@ -76,6 +77,7 @@ class Learner(Training):
         self.labels = data.label_names
         self._columns = list(data.learnt)
         self.mixing = Mixing(recipe)
+        self._size = self._full = size_of(recipe.input_size)
         some = len(data.learnt) < len(self.labels)
         self._learnt = torch.tensor(data.learnt, device=device) if some else None
         super().__init__(recipe, data, self.rows(data), seed=seed, compute=compute)
@@ -85,6 +87,11 @@ class Learner(Training):
         chosen = np.random.default_rng(derive(seed, "norms")).permutation(len(learnt))
         self._typical = np.sort(chosen[:TYPICAL_IMAGES])
         self.notes += _said(data, recipe, self.sampler.unknown_ratios)
+        if smallest_size(recipe) != self._full and not self._grows:
+            self.notes += (
+                f"start_size: {recipe.start_size:g} does nothing: {recipe.model} takes images of "
+                "one size alone",
+            )
 
     def rows(self, data: TrainData) -> np.ndarray:
         """(n,) rows that epochs draw from: those that ``targets`` are of."""
@@ -102,6 +109,8 @@ class Learner(Training):
             network.start_at(logits)
         if self.auxiliary is not None:
             widen(network, len(self.auxiliary.names))
+        first = smallest_size(self.recipe)
+        self._grows = first != self._full and takes(network, first)
         return network
 
     @property
@@ -132,6 +141,7 @@ class Learner(Training):
         self, pixels: Tensor, index: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Images and targets of `labelled`, mixed where the recipe says so."""
+        pixels = shrunk(pixels, self._size)
         return self.mixing(*self.labelled(pixels, index, generator), generator)
 
     def labelled(
@@ -156,6 +166,7 @@ class Learner(Training):
 
     def epoch(self, number: int) -> float:
         """`Training.epoch`; what is averaged over epochs, and measured for averages, follows."""
+        self._size = size_at(self.recipe, number) if self._grows else self._full
         loss = super().epoch(number)
         if self._tail is not None and number > self.recipe.epochs - tail_epochs(self.recipe):
             self._tail.update(self.model)
@@ -212,6 +223,22 @@ class Learner(Training):
         """A copy, on the CPU, of the weights that are scored, without auxiliary heads."""
         found = super().weights()
         return found if self.auxiliary is None else resized(found, self.network, len(self.labels))
+
+
+def takes(network: nn.Module, size: tuple[int, int]) -> bool:
+    """Whether ``network``, on the CPU, computes anything of an image of ``size``.
+
+    Transformers with an embedding a place take the size that they were made for and no other.
+    """
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 1, *size))
+    except (AssertionError, RuntimeError, ValueError):
+        return False
+    finally:
+        network.train(training)
+    return True
 
 
 def _said(data: TrainData, recipe: Recipe, unknown_ratios: Sequence[str]) -> tuple[str, ...]:

@@ -240,6 +240,14 @@ class Recipe:
         size=True,
         held=True,
     )
+    start_size: float = _gene(
+        1.0,
+        "share of input_size in the first epochs (at least 32 pixels), growing to all of it over "
+        "the first half of the epochs; 1: none",
+        low=0.25,
+        high=1.0,
+        held=True,
+    )
 
     rotation: float = _gene(
         0.0,
@@ -298,6 +306,14 @@ class Recipe:
         0.0,
         "share of the images in which a random rectangle (2 to 20% of the area) is filled with the "
         "image's mean",
+        low=0.0,
+        high=1.0,
+        group=AUGMENTATION,
+    )
+    trivial: float = _gene(
+        0.0,
+        "one operation an image, drawn at random, at a strength up to this: 1 is a rotation of 25 "
+        "degrees, a shift of 15% or a zoom of 25%, contrast from 0.6 to 1.4, blur, noise, ...",
         low=0.0,
         high=1.0,
         group=AUGMENTATION,
@@ -562,6 +578,8 @@ def effective(recipe: Recipe, described: Sequence[str] | None = None) -> Recipe:
         }
     if recipe.patience >= recipe.epochs - 1:  # the first epoch is always the best so far
         idle["patience"] = Recipe.patience
+    if recipe.epochs < 2:  # the second half of the epochs is at full size
+        idle["start_size"] = Recipe.start_size
     if described is not None and set(described) <= {recipe.uncertain}:
         idle["uncertain"] = Recipe.uncertain
     if recipe.pseudo == "mean_teacher":

@@ -31,6 +31,7 @@ from search.files import write_json
 from search.objective import Step, TrialError
 from search.seeds import derive
 
+from .augment.sizes import size_shares
 from .classifier import Learner
 from .compute.device import is_out_of_memory
 from .compute.options import ComputeOptions
@@ -313,7 +314,8 @@ class _Run:
     def _costs(self, number: int, epochs: int) -> tuple[float, ...]:
         """The further objectives by the first ``number`` epochs, for ``epochs`` of them."""
         curve = self.book["curve"][:number]
-        return costs(self.measures, curve, epochs, self.book.get("parameters", 0))
+        shares = size_shares(self.recipe)[:epochs]
+        return costs(self.measures, curve, shares, self.book.get("parameters", 0))
 
     def result(self, resamples: int) -> Result:
         """Score the best epoch on the whole validation part."""
@@ -367,19 +369,24 @@ def trainable(model: nn.Module) -> int:
 
 
 def costs(
-    measures: Iterable[str], curve: Sequence[Mapping[str, Any]], epochs: int, parameters: int
+    measures: Iterable[str],
+    curve: Sequence[Mapping[str, Any]],
+    shares: Sequence[float],
+    parameters: int,
 ) -> tuple[float, ...]:
     """The further objectives of a trial, in the order of ``measures``.
 
     Args:
         measures: ``seconds`` or ``parameters``; see `cxrsearch.objectives.MEASURES`.
         curve: the epochs so far, each with its ``seconds``.
-        epochs: that the trial has run, or is going to run.
+        shares: pixels of an image in each epoch that the trial has run or is going to run, as
+            shares of the most; 1 unless its input grows.
         parameters: of its model, as from `trainable`.
     """
     # The median: the first epoch builds the model, and a busy machine makes outliers.
+    each = (float(record["seconds"]) / share for record, share in zip(curve, shares, strict=False))
     known = {
-        "seconds": median(float(record["seconds"]) for record in curve) * epochs,
+        "seconds": median(each) * sum(shares),
         "parameters": float(parameters),
     }
     return tuple(known[name] for name in measures)

@@ -1,6 +1,7 @@
 """Augmentation of a batch, on whatever device it is.
 
-First the geometry (`.geometry`), then flips, brightness and contrast, and what is erased.
+First the geometry, then flips, brightness and contrast, gamma, sharpness and noise; at last what is
+erased.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .draws import Parameters, sample_parameters
 from .erasing import erase
 from .frames import to_float
 from .geometry import affine_matrices, flip, warp
+from .trivial import noisy, sharpened
 
 OFF = without(AUGMENTATION)
 """Every gene of the group at the value at which it does nothing."""
@@ -33,8 +35,9 @@ class Augment:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         ranges = ("rotation", "width_shift", "height_shift", "shear", "zoom")
-        self._warps = any(getattr(recipe, name) != 0 for name in ranges)
-        self._tones = recipe.brightness != 0 or recipe.contrast != 0
+        self._trivial = recipe.trivial != 0
+        self._warps = self._trivial or any(getattr(recipe, name) != 0 for name in ranges)
+        self._tones = self._trivial or recipe.brightness != 0 or recipe.contrast != 0
         self.active = any(getattr(recipe, gene) != off for gene, off in OFF.items())
 
     def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -62,6 +65,8 @@ class Augment:
             images = flip(images, parameters.flip_rows, 2)
         if self._tones:
             images = _tone(images, parameters)
+        if self._trivial:
+            images = _film(images, parameters)
         return _erased(images, parameters) if self.recipe.erasing else images
 
 
@@ -70,6 +75,14 @@ def _tone(images: Tensor, parameters: Parameters) -> Tensor:
     images = images * parameters.brightness[:, None, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (mean + (images - mean) * parameters.contrast[:, None, None, None]).clamp_(0, 1)
+
+
+def _film(images: Tensor, parameters: Parameters) -> Tensor:
+    """Gamma, sharpness and noise, kept in [0, 1]."""
+    images = images.pow(parameters.gamma[:, None, None, None])
+    images = sharpened(images, parameters.sharpness)
+    grain = (parameters.noise, parameters.grain_row, parameters.grain_column)
+    return noisy(images, *grain).clamp_(0, 1)
 
 
 def _erased(images: Tensor, parameters: Parameters) -> Tensor:

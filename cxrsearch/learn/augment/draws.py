@@ -17,6 +17,7 @@ from cxrsearch.learn.recipe import Recipe
 from search.seeds import derive
 
 from .erasing import erased_rectangles
+from .trivial import one_operation
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Parameters:
         flip_rows: bool, top and bottom change places.
         brightness: factor.
         contrast: factor on the distance to the image's mean.
+        gamma: exponent of the grey levels.
+        sharpness: factor on the details.
+        noise: standard deviation of the noise.
+        grain_row: where its noise begins in the tile, as a share of the tile's side.
+        grain_column: the same, along the width.
         erased_top: where the rectangle that is erased begins, as a share of the height.
         erased_left: the same, of the width.
         erased_height: its height, as a share; 0: nothing is erased.
@@ -50,6 +56,11 @@ class Parameters:
     flip_rows: Tensor
     brightness: Tensor
     contrast: Tensor
+    gamma: Tensor
+    sharpness: Tensor
+    noise: Tensor
+    grain_row: Tensor
+    grain_column: Tensor
     erased_top: Tensor
     erased_left: Tensor
     erased_height: Tensor
@@ -84,10 +95,12 @@ EFFECTS: dict[str, Effect] = {
 }
 """Every gene of the group that is a range, in the order in which they draw; a new one comes last.
 
-`erasing` is none: it says how many images something happens to."""
+``erasing`` and ``trivial`` are none: they have draws of their own."""
 
 REST: dict[str, float | bool] = {
     **{name: effect.rest for effect in EFFECTS.values() for name in effect.fields},
+    **dict.fromkeys(("gamma", "sharpness"), 1.0),
+    **dict.fromkeys(("noise", "grain_row", "grain_column"), 0.0),
     **dict.fromkeys(("erased_top", "erased_left", "erased_height", "erased_width"), 0.0),
 }
 """Every field of `Parameters` at its value where nothing happens."""
@@ -139,12 +152,14 @@ def sample_parameters(recipe: Recipe, n: int, generator: torch.Generator) -> Par
     drawn = [(name, gene) for gene, effect in EFFECTS.items() for name in effect.fields]
     draws = torch.rand((len(drawn), n), generator=generator, device=generator.device)
     spread = 2 * draws - 1
-    still = torch.zeros(n, device=generator.device)
-    found = {name: still for name, value in REST.items() if value == 0.0}
+    rest = {value: torch.full((n,), value, device=generator.device) for value in (0.0, 1.0)}
+    found = {name: rest[value] for name, value in REST.items()}
     for row, (name, gene) in enumerate(drawn):
-        reach, rest = getattr(recipe, gene), EFFECTS[gene].rest
-        flag = isinstance(rest, bool)
-        found[name] = (draws[row] < 0.5) & reach if flag else rest + reach * spread[row]
+        reach, still = getattr(recipe, gene), EFFECTS[gene].rest
+        flag = isinstance(still, bool)
+        found[name] = (draws[row] < 0.5) & reach if flag else still + reach * spread[row]
+    if recipe.trivial:
+        found |= one_operation(recipe.trivial, found, beside(generator, "trivial"))
     if recipe.erasing:
         found |= erased_rectangles(recipe.erasing, n, beside(generator, "erasing"))
     return Parameters(**found)

@@ -80,6 +80,11 @@ def _resize(images: Tensor, height: int, width: int) -> Tensor:
     return resized[:, 0].round_().clamp_(0, 255).to(torch.uint8)
 
 
+def shrunk(batch: Tensor, size: tuple[int, int]) -> Tensor:
+    """(b, H, W) uint8 -> (b, height, width) uint8 with anti-aliasing, on the batch's device."""
+    return batch if batch.shape[1:] == size else _resize(batch, *size)
+
+
 def to_float(batch: Tensor) -> Tensor:
     """(b, H, W) uint8 -> (b, 1, H, W) float32 in [0, 1]."""
     return batch[:, None].float().div_(255)

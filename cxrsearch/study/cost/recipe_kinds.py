@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cxrsearch.learn.augment.sizes import size_shares
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.learn.networks.weights.asked import start_of
 from cxrsearch.learn.recipe import (
@@ -131,7 +132,7 @@ def expected_pixels(space: SearchSpace, trials: int, images: int) -> dict[str, f
     """
     recipes, found = sample_recipes(space), defaultdict[str, float](float)
     for recipe in recipes:
-        kind, seen = kind_of(recipe), recipe.epochs * recipe.epoch_share * images
+        kind, seen = kind_of(recipe), sum(size_shares(recipe)) * recipe.epoch_share * images
         found[str(kind)] += trials / len(recipes) * seen * kind.pixels
     return dict(found)
 
@@ -161,7 +162,7 @@ def _trained_on(recipe: Recipe) -> float:
     """
     if start_of(recipe.init).frozen:
         return VALIDATION
-    return recipe.epochs * passes(recipe) * recipe.epoch_share
+    return sum(size_shares(recipe)) * passes(recipe) * recipe.epoch_share
 
 
 def _distance(one: RecipeKind, other: RecipeKind) -> tuple[bool, bool, float]:

@@ -50,7 +50,7 @@ def order(recipe: Recipe, compute: ComputeOptions, seconds: float, n_classes: in
 
 def sized(recipe: Recipe, device: str) -> Recipe:
     """``recipe`` without what takes no part in a step; on a CPU with no more than `CPU_PIXELS`."""
-    recipe = replace(recipe, init="none", crop=1024, train_seed=1.0, patience=0)
+    recipe = replace(recipe, init="none", crop=1024, start_size=1.0, train_seed=1.0, patience=0)
     if device != "cpu":
         return recipe
     height, width = size_of(recipe.input_size)

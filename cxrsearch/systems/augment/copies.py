@@ -17,6 +17,7 @@ import torch
 from cxrsearch.learn.augment.batch import Augment
 from cxrsearch.learn.augment.draws import EFFECTS, REST, Effect, Parameters, sample_parameters
 from cxrsearch.learn.augment.erasing import LEAST_AREA, MOST_AREA
+from cxrsearch.learn.augment.trivial import OPERATIONS, Operation
 from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
 from search.seeds import derive
 
@@ -76,7 +77,7 @@ class Extreme(NamedTuple):
 
 
 def extremes(recipe: Recipe) -> dict[str, list[Extreme]]:
-    """The ends of each range that is not 0, by gene, and of all together; what is erased last."""
+    """The ends of each range that is not 0, by gene, of all together, and of what is drawn."""
     found: dict[str, list[Extreme]] = {}
     lower: dict[str, Any] = {}
     upper: dict[str, Any] = {}
@@ -97,9 +98,23 @@ def extremes(recipe: Recipe) -> dict[str, list[Extreme]]:
         names = ("all at the lower end", "all at the upper end")
         pairs = zip(names, (lower, upper), strict=True)
         found["all together"] = [Extreme(name, _one(end)) for name, end in pairs]
+    if recipe.trivial:
+        found |= {f"trivial: {name}": _operated(each, recipe.trivial)
+                  for name, each in OPERATIONS.items() if each.fields}  # fmt: skip
     if recipe.erasing:
         found["erasing"] = [_erased(area) for area in (LEAST_AREA, MOST_AREA)]
     return found
+
+
+def _operated(operation: Operation, strength: float) -> list[Extreme]:
+    """Both ends of an operation of ``trivial``; of noise the one."""
+    ends = []
+    for sign in (-1, 1):
+        moved = sign * strength * operation.reach
+        values = {name: REST[name] + moved for name in operation.fields}
+        if min(values.values()) >= 0 or "noise" not in values:
+            ends.append(Extreme(_caption(operation, values), _one(values)))
+    return ends
 
 
 def _erased(area: float) -> Extreme:
@@ -114,7 +129,7 @@ def _is_flag(gene: str) -> bool:
     return isinstance(EFFECTS[gene].rest, bool)
 
 
-def _caption(effect: Effect, values: Mapping[str, float]) -> str:
+def _caption(effect: Effect | Operation, values: Mapping[str, float]) -> str:
     value = values[effect.fields[0]] * (100 if effect.unit == "%" else 1)
     return f"{value:g}{effect.unit}"
 

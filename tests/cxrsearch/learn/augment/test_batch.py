@@ -156,7 +156,7 @@ def test_parameters_fill_their_ranges() -> None:
 
 def test_every_gene_of_the_group_has_an_effect_and_alone_makes_augmentation_active() -> None:
     genes = group_of(AUGMENTATION)
-    assert {*EFFECTS, "erasing"} == set(genes)
+    assert {*EFFECTS, "erasing", "trivial"} == set(genes)
     assert set(REST) == {field.name for field in fields(Parameters)}
     assert not Augment(Recipe()).active
     for gene, limits in genes.items():

@@ -166,7 +166,7 @@ class Learner(Training):
 
     def epoch(self, number: int) -> float:
         """`Training.epoch`; what is averaged over epochs, and measured for averages, follows."""
-        self._size = size_at(self.recipe, number) if self._grows else self._full
+        self.phase = self._size = size_at(self.recipe, number) if self._grows else self._full
         loss = super().epoch(number)
         if self._tail is not None and number > self.recipe.epochs - tail_epochs(self.recipe):
             self._tail.update(self.model)

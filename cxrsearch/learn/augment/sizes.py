@@ -1,9 +1,10 @@
 """Inputs that grow while a network learns.
 
 The first epochs see images of the share ``start_size`` of the input size, and are cheaper by its
-square; over the first half of the epochs the size grows in `STEPS` equal steps, and the second
-half is at full size, as are all scores (Howard's progressive resizing, fast.ai's DAWNBench entry of
-2018; Tan & Le, "EfficientNetV2", ICML 2021, section 4, who change the augmentation with it).
+square; over the first half of the epochs the size grows in `GROWING_SIZES` equal steps, and the
+second half is at full size, as are all scores (Howard's progressive resizing, fast.ai's DAWNBench
+entry of 2018; Tan & Le, "EfficientNetV2", ICML 2021, section 4, who change the augmentation with
+it).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import math
 
 from cxrsearch.learn.recipe import Recipe, size_of
 
-STEPS = 3
+GROWING_SIZES = 3
 """Sizes below the full one: few, as each is a program of its own for a compiler or a graph."""
 
-MULTIPLE, SMALLEST_SIDE = 16, 32
+MULTIPLE, LEAST_SIDE = 16, 32
 """Sides on the way are multiples of it, and at least so long, which any input size may be."""
 
 
@@ -25,10 +26,10 @@ def size_at(recipe: Recipe, epoch: int) -> tuple[int, int]:
     growing = recipe.epochs // 2
     if epoch > growing:
         return full
-    step = (epoch - 1) * STEPS // growing
-    share = recipe.start_size + (1 - recipe.start_size) * step / STEPS
+    step = (epoch - 1) * GROWING_SIZES // growing
+    share = recipe.start_size + (1 - recipe.start_size) * step / GROWING_SIZES
     height, width = (
-        min(side, max(SMALLEST_SIDE, MULTIPLE * round(share * side / MULTIPLE))) for side in full
+        min(side, max(LEAST_SIDE, MULTIPLE * round(share * side / MULTIPLE))) for side in full
     )
     return height, width
 

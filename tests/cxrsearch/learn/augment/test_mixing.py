@@ -191,11 +191,12 @@ def test_a_training_with_mixtures_is_gone_on_with_bit_for_bit(
     study: Any, tmp_path: Path, name: str
 ) -> None:
     recipe = Recipe(
-        mix=name, erasing=0.5, rotation=5.0, epochs=3, batch_size=6, input_size=32, lr=0.01
-    )
+        mix=name, erasing=0.5, trivial=0.5, rotation=5.0, start_size=0.5, epochs=3, batch_size=6,
+        input_size=64, optimizer="sgd", schedule="constant", warmup=0.0, lr=2**-5,
+    )  # fmt: skip
 
-    def run(folder: Path, stop: int = 9) -> Any:
-        steps = train(recipe, study.data, seed=3, folder=folder, compute=CPU, resamples=10)
+    def run(folder: Path, stop: int = 9, compute: ComputeOptions = CPU) -> Any:
+        steps = train(recipe, study.data, seed=3, folder=folder, compute=compute, resamples=10)
         for _ in range(stop):
             try:
                 next(steps)
@@ -207,6 +208,9 @@ def test_a_training_with_mixtures_is_gone_on_with_bit_for_bit(
     run(tmp_path / "cut", 1)
     cut = run(tmp_path / "cut")
     np.testing.assert_array_equal(whole.scores, cut.scores)
+    graph = run(tmp_path / "graph", compute=replace(CPU, steps="graph"))
+    assert not any("one by one" in note for note in graph.attrs["notes"])
+    np.testing.assert_allclose(graph.scores, whole.scores, rtol=1e-5)
     plain = Learner(replace(recipe, mix="none"), study.data, seed=3, compute=CPU)
     drawn = torch.arange(6)
     pixels = torch.from_numpy(study.data.images[study.data.train[:6]].copy())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cxrsearch.learn.augment.frames import prepare, shrunk
-from cxrsearch.learn.augment.sizes import MULTIPLE, SMALLEST_SIDE, STEPS, size_at, size_shares
+from cxrsearch.learn.augment.sizes import GROWING_SIZES, LEAST_SIDE, MULTIPLE, size_at, size_shares
 from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.classifier import Learner, takes
 from cxrsearch.learn.compute.options import ComputeOptions
@@ -41,14 +41,14 @@ def test_sizes_rise_to_the_full_one_and_stay_for_the_second_half(
     sizes = [size_at(recipe, epoch) for epoch in range(1, epochs + 1)]
     assert sizes == sorted(sizes)
     assert set(sizes[epochs // 2 :]) == {full}
-    assert len({*sizes}) <= STEPS + 1
+    assert len({*sizes}) <= GROWING_SIZES + 1
     for found in sizes:
         for side, most in zip(found, full, strict=True):
-            assert SMALLEST_SIDE <= side <= most
+            assert LEAST_SIDE <= side <= most
             assert side == most or side % MULTIPLE == 0
     if epochs > 1:
         for side, most in zip(sizes[0], full, strict=True):
-            wanted = max(SMALLEST_SIDE, start * most)
+            wanted = max(LEAST_SIDE, start * most)
             assert abs(side - wanted) <= MULTIPLE / 2 or side == most
     assert size_shares(recipe) == [math.prod(found) / math.prod(full) for found in sizes]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.learn.compute import device as devices
 from cxrsearch.learn.networks.architectures import BLOCKS, NETWORKS, TIMM, NetworkParts
 from cxrsearch.learn.networks.head import DropoutLinear
 from cxrsearch.learn.networks.models import Network, build_model, builder_of
@@ -198,6 +199,17 @@ def test_logits_are_float32_under_autocast(network: Network) -> None:
         logits = network(torch.rand(2, 1, 32, 32))
     assert logits.dtype == torch.float32
     assert (logits.to(torch.bfloat16).float() != logits).any()
+
+
+@pytest.mark.parametrize("kind", [None, torch.bfloat16], ids=str)
+def test_its_memory_is_estimated_without_computing(
+    name: str, network: Network, kind: torch.dtype | None
+) -> None:
+    if name not in SMALL:
+        pytest.skip("tried with the small ones")
+    small, large = (devices.footprint(network, side, kind) for side in (32, 64))
+    assert small.fixed == large.fixed > 4 * sum(p.numel() for p in network.parameters())
+    assert small.image < large.image
 
 
 @pytest.mark.parametrize("freeze", [0, 1, 3, BLOCKS])

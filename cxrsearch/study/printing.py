@@ -281,7 +281,8 @@ def explain_space(name: str) -> str:
             [f"{parent} is {' or '.join(map(str, values))}" for parent, values in gene.when.items()]
             + ([NEEDS.get(gene.name, "the data have the label")] if gene.name in optional else [])
         )
-        table.add_row(gene.name, _range(gene.distribution), when, limits[gene.name]["help"])
+        cells = (gene.name, _range(gene.distribution), when, limits[gene.name]["help"])
+        table.add_row(*map(escape, cells))
     fixed = ", ".join(f"{key}={value}" for key, value in space.fixed.items())
     points = ", ".join(point.name for point in space.points)
     defaults = ", ".join(

@@ -185,6 +185,7 @@ def test_spaces_are_listed_and_explained(run: Run) -> None:
     code, out, _ = run("spaces", "full")
     assert code == 0
     assert "optimizer is sgd" in out
+    assert "[timm]" in out
     assert "known-good points: plain-densenet121" in out
 
 

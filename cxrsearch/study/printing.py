@@ -12,7 +12,8 @@ from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import NO_FINDING
 from cxrsearch.data.splits.counts import KNOWN_NEGATIVES
 from cxrsearch.durations import clock
-from cxrsearch.learn.recipe import RATIO_PREFIX
+from cxrsearch.learn.networks.weights.asked import start_of
+from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe
 from cxrsearch.model.promise import promises
 from cxrsearch.show.marks import count_marks, marks_text
 from cxrsearch.show.plain_text import to_text
@@ -79,8 +80,7 @@ def describe_ready(ready: ReadyRecipe) -> str:
     data, parts, recipe = ready.parts.dataset, ready.parts, ready.named.recipe
     head = (
         f"recipe: {ready.named.name}\n"
-        f"  {recipe.model}, weights {recipe.init}, {recipe.optimizer} at {recipe.lr:g}, "
-        f"{recipe.epochs} epochs, batches of {recipe.batch_size}, window {recipe.crop} at "
+        f"  {recipe.model}, weights {recipe.init}, {_fitted_by(recipe)}, window {recipe.crop} at "
         f"{recipe.input_size}\n"
         f"data: {data.label}, {len(data.names)} labelled images of "
         f"{len(set(data.patients.tolist()))} patients; cached at {parts.cache.frame} x "
@@ -89,6 +89,16 @@ def describe_ready(ready: ReadyRecipe) -> str:
     notes = "".join(f"\nnote: {note}" for note in (*ready.named.notes, *parts.notes))
     table = counts_table(parts.counts, data.label_names)
     return f"{head}\n{to_text(table)}{_marks(data)}{notes}"
+
+
+def _fitted_by(recipe: Recipe) -> str:
+    """How a recipe's network is trained."""
+    if start_of(recipe.init).frozen:
+        return f"its last layer by a regression of penalty {recipe.weight_decay:g}"
+    return (
+        f"{recipe.optimizer} at {recipe.lr:g}, {recipe.epochs} epochs, batches of "
+        f"{recipe.batch_size}"
+    )
 
 
 def describe_epoch(epoch: Epoch) -> str:

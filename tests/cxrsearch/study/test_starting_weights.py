@@ -17,6 +17,9 @@ from cxrsearch.model.folder import load_model
 from cxrsearch.study.experiment import Settings, extend, resume, search
 from cxrsearch.study.label_genes import read_space
 from cxrsearch.study.named_recipes import find_recipe
+from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
+from cxrsearch.study.printing import describe_ready
+from cxrsearch.study.settings import TrainingRequest
 from cxrsearch.study.space import starting_recipes, without_missing_weights
 from cxrsearch.study.winner import train_winner
 from search.space import SearchSpace
@@ -160,3 +163,15 @@ def test_weights_that_changed_or_have_gone_are_noticed(begun: Path, tmp_path: Pa
         resume(begun)
     shutil.copy(tmp_path / "copy.pth", file)
     extend(begun, 1)
+
+
+@pytest.mark.usefixtures("tiny_model")
+def test_a_probe_without_a_search_says_what_it_is(xrays: Path, tmp_path: Path) -> None:
+    file = weights_of(tmp_path / "w.pth")
+    genes = [f"init=frozen-features:{file}", "input_size=32", "weight_decay=0.3", "epochs=9"]
+    named = find_recipe("quick:plain-densenet121", genes)
+    assert any("epochs=9 changes nothing here" in note for note in named.notes)
+    ready = prepare_recipe(named, TrainingRequest(data=str(xrays)), tmp_path / "m")
+    assert "its last layer by a regression of penalty 0.3" in describe_ready(ready)
+    assert [(epoch.epoch, epoch.epochs) for epoch in train_recipe(ready)] == [(1, 1)]
+    assert load_model(tmp_path / "m").recipe.init == f"frozen-features:{file}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
@@ -13,6 +15,7 @@ import torch
 
 from benchmarks.measure import Spread, interleave, ratios
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.study.cost.multi_process import CONTROL, service, service_runs
 
 from .loop import Loop
 from .material import Material, Setup, load, recipe
@@ -44,13 +47,14 @@ def together(
     """
     report = Report("together", where)
     material = load(where, images)
-    for model in models:
+    for model, (how, sharing) in itertools.product(models, ways_to_share(where).items()):
         made = recipe(model, size, **({} if batch is None else {"batch_size": batch}))
         table = report.table(
-            f"{model} at {size}, {made.batch_size} images a step, {material.text()}",
+            f"{model} at {size}, {made.batch_size} images a step, {material.text()}{how}",
             "trials at once", "threads each", "images/s, all", "ratio to one", "trial's own speed",
         )  # fmt: skip
-        found = _measure(where, material, made, counts, seconds)
+        with sharing():
+            found = _measure(where, material, made, counts, seconds)
         one = found[str(counts[0])]
         for name, values in found.items():
             gain = ratios(values, one)
@@ -62,6 +66,14 @@ def together(
         f"ratio to {counts[0]} at once, in the same round",
     ]
     return report
+
+
+def ways_to_share(where: Setup) -> dict[str, Callable[[], AbstractContextManager[None]]]:
+    """In words, how processes share the device: as they do, and by NVIDIA's service where it is."""
+    ways: dict[str, Callable[[], AbstractContextManager[None]]] = {"": nullcontext}
+    if where.device.type == "cuda" and shutil.which(CONTROL) and not service_runs():
+        ways = {", taking turns": nullcontext, ", NVIDIA's multi-process service": service}
+    return ways
 
 
 def share_of_threads(where: Setup, count: int) -> int:

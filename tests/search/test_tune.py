@@ -131,6 +131,37 @@ def test_a_trial_whose_worker_dies_goes_on_and_fails_when_it_dies_too_often(
     assert usage.lost == 3
 
 
+class FailingCard:
+    """The first process that runs trials fails them by its GPU; the others do not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "first"
+
+    def __call__(self, task: Task) -> Steps:
+        import ray
+
+        from search.tune import worker
+
+        ray.get_gpu_ids, worker.REST_SECONDS = lambda: [0], 0.1  # a machine with one, that rests
+        if not self.file.exists():
+            self.file.write_text(str(os.getpid()))
+        if self.file.read_text() == str(os.getpid()):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        yield Step(1, task.params["x"])
+        return Outcome(task.params["x"])
+
+
+@pytest.mark.ray
+def test_a_worker_whose_gpu_failed_ends_and_costs_no_trial(
+    study: Study, ray_session: None, tmp_path: Path
+) -> None:
+    run_tune(study, FailingCard(tmp_path), Budget(trials=3), ONE)
+    assert [t.state.name for t in study.trials()] == ["COMPLETE"] * 3
+    workers = {worker for t in study.trials() for worker, *_ in t.user_attrs["spans"]}
+    assert len(workers) == 1, "one process ran all of them, after the one that failed"
+    assert [t.user_attrs.get("deaths", 0) for t in study.trials()] == [1, 0, 0]
+
+
 @pytest.mark.ray
 def test_workers_are_kept_and_nothing_is_asked_for_early(
     study: Study, ray_session: None, monkeypatch: pytest.MonkeyPatch

@@ -27,16 +27,12 @@ from search.stopping import Stop
 from .cluster import Cluster
 from .driver import Driver
 from .private import actor_id, give_back, keep_workers
-from .worker import REPORT
+from .worker import NO_MORE, REPORT
 
 PATIENCE_OWN = 180.0
 PATIENCE_SHARED = 1800.0
 """Seconds without a sign of life from any worker before the search gives up: on a cluster
 of our own nothing can be in the way, on a shared one others may hold the machines."""
-
-
-REFUSED = "reuse requires reset_config()"
-"""In what Tune says where a worker wants no further trial; see `TrialWorker.reset_config`."""
 
 
 class Halt(BaseException):
@@ -164,7 +160,7 @@ class Bridge:
                 "a worker cannot load what it should run, so no trial could:\n"
                 + last_lines(message, 3)
             )
-        if self.driver.waiting(trial.trial_id) and REFUSED in message:
+        if self.driver.waiting(trial.trial_id) and NO_MORE in message:
             self.driver.put_back(trial.trial_id)
             return
         actor, name, _ = self._workers.pop(self._running.pop(trial.trial_id, ""), (None, "", ""))

@@ -25,6 +25,8 @@ from search.objective import Objective, Outcome, Step, Steps, Task, drive
 REST_SECONDS = 60.0
 """Seconds for which a worker keeps a GPU on which a trial failed through no fault of its own."""
 
+NO_MORE = "a trial failed here by its GPU's fault: this worker takes no other"
+
 REPORT = "report"
 """The key of a Tune result under which the `Report` lies."""
 
@@ -75,15 +77,19 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin with the next trial in this same process; False: in a new one, please.
+        """Begin with the next trial in this same process.
 
         An error of a GPU stays with the process that met it. And a GPU that fails is always free:
-        it would take one trial after another from those that work. So it rests.
+        it would take one trial after another from those that work. So it rests, and the process
+        ends.
+
+        Raises:
+            RuntimeError: where a trial has failed here by its GPU's fault.
         """
         self.release()
         if self._broken:
             time.sleep(REST_SECONDS)
-            return False
+            raise RuntimeError(NO_MORE)
         self._begin(new_config)
         return True
 

@@ -20,8 +20,6 @@ from ray.air.execution._internal import RayActorManager
 from ray.tune.execution import tune_controller
 from ray.tune.utils import object_cache
 
-from search.tune.bridge import REFUSED
-
 ROOT = Path(__file__).parents[3]
 
 
@@ -56,7 +54,6 @@ def _parts() -> dict[str, bool]:
             == ["key", "by"]
         ),
         "RayActorManager.cleanup": callable(RayActorManager.cleanup),
-        "a worker that wants no further trial is told by its words": REFUSED in wrapped,
     }
 
 

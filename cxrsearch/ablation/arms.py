@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from cxrsearch.equal_compute.arm import Arm, changed
-from cxrsearch.equal_compute.cell import Cell, CellRun
+from cxrsearch.equal_compute.cell import Cell, CellRun, Scores
 from cxrsearch.equal_compute.plan import Plan
-from cxrsearch.learn.recipe import AUGMENTATION, Recipe, group_of
+from cxrsearch.learn.recipe import AUGMENTATION, group_of
 from cxrsearch.systems import ARM, modules
 
-from .searching import search
+from .searching import FoundBySearch, scores_of, search
 
 BASELINE = "baseline"
 
@@ -23,6 +25,8 @@ CROP = {"crop": "600x800"}
 AUGMENTED = {
     gene: limits["report"] for gene, limits in group_of(AUGMENTATION).items() if "report" in limits
 }
+TEAM = 5
+"""Trials of a search that are put together."""
 PROPORTIONAL = {"train_seed": 0.5, "balance": 1.0}
 """The report's own values; of seed & proportional data a middle share and full balance."""
 
@@ -35,10 +39,25 @@ def _searched(sampler: str) -> Callable[[Cell], CellRun]:
     """Trials of a search, then the best one's recipe for what is left of the budget."""
 
     def train(cell: Cell) -> CellRun:
-        recipe: Recipe = yield from search(cell, sampler)
-        return (yield from cell.fit("winner", recipe))
+        found: FoundBySearch = yield from search(cell, sampler)
+        return (yield from cell.fit("winner", found.recipe))
 
     return train
+
+
+def _own_trials(cell: Cell) -> CellRun:
+    """All of the budget for the trials of a search, and their best put together.
+
+    What ``train --ensemble`` does: the trials' weights are there, so nothing is charged for them
+    again.
+    """
+    found: FoundBySearch = yield from search(cell, "genetic", share=1.0, keep=True)
+    members = [scores_of(cell, number) for number in found.best[:TEAM]]
+    cell.notes.append(f"ensemble of the search's best {len(members)} trials")
+    return Scores(
+        np.mean([one.val for one in members], axis=0, dtype=np.float32),
+        np.mean([one.test for one in members], axis=0, dtype=np.float32),
+    )
 
 
 def _no_weights(plan: Plan) -> str | None:
@@ -91,6 +110,12 @@ ARMS: dict[str, Arm] = {
         "searched by GA",
         "Half of the budget for short trials of the genetic algorithm, half for their best recipe.",
         _searched("genetic"),
+    ),
+    "ga-ensemble": Arm(
+        "GA's own trials together",
+        "All of the budget for trials of the genetic algorithm, the five best of which are put "
+        "together: their weights are there, and cost nothing again.",
+        _own_trials,
     ),
     "tpe": Arm(
         "searched by TPE",

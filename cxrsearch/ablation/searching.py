@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cxrsearch.equal_compute.cell import Cell
+from cxrsearch.equal_compute.cell import SCORES, Cell, Scores
 from cxrsearch.equal_compute.plan import SEARCHED_SHARE, image_steps
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.arrays import load_arrays, save_arrays
+from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import train
 from search.budget import Budget
 from search.files import write_text
@@ -17,16 +19,37 @@ from search.serial import run_serial
 from search.space import SearchSpace
 from search.store.places import HISTORY
 from search.study import Study, StudyConfig
+from search.trials.pareto import judged
 
 SEARCH_FOLDER, MADE = "search", "made"
 
 
-def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
-    """Search within `SEARCHED_SHARE` of the cell's budget, and return the best trial's recipe.
+class FoundBySearch(NamedTuple):
+    """What a search inside a cell came to.
+
+    Args:
+        recipe: the best trial's.
+        best: numbers of the complete trials, best first.
+    """
+
+    recipe: Recipe
+    best: tuple[int, ...]
+
+
+def search(
+    cell: Cell, sampler: str, share: float = SEARCHED_SHARE, keep: bool = False
+) -> Generator[Step, None, FoundBySearch]:
+    """Search within a ``share`` of the cell's budget.
 
     Each trial has the same image-steps, whatever share of the images its recipe draws. The
     trials are a study of their own below the cell's folder, which a cell that was cut off goes
     on with.
+
+    Args:
+        cell: the cell.
+        sampler: of the search.
+        share: of the budget.
+        keep: whether each trial keeps what it says of both parts, for `scores_of`.
 
     Yields:
         a step a trial: the best value so far.
@@ -35,8 +58,8 @@ def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
         TrialError: where no trial came to a value.
     """
     trials = cell.plan.search_trials
-    each = cell.images * SEARCHED_SHARE / trials
-    objective = _ShortTrial(cell, each)
+    each = cell.images * share / trials
+    objective = _ShortTrial(cell, each, keep)
     with _opened(cell, sampler) as study:
         for count in range(1, trials + 1):
             run_serial(study, objective, Budget(trials=count))
@@ -49,10 +72,19 @@ def search(cell: Cell, sampler: str) -> Generator[Step, None, Recipe]:
             why = f"{last.get('reason')}: {last.get('detail', '')}"
             raise TrialError("crash", f"no trial of the search came to a value; the last: {why}")
         recipe = Recipe.from_params(best.user_attrs["params"])
+        complete = judged(study.trials(), study.config.directions)
     cell.advance(trials)
     used = cell.allotted(recipe, each)
     cell.count(trials * image_steps(used, cell.plan.train_images, cell.recipe))
-    return recipe
+    ranked = sorted(complete, key=lambda trial: (-trial.values[0], trial.number))
+    return FoundBySearch(recipe, tuple(trial.number for trial in ranked))
+
+
+def scores_of(cell: Cell, number: int) -> Scores:
+    """What trial ``number`` of a search that kept it says of both parts."""
+    path = cell.folder / SEARCH_FOLDER / "trials" / str(number) / SCORES
+    found = load_arrays(path, ("val", "test"))
+    return Scores(found["val"], found["test"])
 
 
 def _opened(cell: Cell, sampler: str) -> Study:
@@ -81,8 +113,8 @@ def _opened(cell: Cell, sampler: str) -> Study:
 class _ShortTrial:
     """A trial of the search: a recipe, trained for so many image-steps, by its validation AUROC."""
 
-    def __init__(self, cell: Cell, images: float) -> None:
-        self.cell, self.images = cell, images
+    def __init__(self, cell: Cell, images: float, keep: bool) -> None:
+        self.cell, self.images, self.keep = cell, images, keep
 
     def __call__(self, task: Task) -> Steps:
         cell = self.cell
@@ -91,6 +123,9 @@ class _ShortTrial:
             recipe, cell.data, seed=task.seed, folder=task.folder, compute=cell.config.compute,
             resamples=1,
         )  # fmt: skip
+        if self.keep:
+            test = cell.score(recipe, task.folder / BEST, cell.test)
+            save_arrays(task.folder / SCORES, val=result.scores, test=test)
         for left in task.folder.glob("*.safetensors"):
             left.unlink()
         return Outcome(value=result.value, attrs=result.attrs)

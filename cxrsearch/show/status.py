@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cxrsearch.errors import quoted
+from cxrsearch.learn.saved.keep import BEST
 from search.errors import SearchError
 from search.prior import index_of
 from search.store.places import HISTORY, URL_FILE
@@ -26,6 +27,7 @@ from .panels.front import front, value_text
 from .rows import RERUNS, Interval, Row, count_states
 from .view import StudyView, read_view
 from .worth.confirmation import state_of_confirmation
+from .worth.luck import trial_folder
 
 MOST_PARAMS = 40
 MOST_FRONT = 30
@@ -298,12 +300,16 @@ def advice(folder: Path) -> str:
     if view.best is not None:
         train = f"next: cxrsearch train {quoted(folder)} --out MODEL_DIR"
         state = state_of_confirmation(view)
+        if kept_weights(view) > 1:
+            team = f"cxrsearch train {quoted(folder)} --ensemble 5 --out TEAM_DIR"
+            train += f"\n   or its best trials together, at once: {team}"
         if state.finalists and state.whole:
             return train
         if state.left or state.running:
-            return f"{train}; or first the rest of the reruns: cxrsearch resume {quoted(folder)}"
+            return f"{train}\n   or first the rest of the reruns: cxrsearch resume {quoted(folder)}"
         if len(view.goals) == 1 and len(view.rows) >= WORTH_CONFIRMING:
-            return f"{train}; or first reruns of the finalists: cxrsearch confirm {quoted(folder)}"
+            again = f"cxrsearch confirm {quoted(folder)}"
+            return f"{train}\n   or first reruns of the finalists: {again}"
         return train
     failed = [row for row in view.rows if row.state == "failed"]
     if not failed:
@@ -320,6 +326,12 @@ def advice(folder: Path) -> str:
         f"{f' ({last[:200]})' if last else ''}; {remedy}, then search again in another folder, or "
         f"go on with: cxrsearch extend {quoted(folder)} --trials 10"
     )
+
+
+def kept_weights(view: StudyView) -> int:
+    """How many complete trials have kept their weights."""
+    folders = (trial_folder(view, row.number) for row in view.rows if row.state == "complete")
+    return sum((folder / BEST).is_file() for folder in folders)
 
 
 def _print_earlier(out: Console, earlier: Sequence[Mapping[str, Any]]) -> None:

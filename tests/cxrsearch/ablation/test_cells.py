@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrsearch.ablation.arms import ARMS
+from cxrsearch.ablation.arms import ARMS, TEAM
 from cxrsearch.ablation.objective import CellObjective
 from cxrsearch.equal_compute import cell as cells
 from cxrsearch.equal_compute.cell import Cell
@@ -182,3 +182,34 @@ def test_what_a_pre_trainings_image_costs_is_counted_in_the_classifiers() -> Non
     recipe = Recipe(input_size=32)
     assert 1.1 < passes("autoencoder", recipe, 14) < 2
     assert 2 < passes("contrastive", recipe, 14) < 2.5
+
+
+def test_a_search_s_own_trials_are_averaged_and_charged_once(make_cell: Make) -> None:
+    cell = make_cell()
+    _, scores = finish(ARMS["ga-ensemble"].train(cell))
+    saved = [np.load(path) for path in sorted((cell.folder / "search").rglob("scores.npz"))]
+    assert len(saved) == cell.plan.search_trials <= TEAM
+    assert np.allclose(scores.test, np.mean([one["test"] for one in saved], axis=0), atol=1e-6)
+    assert np.allclose(scores.val, np.mean([one["val"] for one in saved], axis=0), atol=1e-6)
+    assert not list(cell.folder.rglob("*.safetensors"))
+    again = finish(ARMS["ga-ensemble"].train(make_cell()))[1]
+    assert np.array_equal(again.test, scores.test)
+
+
+def test_views_are_charged_as_scoring_and_not_scored_again_after_a_kill(
+    make_cell: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell()
+    _, scores = finish(ARMS["views"].train(cell))
+    looks = 4 * (len(cell.data.val) + len(cell.test)) / 3
+    plain = make_cell("plain")
+    _, once = finish(plain.fit("model", plain.recipe, plain.images - looks))
+    assert plain.spent + looks == pytest.approx(cell.spent, abs=1)
+    assert not np.allclose(once.test, scores.test, atol=1e-7)
+    assert np.abs(once.test - scores.test).max() < 0.2
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(Cell, "model", refuse)
+    assert np.array_equal(finish(ARMS["views"].train(make_cell()))[1].test, scores.test)

@@ -294,10 +294,25 @@ def test_what_is_next_after_a_search_is_to_confirm_it_or_to_train(
 
     many = [make.trial(n) for n in range(20)]
     assert told(make.view(many[:19])) == train
-    assert (
-        told(make.view(many)) == f"{train}; or first reruns of the finalists: cxrsearch confirm s"
-    )
+    confirm = "\n   or first reruns of the finalists: cxrsearch confirm s"
+    assert told(make.view(many)) == train + confirm
     assert told(confirmation(make)) == train
     assert told(confirmation(make, planned=12)) == (
-        f"{train}; or first the rest of the reruns: cxrsearch resume s"
+        f"{train}\n   or first the rest of the reruns: cxrsearch resume s"
     )
+    monkeypatch.setattr(status_module, "kept_weights", lambda view: 2)
+    together = "or its best trials together, at once: cxrsearch train s --ensemble 5 --out TEAM_DIR"
+    assert told(make.view(many)) == f"{train}\n   {together}{confirm}"
+    monkeypatch.setattr(status_module, "kept_weights", lambda view: 1)
+    assert told(make.view(many)) == train + confirm
+
+
+def test_trials_that_kept_their_weights_are_counted(make: SimpleNamespace, tmp_path: Path) -> None:
+    view = make.view([make.trial(n) for n in range(3)])
+    view = replace(view, record=SimpleNamespace(**{**vars(view.record), "folder": tmp_path}))
+    assert status_module.kept_weights(view) == 0
+    for number in (0, 2, 7):
+        folder = tmp_path / "trials" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "best.safetensors").write_bytes(b"")
+    assert status_module.kept_weights(view) == 2

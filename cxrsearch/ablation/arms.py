@@ -54,10 +54,8 @@ def _own_trials(cell: Cell) -> CellRun:
     found: FoundBySearch = yield from search(cell, "genetic", share=1.0, keep=True)
     members = [scores_of(cell, number) for number in found.best[:TEAM]]
     cell.notes.append(f"ensemble of the search's best {len(members)} trials")
-    return Scores(
-        np.mean([one.val for one in members], axis=0, dtype=np.float32),
-        np.mean([one.test for one in members], axis=0, dtype=np.float32),
-    )
+    val, test = (np.stack(each) for each in zip(*((m.val, m.test) for m in members), strict=True))
+    return Scores(val.mean(axis=0), test.mean(axis=0))
 
 
 def _no_weights(plan: Plan) -> str | None:

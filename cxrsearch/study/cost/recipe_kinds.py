@@ -131,7 +131,7 @@ def expected_pixels(space: SearchSpace, trials: int, images: int) -> dict[str, f
         images: in the part that is trained on.
     """
     recipes, found = sample_recipes(space), defaultdict[str, float](float)
-    for recipe in recipes:
+    for recipe in map(as_trained, recipes):
         kind, seen = kind_of(recipe), sum(size_shares(recipe)) * recipe.epoch_share * images
         found[str(kind)] += trials / len(recipes) * seen * kind.pixels
     return dict(found)

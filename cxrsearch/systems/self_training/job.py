@@ -18,6 +18,7 @@ from cxrsearch.data.marks import compact
 from cxrsearch.data.unlabelled import with_unlabelled
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.networks.weights.asked import start_of
 from cxrsearch.learn.objective import TrialConfig, load_trial_data
 from cxrsearch.learn.recipe import PSEUDO, Recipe
 from cxrsearch.learn.saved.keep import BEST
@@ -186,6 +187,13 @@ def _teachers(record: StudyRecord, options: Options) -> list[Teacher]:
         )
         for trial in chosen
     ]
+    first = found[0]
+    if start_of(first.recipe.init).frozen:
+        raise InputError(
+            f"trial {first.number} of {record.folder} is a linear probe (init "
+            f"{first.recipe.init}): as a student it would train no network, and learn nothing of "
+            "images without a label; choose another with --trial"
+        )
     gone = [str(t.number) for t in found if not (t.folder / BEST).is_file()]
     if gone:
         raise InputError(

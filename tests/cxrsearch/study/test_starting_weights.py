@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from cxrsearch.learn.networks.models import build_model
 from cxrsearch.learn.networks.weights.asked import Start, placed, start_of
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.model.folder import load_model
-from cxrsearch.study.experiment import Settings, extend, resume, search
+from cxrsearch.study.cost.recipe_kinds import kind_of, trial_seconds
+from cxrsearch.study.experiment import Settings, confirm, extend, resume, search
 from cxrsearch.study.label_genes import read_space
 from cxrsearch.study.named_recipes import find_recipe
 from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
@@ -22,6 +24,8 @@ from cxrsearch.study.printing import describe_ready
 from cxrsearch.study.settings import TrainingRequest
 from cxrsearch.study.space import starting_recipes, without_missing_weights
 from cxrsearch.study.winner import train_winner
+from cxrsearch.systems.self_training.job import Options, prepare_job
+from search.confirm.reruns import reruns
 from search.space import SearchSpace
 from search.store.record import read_study
 
@@ -175,3 +179,22 @@ def test_a_probe_without_a_search_says_what_it_is(xrays: Path, tmp_path: Path) -
     assert "its last layer by a regression of penalty 0.3" in describe_ready(ready)
     assert [(epoch.epoch, epoch.epochs) for epoch in train_recipe(ready)] == [(1, 1)]
     assert load_model(tmp_path / "m").recipe.init == f"frozen-features:{file}"
+
+
+def test_probes_are_confirmed_by_reruns_and_teach_nobody(begun: Path, tmp_path: Path) -> None:
+    confirm(begun, top=2, repeats=2)
+    done = reruns(read_study(begun).trials)
+    assert len(done) == 4
+    assert all(one.value is not None and 0 < one.value < 1 for one in done)
+    probe = next(t for t in read_study(begun).trials if t.user_attrs.get("epochs_run") == 1)
+    with pytest.raises(InputError, match="is a linear probe"):
+        prepare_job(begun, tmp_path / "student", Options(trial=probe.number), {})
+
+
+def test_the_projection_knows_that_a_probe_is_cheap() -> None:
+    plain = Recipe(input_size=64, epochs=20)
+    probe = replace(plain, init="frozen-features")
+    steps = {kind_of(plain): 0.01}
+    cost, cheap = (trial_seconds(each, steps, 1000, 200) for each in (plain, probe))
+    assert cost == pytest.approx(20 * 0.01 * (1000 + 200 / 3))
+    assert cheap == pytest.approx(0.01 * (1000 + 200) / 3)

@@ -370,8 +370,8 @@ class Pixels:
 
     def _moved(self, index: torch.Tensor) -> torch.Tensor:
         """On the device, without waiting for it."""
-        index = index.pin_memory() if self.device.type == "cuda" else index
-        return index.to(self.device, non_blocking=True)
+        gpu = self.device.type == "cuda"
+        return (index.pin_memory() if gpu else index).to(self.device, non_blocking=gpu)
 
     def _gather(self, places: torch.Tensor, into: torch.Tensor | None = None) -> torch.Tensor:
         if self.store is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -37,7 +37,9 @@ def isolated(compute: ComputeOptions, seed: int) -> Iterator[None]:
         seed: what the global generators (dropout, initial weights) start from.
     """
     device, threads, before = pick_device(compute.device), compute.threads, torch.get_num_threads()
-    with forked(device):
+    # What says no device, such as a stream or an event, is of the current one.
+    current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    with current, forked(device):
         torch.manual_seed(seed)
         if threads is not None and threads != before:
             torch.set_num_threads(threads)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from cxrsearch.learn.compute import isolate
 from cxrsearch.learn.compute.isolate import forked, isolated
 from cxrsearch.learn.compute.options import ComputeOptions
 
@@ -42,3 +45,25 @@ def test_the_state_of_apples_gpu_is_put_back_also_after_an_error(
     with pytest.raises(KeyboardInterrupt):
         drawing()
     assert [int(state) for state in states] == [1, 2, 1]
+
+
+def test_the_device_is_the_current_one_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    class Current:
+        def __init__(self, device: torch.device) -> None:
+            self.device = device
+
+        def __enter__(self) -> None:
+            told.append(self.device)
+
+        def __exit__(self, *_: object) -> None:
+            told.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", Current)
+    monkeypatch.setattr(isolate, "pick_device", torch.device)
+    monkeypatch.setattr(isolate, "forked", lambda device: nullcontext())
+    monkeypatch.setattr(torch, "manual_seed", told.append)
+    with isolated(ComputeOptions("cuda:1"), seed=4):
+        told.append("work")
+    assert told == [torch.device("cuda:1"), 4, "work", "left"]

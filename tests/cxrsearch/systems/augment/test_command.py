@@ -17,6 +17,7 @@ from cxrsearch.data.read import read_dataset
 from cxrsearch.data.request import DataRequest
 from cxrsearch.data.splits import make_splits
 from cxrsearch.errors import InputError
+from cxrsearch.learn.augment.trivial import OPERATIONS
 from cxrsearch.systems.augment import command as augmenting
 from cxrsearch.systems.augment import copying
 from cxrsearch.systems.augment.command import CopiesWanted, augment
@@ -225,6 +226,38 @@ def test_the_page_shows_every_range_and_warns_of_the_heart(source: Path, tmp_pat
     assert "<b>.png" not in page
     assert "http:" not in page
     assert "https:" not in page
+
+
+def test_operations_and_what_is_erased_are_in_copies_in_their_table_and_on_the_page(
+    source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ranges = {"trivial": 1.0, "erasing": 1.0}
+    augment(wanted(source, out, copies=12, ranges=ranges))
+    page = (out / "extremes.html").read_text()
+    for part in ("trivial: gamma", "50%", "150%", "trivial: noise", "2% of the area", "erasing"):
+        assert part in page
+    for name, operation in OPERATIONS.items():
+        assert (f"trivial: {name.replace('_', ' ')}" in page) == bool(operation.fields)
+    rows = list(csv.DictReader((out / "augmentation.csv").read_text().splitlines()))
+    assert all(float(row["erased_height"]) > 0 for row in rows)
+    assert len({row["noise"] for row in rows} | {row["gamma"] for row in rows}) > 2
+    again = tmp_path / "again"
+    augment(wanted(source, again, copies=12, ranges=ranges))
+    images = {name: data for name, data in contents(out).items() if name.endswith(".png")}
+    assert images == {n: d for n, d in contents(again).items() if n.endswith(".png")}
+    assert len(set(images.values())) == len(images) == 36
+
+
+def test_a_folder_of_before_there_was_a_gene_is_gone_on_with(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    augment(wanted(source, out, copies=2))
+    settings = json.loads((out / "copies.json").read_text())
+    del settings["digest"], settings["ranges"]["erasing"], settings["ranges"]["trivial"]
+    (out / "copies.json").write_text(json.dumps(settings))
+    assert augment(wanted(source, out, copies=2)).fresh == 0
+    with pytest.raises(InputError, match=r"erasing is 0.0 there, not 0.5"):
+        augment(wanted(source, out, ranges={**wanted(source, out).ranges, "erasing": 0.5}))
 
 
 def test_copies_of_an_image_share_its_part(source: Path, tmp_path: Path) -> None:

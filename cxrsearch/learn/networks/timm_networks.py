@@ -8,6 +8,7 @@ layers) is held against the network itself: one that does not fit is refused wit
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from .stem import GreyStem
 
 STEMS = {"Conv2d": False, "Conv2dSame": True}
 """Convolutions that a grey stem can stand for, and whether they pad by the size of the image."""
+
+_ROW = re.compile(r"\w+\.\d+")  # a module in a row, in a parameter's name
 
 
 def timm_network(
@@ -154,8 +157,10 @@ def _called(name: Any, module: Any) -> str:
 def _blocks(timm: Any, net: Any, head: str) -> list[list[nn.Module]]:
     """Modules by stage, from the input on; the head is of none."""
     for coarse in (True, False):
-        groups = timm.models.group_parameters(net, net.group_matcher(coarse=coarse), reverse=True)
-        body = {k: group for k, group in groups.items() if not k.startswith(f"{head}.")}
+        groups = _groups(timm, net, coarse)
+        # What timm counts with the classifier, such as a norm before it, ends the last stage.
+        last = groups[f"{head}.weight"] - 1
+        body = {k: min(g, last) for k, g in groups.items() if not k.startswith(f"{head}.")}
         order = sorted(set(body.values()))
         if len(order) >= BLOCKS:
             break
@@ -165,6 +170,21 @@ def _blocks(timm: Any, net: Any, head: str) -> list[list[nn.Module]]:
     for number, module in _whole(net, {k: numbers[group] for k, group in body.items()}):
         blocks[number].append(module)
     return [modules for modules in blocks if modules]
+
+
+def _groups(timm: Any, net: Any, coarse: bool) -> dict[str, int]:
+    """Numbers of the groups of layers that timm sees, by the names of parameters.
+
+    Where it sees none, modules count, and those in a row each by itself.
+    """
+    if hasattr(net, "group_matcher"):
+        matcher = net.group_matcher(coarse=coarse)
+        found: dict[str, int] = timm.models.group_parameters(net, matcher, reverse=True)
+        return found
+    part = {name: _ROW.match(name) for name, _ in net.named_parameters()}
+    within = {name: row.group() if row else name.partition(".")[0] for name, row in part.items()}
+    number = {place: n for n, place in enumerate(dict.fromkeys(within.values()))}
+    return {name: number[place] for name, place in within.items()}
 
 
 def _whole(

@@ -24,6 +24,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.networks.architectures import TIMM
 from cxrsearch.learn.recipe import Recipe, as_of_now, size_of
 
 CPU_PIXELS = 16 * 64 * 64
@@ -49,13 +50,18 @@ def order(recipe: Recipe, compute: ComputeOptions, seconds: float, n_classes: in
 
 
 def sized(recipe: Recipe, device: str) -> Recipe:
-    """``recipe`` without what takes no part in a step; on a CPU with no more than `CPU_PIXELS`."""
+    """``recipe`` without what takes no part in a step; on a CPU with no more than `CPU_PIXELS`.
+
+    timm's networks keep their size, as not all of them take every one.
+    """
     recipe = replace(recipe, init="none", crop=1024, start_size=1.0, train_seed=1.0, patience=0)
     if device != "cpu":
         return recipe
     height, width = size_of(recipe.input_size)
     shrink = math.sqrt(CPU_PIXELS / 2 / (height * width))
-    if shrink < 1:  # not even two images: batch normalisation needs as many
+    if shrink < 1 and not recipe.model.startswith(
+        TIMM
+    ):  # not even two images: batch normalisation needs as many
         height, width = (max(32, round(side * shrink)) for side in (height, width))
     batch = max(2, min(recipe.batch_size, CPU_PIXELS // (height * width)))
     return replace(recipe, input_size=f"{height}x{width}", batch_size=batch)

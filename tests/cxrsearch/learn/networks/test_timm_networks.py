@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cxrsearch.errors import InputError
+from cxrsearch.learn.networks.architectures import BLOCKS
 from cxrsearch.learn.networks.models import build_model, network_problem
 from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.networks.timm_networks import maps_of
@@ -69,6 +70,27 @@ def test_an_image_that_is_made_for_one_size_has_it_from_the_recipe() -> None:
     with torch.device("meta"):
         model = build_model(Recipe(model=VIT, input_size="32x48"), n_classes=2)
     assert model.net.get_parameter("pos_embed").shape == (1, 1 + 2 * 3, 192)
+
+
+@pytest.mark.parametrize(
+    ("model", "last"),
+    [
+        ("densenet121", ("features.denseblock4", "features.norm5")),
+        ("convnext_atto", ("stages.3", "head.norm")),
+        ("poolformer_s12", ("stages.3", "head.norm")),
+    ],
+)
+def test_the_last_block_is_the_last_stage_and_what_comes_after_it(
+    model: str, last: tuple[str, ...]
+) -> None:
+    with torch.device("meta"):
+        network = build_model(Recipe(model=f"timm:{model}", input_size=64), n_classes=2)
+    assert len(network.blocks) == BLOCKS
+    inside = {id(p) for module in network.blocks[-1] for p in module.parameters()}
+    wanted = [network.net.get_submodule(name) for name in last]
+    assert {id(p) for module in wanted for p in module.parameters()} == inside
+    first = {id(p) for module in network.blocks[0] for p in module.parameters()}
+    assert {id(p) for p in network.net.get_submodule(network.stem).parameters()} <= first
 
 
 def test_its_own_normalisation_is_in_the_stem() -> None:

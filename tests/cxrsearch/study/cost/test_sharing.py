@@ -199,6 +199,8 @@ def test_a_timed_batch_is_small_on_a_cpu_and_whole_on_a_gpu() -> None:
     height, width = size_of(small.input_size)
     assert small.batch_size * height * width <= CPU_PIXELS * 1.02
     assert height / width == pytest.approx(0.75, abs=0.01)
+    patches = sized(replace(recipe, model="timm:vit_tiny_patch16_224", input_size=224), "cpu")
+    assert (patches.input_size, patches.batch_size) == ("224x224", 2)
     assert sized(recipe, "cuda") == replace(recipe, init="none", crop=1024, train_seed=1.0)
 
 

@@ -159,6 +159,7 @@ def _train_ensemble(study: Path, out: Path, options: dict[str, Any]) -> None:
 
 
 def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
+    from cxrsearch.model.folder import check_out
     from cxrsearch.study.winner import train_winner, winner_of
     from cxrsearch.systems.ensemble.ending.seen import choose_views
     from search.store.record import read_study
@@ -166,6 +167,7 @@ def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
     moved = {name: options[name] for name in _BOTH[2:]}
     tta = options["tta"]
     if tta == "auto":
+        check_out(out)
         trial = winner_of(read_study(study), options["trial"]).trial
         views = choose_views(study, [trial], tta, **moved)
         click.echo(views.reason)

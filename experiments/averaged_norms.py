@@ -81,7 +81,7 @@ def main() -> None:
     given = parser.parse_args()
     recipe = Recipe(
         model=given.model, input_size=given.side, epochs=given.epochs, ema=0.99, rotation=10.0,
-        width_shift=0.05, height_shift=0.05,
+        width_shift=0.05, height_shift=0.05, horizontal_flip=True,
     )  # fmt: skip
     data = data_of(given.data, recipe)
     print("seed epoch  as is  averaged  " + "  ".join(MEASURED))

@@ -34,10 +34,11 @@ def measure_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's word for the mean over all batches since
         norm.train()
     try:
-        for images in batches if norms else ():
+        for number, images in enumerate(batches if norms else (), start=1):
+            for norm in norms:  # torch's own mean over batches would ask the device how many
+                norm.momentum = 1 / number
             model(images.contiguous(memory_format=torch.channels_last))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

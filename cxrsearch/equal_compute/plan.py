@@ -25,6 +25,7 @@ from cxrsearch.learn.recipe import (
     without,
 )
 from cxrsearch.study.cost.recipe_kinds import VALIDATION as FORWARD
+from cxrsearch.study.space import may_act
 from search.space import SearchSpace
 
 
@@ -159,7 +160,7 @@ def narrowed(space: SearchSpace, baseline: Mapping[str, Any]) -> SearchSpace:
     held = {name: baseline[name] for name in held_genes()}
     fixed = {**plain["fixed"], **held}
     genes = {name: gene for name, gene in plain["genes"].items() if name not in held}
-    genes = {n: g for n, g in genes.items() if all(_may_be(fixed, genes, *c) for c in _when(g))}
+    genes = {name: gene for name, gene in genes.items() if may_act(gene, genes, fixed)}
     if not genes:
         raise InputError(
             f"--space {space.name}: beside {', '.join(held)}, which an ablation holds equal, it "
@@ -177,16 +178,6 @@ def narrowed(space: SearchSpace, baseline: Mapping[str, Any]) -> SearchSpace:
         return found
     plain["points"] = [{"name": "baseline", "params": start}]
     return SearchSpace.from_dict(plain, space.name, known=known)
-
-
-def _when(gene: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return list((gene.get("when") or {}).items())
-
-
-def _may_be(fixed: Mapping[str, Any], genes: Mapping[str, Any], parent: str, wanted: Any) -> bool:
-    """Whether a condition on ``parent`` can hold where some genes have become fixed."""
-    values = wanted if isinstance(wanted, list | tuple) else [wanted]
-    return parent in genes or fixed.get(parent) in values
 
 
 def allotted(recipe: Recipe, images: float, train_images: int, baseline: Recipe) -> Recipe:

@@ -143,7 +143,7 @@ def fixed_to(space: SearchSpace, values: Mapping[str, Any]) -> tuple[SearchSpace
     plain: dict[str, Any] = space.to_dict()
     fixed = {**plain["fixed"], **values}
     genes = {name: gene for name, gene in plain["genes"].items() if name not in values}
-    while gone := [name for name, gene in genes.items() if not _may_act(gene, genes, fixed)]:
+    while gone := [name for name, gene in genes.items() if not may_act(gene, genes, fixed)]:
         genes = {name: gene for name, gene in genes.items() if name not in gone}
     if not genes:
         raise InputError(
@@ -170,7 +170,7 @@ def fixed_to(space: SearchSpace, values: Mapping[str, Any]) -> tuple[SearchSpace
     return SearchSpace.from_dict(plain, space.name, known=known), notes
 
 
-def _may_act(gene: Mapping[str, Any], genes: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
+def may_act(gene: Mapping[str, Any], genes: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
     """Whether all conditions of ``gene`` can hold."""
     conditions = (gene.get("when") or {}).items()
     return all(name in genes or fixed.get(name) in _as_list(wanted) for name, wanted in conditions)

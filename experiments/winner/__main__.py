@@ -14,15 +14,16 @@ seeds. What is there already is not made again.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from cxrsearch.data.diseases import DISEASES
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from search.files import write_json
 from search.reading import read_json
@@ -53,12 +54,8 @@ def cxrsearch(*words: object) -> None:
 
 def table_scores(path: Path, names: list[str]) -> np.ndarray:
     """(n, 14) probabilities of ``names`` out of a table that ``cxrsearch predict`` wrote."""
-    import pandas as pd
-
     table = pd.read_csv(path).set_index("image")
     wide = table.pivot(columns="label", values="probability") if "label" in table else table
-    from cxrsearch.data.diseases import DISEASES
-
     return wide.loc[names, list(DISEASES)].to_numpy(np.float32)
 
 
@@ -157,7 +154,7 @@ def report(args: argparse.Namespace) -> None:
                 low, high = rows[name][mine]["interval"]
                 gain = rows[name][mine]["difference"]
                 print(f"    {mine} minus it: {gain:+.3f} ({low:+.3f} to {high:+.3f})")
-    write_json(args.out / f"{args.space}-{args.minutes}m.json", json.loads(json.dumps(rows)))
+    write_json(args.out / f"{args.space}-{args.minutes}m.json", rows)
 
 
 def _mean(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def as_given(path: Path) -> Path:
+    """``path``, absolute as a user would spell it: links in it stay links.
+
+    Another machine may have the same name mounted from elsewhere. Of a relative path the folder
+    is the shell's, by the name by which it was entered.
+    """
+    if path.is_absolute():
+        return path
+    here, entered = Path.cwd(), Path(os.environ.get("PWD", ""))
+    with suppress(OSError):
+        if entered.is_absolute() and entered.samefile(here):
+            here = entered
+    return here / path
 
 
 def shown(path: object) -> str:

@@ -109,7 +109,9 @@ Steps = Generator[Step, None, Outcome]
 class Objective(Protocol):
     """What a runner optimises. Must be picklable to run on other processes.
 
-    It may have a method ``identity(params) -> str | None``; see `search.trials.repeats`.
+    It may have a method ``identity(params) -> str | None``; see `search.trials.repeats`. And one
+    ``preflight() -> Mapping[str, str]``: what must be the same on all machines that run its trials,
+    by name; it raises a `SearchError` where they could not run. See `search.tune.preflight`.
     """
 
     def __call__(self, task: Task) -> Steps:

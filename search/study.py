@@ -346,10 +346,20 @@ class Study:
         self._set_attr(number, "attempt", attempt)
         return self._task(number)
 
+    def deaths(self, number: int) -> int:
+        """How many workers of the trial have died since it last reported a new step."""
+        trial = self._trial(number)
+        attrs, last = trial.user_attrs, max(trial.intermediate_values, default=0)
+        # Histories of earlier versions do not say where it died.
+        return int(attrs.get("deaths", 0)) if attrs.get("died_at", last) == last else 0
+
     def retry(
         self, number: int, detail: str = "", reason: str = "killed", what: str = "its worker died"
     ) -> Task | None:
         """The same trial once more after its worker died, or ``None``: it has failed now.
+
+        What it reports between two deaths begins the count anew, so a trial that gets on is never
+        given up, however often its workers are taken away.
 
         Args:
             number: the trial.
@@ -360,11 +370,12 @@ class Study:
         trial = self._trial(number)
         if trial.state.is_finished():
             return None
-        deaths = int(trial.user_attrs.get("deaths", 0)) + 1
+        deaths = self.deaths(number) + 1
         with self.batch():
             self._set_attr(number, "deaths", deaths)
+            self._set_attr(number, "died_at", max(trial.intermediate_values, default=0))
             if deaths > self.config.retries:
-                text = f"{what} {deaths} times" + (f"; {detail}" if detail else "")
+                text = f"{what} {deaths} times in a row" + (f"; {detail}" if detail else "")
                 self.tell(number, Outcome.failed(reason, text))
                 return None
             return self.again(number)
@@ -393,7 +404,8 @@ class Study:
             step: what it reports.
 
         Returns:
-            whether the trial goes on, as a rerun always does. A step that is known already changes
+            whether the trial goes on, as reruns and the space's known-good points always do: those
+            are few, and what they come to is worth knowing. A step that is known already changes
             nothing (the first stays); the last known one is judged again, so that a trial which
             was stopped by its last report before a kill is stopped after it too.
         """
@@ -408,7 +420,9 @@ class Study:
                 self._set_attrs(number, step.attrs)
                 if step.others and all(math.isfinite(other) for other in step.others):
                     self._set_attr(number, OTHERS, step.others)
-        if step.last or step.number < max(known, default=0) or is_rerun(trial):
+        if step.last or step.number < max(known, default=0):
+            return True
+        if is_rerun(trial) or trial.user_attrs.get("point"):
             return True
         trials, directions = self.searched(), self.config.directions
         return goes_on(self.config.halving, trials, number, step.number, directions)

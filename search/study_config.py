@@ -23,7 +23,7 @@ RESERVED = frozenset({STUDY_CONFIG, SPACE, SEED, IDENTITY})
 
 ENGINE_ATTRS = frozenset(
     {"seed", "generation", "params", "point", "prior", "lineage", "reason", "detail", "attempt"}
-    | {"deaths", "spans", "started", "others", "paused", "promoted"}
+    | {"deaths", "died_at", "spans", "started", "others", "paused", "promoted"}
     | {"same_as", "confirms", "round"}
 )
 """Trial attributes that an objective cannot set."""
@@ -56,7 +56,7 @@ class StudyConfig:
         seed: every other seed follows from it.
         sampler_options: options of the sampler.
         halving: when to stop trials early; ``None``: never.
-        retries: how often a trial whose worker died is started again.
+        retries: how often a trial whose worker died is started again without a new step between.
         n_trials: the budget as it was when the study was made, where there was one; model-based
             samplers start earlier in a small one.
         directions: ``maximize`` or ``minimize``, one for each objective. Steps report the first

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from search.prior import PRIOR
 from search.seeds import derive
+from search.space.gene_prior import GenePrior
 from search.space.unit import from_unit
 from search.trials.summary import params_of
 
@@ -29,12 +30,17 @@ Rows differ in all; two recipes drawn at random seldom in so few.
 
 
 def design(
-    seed: int, number: int, size: int, space: Mapping[str, BaseDistribution]
+    seed: int,
+    number: int,
+    size: int,
+    space: Mapping[str, BaseDistribution],
+    priors: Mapping[str, GenePrior] | None = None,
 ) -> dict[str, Any]:
     """Row ``number`` of a Latin hypercube: each ``size`` rows in turn fill each gene evenly.
 
     A gene's value follows from ``(seed, number, name)`` alone, so genes that turn up late,
-    or only under a condition, need not be known beforehand (McKay et al., 1979).
+    or only under a condition, need not be known beforehand (McKay et al., 1979). Every second row
+    has genes of ``priors`` as these say: row 0 their centres, the others draws of them.
     """
     block, row = divmod(number, size)
     values = {}
@@ -42,7 +48,10 @@ def design(
         rng = Random(derive(seed, "design", name, block))
         order = rng.sample(range(size), size)
         jitter = [rng.random() for _ in range(size)]
-        values[name] = from_unit(dist, (order[row] + jitter[row]) / size)
+        unit = (order[row] + jitter[row]) / size
+        if priors and name in priors and row % 2 == 0:
+            unit = priors[name].quantile(unit) if number else priors[name].at
+        values[name] = from_unit(dist, unit)
     return values
 
 

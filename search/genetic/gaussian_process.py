@@ -49,13 +49,21 @@ def matern(squared: Array) -> Array:
     return found
 
 
-def matern_slope(squared: Array) -> Array:
-    """The derivative of `matern` by the logarithm of a gene's length, over the gene's part of
-    the squared distance.
+def matern_with_slope(squared: Array) -> tuple[Array, Array]:
+    """What `matern` says, and its derivative by the logarithm of a gene's length, over the gene's
+    part of the squared distance.
     """
     distance = ROOT5 * np.sqrt(squared)
-    found: Array = 5.0 / 3.0 * (1.0 + distance) * np.exp(-distance)
-    return found
+    falling = np.exp(-distance)
+    rising = 1.0 + distance
+    found: Array = distance * (1.0 / 3.0)
+    found += 1.0
+    found *= distance
+    found += 1.0
+    found *= falling
+    rising *= 5.0 / 3.0
+    rising *= falling
+    return found, rising
 
 
 @dataclass(frozen=True)
@@ -83,45 +91,25 @@ class Kernel:
 
     def covariance(self, apart: Array) -> Array:
         """Covariances without noise, shape (n, m), of points with these `gaps`."""
-        joint = matern(self._joint(apart))
+        joint = matern(self.joint(apart))
         joint *= self.amplitude * (1.0 - self.share)
         # Gene by gene: what stays in the processor's cache takes half the time.
-        for gap, scale in zip(apart, self._single(), strict=True):
+        for gap, scale in zip(apart, self.single_factors(), strict=True):
             alone = matern(gap * scale)
             alone *= self.amplitude * self.share / len(apart)
             joint += alone
         return joint
 
-    def gradient(self, apart: Array, weights: Array) -> Array:
-        """Derivatives of ``(weights * covariance).sum()`` by `of`'s theta, the noise's 0.
+    def sloped(self, apart: Array) -> SlopedCovariance:
+        """The same with what their derivatives take, for `gaps` of n points among themselves."""
+        return SlopedCovariance(self, apart)
 
-        Args:
-            apart: `gaps` of n points among themselves, shape (genes, n, n).
-            weights: shape (n, n).
-        """
-        joint = self._joint(apart)
-        found = np.empty(len(apart) + THETA_REST)
-        both = float(np.vdot(weights, matern(joint)))
-        slope = weights * matern_slope(joint)
-        part = np.tensordot(apart, slope, axes=([1, 2], [0, 1])) / self.lengths**2
-        found[:-THETA_REST] = (1.0 - self.share) * part
-        singles = 0.0
-        for gene, (gap, scale) in enumerate(zip(apart, self._single(), strict=True)):
-            squared = gap * scale
-            singles += float(np.vdot(weights, matern(squared))) / len(apart)
-            slope = weights * matern_slope(squared)
-            found[gene] += self.share / len(apart) * float(np.vdot(slope, squared))
-        found *= self.amplitude
-        odds = self.amplitude * self.share * (1.0 - self.share)
-        mixed = (1.0 - self.share) * both + self.share * singles
-        found[-THETA_REST:] = odds * (singles - both), self.amplitude * mixed, 0.0
-        return found
-
-    def _joint(self, apart: Array) -> Array:
+    def joint(self, apart: Array) -> Array:
+        """Squared distances over all genes, in lengths, shape (n, m)."""
         joint: Array = np.tensordot(self.lengths**-2, apart, 1)
         return joint
 
-    def _single(self) -> Array:
+    def single_factors(self) -> Array:
         """Factors of the squared distances of single genes.
 
         A distance over all genes is longer than one along a gene by about the square root
@@ -129,6 +117,53 @@ class Kernel:
         """
         factors: Array = len(self.lengths) / self.lengths**2
         return factors
+
+
+class SlopedCovariance:
+    """Covariances of points among themselves, and their derivatives.
+
+    Both take the same roots and exponentials, which are most of the work: they are taken once.
+
+    Args:
+        kernel: the covariance.
+        apart: `gaps` of n points among themselves, shape (genes, n, n).
+
+    Attributes:
+        covariance: what `Kernel.covariance` says of them, to the last bit.
+    """
+
+    def __init__(self, kernel: Kernel, apart: Array) -> None:
+        self._kernel, self._apart = kernel, apart
+        self._joint = matern_with_slope(kernel.joint(apart))
+        self._singles = []
+        self.covariance: Array = self._joint[0] * (kernel.amplitude * (1.0 - kernel.share))
+        for gap, scale in zip(apart, kernel.single_factors(), strict=True):
+            squared = gap * scale
+            alone, slope = matern_with_slope(squared)
+            self._singles.append((squared, alone, slope))
+            self.covariance += alone * (kernel.amplitude * kernel.share / len(apart))
+
+    def gradient(self, weights: Array) -> Array:
+        """Derivatives of ``(weights * covariance).sum()`` by `Kernel.of`'s theta, the noise's 0.
+
+        ``weights`` are of shape (n, n).
+        """
+        kernel, apart = self._kernel, self._apart
+        found = np.empty(len(apart) + THETA_REST)
+        joint, slope = self._joint
+        both = float(np.vdot(weights, joint))
+        part = np.tensordot(apart, weights * slope, axes=([1, 2], [0, 1])) / kernel.lengths**2
+        found[:-THETA_REST] = (1.0 - kernel.share) * part
+        singles = 0.0
+        for gene, (squared, alone, slope) in enumerate(self._singles):
+            singles += float(np.vdot(weights, alone)) / len(apart)
+            pull = float(np.vdot(weights * slope, squared))
+            found[gene] += kernel.share / len(apart) * pull
+        found *= kernel.amplitude
+        odds = kernel.amplitude * kernel.share * (1.0 - kernel.share)
+        mixed = (1.0 - kernel.share) * both + kernel.share * singles
+        found[-THETA_REST:] = odds * (singles - both), kernel.amplitude * mixed, 0.0
+        return found
 
 
 JITTER = 1e-6
@@ -251,6 +286,35 @@ class GaussianProcess:
         across = self.kernel.covariance(self.data.gaps(points) if apart is None else apart)
         solved = solve_triangular(self._factor, across.T, lower=True, check_finite=False)
         variance = self.kernel.amplitude - np.einsum("ij,ij->j", solved, solved)
+        return across @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
+
+    def predict_beside(
+        self, points: Array, others: Array, which: NDArray[np.int64], apart: Array | None = None
+    ) -> tuple[Array, Array]:
+        """What `predict` says where each point's own companion had come to what is expected of it.
+
+        What `believing` makes of all companions this makes of one for each point, and of no other:
+        its cost grows with the points and not with the cube of the companions.
+
+        Args:
+            points: genes, shape (m, genes).
+            others: the companions, shape (k, genes).
+            which: the companion of each point, by its place in ``others``, shape (m,).
+            apart: as in `predict`.
+        """
+        across = self.kernel.covariance(self.data.gaps(points) if apart is None else apart)
+        solved = solve_triangular(self._factor, across.T, lower=True, check_finite=False)
+        used, which = np.unique(which, return_inverse=True)
+        there = self.kernel.covariance(self.data.gaps(others[used]))
+        known = solve_triangular(self._factor, there.T, lower=True, check_finite=False)
+        unsure = self.kernel.amplitude + self.kernel.noise + JITTER
+        unsure = unsure - np.einsum("ij,ij->j", known, known)
+        pairs = (points - others[used][which]) ** 2
+        pairs[:, self.data.choice] = pairs[:, self.data.choice] > 0.0
+        joint = self.kernel.covariance(pairs.T[:, None, :])[0]
+        joint -= np.einsum("ij,ij->j", solved, known[:, which])
+        variance = self.kernel.amplitude - np.einsum("ij,ij->j", solved, solved)
+        variance -= joint**2 / unsure[which]
         return across @ self._weights, np.sqrt(np.maximum(variance, 1e-10))
 
     def believing(self, points: Array, doubt: float = 0.0) -> GaussianProcess:

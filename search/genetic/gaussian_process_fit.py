@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky
@@ -87,12 +87,17 @@ class Belief:
     """Covariances and how plausible they are.
 
     Args:
-        kernels: at least one.
+        thetas: their parameters as `Kernel.of` takes them, at least one, shape (kernels, theta).
         weights: theirs, shape (kernels,), sum 1.
     """
 
-    kernels: tuple[Kernel, ...]
+    thetas: Array
     weights: Array
+
+    @cached_property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The covariances themselves."""
+        return tuple(Kernel.of(theta) for theta in self.thetas)
 
 
 def fitted(data: Data) -> Belief:
@@ -139,8 +144,7 @@ def _around(mode: Array, cost: Cost, prior: ThetaPrior) -> Belief:
         weights = np.minimum(weights, HEAVIEST / MIXTURE_MEMBERS)
     weights /= weights.sum()
     kept = weights >= LIGHTEST
-    kernels = tuple(Kernel.of(theta) for theta in thetas[kept])
-    return Belief(kernels, weights[kept] / weights[kept].sum())
+    return Belief(thetas[kept], weights[kept] / weights[kept].sum())
 
 
 @cache
@@ -165,7 +169,8 @@ def _root(mode: Array, cost: Cost) -> Array:
 def _cost(theta: Array, apart: Array, data: Data, prior: ThetaPrior) -> tuple[float, Array]:
     """Negative log posterior (Rasmussen and Williams 2006, equation 5.8) and its gradient."""
     kernel, n = Kernel.of(theta), len(data.values)
-    covariance = kernel.covariance(apart)
+    sloped = kernel.sloped(apart)
+    covariance = sloped.covariance
     covariance[np.diag_indices(n)] += kernel.noise + data.doubt + JITTER
     try:
         factor = cholesky(covariance, lower=True, check_finite=False)
@@ -174,7 +179,7 @@ def _cost(theta: Array, apart: Array, data: Data, prior: ThetaPrior) -> tuple[fl
     weights = cho_solve((factor, True), data.values, check_finite=False)
     half, _ = dpotri(factor, lower=1)
     rest = np.tril(half) + np.tril(half, -1).T - np.outer(weights, weights)
-    gradient = 0.5 * kernel.gradient(apart, rest)
+    gradient = 0.5 * sloped.gradient(rest)
     gradient[-1] = 0.5 * kernel.noise * float(np.trace(rest))
     away = (theta - prior.mean) / prior.spread
     value = 0.5 * float(data.values @ weights) + float(np.log(np.diag(factor)).sum())

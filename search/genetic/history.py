@@ -67,7 +67,9 @@ class History:
         waiting: what the running ones are trying.
         bad: where the trials that failed lie, by gene.
         sign: 1 where the study maximises, else -1.
+        trials: all of the study's, by number.
         genomes: finished trials as they were encoded before, by number and seed; it grows.
+        begun: the same of running ones, with the genes that each had then.
         length: the parameter that holds a trial's number of steps, where it is known.
         scores: where there are several objectives, by number what each trial came to in one
             number and how doubtful that is; see `search.genetic.several`.
@@ -84,7 +86,9 @@ class History:
     waiting: Tried
     bad: Sequence[Mapping[str, Any]]
     sign: float
+    trials: Sequence[FrozenTrial]
     genomes: dict[int, dict[int, Encoded]]
+    begun: dict[int, dict[int, tuple[dict[str, Any], Encoded]]]
     length: str | None = None
     scores: Mapping[int, tuple[float, float]] | None = None
 
@@ -151,7 +155,9 @@ class History:
             waiting,
             list(past.bad.values()),
             sign,
+            past.trials,
             past.genomes,
+            past.begun,
             length,
         )
 
@@ -229,16 +235,21 @@ class History:
     def individual(self, trial: FrozenTrial, worth: tuple[float, float] = (0.0, 0.0)) -> Individual:
         """A trial as a parent, worth what is given."""
         found = self.genomes.get(trial.number, {}).get(self.seed)
-        if found is None:
-            found = self._encoded(trial)
-            if trial.state.is_finished():
-                self.genomes.setdefault(trial.number, {})[self.seed] = found
+        if found is None and trial.state.is_finished():
+            found = self._encoded(trial, _known(trial))
+            self.genomes.setdefault(trial.number, {})[self.seed] = found
+        elif found is None:
+            # It may come to further genes yet; where it has not, it is as it was.
+            known, mine = _known(trial), self.begun.setdefault(trial.number, {})
+            before = mine.get(self.seed)
+            if before is None or before[0] != known or before[1][2] != self._on(trial):
+                before = mine[self.seed] = known, self._encoded(trial, known)
+            found = before[1]
         numbers, classes, expressed, values = found
         return Individual(numbers, classes, expressed, Credit(worth), trial.number, values)
 
-    def _encoded(self, trial: FrozenTrial) -> Encoded:
+    def _encoded(self, trial: FrozenTrial, known: Mapping[str, Any]) -> Encoded:
         space = self.layout.space
-        known = {**carried_of(trial), **params_of(trial)}
         values = {}
         for name, dist in space.items():
             if name in known:
@@ -246,7 +257,11 @@ class History:
             else:
                 rng = Random(derive(self.seed, "fill", name, trial.number))
                 values[name] = from_unit(dist, rng.random())
-        return *self.layout.encode(values), frozenset(trial.params) & space.keys(), values
+        return *self.layout.encode(values), self._on(trial), values
+
+    def _on(self, trial: FrozenTrial) -> frozenset[str]:
+        """The genes of the space that the trial has expressed so far."""
+        return frozenset(trial.params) & self.layout.space.keys()
 
     def is_tried(self, values: Mapping[str, Any]) -> bool:
         """Whether an objective that meets ``values`` would repeat a trial.
@@ -282,3 +297,8 @@ class History:
             return bool(abs(here[name] - there) < radius)
 
         return any(all(near(n, there) for n, there in places.items()) for places in self.bad)
+
+
+def _known(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial has of genes, expressed or carried."""
+    return {**carried_of(trial), **params_of(trial)}

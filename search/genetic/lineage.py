@@ -19,13 +19,15 @@ from optuna.trial import FrozenTrial
 
 from search.prior import PRIOR
 from search.space.unit import to_unit
-from search.trials.marks import by_turn, searched
+from search.trials.marks import LINEAGE, by_turn, searched
 from search.trials.summary import fit, merit
 
 from .history import union
 
 POINT = "point"
 """Operator of a known-good point."""
+DOUBTED = "doubted"
+"""Key of a lineage: the genes whose priors the trials contradicted when it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,16 @@ class Generation:
     mean: float | None
     best_so_far: float | None
     diversity: float | None
+
+
+def doubted_priors(trials: Iterable[FrozenTrial]) -> list[str]:
+    """The genes whose priors the trials contradicted when the latest child was asked for."""
+    for trial in sorted(trials, key=lambda t: t.number, reverse=True):
+        stored = trial.user_attrs.get(LINEAGE)
+        if isinstance(stored, Mapping) and (stored.get("parents") or stored.get(DOUBTED)):
+            found = stored.get(DOUBTED)
+            return [n for n in found if isinstance(n, str)] if isinstance(found, list) else []
+    return []
 
 
 def record(

@@ -8,21 +8,24 @@ running trials will come to, so that parallel workers don't propose the same.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution, IntDistribution
+from scipy.spatial.distance import cdist
 from scipy.special import log_ndtr
 
 from search.space.conditions import Condition
 from search.space.unit import levels
 
 from .gaussian_process import Array, Data, GaussianProcess
-from .gaussian_process_fit import fitted
+from .gaussian_process_fit import Belief
 from .operators import Layout
 
 Indices = NDArray[np.int64]
@@ -33,6 +36,8 @@ LOOKED_AT = 150
 """Trials that the surrogate is conditioned on: half of them the best, the rest the latest."""
 FINE = 10**9
 """More levels than this are as good as a continuous range."""
+RUNNING_BELIEVED = 64
+"""Running trials that count all together, the latest; see `Model`."""
 FAILURES = 40
 """Failed trials beside them, the latest."""
 FITTED_ON = 100
@@ -90,6 +95,14 @@ class Features:
         lost = [g for g, r in rules.items() if any(p.parent not in layout.space for p in r.parts)]
         self._never = [names.index(gene) for gene in lost]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of the genes and of which of them switch others on."""
+        rules = sorted((gene, parent, marks.tolist()) for gene, parent, marks in self._rules)
+        genes = [(name, repr(dist)) for name, dist in sorted(self.layout.space.items())]
+        text = repr((genes, rules, sorted(self._never)))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
     def of(self, numbers: Array, classes: Indices) -> Array:
         """Rows, shape (n, genes), of numbers (n, numeric genes) and choices (n, choices)."""
         snapped = [
@@ -97,12 +110,31 @@ class Features:
             for name, column in zip(self.layout.numeric, numbers.T, strict=True)
         ]
         rows = np.column_stack([*snapped, classes.astype(np.float64)])
+        return np.where(self.off(rows), np.where(self.choice, -1.0, 0.5), rows)
+
+    def off(self, rows: Array) -> NDArray[np.bool_]:
+        """Which genes are switched off in ``rows``, blanked or not, shape (n, genes)."""
         off = np.zeros(rows.shape, dtype=np.bool_)
         off[:, self._never] = True
         for gene, parent, marks in self._rules:
             on = np.isclose(rows[:, parent, None], marks[None, :], atol=1e-9).any(axis=1)
             off[:, gene] |= off[:, parent] | ~on
-        return np.where(off, np.where(self.choice, -1.0, 0.5), rows)
+        return off
+
+    def rows(self, places: Sequence[Place]) -> Array:
+        """Genes as rows, shape (n, genes)."""
+        numbers = np.array([p[0] for p in places], dtype=np.float64)
+        classes = np.array([p[1] for p in places], dtype=np.int64)
+        return self.of(
+            numbers.reshape(len(places), len(self.layout.numeric)),
+            classes.reshape(len(places), len(self.layout.classes)),
+        )
+
+    def data(self, seen: Sequence[Observation]) -> Data:
+        """What a process is told of ``seen``, at least one of which has a value."""
+        values, unit = scaled(np.array([o.value for o in seen]))
+        doubt = np.array([min(o.doubt / unit, 2.0) ** 2 for o in seen])
+        return Data(self.rows([o.place for o in seen]), values, doubt, self.choice)
 
 
 def _marks(layout: Layout, rule: Condition) -> Array:
@@ -172,24 +204,25 @@ class Model:
 
     Args:
         features: how genes become rows.
-        early: finished trials with values to fit the covariances on, at least one.
+        belief: the covariances that the trials leave plausible.
         seen: finished trials to expect values from, at least one with a value.
-        running: genes of the trials that are running.
+        running: genes of the trials that are running, by number. The latest
+            `RUNNING_BELIEVED` are believed to come to what is expected of them, all together; of
+            those before them a candidate knows the one that lies nearest.
         number: the trial that asks.
     """
 
     def __init__(
         self,
         features: Features,
-        early: Sequence[Observation],
+        belief: Belief,
         seen: Sequence[Observation],
         running: Sequence[Place],
         number: int,
     ) -> None:
         self._features = features
-        self.belief = belief = fitted(self._data(early))
-        """The covariances that the trials leave plausible."""
-        data = self._data(seen)
+        self.belief = belief
+        data = features.data(seen)
         members = [GaussianProcess(data, kernel) for kernel in belief.kernels]
         means = np.array([member.expected() for member in members])
         self.expected = {
@@ -198,18 +231,13 @@ class Model:
         """Expected standardised value of each trial seen, by number."""
         self._goals = means.max(axis=1) + AMBITIONS[number % len(AMBITIONS)]
         self._weights = np.log(belief.weights)
-        places = self.rows(running)
-        self._members = [member.believing(places) for member in members]
+        places = features.rows(running)
+        self._members = [member.believing(places[-RUNNING_BELIEVED:]) for member in members]
+        self._older = places[:-RUNNING_BELIEVED]
 
     def rows(self, places: Sequence[Place]) -> Array:
         """Genes as rows, shape (n, genes)."""
-        layout = self._features.layout
-        numbers = np.array([p[0] for p in places], dtype=np.float64)
-        classes = np.array([p[1] for p in places], dtype=np.int64)
-        return self._features.of(
-            numbers.reshape(len(places), len(layout.numeric)),
-            classes.reshape(len(places), len(layout.classes)),
-        )
+        return self._features.rows(places)
 
     def promise(self, rows: Array) -> Array:
         """Log expected improvement over the best trial's expected value, shape (n,).
@@ -217,14 +245,31 @@ class Model:
         The mean over the members of the mixture.
         """
         apart = self._members[0].data.gaps(rows)
+        near = self._nearest(rows) if len(self._older) else None
         found = np.full(len(rows), -np.inf)
         for member, weight, goal in zip(self._members, self._weights, self._goals, strict=True):
-            mean, sd = member.predict(rows, apart)
+            if near is None:
+                mean, sd = member.predict(rows, apart)
+            else:
+                mean, sd = member.predict_beside(rows, self._older, near, apart)
             improvement = log_expected_improvement(mean, sd, float(goal))
             found = np.logaddexp(found, weight + improvement)
         return found
 
-    def _data(self, seen: Sequence[Observation]) -> Data:
-        values, unit = scaled(np.array([o.value for o in seen]))
-        doubt = np.array([min(o.doubt / unit, 2.0) ** 2 for o in seen])
-        return Data(self.rows([o.place for o in seen]), values, doubt, self._features.choice)
+    def optimism(self, rows: Array) -> Array:
+        """What may be hoped for at ``rows``: a standard deviation above the mean, shape (n,)."""
+        apart = self._members[0].data.gaps(rows)
+        pairs = [member.predict(rows, apart) for member in self._members]
+        found: Array = np.exp(self._weights) @ np.array([mean + sd for mean, sd in pairs])
+        return found
+
+    def _nearest(self, rows: Array) -> Indices:
+        """The older running trial that lies nearest to each row, by the most plausible lengths."""
+        choice, older = self._features.choice, self._older
+        scales = 1.0 / self.belief.kernels[int(np.argmax(self.belief.weights))].lengths
+        apart = cdist(rows[:, ~choice] * scales[~choice], older[:, ~choice] * scales[~choice])
+        apart *= apart
+        for gene in np.flatnonzero(choice):
+            apart += scales[gene] ** 2 * (rows[:, gene, None] != older[None, :, gene])
+        found: Indices = apart.argmin(axis=1)
+        return found

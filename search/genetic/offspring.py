@@ -15,6 +15,7 @@ from typing import Any
 
 from search.space.conditions import Condition, expressed
 
+from .favour import Favour
 from .model import Model
 from .operators import Credit, Genome, Individual, Operators
 
@@ -62,6 +63,7 @@ def offspring(
     model: Model,
     breeding: Breeding,
     rules: Mapping[str, Condition],
+    favour: Favour | None = None,
 ) -> list[Candidate]:
     """Candidates, the most promising first.
 
@@ -71,16 +73,18 @@ def offspring(
         model: the surrogate.
         breeding: how children are made.
         rules: which genes switch others on.
+        favour: what a user's priors add to a candidate's promise, where there are any; every second
+            immigrant is drawn from them.
     """
     brood = [_child(operators, population, breeding) for _ in range(CHILDREN)]
-    brood += [_immigrant(operators) for _ in range(IMMIGRANTS)]
-    pool = _judged(brood, model)
+    brood += [_immigrant(operators, favour if i % 2 else None) for i in range(IMMIGRANTS)]
+    pool = _judged(brood, model, favour)
     for _ in range(GENERATIONS):
         pool = pool[:BREEDERS]
         for breeder in pool:
             breeder.expressed = _expressed(operators, breeder, rules)
         brood = [_child(operators, pool, breeding) for _ in range(BROOD)]
-        pool = sorted([*pool, *_judged(brood, model)], key=_promise, reverse=True)
+        pool = sorted([*pool, *_judged(brood, model, favour)], key=_promise, reverse=True)
     return pool
 
 
@@ -88,9 +92,12 @@ def _promise(candidate: Candidate) -> float:
     return float(candidate.fitness.values[0])
 
 
-def _judged(brood: list[Candidate], model: Model) -> list[Candidate]:
+def _judged(brood: list[Candidate], model: Model, favour: Favour | None) -> list[Candidate]:
     rows = model.rows([(c.numbers, c.classes) for c in brood])
-    for candidate, promise in zip(brood, model.promise(rows), strict=True):
+    promises = model.promise(rows)
+    if favour is not None:
+        promises = promises + favour.bonus(rows)
+    for candidate, promise in zip(brood, promises, strict=True):
         candidate.fitness = Credit((float(promise), 0.0))
     return sorted(brood, key=_promise, reverse=True)
 
@@ -115,10 +122,12 @@ def _roots(parent: Genome) -> list[Individual]:
     return [parent] if isinstance(parent, Individual) else getattr(parent, "roots", [])
 
 
-def _immigrant(operators: Operators) -> Candidate:
+def _immigrant(operators: Operators, favour: Favour | None) -> Candidate:
     rng, layout = operators.rng, operators.layout
     numbers = [rng.random() for _ in layout.numeric]
     classes = [rng.randrange(count) for count in layout.counts]
+    if favour is not None:
+        favour.impose(numbers, classes, rng)
     return Candidate(numbers, classes, frozenset(layout.space), Credit())
 
 

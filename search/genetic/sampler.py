@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -15,16 +15,20 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.seeds import derive
-from search.space.conditions import conditions
+from search.space.conditions import Genes, conditions
 from search.space.unit import from_unit
 from search.trials.marks import LINEAGE
 from search.trials.summary import CARRIED, carried_of, fit, params_of, past_of
 
 from .again import ANEW, SHARE, repeat_of, worth_repeating
+from .covariances import COVARIANCES, FittedCovariances, kept
 from .design import design, row_of
+from .favour import favoured
 from .gaussian_process import one_thread
+from .gaussian_process_fit import fitted
 from .history import History
-from .model import FAILURES, FITTED_ON, LOOKED_AT, Features, Model, milestone
+from .lineage import DOUBTED
+from .model import FAILURES, FITTED_ON, LOOKED_AT, RUNNING_BELIEVED, Features, Model, milestone
 from .offspring import Breeding, offspring, operator_of
 from .operators import Individual, Operators, distance
 from .recipes import TriedRecipes, grouped, key_of_params
@@ -33,8 +37,6 @@ from .several import with_several
 SCHEMES = ("steady", "generational")
 INITIAL = 6
 """Trials before the first child where a surrogate weighs what they leave open."""
-RUNNING_BELIEVED = 64
-"""Running trials that are believed to come to what is expected of them, the latest."""
 ATTEMPTS = 40
 
 
@@ -43,15 +45,19 @@ class _Child:
     values: dict[str, Any]
     operator: str
     parents: Sequence[Individual] = ()
+    doubted: Sequence[str] = ()
+    covariances: FittedCovariances | None = None
+    """Those that were fitted for it; None where an earlier trial's served."""
 
     def lineage(self) -> dict[str, Any]:
         old = self.parents[0].values if self.parents else {}
         changed = {n: [old[n], v] for n, v in self.values.items() if n in old and old[n] != v}
-        return {
+        found = {
             "parents": [parent.number for parent in self.parents],
             "operator": self.operator,
             "changed": changed,
         }
+        return {**found, DOUBTED: list(self.doubted)} if self.doubted else found
 
 
 class GeneticSampler(BaseSampler):
@@ -76,9 +82,12 @@ class GeneticSampler(BaseSampler):
     as there is a new one to find; in a space of up to 10,000 combinations it is found for
     certain. With ``repeats`` a good one may be tried again on purpose.
 
-    Two user attributes are written with every trial: ``lineage`` (parents, operator,
-    changed genes; see `search.genetic.lineage`) and ``carried`` (the value of every gene, also of
-    those that a condition switched off: a descendant that switches them on inherits it).
+    Two user attributes are written with every trial: ``lineage`` (parents, operator, changed
+    genes, and those whose priors the trials contradict; see `search.genetic.lineage`) and
+    ``carried`` (the value of every gene, also of those that a condition switched off: a
+    descendant that switches them on inherits it). A trial for which the surrogate's covariances
+    were fitted anew keeps them as a system attribute, and the trials after it use them; see
+    `search.genetic.covariances`.
 
     Args:
         seed: where every draw comes from; ``None`` draws one now.
@@ -90,7 +99,8 @@ class GeneticSampler(BaseSampler):
             ``Study.optimize``, works with what is there.
         space: the genes, where they are known; otherwise they are learnt from the trials. As
             `search.space.conditions.Genes`, such as `SearchSpace.distributions` returns, they say
-            which of them switch others on; otherwise that is learnt too.
+            which of them switch others on, which is learnt otherwise, and where a user believes
+            that their best values lie; see `search.genetic.favour`.
         tournament: individuals that compete to be a parent, at least 1.
         crossover_probability: of a child to have two parents.
         mutation_rate: genes that a mutation changes on average, at least.
@@ -153,6 +163,7 @@ class GeneticSampler(BaseSampler):
         self.population_size = population_size
         self.scheme = scheme
         self._space = None if space is None else copy.copy(space)
+        self._priors = space.priors if isinstance(space, Genes) else {}
         self._length = length
         self._tournament = tournament
         self._crossover = crossover_probability
@@ -203,6 +214,8 @@ class GeneticSampler(BaseSampler):
         storage, key = study._storage, trial._trial_id
         storage.set_trial_user_attr(key, LINEAGE, child.lineage())
         storage.set_trial_user_attr(key, CARRIED, child.values)
+        if child.covariances is not None:
+            storage.set_trial_system_attr(key, COVARIANCES, child.covariances.plain())
         return {name: child.values[name] for name in search_space}
 
     def sample_independent(
@@ -218,7 +231,7 @@ class GeneticSampler(BaseSampler):
             return fit(param_distribution, carried[param_name])
         space = {param_name: param_distribution}
         row = row_of(study.get_trials(deepcopy=False), trial.number, self._initial, space)
-        return design(self.seed, row, self._initial, space)[param_name]
+        return design(self.seed, row, self._initial, space, self._priors)[param_name]
 
     def _child(self, history: History, trial: FrozenTrial, row: int) -> _Child:
         number, space = trial.number, history.layout.space
@@ -231,7 +244,7 @@ class GeneticSampler(BaseSampler):
         rng = Random(derive(self.seed, "child", number))
         if row < self._initial or not enough:
             label = "initial" if row < self._initial else "random"
-            drawn = design(self.seed, row, self._initial, space)
+            drawn = design(self.seed, row, self._initial, space, self._priors)
             first = _Child({**drawn, **fixed}, label)
             if not space or not history.is_tried(first.values):
                 return first
@@ -250,36 +263,60 @@ class GeneticSampler(BaseSampler):
     ) -> _Child | None:
         """The most promising of many offspring, or None if all of them were tried before."""
         looked_at = history.chosen(LOOKED_AT)
-        known = (trial.params for trial in looked_at)
-        rules = conditions(known, history.layout.space, self._space)
+        seen = (trial.params for trial in looked_at)
+        rules = conditions(seen, history.layout.space, self._space)
         killed = history.killed[-FAILURES:]
-        early = history.observed(history.chosen(FITTED_ON, milestone(len(history.learnt))))
-        if not early:  # several objectives, and nothing but stopped trials
-            return None
         features = Features(history.layout, rules)
+        known = self._known(history, features, number)
+        covariances = known or self._fitted(history, features)
+        if covariances is None:
+            return None
         model = Model(
             features,
-            early,
+            covariances.belief,
             history.observed([*looked_at, *killed, *history.failed[-FAILURES:]]),
-            [history.place(t) for t in history.running if carried_of(t) or params_of(t)][
-                -RUNNING_BELIEVED:
-            ],
+            [history.place(t) for t in history.running if carried_of(t) or params_of(t)],
             number,
         )
+        # One objective's hold for later asks; of several each ask weighs them anew.
+        new = covariances if known is None and history.scores is None else None
         if self._repeats and not fixed and (repeat := self._again(history, features, model)):
-            return repeat
+            return replace(repeat, covariances=new)
         parents = [*looked_at, *killed]
         if self._repeats:  # a recipe is one parent, however often it was tried
             parents = list({key_of_params(t.params): t for t in reversed(parents)}.values())
         population = history.promising(parents, model.expected, self.population_size)
         operators = Operators(history.layout, rng, self._tournament)
         breeding = Breeding(self._crossover, self._rate)
-        for candidate in offspring(operators, population, model, breeding, rules):
+        favour = favoured(self._priors, history, features, model)
+        doubted = favour.doubted if favour else ()
+        for candidate in offspring(operators, population, model, breeding, rules, favour):
             values = operators.decode(candidate.numbers, candidate.classes, candidate.roots)
             values.update(fixed)
             if not history.is_tried(values):
-                return _Child(values, operator_of(candidate, values), candidate.roots)
+                operator = operator_of(candidate, values)
+                return _Child(values, operator, candidate.roots, doubted, new)
         return None
+
+    def _known(self, history: History, features: Features, number: int) -> FittedCovariances | None:
+        """The covariances of an earlier trial, or None where the next ones are due."""
+        if history.scores is not None:
+            return None
+        genes = len(history.layout.space)
+        found = kept(history.trials, number, features.fingerprint, genes)
+        due = found is None or found.trials < milestone(len(history.learnt))
+        return None if due else found
+
+    def _fitted(self, history: History, features: Features) -> FittedCovariances | None:
+        """The covariances that the first trials, up to the last milestone, leave plausible.
+
+        None where none has a value: with several objectives, and nothing but stopped trials.
+        """
+        trials = milestone(len(history.learnt))
+        early = history.observed(history.chosen(FITTED_ON, trials))
+        if not early:
+            return None
+        return FittedCovariances(fitted(features.data(early)), trials, features.fingerprint)
 
     def _again(self, history: History, features: Features, model: Model) -> _Child | None:
         """A recipe that is worth trying once more, or None."""

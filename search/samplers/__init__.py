@@ -173,11 +173,13 @@ class SamplerEntry:
         build: ``(seed, space, n_trials, length, *, options) -> sampler``.
         help: what it is, in half a sentence.
         several: whether it takes several objectives.
+        priors: whether it takes the priors of genes.
     """
 
     build: Builder
     help: str
     several: bool = True
+    priors: bool = False
 
 
 SAMPLERS: dict[str, SamplerEntry] = {
@@ -187,7 +189,7 @@ SAMPLERS: dict[str, SamplerEntry] = {
     "nsga2": SamplerEntry(_nsga2, "Optuna's NSGA-II"),
     "qmc": SamplerEntry(_qmc, "a quasi-random sequence"),
     "random": SamplerEntry(_random, "every trial drawn at random"),
-    "genetic": SamplerEntry(_genetic, "the genetic algorithm, as `ga`"),
+    "genetic": SamplerEntry(_genetic, "the genetic algorithm, as `ga`", priors=True),
 }
 """Every sampler by its name, in the order in which help texts list them.
 

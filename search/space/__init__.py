@@ -9,6 +9,7 @@ Spaces are YAML files (see the shipped ones in ``spaces/``)::
       lr: {low: 1.0e-4, high: 1.0e-2, log: true}
       crop: {type: int, low: 640, high: 1024, step: 64}
       dropout: {low: 0.0, high: 0.5, when: {model: vgg16}}
+      momentum: {low: 0.8, high: 0.99, prior: {centre: 0.9, width: 0.03}}
     fixed:
       optimizer: adamw
     points:
@@ -37,6 +38,7 @@ from search.reading import FileError, read_yaml
 
 from .conditions import Condition, Genes
 from .gene import Gene
+from .gene_prior import GenePrior
 from .reading import Point, SpaceParts, is_active, read_parts
 from .unit import from_unit, to_unit
 from .values import same
@@ -120,10 +122,19 @@ class SearchSpace:
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def distributions(self) -> Genes:
-        """Every gene's distribution by name, the conditional ones too, with the conditions."""
+        """Every gene's distribution by name, with the conditions and the priors."""
         found = {name: gene.distribution for name, gene in self.genes.items()}
         stated = {name: self._condition(gene) for name, gene in self.genes.items()}
-        return Genes(found, {name: rule for name, rule in stated.items() if rule is not None})
+        return Genes(
+            found,
+            {name: rule for name, rule in stated.items() if rule is not None},
+            self.priors,
+        )
+
+    @property
+    def priors(self) -> dict[str, GenePrior]:
+        """The priors of the genes that have one, by gene."""
+        return {name: g.prior for name, g in self.genes.items() if g.prior is not None}
 
     def _condition(self, gene: Gene) -> Condition | None:
         """When ``gene`` exists. Of a fixed parent it is known whether its part ever holds."""

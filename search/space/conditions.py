@@ -13,6 +13,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from .gene_prior import GenePrior
 from .unit import levels
 
 SWITCHES = 20
@@ -47,13 +48,19 @@ class Genes(dict[str, BaseDistribution]):
         distributions: of every gene.
         stated: the conditions by gene, parents before the genes that depend on them; who is not
             among them is always on.
+        priors: where a user believes that the best values lie, by gene; who is not among them has
+            none.
     """
 
     def __init__(
-        self, distributions: Mapping[str, BaseDistribution], stated: Mapping[str, Condition]
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        stated: Mapping[str, Condition],
+        priors: Mapping[str, GenePrior] | None = None,
     ) -> None:
         super().__init__(distributions)
         self.stated = dict(stated)
+        self.priors = dict(priors or {})
 
 
 def conditions(

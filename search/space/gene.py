@@ -14,9 +14,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from .gene_prior import GenePrior
+from .problems import Problems, unknown_keys
 from .values import coerce, is_scalar, limit_problem, near, number, same, show, whole
 
-GENE_KEYS = ("type", "low", "high", "step", "log", "choices", "when")
+GENE_KEYS = ("type", "low", "high", "step", "log", "choices", "when", "prior")
 Limits = Mapping[str, Any]
 
 
@@ -28,11 +30,18 @@ class Gene:
         name: its name.
         distribution: the values it can take.
         when: it exists only where each of these parameters has one of the values.
+        prior: where a user believes that its best value lies; None: nobody said.
     """
 
     name: str
     distribution: BaseDistribution
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    prior: GenePrior | None = None
+
+    @property
+    def prior_words(self) -> str:
+        """The prior for people; nothing where there is none."""
+        return "" if self.prior is None else self.prior.words(self.distribution)
 
     def to_dict(self) -> dict[str, Any]:
         """The gene's entry in a space file."""
@@ -50,27 +59,9 @@ class Gene:
                 entry["step"] = dist.step
         if self.when:
             entry["when"] = {parent: list(values) for parent, values in self.when.items()}
+        if self.prior is not None:
+            entry["prior"] = self.prior.to_entry()
         return entry
-
-
-@dataclass
-class Problems:
-    """What is wrong with a file, collected: ``FILE: gene: what; way out``."""
-
-    source: str
-    found: list[str] = field(default_factory=list)
-
-    def add(self, where: str, what: str) -> None:
-        """Note a problem of ``where``, a gene or a part of the file."""
-        self.found.append(f"{self.source}: {where}: {what}" if where else f"{self.source}: {what}")
-
-
-def unknown_keys(problems: Problems, where: str, given: Mapping[Any, Any], keys: Any) -> None:
-    """Note every key of ``given`` that is none of ``keys``."""
-    for key in given:
-        if key not in keys:
-            hint = near(key, keys) or f"; one of {', '.join(keys)}"
-            problems.add(where, f"unknown key {show(key)}{hint}")
 
 
 def read_distribution(

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from .gene import Gene, Limits, Problems, read_distribution, unknown_keys
+from .gene import Gene, Limits, read_distribution
+from .gene_prior import read_prior
+from .problems import Problems, unknown_keys
 from .values import coerce, is_scalar, limit_problem, near, place, same, show
 
 SPACE_KEYS = ("name", "description", "genes", "fixed", "points")
@@ -74,6 +76,7 @@ def read_parts(
             name,
             gene.distribution,
             _read_when(name, entries[name], genes, parts.fixed, broken, problems),
+            read_prior(name, entries[name].get("prior"), gene.distribution, problems),
         )
         for name, gene in genes.items()
     }

@@ -108,6 +108,22 @@ def from_unit(dist: BaseDistribution, unit: float) -> Any:
     raise TypeError(f"{type(dist).__name__} is not a distribution of floats, ints or choices")
 
 
+def reach(dist: BaseDistribution, width: float) -> float:
+    """How far ``width`` reaches in the unit interval of a number's ``dist``.
+
+    Args:
+        dist: of floats or ints.
+        width: in the gene's own unit; where it is logarithmic a factor above 1.
+    """
+    assert isinstance(dist, FloatDistribution | IntDistribution)
+    if dist.log:
+        low, high = _log_ends(dist)
+        return math.log(width) / (high - low) if high > low else 1.0
+    count = levels(dist)
+    whole = (dist.high - dist.low) if count is None or dist.step is None else count * dist.step
+    return width / whole if whole > 0 else 1.0
+
+
 def _bin(unit: float, count: int) -> int:
     return min(int(unit * count), count - 1)
 

@@ -34,7 +34,7 @@ MOST_NAMED = 5
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "seed": int, "generation": int, "attempt": int, "params": dict,
-    "deaths": int, "spans": list, "started": (int, float),
+    "deaths": int, "died_at": int, "spans": list, "started": (int, float),
 }  # fmt: skip
 """Of attributes that going on relies on."""
 

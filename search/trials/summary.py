@@ -168,6 +168,7 @@ class Past:
         length: the parameter that holds a trial's number of steps, where it is known.
 
     Attributes:
+        trials: all of them, in the order given.
         running: the trials that have not finished, in the order given.
         ranked: (worth, trial), worst first; among equals the oldest first.
         learnt: the trials of `ranked`, by number.
@@ -177,6 +178,7 @@ class Past:
         bad: where the failed ones lie, by gene, by number.
         genomes: for `search.genetic.history.History`, which fills it: finished trials as
             individuals, by number and then by the sampler's seed, in the genes summed up for.
+        begun: for it too: the same of trials that are running, each with the genes that it had.
     """
 
     def __init__(self, direction: StudyDirection, length: str | None = None) -> None:
@@ -186,7 +188,7 @@ class Past:
         self._begin()
 
     def _begin(self) -> None:
-        self._trials: list[FrozenTrial] = []
+        self.trials: list[FrozenTrial] = []
         self._open: list[int] = []
         self._latest: dict[str, tuple[int, BaseDistribution]] = {}
         self.running: list[FrozenTrial] = []
@@ -194,7 +196,7 @@ class Past:
 
     def _sum_up(self, space: Space) -> None:
         self._space = dict(space)
-        self._fresh = {t.number: t for t in self._trials if t.state.is_finished()}
+        self._fresh = {t.number: t for t in self.trials if t.state.is_finished()}
         self.ranked: list[tuple[Worth, FrozenTrial]] = []
         self.learnt: list[FrozenTrial] = []
         self.failed: list[FrozenTrial] = []
@@ -203,6 +205,7 @@ class Past:
         self._once: set[str] = set()
         self.bad: dict[int, dict[str, Any]] = {}
         self.genomes: dict[int, dict[int, Any]] = {}
+        self.begun: dict[int, dict[int, tuple[dict[str, Any], Any]]] = {}
 
     def look(self, trials: Sequence[FrozenTrial]) -> None:
         """Take note of the trials that have finished since the last look.
@@ -213,7 +216,7 @@ class Past:
         Args:
             trials: all of the study's; those that were there before in the same places.
         """
-        known, new = self._trials, range(len(self._trials), len(trials))
+        known, new = self.trials, range(len(self.trials), len(trials))
         was_open = set(self._open)
         gone = [
             i
@@ -238,7 +241,7 @@ class Past:
                         self._latest[name] = trial.number, dist
             else:
                 self._open.append(index)
-        self._trials = list(trials)
+        self.trials = list(trials)
         self.running = [trials[index] for index in self._open]
 
     def _take_out(self, trials: Sequence[FrozenTrial]) -> None:
@@ -250,7 +253,7 @@ class Past:
         lost = {name for name, (number, _) in self._latest.items() if number in out}
         for name in lost:
             del self._latest[name]
-        for trial in reversed(self._trials) if lost else ():
+        for trial in reversed(self.trials) if lost else ():
             if trial.state.is_finished() and trial.number not in out:
                 for name in lost & trial.distributions.keys():
                     if trial.number > self._latest.get(name, (-1, None))[0]:
@@ -279,6 +282,7 @@ class Past:
         fresh, self._fresh = self._fresh, {}
         ranked = []
         for trial in fresh.values():
+            self.begun.pop(trial.number, None)
             params = self._params(trial)
             if is_blameless(trial):
                 self._add_killed(trial, params)

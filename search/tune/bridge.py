@@ -22,10 +22,12 @@ from ray.tune.search import Searcher
 
 from search.breaker import ADVICE
 from search.errors import StudyError
+from search.files import as_given
 from search.stopping import Stop
 
 from .cluster import Cluster
 from .driver import Driver
+from .preflight import Preflight
 from .private import actor_id, give_back, keep_workers
 from .worker import NO_MORE, REPORT
 
@@ -33,6 +35,8 @@ PATIENCE_OWN = 180.0
 PATIENCE_SHARED = 1800.0
 """Seconds without a sign of life from any worker before the search gives up: on a cluster
 of our own nothing can be in the way, on a shared one others may hold the machines."""
+
+NO_OTHER = "there is no other node for trials: mend it, and resume the study"
 
 
 class Halt(BaseException):
@@ -45,18 +49,21 @@ class Bridge:
     Args:
         driver: told of everything.
         cluster: where the workers live.
+        preflight: asks the nodes that join.
         stop: whether a signal has come.
     """
 
-    def __init__(self, driver: Driver, cluster: Cluster, stop: Stop) -> None:
+    def __init__(self, driver: Driver, cluster: Cluster, preflight: Preflight, stop: Stop) -> None:
         self.driver = driver
         self.cluster = cluster
+        self._preflight = preflight
         self.failure: BaseException | None = None
         self._stop = stop
         self._workers: dict[str, tuple[Any, str, str]] = {}  # actor, name, node, by actor id
         self._running: dict[str, str] = {}  # actor id, by trial
         self._patience = PATIENCE_OWN if cluster.own else PATIENCE_SHARED
         self._controller: Any = None
+        self._kept = 0  # workers that Tune may keep while there is no trial for them
 
     def guarded(self, default: Any, function: Callable[..., Any], *args: Any) -> Any:
         """``function(*args)``; where it raises, the error is kept and ``default`` returned."""
@@ -87,12 +94,16 @@ class Bridge:
         Raises:
             StudyError: where it is the last.
         """
-        found = self.driver.out_of_order
-        if found is None:
+        if found := self.driver.out_of_order:
+            node, why = found
+            last = f"{why}; {ADVICE}"
+        elif found := self._preflight.late():
+            node, why = found
+            last = f"node {self.cluster.name_of(node)}: {why}; {NO_OTHER}"
+        else:
             return False
-        node, why = found
         if not self.cluster.leave_out(node):
-            raise StudyError(f"{why}; {ADVICE}")
+            raise StudyError(last)
         self.driver.leave_out(node, f"{self.cluster.name_of(node)} is left out: {why}")
         return True
 
@@ -109,11 +120,12 @@ class Bridge:
 
     def _stuck_message(self) -> str:
         wanted = self.cluster.resources
+        grow = "; `ray status` says why no node comes" if wanted.max_concurrent else ""
         free = {k: v for k, v in ray.available_resources().items() if k in ("CPU", "GPU")}
         return (
             f"Ray has not started a trial for {self._patience:.0f} seconds: a trial asks for "
             f"{wanted.cpus:g} CPUs and {wanted.gpus:g} GPUs, free are {free.get('CPU', 0):g} and "
-            f"{free.get('GPU', 0):g}; free some, or ask for less, and resume"
+            f"{free.get('GPU', 0):g}; free some, or ask for less, and resume{grow}"
         )
 
     def _recall(self) -> None:
@@ -126,9 +138,11 @@ class Bridge:
 
     def added(self, controller: Any, trial: Trial) -> None:
         """Tune took a trial up."""
-        if self._controller is None:
-            self._controller = controller
-            keep_workers(controller, trial, self.cluster.capacity())
+        self._controller = controller
+        more = self.cluster.capacity() - self._kept
+        if more > 0:
+            keep_workers(controller, trial, more)
+            self._kept += more
 
     def started(self, trial: Trial) -> None:
         """A worker is about to begin with a trial."""
@@ -156,6 +170,9 @@ class Bridge:
         """A worker died, or could not be started."""
         message = read_message(trial)
         if self.driver.waiting(trial.trial_id) and "creation task" in message:
+            if self._preflight.doubts():  # on a node that has just joined, it may be
+                self.driver.put_back(trial.trial_id)
+                return
             raise StudyError(
                 "a worker cannot load what it should run, so no trial could:\n"
                 + last_lines(message, 3)
@@ -226,7 +243,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         task = bridge.guarded(None, bridge.driver.next_task, trial_id)
         if task is not None:
             # Workers have their own working folder.
-            return {"task": dataclasses.replace(task, folder=task.folder.absolute())}
+            return {"task": dataclasses.replace(task, folder=as_given(task.folder))}
         if bridge.failure is not None or bridge.guarded(True, lambda: bridge.driver.done):
             return self.FINISHED
         return None

@@ -28,6 +28,8 @@ class Resources:
         cpus: processor cores a trial; may be a fraction.
         gpus: GPUs a trial; a fraction lets trials share one, above 1 it must be whole.
         concurrent: at most so many trials at a time; ``None``: as many as fit.
+        max_concurrent: on a cluster that grows, so many at a time: those that no node has room for
+            wait, and Ray's autoscaler sees that more nodes are wanted. In place of ``concurrent``.
         address: an existing Ray cluster (``"auto"``, ``"host:6379"``); ``None``: Ray is
             started on this machine, or used as it is where this process has started it.
 
@@ -38,6 +40,7 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     concurrent: int | None = None
+    max_concurrent: int | None = None
     address: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,6 +53,13 @@ class Resources:
             problems.append(f"{self.gpus:g} GPUs a trial; above 1 only whole GPUs can be given")
         if self.concurrent is not None and self.concurrent < 1:
             problems.append(f"{self.concurrent} trials at a time; give at least 1")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            problems.append(f"at most {self.max_concurrent} trials at a time; give at least 1")
+        if self.concurrent is not None and self.max_concurrent is not None:
+            problems.append(
+                f"concurrent={self.concurrent} and max_concurrent={self.max_concurrent}; give one: "
+                "max_concurrent where the cluster grows"
+            )
         if problems:
             raise StudyError(problems)
 
@@ -99,11 +109,15 @@ class Cluster:
         """A node as people know it."""
         for found in ray.nodes():
             if found["NodeID"] == node:
-                return f"{found['NodeManagerHostname']} ({found['NodeManagerAddress']})"
+                host, address = found["NodeManagerHostname"], found["NodeManagerAddress"]
+                name = found.get("NodeName", address)  # as `ray start --node-name` was told
+                return f"{host if name == address else name} ({address})"
         return node
 
     def capacity(self) -> int:
-        """How many trials fit at a time, now."""
+        """How many trials may be on their way at a time, now: those that fit, unless it grows."""
+        if self.resources.max_concurrent is not None:
+            return self.resources.max_concurrent
         fit = sum(slots(node["Resources"], self.resources) for node in alive_nodes(self.left_out))
         return fit if self.resources.concurrent is None else min(fit, self.resources.concurrent)
 
@@ -201,10 +215,14 @@ def _started(resources: Resources) -> Iterator[Cluster]:
 def check_fit(cluster: Cluster) -> None:
     """Refuse a cluster on which no trial would ever fit.
 
+    One that grows may have no such node yet.
+
     Raises:
         StudyError: with what was asked for, what there is, and the way out.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if cluster.resources.max_concurrent is not None:
+        return
+    nodes = [node["Resources"] for node in alive_nodes()]
     if any(slots(node, cluster.resources) for node in nodes):
         return
     # The most of each kind on any one node, as a trial lives on one.

@@ -61,7 +61,7 @@ class Usage:
     Args:
         workers: names of the workers that ran a trial, in the order of their first.
         started: trials handed to a worker, those resumed and retried included.
-        ahead: the most trials that had been asked for while no worker was free for them.
+        ahead: the most trials that had been asked for beyond those that may be on their way.
         waits: seconds between asking for a trial and a worker's beginning with it.
         lost: how many times a worker was lost with its trial.
     """
@@ -84,10 +84,10 @@ class Driver:
     Args:
         study: an open study.
         phase: where its trials come from, see `begin`.
-        capacity: how many trials fit on the workers, now.
+        capacity: how many trials may be on their way at a time, now.
         on_event: told of everything that happens.
-        ahead: trials to ask for beyond those that fit. With 0 a trial is asked for when a
-            worker is free, so it has learnt from every trial that has ended.
+        ahead: trials to ask for beyond those. With 0 a trial is asked for when there is room, so
+            it has learnt from every trial that has ended.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Driver:
         self._ahead = ahead
         self._flights: dict[str, Flight] = {}
         self._queue: deque[Task] = deque()
+        self._last: Task | None = None
         self.begin(phase)
 
     def begin(self, phase: Phase) -> None:
@@ -165,7 +166,7 @@ class Driver:
             return None
         waiting = len(self._flights) + 1 - self._capacity()
         self.usage.ahead = max(self.usage.ahead, waiting)
-        self._flights[key] = Flight(task, time.time())
+        self._flights[key], self._last = Flight(task, time.time()), task
         self.heard = time.monotonic()
         return task
 
@@ -254,8 +255,8 @@ class Driver:
         """Nothing more will run at ``place``: what failed there is run elsewhere."""
         self.out_of_order = None
         held = self._breaker.take(place)
-        if held:
-            self._note(held[-1].task, text)
+        if self._last is not None:
+            self._note(self._last, text)
         self._queue.extend(self._study.again(suspect.task.number) for suspect in held)
 
     def scatter(self) -> None:
@@ -290,8 +291,8 @@ class Driver:
     def lost(self, key: str, detail: str) -> None:
         """The worker of the trial ``key`` died: the trial goes to the head of the queue.
 
-        After `StudyConfig.retries` such losses it has failed, with the last worker's
-        message in its history.
+        After `StudyConfig.retries` such losses without a new step between them it has failed, with
+        the last worker's message in its history.
         """
         flight = self._flights.get(key)
         if flight is None:
@@ -299,9 +300,9 @@ class Driver:
         self.usage.lost += 1
         self.heard = time.monotonic()
         number = flight.task.number
-        deaths = int(self._study.trials()[number].user_attrs.get("deaths", 0))
+        deaths = self._study.deaths(number)
         if deaths >= self._study.config.retries:
-            message = f"its worker died {deaths + 1} times, at last:\n{detail}"
+            message = f"its worker died {deaths + 1} times in a row, at last:\n{detail}"
             self._end(key, Outcome.failed("killed", message))
             return
         with self._study.batch():

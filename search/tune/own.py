@@ -71,7 +71,7 @@ def own_ray(cpus: int, gpus: int | None = None) -> Iterator[Path]:
         cpus: that it may give to trials.
         gpus: the same; ``None``: as many as it finds.
     """
-    with own_folder() as folder, _token(), loopback():
+    with own_folder() as folder, own_token(), loopback():
         try:
             ray.init(
                 address="local",
@@ -90,7 +90,7 @@ def own_ray(cpus: int, gpus: int | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def _token() -> Iterator[None]:
+def own_token() -> Iterator[None]:
     """Make the Ray that is started now ask for a token, which its processes inherit.
 
     By its default Ray of late asks too, but for one that it leaves in the home folder.

@@ -75,7 +75,7 @@ def actor_id(actor: Any) -> str:
 
 
 def keep_workers(controller: Any, trial: Trial, number: int) -> None:
-    """Let Tune keep ``number`` workers while there is no next trial for them.
+    """Let Tune keep ``number`` more workers while there is no next trial for them.
 
     Left to itself it keeps one, so at every generational barrier all others would be
     ended and started anew. Tune has no public setting for this: without its cache this does

@@ -165,7 +165,7 @@ TOKEN = """
 
     seen = []
     for _ in range(2):
-        with own._token():
+        with own.own_token():
             seen.append(os.environ["RAY_AUTH_TOKEN"])
             assert os.environ["RAY_AUTH_MODE"] == "token"
     assert seen[0] != seen[1]

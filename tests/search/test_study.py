@@ -172,6 +172,23 @@ def test_halving_stops_the_worse_and_repeats_its_decision(study: Study) -> None:
     assert study.report(other, Step(1, 0.95)), "it went on from there, and is beyond"
 
 
+@pytest.mark.parametrize("promote", [False, True])
+def test_known_good_points_run_to_their_end_and_are_peers_of_the_others(
+    tmp_path: Path, promote: bool
+) -> None:
+    by_hand = {"name": "another", "params": {"kind": "a", "x": 0.75}}
+    two = SearchSpace.from_dict({**SPACE, "points": [*SPACE["points"], by_hand]}, "two.yaml")  # type: ignore[misc]
+    halving = Halving(1, 2, 2, promote=promote)
+    with Study.create(tmp_path / "two", two, config(halving=halving)) as study:
+        told(study, 0.9, steps=2)
+        point = study.ask().number
+        assert all(study.report(point, Step(step, 0.1)) for step in (1, 2))
+        study.tell(point, Outcome(0.1))
+        told(study, 0.95, steps=2)
+        drawn = study.ask().number
+        assert not study.report(drawn, Step(1, 0.05)), "worse than a point and one drawn"
+
+
 def test_a_pruned_trial_is_worth_its_best(study: Study) -> None:
     number = study.ask().number
     for step, value in enumerate((0.2, 0.7, 0.4), start=1):
@@ -235,6 +252,17 @@ def test_a_dead_worker_is_retried_and_then_given_up(study: Study) -> None:
     trial = study.trials()[task.number]
     assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "killed")
     assert "signal 9" in trial.user_attrs["detail"]
+
+
+def test_a_trial_that_gets_on_between_deaths_is_not_given_up(study: Study) -> None:
+    number = study.ask().number
+    for epoch in range(1, 6):
+        study.report(number, Step(epoch, 0.5))
+        assert study.retry(number) is not None
+        assert study.deaths(number) == 1
+    study.report(number, Step(5, 0.5))  # known already: no progress
+    assert study.retry(number, "signal 9") is None
+    assert "2 times in a row" in study.trials()[number].user_attrs["detail"]
 
 
 def test_best_and_counts(study: Study) -> None:

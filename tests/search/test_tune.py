@@ -192,9 +192,17 @@ def test_a_workers_threads_are_its_cores_before_torch_starts(
     assert attrs["loaded"] == [threads], "NumPy's libraries, which Ray has loaded before"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.ray
 def test_ctrl_c_ends_the_run_and_leaves_its_trials_running(
-    study: Study, ray_session: None, monkeypatch: pytest.MonkeyPatch
+    study: Study, ray_session: None, interruptible: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whoever presses again later, or whose run does not end in time, ends the process: the tests'.
     monkeypatch.setattr("search.stopping.GRACE", 600.0)
@@ -324,6 +332,23 @@ def test_the_driver_puts_retries_first_and_gives_back_what_was_not_begun(study: 
     assert not driver.report("e", Report(0, "host:2", 1.0, 2.0, outcome=outcome))
     assert study.counts()["complete"] == 2
     assert not driver.done
+
+
+def test_a_trial_that_makes_a_step_between_deaths_keeps_its_retries(study: Study) -> None:
+    driver = Driver(study, Searching(study, Budget(trials=1)), lambda: 1)
+    for epoch in range(1, 5):
+        task = driver.next_task(str(epoch))
+        assert task is not None
+        driver.began(str(epoch), "host:1")
+        driver.report(str(epoch), Report(0, "host:1", 1.0, 2.0, step=Step(epoch, 0.5)))
+        driver.lost(str(epoch), "the node was taken away")
+    assert not study.trials()[0].state.is_finished()
+    assert driver.next_task("last") is not None
+    driver.began("last", "host:1")
+    driver.lost("last", "the node was taken away")
+    assert driver.next_task("none") is None
+    assert driver.done
+    assert study.trials()[0].user_attrs["reason"] == "killed"
 
 
 @pytest.mark.parametrize("started", [0, 1, 2])

@@ -97,6 +97,23 @@ def test_what_is_expected_at_the_data_is_what_is_predicted_there() -> None:
     assert process.expected() == pytest.approx(mean, abs=1e-4)
 
 
+def test_beside_one_companion_a_point_is_as_if_that_one_alone_were_believed() -> None:
+    data = drawn(25)
+    data.choice[2] = True
+    process = GaussianProcess(data, Kernel.of(theta(3)))
+    rng = np.random.default_rng(2)
+    asked, others, which = (
+        rng.random((9, 3)),
+        rng.random((4, 3)),
+        np.array([3, 0, 0, 1, 3, 1, 0, 3, 0]),
+    )
+    mean, sd = process.predict_beside(asked, others, which)
+    for i, companion in enumerate(which):
+        believed = process.believing(others[[companion]]).predict(asked[[i]])
+        assert mean[i] == pytest.approx(believed[0][0], abs=1e-6)
+        assert sd[i] == pytest.approx(believed[1][0], abs=1e-6)
+
+
 def test_a_gene_without_effect_gets_the_longest_length_from_every_plausible_covariance() -> None:
     belief = fitted(drawn(60))
     mean = belief.weights @ np.log([kernel.lengths for kernel in belief.kernels])

@@ -490,6 +490,48 @@ def test_trials_asked_for_at_once_lie_apart() -> None:
     assert min(apart) > 0.02
 
 
+def beside(others: list[dict[str, float]]) -> dict[str, float]:
+    """What is asked for after 12 trials while ``others`` run."""
+
+    def objective(trial: optuna.Trial) -> float:
+        return -sum(abs(trial.suggest_float(f"x{i}", 0, 1) - 0.4) for i in range(4))
+
+    study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=1))
+    study.optimize(objective, n_trials=12)
+    space = dict(study.trials[0].distributions)
+    for params in others:
+        running = create_trial(state=TrialState.RUNNING, params=params, distributions=space)
+        study.add_trial(running)
+    return study.ask(space).params
+
+
+def around(middle: float, count: int, spread: float = 0.01) -> list[dict[str, float]]:
+    rng = np.random.default_rng(0)
+    places = middle + spread * (rng.random((count, 4)) - 0.5)
+    return [{f"x{i}": float(x) for i, x in enumerate(place)} for place in places]
+
+
+def apart(one: dict[str, float], two: dict[str, float]) -> float:
+    return max(abs(one[name] - two[name]) for name in one)
+
+
+def test_the_oldest_of_two_hundred_running_trials_counts_too() -> None:
+    corner = around(0.99, 200)
+    first = beside(corner)
+    assert apart(first, beside([first, *corner[1:]])) > 0.1
+
+
+def test_beside_two_hundred_running_trials_the_next_differs_from_all_of_them() -> None:
+    corner, rng = around(0.99, 64), np.random.default_rng(0)
+    first = beside(corner)
+    older = [
+        {n: float(np.clip(x + 0.1 * (rng.random() - 0.5), 0, 1)) for n, x in first.items()}
+        for _ in range(136)
+    ]
+    found = beside([*older, *corner])
+    assert min(apart(found, other) for other in [*older, *corner]) > 0.1
+
+
 def test_a_region_of_failures_is_left() -> None:
     def objective(trial: optuna.Trial) -> float:
         x = trial.suggest_float("x", 0, 1)

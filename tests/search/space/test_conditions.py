@@ -143,9 +143,11 @@ def test_the_genetic_sampler_goes_by_the_stated_conditions_from_its_first_child(
     seen: list[Mapping[str, Condition]] = []
     real = genetic.offspring
 
-    def watched(operators: Any, population: Any, model: Any, breeding: Any, rules: Any) -> Any:
+    def watched(
+        operators: Any, population: Any, model: Any, breeding: Any, rules: Any, *more: Any
+    ) -> Any:
         seen.append(rules)
-        return real(operators, population, model, breeding, rules)
+        return real(operators, population, model, breeding, rules, *more)
 
     monkeypatch.setattr(genetic, "offspring", watched)
     genes = DEEP.distributions()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
+from benchmarks.cluster.postgres import NoServerError, free_port, postgres
 from search.budget import Budget
 from search.errors import StudyError
 from search.objective import Outcome, Step, Steps, Task
@@ -30,75 +29,17 @@ from search.study import Study, StudyConfig, discard
 SPACE = SearchSpace.from_dict(
     {"name": "s", "genes": {"x": {"low": 0.0, "high": 1.0}, "m": {"choices": ["a", "b"]}}}, "s"
 )
-USERS = ("postgres", "nobody")
-"""Whom the server runs as where the tests run as root, which it refuses."""
-
-
-def _programs() -> Path | None:
-    """The folder of PostgreSQL's programs; Debian keeps them out of the path."""
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((f for f in folders if (f / "initdb").exists() and (f / "pg_ctl").exists()), None)
-
-
-def _run_as() -> list[str]:
-    """What makes the rest of a command run as somebody who is not root."""
-    if os.geteuid() != 0:
-        return []
-    import pwd
-
-    known = {user.pw_name for user in pwd.getpwall()}
-    user = next((name for name in USERS if name in known), None)
-    if user is None or shutil.which("setpriv") is None:
-        pytest.skip("run as root, and there is no setpriv or no other user to start PostgreSQL as")
-    entry = pwd.getpwnam(user)
-    return ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The URL of an empty database."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    programs = _programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    who, port = _run_as(), _free_port()
-    # Not pytest's own folder: that is closed to other users. A short path, for the socket.
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
-        if who:
-            shutil.chown(folder, int(who[1].split("=")[1]), int(who[2].split("=")[1]))
-        data, log = folder / "data", folder / "log"
-
-        def call(*words: object) -> None:
-            command = [*who, *map(str, words)]
-            done = subprocess.run(
-                command, cwd=folder, text=True, timeout=60,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout + (log.read_text() if log.exists() else "")
-
-        call(programs / "initdb", "-D", data, "-U", "me", "-A", "trust", "-N", "-E", "UTF8")
-        options = (
-            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} "
-            "-c fsync=off"
-        )
-        # Its output is a file: a pipe would stay open as long as the server runs.
-        start = [*who, programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"]
-        with (folder / "start").open("w") as said:
-            subprocess.run(start, cwd=folder, check=True, stdout=said, stderr=said, timeout=60)
+    with ExitStack() as stack:
         try:
-            yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
-        finally:
-            call(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+            url = stack.enter_context(postgres("fsync=off"))
+        except NoServerError as error:
+            pytest.skip(str(error))
+        yield url
 
 
 def config() -> StudyConfig:
@@ -290,7 +231,7 @@ def test_where_a_database_has_moved_is_remembered_without_the_password(
 
 
 def test_a_server_that_is_gone_says_so(server: str, tmp_path: Path) -> None:
-    away = re.sub(r":\d+/", f":{_free_port()}/", server)
+    away = re.sub(r":\d+/", f":{free_port()}/", server)
     with pytest.raises(StudyError, match="connection"):
         Study.create(tmp_path / "s", SPACE, config(), away)
     assert not (tmp_path / "s").exists()

@@ -13,8 +13,15 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.genetic import GeneticSampler
-from search.genetic.gaussian_process import _libraries, one_thread
-from search.genetic.sampler import RUNNING_BELIEVED
+from search.genetic.gaussian_process import (
+    Data,
+    GaussianProcess,
+    Kernel,
+    _libraries,
+    one_thread,
+)
+from search.genetic.history import History
+from search.genetic.model import RUNNING_BELIEVED
 from search.trials import summary as past_module
 from search.trials.pausing import AsSampled
 from search.trials.summary import Past, Tried, is_bad, past
@@ -88,19 +95,19 @@ def test_a_trial_that_has_begun_to_ask_for_genes_blocks_no_others() -> None:
     assert begun.params["model"] in models
 
 
-def test_hundreds_of_running_trials_cost_no_more_than_the_latest(
+def test_hundreds_of_running_trials_cost_little_more_than_the_latest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[int] = []
 
-    class Counting:
-        def __init__(self, features: Any, early: Any, found: Any, running: Any, number: int):
-            seen.append(len(running))
-            raise StopIteration
+    class Counting(GaussianProcess):
+        def __init__(self, data: Data, kernel: Kernel) -> None:
+            seen.append(len(data.values))
+            super().__init__(data, kernel)
 
     study = optuna.create_study(sampler=GeneticSampler(seed=1))
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=8)
-    monkeypatch.setattr("search.genetic.sampler.Model", Counting)
+    monkeypatch.setattr("search.genetic.gaussian_process.GaussianProcess", Counting)
     for _ in range(100):
         trial = optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -108,9 +115,36 @@ def test_hundreds_of_running_trials_cost_no_more_than_the_latest(
             distributions={"x": optuna.distributions.FloatDistribution(0, 1)},
         )
         study.add_trial(trial)
-    with pytest.raises(StopIteration):
-        study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
-    assert seen == [RUNNING_BELIEVED]
+    study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+    assert set(seen) == {8 + RUNNING_BELIEVED}
+
+
+def test_running_trials_are_encoded_once_and_anew_where_they_come_to_further_genes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[int] = []
+
+    def counting(self: History, trial: FrozenTrial, known: Any) -> Any:
+        encoded.append(trial.number)
+        return plainly(self, trial, known)
+
+    plainly = History._encoded
+    monkeypatch.setattr(History, "_encoded", counting)
+    space = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+    study = optuna.create_study(sampler=GeneticSampler(seed=1, space=space))
+    study.optimize(lambda t: t.suggest_float("x", 0, 1) + t.suggest_float("y", 0, 1), n_trials=8)
+    running = study.ask()
+    running.suggest_float("x", 0, 1)
+    study.ask(space)
+    encoded.clear()
+    study.ask(space)
+    assert running.number not in encoded
+    running.suggest_float("y", 0, 1)
+    study.ask(space)
+    assert running.number in encoded
+    study.tell(running, 0.0)
+    study.ask(space)
+    assert running.number not in past_module.past_of(study).begun
 
 
 def test_choices_that_cannot_be_looked_up_are_no_switches() -> None:

@@ -14,7 +14,7 @@ from search.study import read_study
 
 from . import kills_search
 
-IGNORED = {"attempt", "spans", "started", "deaths"}
+IGNORED = {"attempt", "spans", "started", "deaths", "died_at"}
 """Trial attributes that tell of the kills themselves."""
 
 

@@ -58,7 +58,7 @@ points:
 """
 
 TIMED = {
-    "attempt", "created", "deaths", "device", "digest", "elapsed", "files", "hours",
+    "attempt", "created", "deaths", "died_at", "device", "digest", "elapsed", "files", "hours",
     "images_per_second", "notes", "seconds", "spans", "started", "study", "time", "took",
     "versions", "worker", "written",
 }  # fmt: skip

@@ -3,6 +3,7 @@
     cxrsearch ga --data my-xrays --space cpu --trials 1 --study scratch/any
     python -m experiments.genes --study scratch/any --rounds 8 --out scratch/genes.jsonl
     python -m experiments.genes --out scratch/genes.jsonl --report
+    python -m experiments.genes --points cpu --study scratch/any --out scratch/points.jsonl
 
 A round deals the training and validation part of the study anew, by patient, as a confirmation's
 does; the test part stays out. In each round the baseline and every arm train once with the same
@@ -28,10 +29,11 @@ from scipy.stats import t as student
 
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.objective import load_trial_data
-from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.learn.train import train
 from cxrsearch.study.folder import load_alone, trial_config
-from cxrsearch.study.space import read_genes
+from cxrsearch.study.label_genes import read_space
+from cxrsearch.study.space import fixed_to, read_genes, space_path
 
 BASELINE: dict[str, Any] = {
     "model": "regnet_x_400mf", "input_size": 64, "epochs": 10, "batch_size": 32, "lr": 2e-3,
@@ -79,6 +81,25 @@ def last_value(
     return value, time.perf_counter() - begin
 
 
+def points_of(
+    space: str, genes: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The first known-good point of a space, and what each other one changes of it.
+
+    Args:
+        space: a shipped one's name, or a file.
+        genes: fixed for all of them.
+    """
+    found, _ = fixed_to(read_space(space_path(space)), genes)
+    first, *others = [{**found.fixed, **point.params} for point in found.points]
+    absent = {gene: spec["default"] for gene, spec in gene_limits().items()}
+    return first, {
+        point.name: {gene: params.get(gene, absent[gene]) for gene in {**first, **params}
+                     if params.get(gene, absent[gene]) != first.get(gene, absent[gene])}
+        for point, params in zip(found.points[1:], others, strict=True)
+    }  # fmt: skip
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The trainings that were made."""
     text = path.read_text() if path.exists() else ""
@@ -89,8 +110,13 @@ def measure(args: argparse.Namespace) -> None:
     """Train the baseline and the arms, round by round."""
     prepared = load_alone(args.study, cpus_per_trial=args.threads)
     config = trial_config(args.study, prepared)
-    baseline = {**BASELINE, **read_genes(args.set)}
-    wanted = {"baseline": {}, **{name: ARMS[name] for name in args.arms or ARMS}}
+    if args.points:
+        baseline, arms = points_of(args.points, read_genes(args.set))
+    else:
+        baseline, arms = {**BASELINE, **read_genes(args.set)}, ARMS
+    if unknown := set(args.arms or ()) - set(arms):
+        raise SystemExit(f"no such arm: {', '.join(sorted(unknown))}; known: {', '.join(arms)}")
+    wanted = {"baseline": {}, **{name: arms[name] for name in args.arms or arms}}
     done = {(line["arm"], line["round"]) for line in read_lines(args.out)}
     for round in range(1, args.rounds + 1):
         data = load_trial_data(config, round)
@@ -135,7 +161,8 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help="any study of the data")
     parser.add_argument("--out", type=Path, required=True, help="a line of JSON a training")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--arms", nargs="+", choices=tuple(ARMS))
+    parser.add_argument("--arms", nargs="+", metavar="NAME", help="these alone")
+    parser.add_argument("--points", metavar="SPACE", help="compare its known-good points")
     parser.add_argument("--set", action="append", default=[], metavar="GENE=VALUE")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="print what is there")

@@ -12,9 +12,8 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.trial import create_trial
 
-from benchmarks.search.problem import Problem
+from benchmarks.search.problem import Problem, noise
 from benchmarks.search.problems import problem
-from benchmarks.search.running import noise
 from benchmarks.search.stats import bootstrap, ratio
 from benchmarks.search.tables import Grid
 from search import recommend

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.contenders import entry
-from benchmarks.search.running import noise
+from benchmarks.search.problem import noise
 
 from .problems import problem
 

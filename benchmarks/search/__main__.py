@@ -17,8 +17,9 @@ from . import ablation, cells, confirming, judged, running
 from . import report as reporting
 from .contender import Entry
 from .contenders import entry, registry
-from .pieces import PIECES
+from .pieces import PIECES, TAUGHT, piece_of
 from .problems import half as half_of
+from .situations.situation import half as situated_half
 
 HERE = Path(__file__).parent
 TITLES = {"tune": "Samplers on the tuning problems", "judge": "Samplers on the judging problems"}
@@ -42,16 +43,34 @@ def _seeds(text: str) -> list[int]:
         raise click.BadParameter(f"expected FIRST-LAST, as 0-19, got {text!r}") from None
 
 
-def _folder(half: str, fast: bool, out: Path | None) -> Path:
-    return out or HERE / "cells" / (f"{half}-fast" if fast else half)
+def _kind(half: str, product: bool, fast: bool = False) -> str:
+    return half + "-product" * product + "-fast" * fast
+
+
+def _problems(half: str, product: bool, pattern: str) -> list[str]:
+    known = situated_half(half) if product else list(half_of(half))
+    names = [name for name in known if fnmatch(name, pattern)]
+    if not names:
+        raise click.ClickException(
+            f"no problem of the half {half} matches {pattern!r}: {', '.join(known)}"
+        )
+    return names
 
 
 HALF = click.option(
     "--half", type=click.Choice(["tune", "judge"]), default="tune", show_default=True
 )
-OUT = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the cells [cells/HALF beside this]."
+PRODUCT = click.option(
+    "--product",
+    is_flag=True,
+    help="Problems as users have them: known points, early stopping, failures, noise.",
 )
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the cells [cells/HALF beside this, with --product cells/HALF-product].",
+)
+NAMED = click.option("--problems", default="*", help="A pattern of problem names.")
 FAST = click.option(
     "--fast", is_flag=True, help="A few minutes: 2 seeds, 4 problems, 50 trials, no slow samplers."
 )
@@ -59,10 +78,11 @@ FAST = click.option(
 
 @main.command()
 @HALF
+@PRODUCT
 @OUT
 @FAST
 @click.option("--samplers", help="Names with commas, genetic:key=value allowed [all].")
-@click.option("--problems", default="*", help="A pattern of problem names.")
+@NAMED
 @click.option("--seeds", default="0-19", show_default=True)
 @click.option("--slow-seeds", default=10, show_default=True, help="Seeds of the slow samplers.")
 @click.option("--trials", default=200, show_default=True)
@@ -70,6 +90,7 @@ FAST = click.option(
 @click.option("--fresh", is_flag=True, help="Run stale cells again, those of other versions.")
 def run(
     half: str,
+    product: bool,
     out: Path | None,
     fast: bool,
     samplers: str | None,
@@ -81,26 +102,23 @@ def run(
     fresh: bool,
 ) -> None:
     """Run the cells that are missing, then report."""
-    folder = _folder(half, fast, out)
+    folder = out or HERE / "cells" / _kind(half, product, fast)
     wanted = _samplers(samplers, fast)
     _allowed(half, fast, wanted)
     chosen = _present(wanted)
-    names = [name for name in half_of(half) if fnmatch(name, problems)]
-    if not names:
-        raise click.ClickException(
-            f"no problem of the half {half} matches {problems!r}: {', '.join(half_of(half))}"
-        )
+    names = _problems(half, product, problems)
     seen = _seeds(seeds)
     if fast:
         names, seen, trials = names[:: max(1, len(names) // FAST_PROBLEMS)], seen[:FAST_SEEDS], 50
     known = [(name, made.version(), made.slow) for name, made in chosen.items()]
     plan = running.plan(known, names, seen, slow_seeds, trials, SLOW_TRIALS)
     _run(folder, list(chosen), plan, jobs, fresh)
-    _report(folder, half, fast, False)
+    _report(folder, half, product, fast, False)
 
 
 @main.command()
 @HALF
+@PRODUCT
 @OUT
 @click.option("--sampler", default=ablation.OURS, show_default=True)
 @click.option(
@@ -111,13 +129,15 @@ def run(
     help="Run one stale cell in so many again.",
 )
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
-def confirm(half: str, out: Path | None, sampler: str, every: int, jobs: int) -> None:
+def confirm(
+    half: str, product: bool, out: Path | None, sampler: str, every: int, jobs: int
+) -> None:
     """Take stale cells over to today's code, if a sample of them comes out the same.
 
     For changes that mend what these problems never meet. Every cell of the sample has to agree
     to the last digit; what was confirmed is on record with the looks.
     """
-    folder = _folder(half, False, out)
+    folder = out or HERE / "cells" / _kind(half, product)
     path, version = cells.path_of(folder, sampler), entry(sampler).version()
     with ExitStack() as stack:
         _lock(stack, path)
@@ -126,40 +146,68 @@ def confirm(half: str, out: Path | None, sampler: str, every: int, jobs: int) ->
         except ValueError as error:
             raise click.ClickException(str(error)) from None
     if half == "judge" and done["cells"]:
-        judged.append(done, judged.LOG)
+        judged.append({**done, "product": product}, judged.LOG)
     console.print(f"{done['again']} cells came out the same; {done['cells']} are confirmed")
 
 
 @main.command("ablation")
+@PRODUCT
 @OUT
-@click.option("--pieces", default=",".join(PIECES), help="Names with commas [all].")
+@click.option(
+    "--pieces",
+    help="Names with commas [all; with --product what the sampler is taught of a history].",
+)
+@NAMED
 @click.option("--seeds", default="0-4", show_default=True)
 @click.option("--trials", default=100, show_default=True)
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Processes.")
-def ablate(out: Path | None, pieces: str, seeds: str, trials: int, jobs: int) -> None:
+def ablate(
+    product: bool,
+    out: Path | None,
+    pieces: str | None,
+    problems: str,
+    seeds: str,
+    trials: int,
+    jobs: int,
+) -> None:
     """Our sampler without each of its pieces, against itself, on the tuning problems."""
-    folder, seen, names = _folder("tune", False, out), _seeds(seeds), pieces.split(",")
-    unknown = [name for name in names if name not in PIECES]
-    if unknown:
-        raise click.ClickException(f"no piece {', '.join(unknown)}; there are {', '.join(PIECES)}")
+    folder, seen = out or HERE / "cells" / _kind("tune", product), _seeds(seeds)
+    names = pieces.split(",") if pieces else list(TAUGHT if product else PIECES)
+    if not product and (early := TAUGHT.keys() & set(names)):
+        raise click.ClickException(f"{', '.join(early)}: shows in situations only; add --product")
     wanted = [ablation.OURS, *map(ablation.variant, names)]
-    known = [(name, entry(name).version(), False) for name in wanted]
-    _run(folder, wanted, running.plan(known, half_of("tune"), seen, 0, trials, trials), jobs, True)
+    plan: dict[running.Job, None] = {}
+    for name in names:
+        try:
+            where = piece_of(name).where
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        pair = (ablation.OURS, ablation.variant(name))
+        both = [(each, entry(each).version(), False) for each in pair]
+        able = [
+            n for n in _problems("tune", product, problems) if any(fnmatch(n, w) for w in where)
+        ]
+        plan |= dict.fromkeys(running.plan(both, able, seen, 0, trials, trials))
+    # Seeds outermost, so that what is there after a while can be compared.
+    _run(folder, wanted, sorted(plan, key=lambda job: job.seed), jobs, True)
     found = {name: cells.read(cells.path_of(folder, name)) for name in wanted}
-    # Only what was asked for: another run may have left cells of other seeds.
-    found = {n: {k: c for k, c in mine.items() if k[1] in seen} for n, mine in found.items()}
-    ablation.report(found, names, RESULTS / "ablation.json", console)
+    # Only what was asked for: another run may have left other cells.
+    asked = {job.key for job in plan}
+    found = {n: {k: c for k, c in mine.items() if k in asked} for n, mine in found.items()}
+    ablation.report(found, names, RESULTS / f"ablation{'-product' * product}.json", console)
 
 
 @main.command()
 @HALF
+@PRODUCT
 @OUT
 @FAST
 @click.option("--by-problem", is_flag=True, help="Mean regrets of each problem too.")
-def report(half: str, out: Path | None, fast: bool, by_problem: bool) -> None:
+def report(half: str, product: bool, out: Path | None, fast: bool, by_problem: bool) -> None:
     """Tables, report.json and report.html from the cells there are."""
     _allowed(half, fast, ())
-    _report(_folder(half, fast, out), half, fast, by_problem)
+    folder = out or HERE / "cells" / _kind(half, product, fast)
+    _report(folder, half, product, fast, by_problem)
 
 
 def _allowed(half: str, fast: bool, samplers: Iterable[str]) -> None:
@@ -172,14 +220,15 @@ def _allowed(half: str, fast: bool, samplers: Iterable[str]) -> None:
             raise click.ClickException(str(error)) from None
 
 
-def _report(folder: Path, half: str, fast: bool, by_problem: bool) -> None:
-    target = RESULTS / f"samplers-{half}{'-fast' * fast}"
+def _report(folder: Path, half: str, product: bool, fast: bool, by_problem: bool) -> None:
+    target = RESULTS / f"samplers-{_kind(half, product, fast)}"
+    title = TITLES[half] + ", as users have them" * product
     try:
-        figures = reporting.report(folder, target, console, TITLES[half], by_problem)
+        figures = reporting.report(folder, target, console, title, by_problem)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     if half == "judge":
-        judged.record(figures)
+        judged.record(figures, product)
         console.print(f"This look is on record in {judged.LOG}", highlight=False, soft_wrap=True)
     console.print(f"Written: {target}", highlight=False, soft_wrap=True)
 

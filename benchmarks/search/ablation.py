@@ -12,9 +12,9 @@ from rich.table import Table
 from search.files import write_json
 
 from . import compare, stats
+from .cells import BUDGETS
 from .compare import OURS
-from .pieces import PIECES
-from .running import BUDGETS
+from .pieces import piece_of
 
 
 def variant(piece: str) -> str:
@@ -70,4 +70,4 @@ def row(cells: compare.Cells, name: str) -> dict[str, Any]:
             "ratio": stats.ratio(theirs, ours, pair.problems, stats.bootstrap(pair.problems)),
             "wins": float(stats.weights(pair.problems) @ won),
         }
-    return {"piece": name, "instead": PIECES[name].instead, "cells": count, "budgets": budgets}
+    return {"piece": name, "instead": piece_of(name).instead, "cells": count, "budgets": budgets}

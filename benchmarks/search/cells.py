@@ -7,11 +7,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from search.files import write_text
 
 Key = tuple[str, int]
 """(problem, seed)."""
+BUDGETS = (25, 50, 100, 200)
+"""Numbers of trials after which a run is judged."""
+Improvements = tuple[tuple[int, float, float], ...]
+"""(trial, observed, true) of each trial whose observed score was above all earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,14 @@ class Cell:
         trials: that were asked.
         best: ``(trial, observed, true)`` of each trial whose observed score is above all
             earlier ones. The configuration chosen at any budget is the last of them within
-            it, so that this is all that judges a run and the files stay small.
+            it, so that this is all that judges a run and the files stay small. Where trials
+            are promoted, ``trial`` is the latest that was asked for by then.
         seconds: in ask and tell, summed over the first 25, 50, 100 and 200 trials, as far
             as there were so many.
         ask_tell: median and 95th percentile of the seconds in ask and tell a trial.
+        recommended: in a situation, true score of the trial that the product recommends after
+            each of `BUDGETS`, as far as there were so many.
+        rule: names the code of that recommendation.
     """
 
     sampler: str
@@ -41,9 +50,11 @@ class Cell:
     definition: str
     seed: int
     trials: int
-    best: tuple[tuple[int, float, float], ...]
+    best: Improvements
     seconds: tuple[float, ...]
     ask_tell: tuple[float, float]
+    recommended: tuple[float, ...] = ()
+    rule: str = ""
 
     @property
     def key(self) -> Key:
@@ -52,15 +63,30 @@ class Cell:
 
     def line(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+        left_out = () if self.rule else ("recommended", "rule")
+        found = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return json.dumps(found, separators=(",", ":")) + "\n"
 
 
-def improvements(
-    observed: Iterable[float], true: Iterable[float]
-) -> tuple[tuple[int, float, float], ...]:
-    """(trial, observed, true) wherever the observed score is above all earlier ones."""
+class Course(NamedTuple):
+    """How a run went: the parts of a `Cell` that are its result.
+
+    Args:
+        best: as in `Cell`.
+        spent: seconds in ask and tell, by trial.
+        recommended, rule: as in `Cell`.
+    """
+
+    best: Improvements
+    spent: list[float]
+    recommended: tuple[float, ...] = ()
+    rule: str = ""
+
+
+def improvements(scores: Iterable[tuple[int, float, float]]) -> Improvements:
+    """Those of ``scores``, (trial, observed, true) each, that are observed above all before."""
     found: list[tuple[int, float, float]] = []
-    for trial, (seen, real) in enumerate(zip(observed, true, strict=True)):
+    for trial, seen, real in scores:
         if not found or seen > found[-1][1]:
             found.append((trial, seen, real))
     # Rounded last, so that rounding makes no ties.
@@ -82,7 +108,8 @@ def read(path: Path) -> dict[Key, Cell]:
     for line in _whole_lines(path):
         raw = json.loads(line)
         raw["best"] = tuple((int(t), float(o), float(r)) for t, o, r in raw["best"])
-        raw["seconds"], raw["ask_tell"] = tuple(raw["seconds"]), tuple(raw["ask_tell"])
+        for name in ("seconds", "ask_tell", "recommended"):
+            raw[name] = tuple(raw.get(name, ()))
         cell = Cell(**raw)
         found[cell.key] = cell
     return found

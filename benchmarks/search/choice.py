@@ -32,8 +32,9 @@ from search.expectation import recommend
 
 from .contenders import entry
 from .judged import append
+from .problem import noise
 from .problems import half, problem
-from .running import THREADS, noise
+from .running import THREADS
 from .stats import bootstrap, ratio, weights
 from .tables import Grid, interval, rich
 

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import stats
-from .cells import Cell, Key
-from .problems import problem
-from .running import BUDGETS
+from .cells import BUDGETS, Cell, Key
+from .fingerprint import fingerprint
+from .situations.situation import SITUATIONS, problem, situation_of
 from .stats import Array
 
 Cells = Mapping[str, Mapping[Key, Cell]]
 """Sampler -> (problem, seed) -> cell."""
 OURS = "genetic"
+Rule = Callable[[Cell, int], float | None]
+"""``(cell, budget)`` -> true score of what is chosen after so many trials; None: not known."""
+
+
+def by_observed(cell: Cell, budget: int) -> float | None:
+    """The trial with the highest observed score."""
+    return stats.chosen(cell.best, budget) if cell.trials >= budget else None
+
+
+def by_recommendation(cell: Cell, budget: int) -> float | None:
+    """The trial that the product recommends, by today's rule."""
+    place = BUDGETS.index(budget)
+    known = len(cell.recommended) > place and cell.rule == fingerprint("expectation", "finalists")
+    return cell.recommended[place] if known else None
 
 
 @dataclass(frozen=True)
 class Shared:
-    """The cells that several samplers all ran, with at least ``budget`` trials.
+    """The cells of several samplers in all of which a choice after ``budget`` trials is known.
 
     Args:
         samplers: the columns.
@@ -39,17 +53,20 @@ class Shared:
     regret: Array
 
 
-def shared(cells: Cells, samplers: Sequence[str], budget: int) -> Shared:
+def shared(cells: Cells, samplers: Sequence[str], budget: int, rule: Rule = by_observed) -> Shared:
     """What ``samplers`` share at ``budget``; those without a cell of that many trials drop out."""
-    full = {
-        name: {key for key, cell in cells[name].items() if cell.trials >= budget}
+    full: dict[str, dict[Key, float]] = {
+        name: {
+            key: score
+            for key, cell in cells[name].items()
+            if (score := rule(cell, budget)) is not None
+        }
         for name in samplers
     }
     names = tuple(name for name in samplers if full[name])
-    keys = tuple(sorted(set.intersection(*(full[name] for name in names)))) if names else ()
-    true = np.array(
-        [[stats.chosen(cells[name][key].best, budget) for name in names] for key in keys]
-    ).reshape(len(keys), len(names))
+    keys = tuple(sorted(set.intersection(*(set(full[name]) for name in names)))) if names else ()
+    true = np.array([[full[name][key] for name in names] for key in keys])
+    true = true.reshape(len(keys), len(names))
     number = {name: k for k, name in enumerate(sorted({key[0] for key in keys}))}
     regret = np.array(
         [[problem(key[0]).regret(v) for v in row] for key, row in zip(keys, true, strict=True)]
@@ -141,6 +158,67 @@ def against(cells: Cells, budget: int) -> dict[str, Any]:
     return found
 
 
+def groups(cells: Cells, budget: int) -> dict[str, dict[str, Any]]:
+    """Our regret over each other's, on quiet and on noisy problems and in each situation.
+
+    Returns:
+        group -> sampler -> ``cells``, ``ratio`` and ``ratio_interval``; groups that have cells.
+    """
+    members: dict[str, Callable[[str], bool]] = {
+        "quiet": lambda name: not problem(name).noisy,
+        "noisy": lambda name: problem(name).noisy,
+        **{s: (lambda name, s=s: situation_of(name) == s) for s in SITUATIONS},
+    }
+    found = {}
+    for group, holds in members.items():
+        mine = {n: {k: c for k, c in own.items() if holds(k[0])} for n, own in cells.items()}
+        rows = {
+            name: row
+            for name in mine
+            if name != OURS and OURS in mine
+            if (row := _over(shared(mine, [OURS, name], budget)))
+        }
+        if rows:
+            found[group] = rows
+    return found
+
+
+def _over(pair: Shared) -> dict[str, Any]:
+    """The ratio of the first one's mean regret to the second's; nothing where they share none."""
+    if len(pair.samplers) < 2 or not pair.keys:
+        return {}
+    boot = stats.bootstrap(pair.problems)
+    value, low, high = stats.ratio(*pair.regret.T, pair.problems, boot)
+    return {"cells": len(pair.keys), "ratio": value, "ratio_interval": (low, high)}
+
+
+def choices(cells: Cells, budget: int) -> dict[str, dict[str, Any]]:
+    """What the product's recommendation is worth beside the choice by observed score.
+
+    Returns:
+        sampler -> ``recommended`` and ``observed``, mean regrets of the two on the same cells;
+        ``over``, the ratio of them; ``ours``, our sampler's regret over this one's, both by
+        recommendation. The last two are as in `groups`.
+    """
+    found = {}
+    for name, own in cells.items():
+        known = {k: c for k, c in own.items() if by_recommendation(c, budget) is not None}
+        if not known:
+            continue
+        part = shared({name: known}, [name], budget, by_recommendation)
+        seen = shared({name: known}, [name], budget)
+        regret = np.hstack([part.regret, seen.regret])
+        means = stats.weights(part.problems) @ regret
+        peer = name != OURS and OURS in cells
+        found[name] = {
+            "recommended": float(means[0]),
+            "observed": float(means[1]),
+            "over": _over(replace(part, samplers=("recommended", "observed"), regret=regret)),
+            "ours": _over(shared(cells, [OURS, name], budget, by_recommendation)) if peer else {},
+        }
+    return found
+
+
 def best_peer(rows: Mapping[str, Any]) -> str | None:
     """The peer whose regret is the smallest multiple of ours; variants of ours don't count."""
     peers = {name: row["ratio"] for name, row in rows.items() if name.partition(":")[0] != OURS}
@@ -228,6 +306,8 @@ def compare(cells: Cells, stale: Mapping[str, int]) -> dict[str, Any]:
         "fast": {str(b): standing(shared(cells, fast, b)) for b in budgets},
         "problems": {str(b): by_problem(shared(cells, list(cells), b)) for b in budgets},
         "against": {str(b): against(cells, b) for b in budgets},
+        "groups": {str(b): groups(cells, b) for b in budgets},
+        "choices": {str(b): choices(cells, b) for b in budgets},
         "to_random": to_random(cells),
         "ask_tell": costs(cells),
     }

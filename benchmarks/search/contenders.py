@@ -28,7 +28,7 @@ from search.genetic import GeneticSampler
 from .contender import Contender, Entry, Make
 from .fingerprint import fingerprint
 from .peers.entries import ENTRIES
-from .pieces import PIECES, Piece, without
+from .pieces import Piece, piece_of, without
 from .problem import Problem
 
 
@@ -36,6 +36,7 @@ class OptunaContender:
     """Any Optuna sampler in a plain in-memory study, defined by run: parents before children."""
 
     def __init__(self, problem: Problem, sampler: BaseSampler) -> None:
+        self.sampler = sampler
         self._problem = problem
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
 
@@ -81,10 +82,15 @@ def _own(options: dict[str, Any] | None = None) -> Entry:
     if piece is not None:
         return _own_without(piece, options)
     return Entry(
-        _optuna(lambda problem, seed: GeneticSampler(seed=seed, **options)),
+        _optuna(lambda problem, seed: _genetic(problem, seed, options)),
         _own_version,
         note="" if not options else "not the defaults",
     )
+
+
+def _genetic(problem: Problem, seed: int, options: dict[str, Any]) -> GeneticSampler:
+    given = {"space": problem.told, "length": problem.length, **options}
+    return GeneticSampler(seed=seed, **given)
 
 
 class _Without(OptunaContender):
@@ -93,7 +99,7 @@ class _Without(OptunaContender):
     def __init__(self, problem: Problem, seed: int, piece: Piece, options: dict[str, Any]) -> None:
         self._absence = without(piece)
         self._absence.__enter__()
-        super().__init__(problem, GeneticSampler(seed=seed, **{**piece.options, **options}))
+        super().__init__(problem, _genetic(problem, seed, {**piece.options, **options}))
 
     def close(self) -> None:
         """The piece is back in its place."""
@@ -106,9 +112,7 @@ def _own_without(name: str, options: dict[str, Any]) -> Entry:
     Raises:
         ValueError: there is no such piece.
     """
-    if name not in PIECES:
-        raise ValueError(f"there is no piece {name!r}; there are {', '.join(PIECES)}")
-    piece = PIECES[name]
+    piece = piece_of(name)
 
     def make(problem: Problem, seed: int, n_trials: int) -> Contender:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -131,9 +135,10 @@ def _offered(name: str, options: dict[str, Any]) -> Entry:
         sampler = build(
             name,
             seed=seed,
-            distributions=problem.distributions,
+            distributions=problem.told or problem.distributions,
             options=options,
             n_trials=n_trials,
+            length=problem.length,
         )
         return OptunaContender(problem, sampler)
 

@@ -144,6 +144,14 @@ def html(found: Mapping[str, Any], title: str) -> str:
             Section("pairs", "Pairs", "Genetic against each", versus, PAIRS),
             [tables.pairs(budget, rows) for budget, rows in found["against"].items() if rows],
         ),
+        (
+            Section("groups", "Kinds", "By kind of problem", (), KINDS),
+            [tables.groups(budget, rows) for budget, rows in found["groups"].items() if rows],
+        ),
+        (
+            Section("choices", "Choice", "Recommended beside observed", (), CHOICES),
+            [tables.choices(budget, rows) for budget, rows in found["choices"].items() if rows],
+        ),
         (Section("problems", "Problems", "Problem by problem", problems, PROBLEMS), []),
         (
             Section("random", "Random", "Trials to reach random's result after 200", (), RANDOM),
@@ -174,6 +182,14 @@ PAIRS = (
     "regrets; p wins: bootstrap of the share of cells won; both after Holm's correction."
 )
 PROBLEMS = "Mean regret, coloured within each problem from the lowest (green) to the highest (red)."
+KINDS = (
+    "Regret of genetic over that of each other on the cells that both ran, with 95% intervals: "
+    "below 1 it is genetic's that is smaller."
+)
+CHOICES = (
+    "The regret of the trial that the product recommends, by what is expected of it, and that of "
+    "the trial with the best observed score, on the same cells."
+)
 RANDOM = (
     "The target of a problem is the mean true score that random search's choice has after 200 "
     "trials. A run reaches it at the first budget at which its own choice is as good; runs that "

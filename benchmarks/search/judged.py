@@ -30,17 +30,19 @@ def refuse_variants(samplers: Iterable[str]) -> None:
             )
 
 
-def record(figures: Mapping[str, Any], log: Path = LOG) -> dict[str, Any]:
+def record(figures: Mapping[str, Any], product: bool = False, log: Path = LOG) -> dict[str, Any]:
     """Append a look to the log: when, at which commit, and what was seen.
 
     Args:
         figures: what `compare.compare` found.
+        product: whether on problems as users have them.
         log: the file.
 
     Returns:
         What was appended.
     """
     look = {
+        "product": product,
         "cells": {name: row["cells"] for name, row in figures["samplers"].items()},
         "stale": {n: row["stale"] for n, row in figures["samplers"].items() if row["stale"]},
         "versions": figures["samplers"].get(OURS, {}).get("versions", []),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from search.genetic import gaussian_process_fit
@@ -21,13 +20,15 @@ class Piece:
 
     Args:
         instead: the latter in a few words.
-        settings: values for names within `search.genetic`, as ``offspring.GENERATIONS``.
+        settings: values for names within `search`, as ``genetic.offspring.GENERATIONS``.
         options: of the sampler.
+        where: patterns of the problems on which it can make a difference.
     """
 
     instead: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    where: Sequence[str] = ("*",)
 
 
 def _luckiest(self: History, trials: Any, expected: Any, size: int) -> list[Individual]:
@@ -37,48 +38,87 @@ def _luckiest(self: History, trials: Any, expected: Any, size: int) -> list[Indi
 PIECES = {
     "surrogate": Piece("no surrogate: the first child that is new", options={"surrogate": False}),
     "mixture": Piece(
-        "one covariance, the most probable", {"gaussian_process_fit.MIXTURE_MEMBERS": 1}
+        "one covariance, the most probable", {"genetic.gaussian_process_fit.MIXTURE_MEMBERS": 1}
     ),
     "single-genes": Piece(
         "a covariance of all genes together only",
-        {"gaussian_process_fit.SHARE_MEDIAN": 0.02, "gaussian_process_fit.SHARE_SPREAD": 1e-3},
+        {
+            "genetic.gaussian_process_fit.SHARE_MEDIAN": 0.02,
+            "genetic.gaussian_process_fit.SHARE_SPREAD": 1e-3,
+        },
     ),
-    "ambition": Piece("every improvement counts, always", {"model.AMBITIONS": (0.0,)}),
-    "floor": Piece("the worst values as they are", {"model.FLOOR": math.inf}),
+    "ambition": Piece("every improvement counts, always", {"genetic.model.AMBITIONS": (0.0,)}),
+    "floor": Piece("the worst values as they are", {"genetic.model.FLOOR": math.inf}),
     "expected-parents": Piece(
-        "parents by their observed value", {"history.History.promising": _luckiest}
+        "parents by their observed value", {"genetic.history.History.promising": _luckiest}
     ),
     "descent": Piece(
         "420 random candidates, no parents",
         {
-            "offspring.CHILDREN": 0,
-            "offspring.IMMIGRANTS": 420,
-            "offspring.GENERATIONS": 0,
+            "genetic.offspring.CHILDREN": 0,
+            "genetic.offspring.IMMIGRANTS": 420,
+            "genetic.offspring.GENERATIONS": 0,
         },
     ),
     "inner-generations": Piece(
         "360 children and 60 immigrants, bred once",
-        {"offspring.CHILDREN": 360, "offspring.GENERATIONS": 0},
+        {"genetic.offspring.CHILDREN": 360, "genetic.offspring.GENERATIONS": 0},
     ),
     "immigrants": Piece(
         "180 children, no immigrants",
         {
-            "offspring.CHILDREN": 180,
-            "offspring.IMMIGRANTS": 0,
+            "genetic.offspring.CHILDREN": 180,
+            "genetic.offspring.IMMIGRANTS": 0,
         },
     ),
     "crossover": Piece("mutation only", options={"crossover_probability": 0.0}),
     "fine-and-coarse": Piece(
-        "one size of mutation, 0.1", {"offspring.MUTATION_SPREADS": (0.1, 0.1)}
+        "one size of mutation, 0.1", {"genetic.offspring.MUTATION_SPREADS": (0.1, 0.1)}
     ),
 }
 """By name. Where candidates go, others come in their place, so that their number stays."""
+TAUGHT = {
+    "points": Piece(
+        "each near copy among the known points is a row of the design",
+        {"genetic.design.APART": -1.0},
+        where=("*+copies", "*+all"),
+    ),
+    "blameless": Piece(
+        "who was ended by the machine failed, as the worst",
+        {"trials.summary.MACHINE": frozenset()},
+        where=("*+failures", "*+all"),
+    ),
+    "shares": Piece(
+        "stopped trials compared after the same epoch",
+        options={"length": None},
+        where=("*+lengths",),
+    ),
+    "conditions": Piece(
+        "which gene switches which on is learnt", options={"space": None}, where=("models-*",)
+    ),
+}
+"""What the sampler is taught of a history; it shows in situations alone. By name."""
+
+
+def piece_of(name: str) -> Piece:
+    """The piece ``name`` of `PIECES` or `TAUGHT`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = {**PIECES, **TAUGHT}
+    if name not in known:
+        raise ValueError(f"there is no piece {name!r}; there are {', '.join(known)}")
+    return known[name]
 
 
 @contextmanager
 def without(piece: Piece) -> Iterator[None]:
     """The package `search` with ``piece`` taken out, in this process."""
-    before = [(*_holder(name), value) for name, value in piece.settings.items()]
+    before = []
+    for place, value in piece.settings.items():
+        holder, _, name = place.rpartition(".")
+        before.append((resolve_name(f"search.{holder}"), name, value))
     kept = [(holder, name, getattr(holder, name)) for holder, name, _ in before]
     _forget()
     for holder, name, value in before:
@@ -89,12 +129,6 @@ def without(piece: Piece) -> Iterator[None]:
         for holder, name, value in kept:
             setattr(holder, name, value)
         _forget()
-
-
-def _holder(place: str) -> tuple[Any, str]:
-    """(module or class, name in it) of ``module.NAME`` or ``module.Class.name``."""
-    module, *path, name = place.split(".")
-    return reduce(getattr, path, import_module(f"search.genetic.{module}")), name
 
 
 def _forget() -> None:

@@ -10,14 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 
+from search.space.conditions import Genes
 from search.space.unit import from_unit
 
 Params = Mapping[str, Any]
 Scores = tuple[float, float]
+
+
+def noise(name: str, seed: int, trial: int) -> np.random.Generator:
+    """The generator of an evaluation's noise: the same for every sampler."""
+    return np.random.default_rng([crc32(name.encode()), seed, trial])
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,9 @@ class Problem:
             ``best`` in units of ``best - typical``.
         conditions: ``gene -> (parent, values of the parent that switch it on)``.
         noisy: whether two evaluations of one configuration may differ.
+        told: the genes and their conditions as a user's search space states them to our samplers;
+            None: they learn them from the trials.
+        length: the gene that holds a trial's number of epochs; None: all have the same.
     """
 
     name: str
@@ -42,6 +52,8 @@ class Problem:
     typical: float
     conditions: Mapping[str, tuple[str, tuple[Any, ...]]] = field(default_factory=dict)
     noisy: bool = False
+    told: Genes | None = None
+    length: str | None = None
 
     def active(self, params: Params) -> dict[str, Any]:
         """The genes of ``params`` that are switched on."""

@@ -107,8 +107,12 @@ def _table(name: str) -> tuple[dict[str, list[float]], np.ndarray]:
     return space, np.load(folder / f"{name}.npz")["values"].astype(np.float64)
 
 
-def _hpobench(table: str) -> Problem:
+def _hpobench(table: str, depth: int | None = None) -> Problem:
+    """A table, or the part of it with networks of ``depth`` hidden layers."""
     space, values = _table(table)
+    if depth is not None:
+        values = values.take(space["depth"].index(depth), axis=list(space).index("depth"))
+        space = {name: levels for name, levels in space.items() if name != "depth"}
     means = values.mean(axis=-1)
 
     def score(params: Params, rng: np.random.Generator) -> Scores:
@@ -118,7 +122,7 @@ def _hpobench(table: str) -> Problem:
     # Numbers on a grid: the index is the gene, so that every sampler sees an ordered one.
     genes = {name: IntDistribution(0, len(levels) - 1) for name, levels in space.items()}
     return Problem(
-        f"hpobench-{table}",
+        f"hpobench-{table}" + (f"-depth{depth}" if depth else ""),
         genes,
         score,
         float(means.max()),
@@ -155,7 +159,14 @@ def half(which: str) -> dict[str, Callable[[], Problem]]:
     return found
 
 
+DEPTHS = (1, 2, 3)
+"""Hidden layers of a table's networks."""
+
+
 @cache
 def problem(name: str) -> Problem:
-    """The problem of this name, of either half."""
+    """The problem of this name, of either half; ``hpobench-kc1-depth2`` is a part of a table."""
+    table, _, depth = name.removeprefix("hpobench-").rpartition("-depth")
+    if table in (*TUNE_TABLES, *JUDGE_TABLES) and depth in map(str, DEPTHS):
+        return _hpobench(table, int(depth))
     return {**half("tune"), **half("judge")}[name]()

@@ -15,18 +15,17 @@ from functools import cache
 from hashlib import sha256
 from threading import Thread
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import optuna
 
-from .cells import Cell, Key, improvements
+from .cells import BUDGETS, Cell, Course, Key, improvements
+from .contender import Contender
 from .contenders import entry
-from .problem import Problem
-from .problems import problem
+from .problem import Problem, noise
+from .situations import searching
+from .situations.situation import Situated, problem
 
-BUDGETS = (25, 50, 100, 200)
-"""Numbers of trials after which a run is judged."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -47,18 +46,18 @@ class Job:
         return self.problem, self.seed
 
 
-def noise(name: str, seed: int, trial: int) -> np.random.Generator:
-    """The generator of an evaluation's noise: the same for every sampler."""
-    return np.random.default_rng([crc32(name.encode()), seed, trial])
-
-
 @cache
 def definition(name: str) -> str:
-    """Names what a problem is: its genes and what four configurations score."""
+    """Names what a problem is: its genes and what four configurations score.
+
+    In a situation also its points, trainings and rungs.
+    """
     this = problem(name)
     drawn = [this.random(noise(name, 0, k)) for k in range(4)]
     scores = [f"{this.evaluate(params, noise(name, 0, 0))[1]:.4g}" for params in drawn]
     text = repr((sorted(this.distributions.items()), sorted(this.conditions.items()), scores))
+    if isinstance(this, Situated):
+        text += this.signature()
     return sha256(text.encode()).hexdigest()[:8]
 
 
@@ -70,21 +69,14 @@ def run_cell(job: Job) -> Cell:
     """
     this = problem(job.problem)
     contender = entry(job.sampler).make(this, job.seed, job.trials)
-    observed, true, spent = [], [], []
     try:
-        for trial in range(job.trials):
-            start = time.perf_counter()
-            key, params = contender.ask()
-            asked = time.perf_counter() - start
-            _check(this, params)
-            seen, real = this.evaluate(params, noise(job.problem, job.seed, trial))
-            start = time.perf_counter()
-            contender.tell(key, params, seen)
-            spent.append(asked + time.perf_counter() - start)
-            observed.append(seen)
-            true.append(real)
+        if isinstance(this, Situated):
+            course = searching.run(this, contender, job.seed, job.trials)
+        else:
+            course = _run(this, contender, job.seed, job.trials)
     finally:
         contender.close()
+    spent = course.spent
     return Cell(
         job.sampler,
         job.version,
@@ -93,10 +85,27 @@ def run_cell(job: Job) -> Cell:
         definition(job.problem),
         job.seed,
         job.trials,
-        improvements(observed, true),
+        course.best,
         tuple(round(sum(spent[:b]), 4) for b in BUDGETS if b <= job.trials),
         (round(float(np.median(spent)), 6), round(float(np.quantile(spent, 0.95)), 6)),
+        course.recommended,
+        course.rule,
     )
+
+
+def _run(this: Problem, contender: Contender, seed: int, trials: int) -> Course:
+    scores, spent = [], []
+    for trial in range(trials):
+        start = time.perf_counter()
+        key, params = contender.ask()
+        asked = time.perf_counter() - start
+        _check(this, params)
+        seen, real = this.evaluate(params, noise(this.name, seed, trial))
+        start = time.perf_counter()
+        contender.tell(key, params, seen)
+        spent.append(asked + time.perf_counter() - start)
+        scores.append((trial, seen, real))
+    return Course(improvements(scores), spent)
 
 
 def _check(this: Problem, params: Mapping[str, Any]) -> None:

@@ -31,11 +31,11 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from rich.console import Console
 
 from search.files import write_json
-from search.objective import Outcome, Step, Task
+from search.objective import Task
 from search.seeds import derive
 from search.space import SearchSpace
 from search.space.gene import Gene
@@ -45,6 +45,7 @@ from search.trials.halving import Halving, default_halving
 
 from .judged import append
 from .problems import EPOCHS, JUDGE_TASKS, LCBENCH, TUNE_TASKS, Curve, lcbench_curve
+from .replay import Replay, Training
 from .stopping_report import show
 
 LOG = Path(__file__).with_name("stopping_judged.jsonl")
@@ -117,57 +118,31 @@ def spread(task: str) -> float:
     return float(np.std(sorted(finals)[-20:]))
 
 
-class Replay:
-    """A search in a real study, in which an epoch takes no time."""
+class StoppingReplay(Replay):
+    """The search of a cell, in its study."""
 
     def __init__(self, study: Study, cell: Cell) -> None:
-        self.study, self.cell = study, cell
+        super().__init__(study, cell.trials, self._training)
+        self.cell = cell
         self.curves: dict[int, Curve] = {}
-        self.spent = 0
-        self.pauses = 0
         self.path: list[tuple[float, float]] = []
         self.sd = cell.noise * spread(cell.task) if cell.noise else 0.0
 
-    def run(self) -> Result:
-        """All trials, as `search.serial.run_serial` runs them."""
-        study = self.study
-        while True:
-            task = study.promote(closing=self._enough)
-            if task is None:
-                if self._enough:
-                    break
-                task = study.ask()
-            self._leg(task)
-        study.settle()
-        return self._result(study.trials())
+    def _training(self, task: Task) -> Training:
+        curve = self.curves[task.number] = lcbench_curve(self.cell.task, task.params)
+        rng = np.random.default_rng(derive(self.cell.seed, "noise", task.number))
+        values = curve.validation + self.sd * rng.normal(size=EPOCHS)
+        return Training(values.tolist(), float(values[-1]), float(curve.test[-1]))
 
-    @property
-    def _enough(self) -> bool:
-        return len(self.study.trials()) >= self.cell.trials
-
-    def _leg(self, task: Task) -> None:
-        number = task.number
-        if number not in self.curves:
-            self.curves[number] = lcbench_curve(self.cell.task, task.params)
-        values = self._reports(number)
-        done = len(self.study.trials()[number].intermediate_values)
-        for epoch in range(done + 1, EPOCHS + 1):
-            self.spent += 1
-            step = Step(epoch, float(values[epoch - 1]), last=epoch == EPOCHS)
-            if not self.study.report(number, step):
-                self.pauses += self.study.stop(number)
-                return
-        self.study.tell(number, Outcome(float(values[-1])))
+    def completed(self, number: int) -> None:
+        """What the search would choose by now."""
         best = self.study.best()
         assert best is not None
         self.path.append((self.spent, float(self.curves[best.number].validation[-1])))
 
-    def _reports(self, number: int) -> np.ndarray:
-        """The validation values of a trial as it reports them, shape (epochs,)."""
-        rng = np.random.default_rng(derive(self.cell.seed, "noise", number))
-        return self.curves[number].validation + self.sd * rng.normal(size=EPOCHS)
-
-    def _result(self, trials: list[FrozenTrial]) -> Result:
+    def result(self) -> Result:
+        """What it came to."""
+        trials = self.study.trials()
         finals = np.array([self.curves[t.number].validation[-1] for t in trials])
         complete = np.array([t.state == TrialState.COMPLETE for t in trials])
         best = self.study.best()
@@ -200,7 +175,9 @@ def run(cell: Cell) -> Result:
         Study.create(Path(folder) / "s", space, config) as study,
         study.batch(),  # one transaction: nothing here is to survive a kill
     ):
-        return Replay(study, cell).run()
+        replay = StoppingReplay(study, cell)
+        replay.run()
+        return replay.result()
 
 
 def summary(results: Mapping[Cell, Result]) -> list[dict[str, Any]]:

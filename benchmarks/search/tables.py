@@ -86,6 +86,40 @@ def _verdict(row: Mapping[str, Any]) -> str:
     return "beaten" if row["beaten"] else "better" if row["beats"] else "level"
 
 
+def groups(budget: str, rows: Mapping[str, Mapping[str, Any]]) -> Grid:
+    """Our regret over each other's, by group of problems, a column a sampler."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    found = [[group, *(over(row.get(name, {})) for name in names)] for group, row in rows.items()]
+    title = f"{budget} trials, regret of genetic over that of each other, by kind of problem"
+    return Grid(title, ("problems", *names), found)
+
+
+def choices(budget: str, rows: Mapping[str, Any]) -> Grid:
+    """The product's recommendation beside the choice by observed score."""
+    found = [
+        [
+            name,
+            str(row["over"]["cells"]),
+            f"{row['observed']:.4f}",
+            f"{row['recommended']:.4f}",
+            over(row["over"]),
+            over(row["ours"]),
+        ]
+        for name, row in rows.items()
+    ]
+    return Grid(
+        f"{budget} trials, regret of the trial that is recommended beside the best one observed",
+        ("sampler", "cells", "observed", "recommended", "recommended / observed",
+         "genetic / sampler, both recommended"),
+        found,
+    )  # fmt: skip
+
+
+def over(row: Mapping[str, Any]) -> str:
+    """A ratio with its interval."""
+    return f"{row['ratio']:.2f} ({interval(row['ratio_interval'], 2)})" if row else ""
+
+
 def sentence(budget: str, rows: Mapping[str, Any]) -> str:
     """What the pairwise comparison comes to, in words."""
     beaten = [name for name, row in rows.items() if row["beaten"]]
@@ -176,6 +210,10 @@ def show(found: Mapping[str, Any], console: Console, problems: bool) -> None:
         if rows:
             console.print(rich(pairs(budget, rows)))
             console.print(sentence(budget, rows), highlight=False)
+    for make in (groups, choices):
+        for budget, rows in found[make.__name__].items():
+            if rows:
+                console.print(rich(make(budget, rows)))
 
 
 def rich(grid: Grid) -> Table:

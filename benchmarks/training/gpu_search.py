@@ -42,7 +42,8 @@ class Searched:
 
 def missing() -> str | None:
     """Why no search can run here (a package that is not installed), or None."""
-    code = "import cxrsearch.study.experiment, cxrsearch.study.winner, click"
+    study = "cxrsearch.study"
+    code = f"import {study}.experiment, {study}.winner, {study}.inference.counting, click"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 

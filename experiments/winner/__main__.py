@@ -4,8 +4,9 @@
     python -m experiments.winner report --out scratch/winner
 
 ``run`` makes, for each seed, what a user would: ``cxrsearch ga --space SPACE --time-budget``, then
-``train`` and ``train --ensemble 5``. The plain script then gets as many seconds as search and
-training of the single model took together, on as many cores, once for each setting. All are
+``train``, ``train --ensemble 5`` and, which takes five trainings more, the same with ``--retrain``.
+The plain script then gets as many seconds as search and training of the single model took together,
+on as many cores, once for each setting. All are
 scored on the test part of the search's own split. ``report`` prints each against each setting of
 the script: the mean over seeds, and the paired difference with an interval over patients and
 seeds. What is there already is not made again.
@@ -34,8 +35,16 @@ SCRATCH = {
     "resnet18-96": Setting("resnet18", size=96, mixup=0.4, ema=0.998),
     "densenet121-64": Setting("densenet121", size=64, mixup=0.4, ema=0.998),
     "densenet121-64-plain": Setting("densenet121", size=64, epochs=12),
+    "resnet18-64-short": Setting("resnet18", size=64, lr=2e-3, mixup=0.4, ema=0.98, epochs=10),
+    "resnet18-96-short": Setting("resnet18", size=96, lr=2e-3, mixup=0.4, ema=0.98, epochs=12),
 }
 """The script's settings from scratch: what did best of what was tried by hand, and a plain one."""
+
+
+MODELS = {
+    "single": (), "ensemble": ("--ensemble", "5"), "retrained": ("--ensemble", "5", "--retrain"),
+}  # fmt: skip
+"""What ``train`` makes of a search, and the words that it is asked by."""
 
 
 def finetuned(init: str, model: str) -> dict[str, Setting]:
@@ -65,22 +74,19 @@ def searched(args: argparse.Namespace, seed: int) -> Path:
     done = folder / "done.json"
     if done.exists():
         return folder
-    study, single, ensemble = folder / "study", folder / "single", folder / "ensemble"
+    study = folder / "study"
     folder.mkdir(parents=True, exist_ok=True)
-    begin = time.perf_counter()
+    took, begin = {}, time.perf_counter()
     cxrsearch("ga", "--data", args.data, "--space", args.space, "--time-budget",
               f"{args.minutes}m", "--seed", seed, "--study", study, *args.more)  # fmt: skip
-    after_search = time.perf_counter()
-    cxrsearch("train", study, "--out", single)
-    after_single = time.perf_counter()
-    cxrsearch("train", study, "--ensemble", "5", "--out", ensemble)
-    after = time.perf_counter()
-    for model in (single, ensemble):
-        cxrsearch("predict", model, args.data / "images", "--out", f"{model}.csv")
-    write_json(done, {
-        "search": after_search - begin, "single": after_single - after_search,
-        "ensemble": after - after_single,
-    })  # fmt: skip
+    took["search"] = time.perf_counter() - begin
+    for name in args.models:
+        words = MODELS[name]
+        begin = time.perf_counter()
+        cxrsearch("train", study, *words, "--out", folder / name)
+        took[name] = time.perf_counter() - begin
+        cxrsearch("predict", folder / name, args.data / "images", "--out", folder / f"{name}.csv")
+    write_json(done, took)
     return folder
 
 
@@ -119,8 +125,9 @@ def report(args: argparse.Namespace) -> None:
             continue
         test = read_json(folder / "study" / "splits.json", "the splits")["test"]
         tests.append(test)
-        for name in ("single", "ensemble"):
-            every.setdefault(name, []).append(table_scores(folder / f"{name}.csv", test))
+        for name in MODELS:
+            if (folder / f"{name}.csv").exists():
+                every.setdefault(name, []).append(table_scores(folder / f"{name}.csv", test))
         for path in sorted(folder.glob("plain-*.npz")):
             every.setdefault(path.stem, []).append(np.load(path)["scores"])
     labels = [np.array([xrays[name][1] for name in test]) for test in tests]
@@ -141,15 +148,15 @@ def report(args: argparse.Namespace) -> None:
     for name, scores in every.items():
         values = [_mean(labels[s], each) for s, each in enumerate(scores)]
         rows[name] = {"auroc": float(np.mean(values)), "seeds": values}
-        for mine in ("single", "ensemble"):
-            if name.startswith("plain"):
+        for mine in MODELS:
+            if name.startswith("plain") and mine in every:
                 ends = np.nanpercentile(
                     np.array(drawn[mine]) - np.array(drawn[name]), [2.5, 97.5]
                 ).tolist()
                 rows[name][mine] = {"difference": rows[mine]["auroc"] - rows[name]["auroc"],
                                     "interval": ends}  # fmt: skip
         print(f"{name}: test AUROC {rows[name]['auroc']:.3f} over {len(values)} seeds")
-        for mine in ("single", "ensemble"):
+        for mine in MODELS:
             if mine in rows[name]:
                 low, high = rows[name][mine]["interval"]
                 gain = rows[name][mine]["difference"]
@@ -181,6 +188,8 @@ def main() -> None:
     parser.add_argument("--init", help="weights file that both sides start from")
     parser.add_argument("--model", default="timm:tf_efficientnet_lite0", help="network of --init")
     parser.add_argument("--settings", nargs="+", help="of the plain script; default: all")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS),
+                        help="what is trained of the search; default: all")  # fmt: skip
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further words of ga")
     args = parser.parse_args()

@@ -125,7 +125,7 @@ def test_the_judging_half_takes_our_defaults_only(tmp_path: Path) -> None:
 def test_a_look_at_the_judging_half_is_appended(tmp_path: Path) -> None:
     log = tmp_path / "judged.jsonl"
     for _ in range(2):
-        judged.record(compare(cells(), {"genetic": 2}), log)
+        judged.record(compare(cells(), {"genetic": 2}), log=log)
     looks = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(looks) == 2
     assert looks[0]["cells"] == {"genetic": 6, "random": 6, "gp": 2}

@@ -19,13 +19,15 @@ def test_the_highest_observed_score_is_chosen_and_its_true_score_counts() -> Non
 
 
 def test_ties_of_the_observed_score_go_to_the_first() -> None:
-    found = improvements([1.0, 1.0, 0.5, 2.0, 2.0], [0.1, 0.9, 0.8, 0.3, 0.7])
+    found = improvements(
+        zip(range(5), [1.0, 1.0, 0.5, 2.0, 2.0], [0.1, 0.9, 0.8, 0.3, 0.7], strict=True)
+    )
     assert found == ((0, 1.0, 0.1), (3, 2.0, 0.3))
 
 
 def test_rounding_decides_no_choice() -> None:
     # Equal to six digits, but the second is higher.
-    found = improvements([1.00000001, 1.00000002], [0.0, 1.0])
+    found = improvements([(0, 1.00000001, 0.0), (1, 1.00000002, 1.0)])
     assert stats.chosen(found, 2) == 1.0
 
 

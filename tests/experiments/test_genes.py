@@ -10,6 +10,8 @@ import pytest
 
 from cxrsearch import Settings, search
 from cxrsearch.learn.recipe import Recipe, gene_limits
+from cxrsearch.study.label_genes import read_space
+from cxrsearch.study.space import space_path
 from experiments import genes
 
 
@@ -20,6 +22,26 @@ def test_every_arm_is_a_recipe_within_the_limits_of_its_genes(name: str) -> None
     for gene, value in genes.ARMS[name].items():
         assert getattr(recipe, gene) == value != genes.BASELINE.get(gene, limits[gene]["default"])
         assert value in limits[gene].get("choices", (value,))
+
+
+@pytest.mark.parametrize("space", ["cpu", "finetune", "gpu"])
+def test_points_of_a_space_differ_from_its_first_by_their_arms(space: str) -> None:
+    first, arms = genes.points_of(space, {"batch_size": 16})
+    plain = read_space(space_path(space))
+    assert len(arms) == len(plain.points) - 1
+    for point in plain.points[1:]:
+        recipe = Recipe.from_params({**first, **arms[point.name]})
+        assert recipe == Recipe.from_params({**plain.fixed, **point.params, "batch_size": 16})
+        assert arms[point.name], "two points are the same"
+
+
+def test_an_arm_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(genes, "load_alone", lambda *_, **__: None)
+    monkeypatch.setattr(genes, "trial_config", lambda *_: None)
+    out = str(tmp_path / "g.jsonl")
+    monkeypatch.setattr("sys.argv", ["genes", "--study", "s", "--out", out, "--arms", "nonsense"])
+    with pytest.raises(SystemExit, match="no such arm: nonsense; known: head_bias zero"):
+        genes.main()
 
 
 @pytest.mark.usefixtures("small_network")

@@ -65,6 +65,7 @@ def test_the_report_pairs_patients_and_seeds(folder: Path, tmp_path: Path) -> No
         noise = rng.normal(size=truth.shape)
         write_scores(place / "single.csv", names, truth + noise)
         write_scores(place / "ensemble.csv", names, truth + 0.1 * noise)
+        write_scores(place / "retrained.csv", names, truth + 0.1 * noise)
         np.savez(place / "plain-one.npz", scores=truth + noise, epochs=1)
     report(argparse.Namespace(data=folder, out=tmp_path, space="cpu", minutes=30, resamples=50))
     rows = json.loads((tmp_path / "cpu-30m.json").read_text())

@@ -1,0 +1,1 @@
+"""Epochs against what is lost, for rules of early stopping on the same recipes."""

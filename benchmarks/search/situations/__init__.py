@@ -1,0 +1,1 @@
+"""Problems as users have them: with known-good points, early stopping, failures and noise."""

@@ -82,6 +82,7 @@ class ModelMeta:
             ``unknown``, weights among those of which nobody knows what they saw.
         precision: ``float32``, ``bf16`` or ``fp16``: what it predicts in, on whatever device.
         tta: what it predicts the mean over, unless told otherwise; see `cxrsearch.model.views`.
+        seen: what its training pictures look like; see `cxrsearch.data.pixels.appearance`.
     """
 
     frame: int
@@ -99,6 +100,7 @@ class ModelMeta:
     also_seen: Mapping[str, list[str]] = field(default_factory=dict)
     precision: str = "float32"
     tta: str = NONE
+    seen: Mapping[str, Any] = field(default_factory=dict)
 
 
 def predicting(asked: str) -> str:
@@ -136,6 +138,7 @@ def make_card(
             "resize_filter": "bilinear, antialiased",
             "range": [0.0, 1.0],
             "source_side": meta.source_side,
+            **({"seen": dict(meta.seen)} if meta.seen else {}),
         },
         "recipe": asdict(recipe),
         "precision": meta.precision,

@@ -23,8 +23,10 @@ from search.files import write_json, write_text
 from .card import INTENDED_USE, CardKind, check_files, data_problems, digests, open_card
 from .folder import CARD as MODEL_CARD
 from .folder import LoadedModel, load_model, whole_folder
+from .operating import write_first_points
 from .predictor import SPLITS, ModelPart, Predictor
 from .promise import README, ensemble_readme
+from .validation import VALIDATION_FILE, VALIDATION_SCORES, ValidationScores
 
 ENSEMBLE_CARD, MEMBER_FOLDERS = "ensemble.json", "members"
 ENSEMBLE_KIND = CardKind(
@@ -64,8 +66,7 @@ class LoadedEnsemble(Predictor):
     @property
     def covered(self) -> tuple[int, ...]:
         """Columns of the labels that some member has a weight for."""
-        weighed = self.ensemble.weights.any(axis=0) | self.ensemble.cross.any(axis=0)
-        return tuple(np.flatnonzero(weighed).tolist())
+        return tuple(np.flatnonzero(_weighed(self.ensemble)).tolist())
 
     def predict(
         self,
@@ -91,6 +92,7 @@ def save_ensemble(
     members: Sequence[Path],
     card: Mapping[str, Any],
     splits: Path,
+    validation: ValidationScores | None = None,
 ) -> None:
     """Write an ensemble folder, which is there with all of its files or not at all.
 
@@ -101,6 +103,8 @@ def save_ensemble(
         card: what else is said of it: ``pixels``, ``data``, ``study``, ``validation``,
             ``training``.
         splits: the study's ``splits.json``.
+        validation: what the members together said of the validation part, before any was trained
+            on it; kept, with operating points that are chosen by it.
 
     Raises:
         InputError: where ``folder`` holds something.
@@ -109,6 +113,14 @@ def save_ensemble(
         for member in members:
             shutil.copytree(member, work / MEMBER_FOLDERS / member.name)
         shutil.copyfile(splits, work / SPLITS)
+        beside = [SPLITS]
+        if validation is not None:
+            validation.save(work)
+            beside.append(VALIDATION_FILE)
+            weighed = _weighed(ensemble)
+            names = [name for name, used in zip(ensemble.label_names, weighed, strict=True) if used]
+            write_first_points(work, names, validation)
+            card = {**card, VALIDATION_SCORES: validation.described()}
         content = {
             "format": ENSEMBLE_KIND.format,
             "version": ENSEMBLE_KIND.version,
@@ -117,13 +129,18 @@ def save_ensemble(
             **card,
             # A member's card says the same of the member's weights.
             "files": digests(
-                work, [SPLITS, *(f"{MEMBER_FOLDERS}/{m.name}/{MODEL_CARD}" for m in members)]
+                work, [*beside, *(f"{MEMBER_FOLDERS}/{m.name}/{MODEL_CARD}" for m in members)]
             ),
             "versions": {"cxrsearch": __version__},
             "ensemble": ensemble.to_dict(),
         }
         write_json(work / ENSEMBLE_CARD, content)
         write_text(work / README, ensemble_readme(content))  # for people: no digest
+
+
+def _weighed(ensemble: Ensemble) -> np.ndarray:
+    """(d,) whether some member has a weight for a label."""
+    return np.asarray(ensemble.weights.any(axis=0) | ensemble.cross.any(axis=0))
 
 
 def load_predictor(

@@ -18,11 +18,13 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.epochs import EpochsDone, told, train_epochs
+from cxrsearch.learn.networks.weights.report import loaded_in
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.student import classifier_session
 
 from .card import taught
 from .folder import ModelMeta, check_out, save_model
+from .validation import ValidationScores
 
 
 def train_final(
@@ -36,6 +38,7 @@ def train_final(
     splits: Path | None = None,
     compute: ComputeOptions,
     notes: Sequence[str] = (),
+    validation: ValidationScores | None = None,
 ) -> Generator[EpochsDone, None, Path]:
     """Train ``recipe`` on train + validation and write a model folder.
 
@@ -53,6 +56,7 @@ def train_final(
         compute: where and how fast; ``micro`` of it as many images as went through the network
             at once in the trial, so that batch normalisation is over as many.
         notes: what the model's card says of the training beside its own notes.
+        validation: what the recipe's network said of the validation part before it joined.
 
     Yields:
         `EpochsDone` after each epoch, those that the checkpoint remembers first.
@@ -83,6 +87,7 @@ def train_final(
                 "micro_batch": session.micro,
                 "threads": session.threads_used,
                 "notes": [*notes, *session.notes],
+                "weights": loaded_in(session.notes),
             }
             session.work(lambda: session.learner.adopt_average())
             save_model(
@@ -91,6 +96,7 @@ def train_final(
                 recipe,
                 replace(meta, training=training),
                 splits=splits,
+                validation=validation,
             )
     finally:
         session.close()

@@ -30,8 +30,10 @@ from cxrsearch.learn.saved import checkpoint
 from search.files import write_json, write_text
 
 from .card import ModelMeta, check_files, digests, make_card, read_card, read_recipe
+from .operating import write_first_points
 from .predictor import SPLITS, ModelPart, Predictor
 from .promise import README, readme
+from .validation import VALIDATION_SCORES, ValidationScores
 from .views import NONE, View, views
 
 __all__ = [
@@ -73,6 +75,7 @@ def save_model(
     meta: ModelMeta,
     splits: Path | None = None,
     beside: Sequence[Path] = (),
+    validation: ValidationScores | None = None,
 ) -> None:
     """Write a model folder, which is either there with all of its files or not at all.
 
@@ -83,6 +86,8 @@ def save_model(
         meta: where it comes from.
         splits: the study's ``splits.json``, copied along so that `evaluate` finds its test part.
         beside: further files to copy along.
+        validation: what a network of this recipe, which did not see the validation part, said of
+            it: kept beside the weights, with operating points that are chosen by it.
 
     Raises:
         InputError: where ``folder`` holds something.
@@ -94,8 +99,14 @@ def save_model(
             shutil.copyfile(splits, work / SPLITS)
         for file in beside:
             shutil.copyfile(file, work / file.name)
+        if validation is not None:
+            validation.save(work)
         names = sorted(path.name for path in work.iterdir())
         card = make_card(recipe, meta, digests(work, names))
+        if validation is not None:
+            only = meta.training.get("only")
+            card[VALIDATION_SCORES] = validation.described()
+            write_first_points(work, [only] if only else meta.labels, validation)
         write_json(work / CARD, card)
         write_text(work / README, readme(card))  # for people, who may change it: no digest
 
@@ -122,7 +133,12 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def save_best(
-    folder: Path, weights: Path, recipe: Recipe, meta: ModelMeta, splits: Path | None = None
+    folder: Path,
+    weights: Path,
+    recipe: Recipe,
+    meta: ModelMeta,
+    splits: Path | None = None,
+    validation: ValidationScores | None = None,
 ) -> None:
     """`save_model` of the weights that a trial kept of its best epoch.
 
@@ -130,7 +146,7 @@ def save_best(
         InputError: where ``folder`` holds something, or the weights are not of ``recipe``.
     """
     network = network_of(recipe, weights, len(meta.labels))
-    save_model(folder, network, recipe, meta, splits)
+    save_model(folder, network, recipe, meta, splits, validation=validation)
 
 
 @dataclass(frozen=True)

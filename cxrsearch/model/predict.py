@@ -220,10 +220,15 @@ def prediction_columns(labels: Sequence[str]) -> tuple[str, ...]:
     return ("image", *map(text_cell, labels))
 
 
+def score_cell(value: float | np.floating) -> str:
+    """A probability as a cell; empty where there is none."""
+    return "" if np.isnan(value) else number_cell(value)
+
+
 def write_competition(path: Path, predictions: Predictions) -> None:
     """Write a row an image: column ``image``, then the labels by name."""
     rows = (
-        [image_cell(name), *map(number_cell, scores)]
+        [image_cell(name), *map(score_cell, scores)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
     )
     write_csv(path, prediction_columns(predictions.labels), rows)
@@ -232,7 +237,7 @@ def write_competition(path: Path, predictions: Predictions) -> None:
 def write_tidy(path: Path, predictions: Predictions) -> None:
     """Write a row an image and label: columns ``image``, ``label``, ``probability``."""
     rows = (
-        [image_cell(name), text_cell(label), number_cell(value)]
+        [image_cell(name), text_cell(label), score_cell(value)]
         for name, scores in zip(predictions.names, predictions.scores, strict=True)
         for label, value in zip(predictions.labels, scores, strict=True)
     )

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from cxrsearch.data.labels.columns import IMAGE_COLUMNS
 from cxrsearch.data.labels.names import plain_name, some_names
-from cxrsearch.data.labels.table_text import number_cell
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
 from .labels import known_label
-from .predict import Predictions, image_files, image_names, write_csv
+from .predict import Predictions, image_files, image_names, score_cell, write_csv
 
 LISTED = 10
 """Problems of one kind that are listed; the rest is counted."""
@@ -70,7 +69,7 @@ class Sample:
         for one, file in zip(self.ids, files, strict=True):
             row = [one] * len(self.header)
             for column, label in self.labels.items():
-                row[column] = number_cell(scores[names[file]][label])
+                row[column] = score_cell(scores[names[file]][label])
             rows.append(row)
         write_csv(out, self.header, rows)
 

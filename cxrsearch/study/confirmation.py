@@ -132,6 +132,15 @@ class ConfirmPlan:
         """Running time of the study in all by which reruns end; its search's is ``seconds``."""
         return self.seconds if self.asked else seconds
 
+    def search_ends(self, count: int, seconds: float | None) -> float | None:
+        """Running time at which the search ends once ``count`` of its trials have ended.
+
+        Where these are too few to confirm any, it is all of the study's ``seconds``.
+        """
+        if self.search_seconds is None or count < self.least:
+            return seconds
+        return self.search_seconds
+
     def total(self, trials: Sequence[FrozenTrial]) -> int:
         """Reruns in all of a study whose search has come to ``trials``."""
         count = len(searched(trials))

@@ -6,13 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cxrsearch.data.alike.across import across_note, patients_are_images
 from cxrsearch.data.decoding import leave_out_bad, open_shown
+from cxrsearch.data.pixels.appearance import Appearance, appearance
 from cxrsearch.data.pixels.cache import Cache, default_cache_root
 from cxrsearch.data.read import Dataset, read_dataset, read_test_list
 from cxrsearch.data.request import PHANTOM, DataRequest
 from cxrsearch.data.splits import ALL_PARTS, Splits, check_leakage, judgeable, make_splits
 from cxrsearch.errors import InputError
+from cxrsearch.model.suspicion.check import grave
+from cxrsearch.model.suspicion.parts import files_check
+from cxrsearch.model.suspicion.pictures import picture_checks
 
 from .unlabelled import open_pseudo
 
@@ -105,7 +111,8 @@ def make_parts(
     warnings, undefined = judgeable(counts, usable.label_names)
     alike = _alike(usable, cache, splits)
     cache = with_pseudo(request, pseudo, usable, splits, cache)
-    notes = (*dataset.notes, *bad_notes, *splits.notes, *alike, *warnings)
+    odd = _odd_parts(cache, splits)
+    notes = (*dataset.notes, *bad_notes, *splits.notes, *alike, *odd, *warnings)
     return DataParts(usable, cache, splits, counts, notes, tuple(undefined))
 
 
@@ -116,6 +123,37 @@ def _alike(dataset: Dataset, cache: Cache, splits: Splits) -> list[str]:
     part_of = {name: part for part in ALL_PARTS[:3] for name in getattr(splits, part)}
     note = across_note(cache.names, cache.images, part_of)
     return [note] if note else []
+
+
+def _odd_parts(cache: Cache, splits: Splits) -> list[str]:
+    """What would make figures of these parts false: the same file in two, unlike pictures."""
+    part_of = {name: part for part in ALL_PARTS[:3] for name in getattr(splits, part)}
+    found = [files_check(cache.contents, part_of)]
+    if summary := training_pictures(cache, splits):
+        seen = Appearance.from_dict(summary)
+        for part in ("val", "test"):
+            rows = _rows(cache, getattr(splits, part))
+            found += picture_checks(seen, cache.images, rows, part)
+    return [check.line for check in grave(found)]
+
+
+def _rows(cache: Cache, names: Sequence[str]) -> np.ndarray:
+    """The rows of ``cache`` with the images ``names`` that could be read."""
+    wanted = set(names)
+    return np.array(
+        [row for row, name in enumerate(cache.names) if name in wanted and cache.ok[row]], np.int64
+    )
+
+
+def training_pictures(cache: Cache, splits: Splits) -> dict[str, Any]:
+    """What the pictures of the training part look like, for `ModelMeta.seen`; empty of none.
+
+    Args:
+        cache: decoded images.
+        splits: the parts.
+    """
+    rows = _rows(cache, splits.train)
+    return appearance(cache.images, rows).to_dict() if len(rows) else {}
 
 
 def restore_parts(

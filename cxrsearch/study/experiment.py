@@ -209,8 +209,7 @@ def _run_parts(
         go(None, confirm)
     if whole is None:
         return
-    ends = whole.seconds if plan.search_seconds is None else plan.search_seconds
-    first = Budget(trials=whole.trials, seconds=ends)
+    first = Budget(trials=whole.trials, seconds=plan.search_ends(plan.least, whole.seconds))
     if _to_search(study, first):
         if not plan.share:  # that one confirmation was asked for, and no other
             go(first, None)
@@ -261,6 +260,7 @@ def _go(
         cpus=settings.cpus,
         gpus=settings.gpus,
         concurrent=settings.concurrent,
+        max_concurrent=settings.max_concurrent,
         address=settings.address,
     )
     run_tune(study, objective, budget, resources, on_event, confirm=confirm)
@@ -408,15 +408,21 @@ def _nothing_left(record: StudyRecord, settings: Settings, seconds: float | None
     add = f"`cxrsearch extend {quoted(record.folder)} --trials 50`"
     waiting = counts["interrupted"] + counts["paused"]
     over = target is not None and len(record.searched) >= target and not waiting
-    time_up = seconds is not None and float(record.attrs.get(ELAPSED, 0.0)) >= seconds
+    elapsed, ends = float(record.attrs.get(ELAPSED, 0.0)), seconds
+    plan = ConfirmPlan.read(record.attrs)
+    if ends is not None and plan is not None:
+        ends = plan.search_ends(sum(t.state.is_finished() for t in record.searched), ends)
+    time_up = ends is not None and elapsed >= ends
     left = _to_confirm(record, settings, seconds) if over or time_up else False
     if over and not left:
         again = f" and {counts['reruns']} reruns" if counts["reruns"] else ""
         return f"{record.folder}: all {target} trials{again} are done; add some with {add}"
     if time_up and not left:
+        part = "its" if seconds is not None and elapsed >= seconds else "the search's part of its"
+        done = "" if part == "its" else ", and its reruns are done"
         return (
-            f"{record.folder}: its time budget is used up; give more with --time-budget 2h, or "
-            f"add trials with {add}"
+            f"{record.folder}: {part} time budget is used up{done}; give more with "
+            f"--time-budget 2h, or add trials with {add}"
         )
     return None
 

@@ -25,7 +25,7 @@ from cxrsearch.learn.objective import TrialConfig
 from cxrsearch.version import __version__
 from search.cores import detect_cpus, threads_of
 from search.errors import StudyError
-from search.files import write_yaml
+from search.files import as_given, write_yaml
 from search.reading import read_yaml
 from search.samplers.automatic import AUTO
 from search.space import SearchSpace
@@ -290,7 +290,7 @@ def load_study(
     _check_kind(folder, record, ablation)
     given = {key: value for key, value in changes.items() if value is not None}
     stored = Settings.from_dict(record["settings"])
-    settings = replace(stored, **given)
+    settings = replace(stored, **in_their_place(given))
     settings.check()
     if not ablation:
         _check_history(folder, record, stored, read_study(folder, settings.storage))
@@ -300,6 +300,15 @@ def load_study(
     prepared = assemble(settings, _space(folder, record), parts, on_note, precision)
     _say_emulated(prepared, on_note)
     return prepared
+
+
+_EITHER = ("concurrent", "max_concurrent")
+"""Settings of which there is one at most."""
+
+
+def in_their_place(given: dict[str, Any]) -> dict[str, Any]:
+    """``given``, which takes the place of what it excludes."""
+    return {**(dict.fromkeys(_EITHER) if given.keys() & set(_EITHER) else {}), **given}
 
 
 def load_alone(
@@ -424,8 +433,8 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
     settings = prepared.settings
     return TrialConfig(
         cache=prepared.cache,
-        splits_path=(folder / "splits.json").resolve(),
-        labels_path=(folder / "labels.npz").resolve(),
+        splits_path=as_given(folder / "splits.json"),
+        labels_path=as_given(folder / "labels.npz"),
         split_fingerprint=prepared.splits.fingerprint,
         compute=ComputeOptions.asked(
             settings,

@@ -108,7 +108,12 @@ def with_placed_weights(plain: Any, folder: Path) -> Any:
         return placed(value, folder, Path.cwd()) if isinstance(value, str) else value
 
     def within(found: Any, *keys: str) -> Any:
-        """``found`` with what lies at ``keys`` placed; ``*``: at every key, or in every item."""
+        """``found`` with what lies at ``keys`` placed; ``*``: at every key, or in every item.
+
+        Of a mapping at the end, a prior's weights, the keys are.
+        """
+        if not keys and isinstance(found, Mapping):
+            return {place(choice): weight for choice, weight in found.items()}
         if not keys:
             return place(found)
         key, *rest = keys
@@ -119,8 +124,13 @@ def with_placed_weights(plain: Any, folder: Path) -> Any:
         wanted = set(found) if key == "*" else {key}
         return {k: within(v, *rest) if k in wanted else v for k, v in found.items()}
 
-    for keys in (("genes", INIT, "choices"), ("genes", "*", "when", INIT), ("fixed", INIT),
-                 ("points", "*", "params", INIT)):  # fmt: skip
+    for keys in (
+        ("genes", INIT, "choices"),
+        ("genes", INIT, "prior"),
+        ("genes", "*", "when", INIT),
+        ("fixed", INIT),
+        ("points", "*", "params", INIT),
+    ):
         plain = within(plain, *keys)
     return plain
 
@@ -264,8 +274,25 @@ def _plain_policies(plain: dict[str, Any], policies: Sequence[str]) -> dict[str,
         return plain
     if len(fewer := [choice for choice in choices if choice != DESCRIBED]) < 2:
         return plain
-    meant = {DOUBTS: policies[0]}
+    meant, left = {DOUBTS: policies[0]}, {**gene, "choices": fewer}
+    if "prior" in gene:
+        left["prior"] = _without_described(gene["prior"], choices, policies[0])
     return _in_points(
-        {**plain, "genes": {**plain["genes"], DOUBTS: {**gene, "choices": fewer}}},
+        {**plain, "genes": {**plain["genes"], DOUBTS: left}},
         lambda params: {**params, **(meant if params.get(DOUBTS) == DESCRIBED else {})},
     )
+
+
+def _without_described(prior: Any, choices: Sequence[Any], meant: str) -> Any:
+    """A prior of the uncertain marks' policies where ``described`` is another name of ``meant``.
+
+    What was said of ``described`` is said of ``meant``, where nothing else is.
+    """
+    if isinstance(prior, Mapping):
+        found = {choice: weight for choice, weight in prior.items() if choice != DESCRIBED}
+        return {meant: prior[DESCRIBED], **found} if DESCRIBED in prior else found
+    if isinstance(prior, Sequence) and not isinstance(prior, str) and len(prior) == len(choices):
+        return [
+            weight for choice, weight in zip(choices, prior, strict=True) if choice != DESCRIBED
+        ]
+    return meant if prior == DESCRIBED else prior

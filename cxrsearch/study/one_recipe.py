@@ -18,17 +18,21 @@ from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.networks.models import network_problem, weights_problem
+from cxrsearch.learn.networks.weights.report import loaded_in
 from cxrsearch.learn.recipe import Recipe, as_trained
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import Result, train
 from cxrsearch.model.card import predicting, taught
 from cxrsearch.model.folder import ModelMeta, check_out, save_best
+from cxrsearch.model.suspicion.check import grave
+from cxrsearch.model.suspicion.training import validation_checks
+from cxrsearch.model.validation import ITS_OWN, ValidationScores
 from cxrsearch.writing import alone, work_of
 from search.cores import detect_cpus, threads_of
 from search.objective import TrialError
 
-from .data import DataParts, listed_names, load_data, make_parts
+from .data import DataParts, listed_names, load_data, make_parts, training_pictures
 from .named_recipes import Named, for_labels
 from .origins import also_seen, origin_notes
 from .prepare import check_disk, machine_problems
@@ -163,8 +167,19 @@ def _trained(ready: ReadyRecipe, work: Path) -> Generator[Epoch, None, Result]:
         result = yield from _epochs(steps, as_trained(named.recipe).epochs)
     except TrialError as error:
         raise InputError(f"training failed: {error}") from error
+    names, learnt = data.label_names, list(data.learnt)
+    found = validation_checks(
+        result.scores[:, learnt], [names[column] for column in learnt], result.attrs
+    )
+    result.attrs["notes"] += [check.line for check in grave(found)]
     parts.splits.save(work / "splits.json")
-    save_best(out, work / BEST, named.recipe, _meta(ready, data, result), work / "splits.json")
+    rows = data.val
+    validation = ValidationScores(
+        data.names[rows], data.labels[rows], result.scores, data.patients[rows],
+        data.label_names, ITS_OWN,
+    )  # fmt: skip
+    meta = _meta(ready, data, result)
+    save_best(out, work / BEST, named.recipe, meta, work / "splits.json", validation)
     return result
 
 
@@ -207,8 +222,10 @@ def _meta(ready: ReadyRecipe, data: TrainData, result: Result) -> ModelMeta:
             "epochs": attrs["best_epoch"],
             "seed": settings.seed,
             "notes": attrs["notes"],
+            "weights": loaded_in(attrs["notes"]),
         },
         reading=reading,
         also_seen=also_seen(ready.named.recipe),
         precision=predicting(settings.precision),
+        seen=training_pictures(parts.cache, parts.splits),
     )

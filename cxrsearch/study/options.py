@@ -182,8 +182,8 @@ _SEARCH = [
 
 _AUTO_AGAIN = "As before unless given; auto measures."
 _RESUME = again_of(
-    Settings, "runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
-    "storage", cpus_per_trial=_AUTO_AGAIN, gpus_per_trial=_AUTO_AGAIN,
+    Settings, "runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "max_concurrent",
+    "address", "time_budget", "storage", cpus_per_trial=_AUTO_AGAIN, gpus_per_trial=_AUTO_AGAIN,
     time_budget="Wall-clock limit from now on.",
     storage="The history's URL, where it has a password.",
 )  # fmt: skip

@@ -33,7 +33,7 @@ from .settings import (
     TrainingRequest,
     confirmed_share,
 )
-from .space import frame_for, gene_values, idle_genes, load_space
+from .space import frame_for, gene_prior_notes, gene_values, idle_genes, load_space
 from .unlabelled import pseudo_problems
 from .warm_start import label_notes, prior_notes, prior_of, read_earlier
 
@@ -152,6 +152,7 @@ def prepare(
     notes = [
         *notes,
         *prior_notes(prior),
+        *gene_prior_notes(settings.sampler, space),
         *label_notes(earlier, labels),
         *idle_genes(space, AtHand.of(made.dataset)),
     ]
@@ -308,7 +309,7 @@ def resolve_sampler(settings: Settings, space: SearchSpace) -> Choice | None:
         settings.search_trials,
         n_genes=len(space.genes),
         n_conditional=sum(bool(gene.when) for gene in space.genes.values()),
-        workers=trials_at_once(settings),
+        workers=settings.max_concurrent or trials_at_once(settings),
         objectives=len(settings.objectives.measures),
     )
 

@@ -10,11 +10,13 @@ from rich.table import Table
 
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.diseases import NO_FINDING
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.data.splits.counts import KNOWN_NEGATIVES
 from cxrsearch.durations import clock
 from cxrsearch.learn.networks.weights.asked import start_of
 from cxrsearch.learn.recipe import RATIO_PREFIX, Recipe
 from cxrsearch.model.promise import promises
+from cxrsearch.model.suspicion.check import Check, grave
 from cxrsearch.show.marks import count_marks, marks_text
 from cxrsearch.show.plain_text import to_text
 from search.space import read_space_file
@@ -41,13 +43,19 @@ def describe(prepared: Prepared) -> str:
         f"data: {data.label}, {len(data.names)} labelled images of "
         f"{len(set(data.patients.tolist()))} patients, {len(data.unlabelled)} unlabelled; "
         f"cached at {prepared.cache.frame} x {prepared.cache.frame}\n"
-        f"space: {prepared.space.name}, {len(prepared.space.genes)} genes; sampler: "
-        f"{settings.sampler}; budget: {_budget(settings)}; seed: {settings.seed}"
+        f"space: {prepared.space.name}, {len(prepared.space.genes)} genes{_priors(prepared)}; "
+        f"sampler: {settings.sampler}; budget: {_budget(settings)}; seed: {settings.seed}"
     )
     head += f"\n{_confirmation(prepared)}" * bool(settings.confirm)
     notes = "".join(f"\nnote: {note}" for note in prepared.notes)
     table = counts_table(prepared.counts, data.label_names)
     return f"{head}\n{to_text(table)}{_marks(data)}{notes}"
+
+
+def _priors(prepared: Prepared) -> str:
+    """Which genes have a prior."""
+    named = list(prepared.space.priors)
+    return f" (priors: {some_names(named)})" if named else ""
 
 
 def _budget(settings: Settings) -> str:
@@ -230,13 +238,20 @@ def describe_evaluation(result: Mapping[str, Any]) -> str:
         )
     table.add_row("mean", f"{result['mean']:.3f}", _interval(result["interval"]))
     looks = result.get("looks")
-    counted = f"\nlook number {looks} at this test part" if looks else ""
+    these = "this test part" if result["part"] == "test" else "these images"
+    counted = f"\nlook number {looks} at {these}" if looks else ""
     notes = "".join(f"\nnote: {note}" for note in result.get("notes", ()))
     return (
         f"{result['part']}: {result['n_images']} images of {result['n_patients']} patients, "
         f"{result['data']}\n"
-        f"{to_text(table)}{_promised(result)}{counted}{notes}\nresearch use only"
+        f"{to_text(table)}{_promised(result)}{counted}{notes}{_checks(result)}\nresearch use only"
     )
+
+
+def _checks(result: Mapping[str, Any]) -> str:
+    """What a person must look at, the gravest first."""
+    found = [Check(**check) for check in result.get("checks", ())]
+    return "".join(f"\n{check.line}" for check in grave(found))
 
 
 def _promised(result: Mapping[str, Any]) -> str:
@@ -291,7 +306,8 @@ def explain_space(name: str) -> str:
             [f"{parent} is {' or '.join(map(str, values))}" for parent, values in gene.when.items()]
             + ([NEEDS.get(gene.name, "the data have the label")] if gene.name in optional else [])
         )
-        cells = (gene.name, _range(gene.distribution), when, limits[gene.name]["help"])
+        values = _range(gene.distribution) + f"; prior: {gene.prior_words}" * bool(gene.prior)
+        cells = (gene.name, values, when, limits[gene.name]["help"])
         table.add_row(*map(escape, cells))
     fixed = ", ".join(f"{key}={value}" for key, value in space.fixed.items())
     points = ", ".join(point.name for point in space.points)

@@ -100,6 +100,7 @@ class Progress:
         self.finished = self.before = finished
         self.began = time.monotonic()
         self.paused.clear()
+        self.running.clear()  # trials that the end of the search left waiting
         best = f"best {self.best[0]:.4f} (trial {self.best[1]}); " if self.best else ""
         which = ", ".join(map(str, finalists))
         count = "" if total is None else f" by {total} reruns"

@@ -93,7 +93,7 @@ def disk_need(space: SearchSpace, settings: Settings, n_classes: int) -> int:
         kept = settings.target_trials or 100
     else:
         kept = 0 if keep == "none" else min(int(keep), target)
-    running = min(settings.concurrent or 2, target)
+    running = min(settings.concurrent or settings.max_concurrent or 2, target)
     pausing = settings.early_stopping and settings.halving == "promote"
     paused = max(0, target - running - kept) if pausing else 0
     weights = largest * (kept + COPIES_RUNNING * running + COPIES_PAUSED * paused)

@@ -167,6 +167,8 @@ class Settings(TrainingRequest):
         nvidia_mps: whether NVIDIA's multi-process service runs where trials share a GPU
             (`cxrsearch.study.cost.multi_process`).
         concurrent: trials at once at most; None: as many as fit.
+        max_concurrent: on a cluster that grows, trials at once at most, those that wait for a node
+            among them; in place of ``concurrent``.
         address: an existing Ray cluster.
         storage: SQLAlchemy URL of the history; None: SQLite in the study folder.
         keep_checkpoints: ``best:N``, ``all`` or ``none``.
@@ -271,6 +273,12 @@ class Settings(TrainingRequest):
     concurrent: int | None = option(
         None, "Trials at once at most. Default: as many as fit.", group="run", low=1, high=100_000
     )
+    max_concurrent: int | None = option(
+        None,
+        "On a cluster that grows: trials at once at most. Those that have no node yet wait, and "
+        "Ray's autoscaler starts one.",
+        group="run", low=1, high=100_000,
+    )  # fmt: skip
     address: str | None = option(None, "An existing Ray cluster.", group="run", metavar="HOST:PORT")
 
     @property
@@ -327,7 +335,23 @@ class Settings(TrainingRequest):
             parse_keep(self.keep_checkpoints)
         except InputError as error:
             problems += error.problems
-        return problems
+        return [*problems, *_growing_problems(self)]
+
+
+def _growing_problems(settings: Settings) -> list[str]:
+    """What speaks against ``max_concurrent``, where that is asked for."""
+    most, problems = settings.max_concurrent, []
+    if most is not None and settings.concurrent is not None:
+        problems.append(
+            f"--max-concurrent {most} with --concurrent {settings.concurrent}: leave one of them "
+            "out; the first is for a cluster that grows"
+        )
+    if most is not None and not settings.address:
+        problems.append(
+            f"--max-concurrent {most}: this machine does not grow; name a cluster that does with "
+            f"--address, or give --concurrent {most}"
+        )
+    return problems
 
 
 def _objective_problems(settings: Settings) -> list[str]:

@@ -293,7 +293,11 @@ def weights_used(space: SearchSpace, settings: Settings) -> dict[str, str]:
 def _fix_init(plain: dict[str, Any], left: list[str]) -> None:
     """Keep ``left`` of the init choices; a gene with one value left becomes fixed."""
     if len(left) > 1:
-        plain["genes"]["init"]["choices"] = left
+        gene = plain["genes"]["init"]
+        if "prior" in gene:  # a weight for each choice
+            pairs = zip(gene["choices"], gene["prior"], strict=True)
+            gene["prior"] = [weight for choice, weight in pairs if choice in left]
+        gene["choices"] = left
         return
     conditional = plain["genes"].pop("init").get("when")
     if conditional is None or left[0] != Recipe.init:
@@ -344,6 +348,19 @@ def idle_genes(space: SearchSpace, at_hand: AtHand) -> list[str]:
             f"apart; to search some alone, name them in the place of {EVERY_RATIO}"
         )
     return notes + _idle_weights(space)
+
+
+def gene_prior_notes(sampler: str, space: SearchSpace) -> list[str]:
+    """A note where genes of ``space`` have priors that ``sampler`` makes nothing of."""
+    from search.samplers import SAMPLERS  # slow to load
+
+    if not space.priors or SAMPLERS[sampler].priors:
+        return []
+    able = ", ".join(name for name, entry in SAMPLERS.items() if entry.priors)
+    return [
+        f"the priors of {some_names(list(space.priors))} count for nothing, as sampler {sampler} "
+        f"takes none; use one that does ({able}), or leave them out"
+    ]
 
 
 def _idle_weights(space: SearchSpace) -> list[str]:

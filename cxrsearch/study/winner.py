@@ -1,54 +1,38 @@
-"""From a study to a model, from a model to figures and probabilities: what commands call."""
+"""From a study to a model: which trial is trained again on train + validation, and why that one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from cxrsearch.data.decoding import open_shown
-from cxrsearch.data.files import SHOWN
-from cxrsearch.data.notes import reasons
 from cxrsearch.errors import InputError, quoted
-from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.networks.weights.asked import RANDOM, start_of
 from cxrsearch.learn.networks.weights.places import find_weights
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.model.card import predicting
-from cxrsearch.model.ensemble_folder import load_predictor
-from cxrsearch.model.evaluate import evaluate_model, record_look
 from cxrsearch.model.final import train_final
-from cxrsearch.model.folder import CARD, ModelMeta, check_out
-from cxrsearch.model.labels import shared_labels
-from cxrsearch.model.predict import (
-    TIDY_BEFORE,
-    TIDY_COLUMNS,
-    predict_folder,
-    prediction_columns,
-    table_start,
-    write_competition,
-    write_tidy,
-)
-from cxrsearch.model.predictor import Predictor
-from cxrsearch.model.promise import promised_in
-from cxrsearch.model.submission import read_sample
+from cxrsearch.model.folder import ModelMeta, check_out
+from cxrsearch.model.suspicion.check import grave
+from cxrsearch.model.suspicion.training import trial_checks
+from cxrsearch.model.validation import of_trial, trial_validation
 from cxrsearch.model.views import NONE
 from cxrsearch.show.chosen import Chosen, choice_of
 from cxrsearch.show.view import view_of
-from cxrsearch.writing import alone, check_file, work_of
+from cxrsearch.writing import alone, work_of
 from search.store.record import StudyRecord, read_study
 from search.trials.marks import confirms, same_as
 
-from .data import DESCRIPTION, cache_root, described_in, load_data
-from .folder import check_weights, load_alone, read_study_yaml, trial_config
+from .data import training_pictures
+from .folder import check_weights, load_alone, trial_config
 from .origins import also_seen
 from .prepare import Prepared
-from .settings import AUTO, PHANTOM, DataRequest, Settings
+from .settings import AUTO
 from .unlabelled import pseudo_path
 
 
@@ -134,6 +118,16 @@ class Winner(NamedTuple):
         return self._replace(length=length, epochs=epochs)
 
     @property
+    def of_scores(self) -> str:
+        """Whose the trial's scores of the validation part are, beside a model of this winner."""
+        told = [
+            of_trial(self.trial.number),
+            *(["its schedule was the trial's own"] if self.stretched else []),
+            *([f"each of one view, not of {self.tta}"] if self.tta != NONE else []),
+        ]
+        return "; ".join(told)
+
+    @property
     def stretched(self) -> str:
         """What became of the trial's schedule, in words; empty where it is as it was."""
         own = Recipe.from_params(self.trial.user_attrs["params"]).epochs
@@ -195,6 +189,8 @@ def train_winner(
     prepared = load_alone(folder, **moved)
     for reason in winner.reasons:
         on_reason(reason)
+    for line in _doubts_of(folder, prepared, winner.trial):
+        on_reason(line)
     on_reason(said_of_training(winner, trial_config(folder, prepared).compute.threads))
     return (yield from retrain(folder, prepared, winner, out))
 
@@ -247,9 +243,20 @@ def retrain(
                 ),
                 splits=folder / "splits.json",
                 compute=compute,
-                notes=[winner.stretched] if winner.stretched else [],
+                notes=[
+                    *([winner.stretched] if winner.stretched else []),
+                    *_doubts_of(folder, prepared, winner.trial),
+                ],
+                validation=trial_validation(folder, winner.trial.number, winner.of_scores),
             )
         )
+
+
+def _doubts_of(folder: Path, prepared: Prepared, trial: FrozenTrial) -> list[str]:
+    """What makes the validation figures of a trial doubtful, in sentences."""
+    where = folder / "trials" / str(trial.number)
+    names = prepared.dataset.label_names
+    return [check.line for check in grave(trial_checks(where, trial.user_attrs, names))]
 
 
 def _begun_with(recipe: Recipe, weights_dir: Path | None) -> list[Path]:
@@ -295,6 +302,7 @@ def meta_of(
             Recipe.from_params(trial.user_attrs["params"]), pseudo, prepared.cache.contents
         ),
         precision=predicting(prepared.settings.precision),
+        seen=training_pictures(prepared.cache, prepared.splits),
     )
 
 
@@ -317,161 +325,3 @@ def worth_of(chosen: Chosen) -> dict[str, Any]:
 
 def _plain(interval: Any) -> list[float] | None:
     return None if interval is None else list(interval)
-
-
-def evaluate_model_folder(
-    model: Path,
-    data: str | None = None,
-    labels: str | None = None,
-    study: Path | None = None,
-    tta: str | None = None,
-    precision: str = "auto",
-    maps: Sequence[str] = (),
-    images: str | None = None,
-) -> dict[str, Any]:
-    """Judge a model on the test part of its data, or on other data, and count the look.
-
-    Args:
-        model: a model folder or an ensemble folder.
-        data: a folder of X-rays, a label table, a ``dataset.yaml``, or ``phantom``; None: the data
-            of the model's study, read as they were then.
-        labels: label table, where it lies elsewhere.
-        study: the model's study, where it was moved.
-        tta: test-time augmentation, as in `cxrsearch.model.views`; None: as the card says.
-        precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: what the model's card says.
-        maps: which labels of the data the model calls otherwise, each ``THEIRS=OURS``.
-        images: the images of a table, where they lie elsewhere.
-
-    Returns:
-        as `cxrsearch.model.evaluate.evaluate_model`, with ``looks``: how many there were, and of a
-        study's winner ``validation``: what validation promised, see
-        `cxrsearch.model.promise.promised_in`.
-
-    Raises:
-        InputError: where model or data cannot be used.
-    """
-    loaded = load_predictor(model, ComputeOptions(precision=precision), tta)
-    study = _study_of(loaded, study)
-    request, stored = _data_request(loaded, study, data, labels, images)
-    dataset = load_data(request, stored)
-    shared_labels(loaded.labels, dataset.label_names, maps)  # before images are decoded
-    cache = open_shown(dataset, loaded.frame, cache_root(request))
-    result = {**evaluate_model(loaded, dataset, cache, maps=maps), "tta": loaded.tta}
-    if promised := promised_in(loaded.card):
-        result["validation"] = promised
-    if study is None and result["part"] == "test":
-        why = "its study is not here" if loaded.card["study"].get("path") else "it has no study"
-        result["notes"].append(f"{why}, so this look is counted in {model} alone")
-    return {**result, "looks": record_look(study, model, result)}
-
-
-def _study_of(model: Predictor, given: Path | None) -> Path | None:
-    """The model's study: as given, or where it was when the model was made, if it still is."""
-    noted = given or model.card["study"].get("path")
-    if not noted:
-        return None
-    path = Path(noted)
-    if given is None and not (path / "study.yaml").is_file():
-        return None
-    if read_study_yaml(path)["splits"]["fingerprint"] == model.split:
-        return path
-    if given is not None:
-        raise InputError(f"--study {path}: {model.folder} was not made from it; name its own study")
-    return None
-
-
-def _data_request(
-    model: Predictor,
-    study: Path | None,
-    data: str | None,
-    labels: str | None,
-    images: str | None,
-) -> tuple[DataRequest, Mapping[str, Any] | None]:
-    """Where to read data from, and how they were read: as asked, or as study or model had them."""
-    from_study: DataRequest | None = None
-    stored: Mapping[str, Any] = {}
-    if study:
-        record = read_study_yaml(study)
-        from_study, stored = Settings.from_dict(record["settings"]), described_in(record)
-    if from_study is None and (reading := model.card["data"].get("reading")):
-        from_study = _request_in(model.folder / CARD, reading)
-        stored = model.card["data"].get(DESCRIPTION, {})
-    if data is None:
-        if from_study is None:
-            raise InputError(
-                f"{model.folder}: its study is not where it was; name it with --study, or data "
-                "with --data"
-            )
-        moved = {"labels": labels, "images": images}
-        given: dict[str, Any] = {
-            name: str(Path(place).absolute()) for name, place in moved.items() if place
-        }
-        return replace(from_study, **given), stored
-    if data == PHANTOM and from_study is not None and from_study.data == PHANTOM:
-        return from_study, stored
-    asked = DataRequest(data=data, labels=labels, images=images).with_absolute_paths()
-    own = from_study is not None and from_study.data == asked.data
-    if from_study is not None and own and labels is None and images is None:
-        return from_study, stored
-    return asked, None
-
-
-def _request_in(card: Path, reading: Any) -> DataRequest:
-    """The request that a model's card keeps.
-
-    Raises:
-        InputError: where they are none.
-    """
-    try:
-        return DataRequest.from_dict(reading)
-    except (InputError, TypeError, AttributeError) as error:
-        raise InputError(f"{card}: data.reading is damaged; restore it from a copy") from error
-
-
-def predict_to_file(
-    model: Path,
-    images: Path,
-    out: Path,
-    tidy: bool = False,
-    tta: str | None = None,
-    sample: Path | None = None,
-    precision: str = "auto",
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[str]:
-    """Write the probabilities of every image below ``images`` as CSV.
-
-    Args:
-        model: a model folder or an ensemble folder.
-        images: folder of PNG, JPEG or DICOM files.
-        out: CSV to write.
-        tidy: one row an image and label, instead of one an image.
-        tta: test-time augmentation, as in `cxrsearch.model.views`; None: as the card says.
-        sample: a sample submission, whose columns and rows are written in its order.
-        precision: ``float32``, ``bf16``, ``fp16``, or ``auto``: what the model's card says.
-        on_progress: called with how many images are done, of how many.
-
-    Returns:
-        what the user should know: images that got no prediction, with the reason.
-
-    Raises:
-        InputError: where the model, the sample or every image cannot be used, or ``out`` cannot
-            be written.
-    """
-    if tidy and sample is not None:
-        raise InputError("--tidy and --sample name two different formats; choose one")
-    loaded = load_predictor(model, ComputeOptions(precision=precision), tta)
-    form = read_sample(sample, images, loaded.labels) if sample is not None else None
-    own = [prediction_columns(loaded.labels), TIDY_COLUMNS, TIDY_BEFORE]
-    check_file(out, "predictions.csv", *map(table_start, own if form is None else [form.header]))
-    wanted = form.files if form is not None else None
-    found = predict_folder(loaded, images, on_progress, wanted)
-    if form is not None:
-        form.write(out, found)
-    else:
-        (write_tidy if tidy else write_competition)(out, found)
-    left_out = [f"left out: {reason}" for reason in reasons(found.left_out, SHOWN)]
-    if left_out:
-        count = len(found.left_out)
-        total = len(found.names) + count
-        left_out.append(f"{count} of {total} images got no prediction")
-    return [*found.notes, *left_out]

@@ -23,6 +23,7 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "self_training": (COMMAND, ARM),
     "per_disease": (ARM,),
     "ensemble": (COMMAND, ARM),
+    "learning_curve": (COMMAND,),
 }
 """Every system by its folder, with the modules by which others know it.
 

@@ -13,6 +13,8 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import Ensemble, NestedEstimate, fit, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.learn.metrics import auroc, by_label, mean_auroc
+from cxrsearch.model.validation import ValidationScores
+from cxrsearch.model.views import NONE
 
 from .pool import MemberPool
 
@@ -77,6 +79,30 @@ class Combined:
             "notes": list(self.pool.notes),
             **self._promised(),
         }
+
+    def said_of_validation(self, again: bool, tta: str) -> ValidationScores | None:
+        """What the members together said of the validation part; None for a pool out of a file.
+
+        Args:
+            again: whether the members that are written are trained again.
+            tta: what they predict the mean over.
+        """
+        pool, trials = self.pool, ", ".join(self.ensemble.members)
+        if pool.images is None:
+            return None
+        rows = [pool.names.index(name) for name in self.ensemble.members]
+        of = f"the networks of trials {trials} together, each trained on the training part alone"
+        if self.ensemble.method != "uniform":
+            of += "; their weights were fitted to these very images, so they flatter a little"
+        if again:
+            of += "; not of the members in this folder, which were trained on validation too"
+        if tta != NONE:
+            of += f"; each of one view, not of {tta}"
+        return ValidationScores(
+            pool.images, pool.labels,
+            np.clip(self.ensemble.apply(pool.scores[rows]), 0, 1).astype(np.float32),
+            pool.patients, pool.label_names, of,
+        )  # fmt: skip
 
     def _promised(self) -> dict[str, Any]:
         """What a card promises of it; see `cxrsearch.model.promise.promised_in`."""

@@ -20,6 +20,7 @@ from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.card import read_card, taught
 from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import CARD, check_out, save_model
+from cxrsearch.model.validation import ITS_OWN, ValidationScores, trial_validation
 from cxrsearch.model.views import NONE
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
@@ -80,7 +81,8 @@ def write_ensemble(
     def validated(prepared: Prepared) -> dict[str, Any]:
         return combined.to_dict()
 
-    yield from _written(study, out, combined.ensemble, make, validated, again, tta, **moved)
+    said = combined.said_of_validation(again, tta)
+    yield from _written(study, out, combined.ensemble, make, validated, said, again, tta, **moved)
 
 
 def write_retrained(
@@ -110,8 +112,10 @@ def write_retrained(
         meta = meta_of(study, prepared, one.trial, one.selected_from, one.chosen)
         return dict(meta.validation)
 
-    tta = next(iter(winners.values())).tta
-    yield from _written(study, out, ensemble, make, validated, True, tta, **moved)
+    one = next(iter(winners.values()))
+    of = f"{one.of_scores}; it is one training, and the folder averages {len(winners)}"
+    said = trial_validation(study, one.trial.number, of)
+    yield from _written(study, out, ensemble, make, validated, said, True, one.tta, **moved)
 
 
 def _written(
@@ -120,6 +124,7 @@ def _written(
     ensemble: Ensemble,
     make: Callable[[Prepared, str, Path], Iterator[str]],
     validated: Callable[[Prepared], dict[str, Any]],
+    said: ValidationScores | None,
     again: bool,
     tta: str,
     **moved: Any,
@@ -132,6 +137,7 @@ def _written(
         ensemble: their weights.
         make: makes a member, by its name, in a folder.
         validated: what is known of them by validation.
+        said: what they said of its images.
         again: whether they are trained again.
         tta: what they predict the mean over.
         moved: as for `write_ensemble`.
@@ -147,7 +153,7 @@ def _written(
         card = _card(study, prepared, validated(prepared), again)
         if tta != NONE:
             card["tta"] = tta
-        save_ensemble(out, ensemble, folders, card, study / "splits.json")
+        save_ensemble(out, ensemble, folders, card, study / "splits.json", said)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -215,7 +221,11 @@ def _copied(
         "rows": "train", "labels": taught(load_trial_data(trial_config(study, prepared)), recipe),
         "epochs": attrs["best_epoch"], "seed": attrs["seed"],
     }  # fmt: skip
-    save_model(folder, weights, recipe, replace(meta, training=training, tta=tta))
+    views = "" if tta == NONE else f"; each of one view, not of {tta}"
+    save_model(
+        folder, weights, recipe, replace(meta, training=training, tta=tta),
+        validation=trial_validation(study, trial.number, f"{ITS_OWN}{views}"),
+    )  # fmt: skip
 
 
 def _card(

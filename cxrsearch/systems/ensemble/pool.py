@@ -38,6 +38,7 @@ class MemberPool:
         notes: what the user should know.
         tried: how many trials the search judged on these images; None where that is not known.
         best: whether no other of its complete trials scored higher than one of the members.
+        images: (n,) their names; None for a pool that comes from a file.
     """
 
     names: tuple[str, ...]
@@ -51,6 +52,7 @@ class MemberPool:
     notes: tuple[str, ...] = ()
     tried: int | None = None
     best: bool = False
+    images: np.ndarray | None = None
 
     @property
     def caution(self) -> str:
@@ -119,6 +121,7 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
         notes=tuple(notes),
         tried=len(complete) + len(stopped),
         best=min(t.values[0] for t in chosen) >= max(others, default=-1.0),
+        images=names,
     )
 
 

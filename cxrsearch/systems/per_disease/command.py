@@ -36,6 +36,7 @@ from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.model.card import taught
 from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import ModelMeta, check_out, save_model, stored_weights
+from cxrsearch.model.validation import ITS_OWN, ValidationScores
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.prepare import Prepared
 from cxrsearch.study.winner import chosen_trial, meta_of
@@ -158,7 +159,10 @@ class _Job:
         val[:, self.cell.data.columns] = scores.val[:, self.cell.data.columns]
         meta = self._meta(self.trial, self.prepared.judged, val, training)
         meta = replace(meta, trial=None)  # no look at these heads is one at the trial
-        save_model(out, weights, joint.recipe, meta, splits=self.study / "splits.json")
+        save_model(
+            out, weights, joint.recipe, meta, splits=self.study / "splits.json",
+            validation=self._validation(val),
+        )  # fmt: skip
         spent = self.cell.plan.images + self.cell.forward(len(self.cell.data.train))
         return scores, {name: head_text(recipe) for name, recipe in recipes.items()}, spent
 
@@ -174,6 +178,14 @@ class _Job:
         if not np.array_equal(found["names"], self.cell.data.names[self.cell.data.val]):
             raise InputError(f"{path}: not of this study's validation images; restore it")
         return found["scores"]
+
+    def _validation(self, scores: np.ndarray) -> ValidationScores:
+        """What these networks, which were trained on the training part, say of validation."""
+        data = self.cell.data
+        return ValidationScores(
+            data.names[data.val], data.labels[data.val], np.asarray(scores, np.float32),
+            data.patients[data.val], data.label_names, ITS_OWN,
+        )  # fmt: skip
 
     def _meta(
         self,
@@ -232,7 +244,11 @@ class _Job:
                       "objective": [self.names[column] for column in fits]},
             "training": {"rows": "train", "each": "its own label"},
         }  # fmt: skip
-        save_ensemble(out, ensemble, folders, card, self.study / "splits.json")
+        every = np.zeros((len(self.cell.data.val), width), np.float32)
+        for column, fitted in fits.items():
+            every[:, column] = fitted.val[:, column]
+        splits = self.study / "splits.json"
+        save_ensemble(out, ensemble, folders, card, splits, self._validation(every))
 
     def compared(
         self, backbone: str, scores: Scores, recipes: Mapping[str, str], spent: float

@@ -17,6 +17,7 @@ import numpy as np
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.metrics import judge
+from cxrsearch.learn.networks.weights.report import loaded_in
 from cxrsearch.learn.pseudo import (
     PSEUDO_FILE,
     TABLE,
@@ -33,6 +34,8 @@ from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.learn.train import CURVE
 from cxrsearch.model.card import predicting, taught
 from cxrsearch.model.folder import ModelMeta, check_out, network_of, save_model
+from cxrsearch.model.validation import ITS_OWN, ValidationScores
+from cxrsearch.study.data import training_pictures
 from cxrsearch.study.origins import also_seen
 from cxrsearch.writing import alone, claim
 from search.files import write_json
@@ -282,13 +285,20 @@ def _finish(job: Job, out: Path, report: dict[str, Any]) -> None:
             "seed": student["seed"],
             "teachers": report["teachers"],
             "notes": student["notes"],
+            "weights": loaded_in(student["notes"]),
         },
         also_seen=also_seen(recipe, job.work / PSEUDO_FILE, job.found.cache.contents),
         precision=predicting(prepared.settings.precision),
+        seen=training_pictures(prepared.cache, prepared.splits),
     )
     beside = [
         job.work / name
         for name in (PSEUDO_FILE, TABLE, SELF_TRAINING_REPORT, SELF_TRAINING_PAGE, HIDDEN)
     ]
-    save_model(out, network, recipe, meta, job.study / "splits.json", beside)
+    data = job.data
+    validation = ValidationScores(
+        data.names[data.val], data.labels[data.val], _scores(job, "student"),
+        data.patients[data.val], data.label_names, ITS_OWN,
+    )  # fmt: skip
+    save_model(out, network, recipe, meta, job.study / "splits.json", beside, validation)
     shutil.rmtree(job.work, ignore_errors=True)

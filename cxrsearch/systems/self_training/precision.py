@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxrsearch.data.marks import absent, known, present
 from cxrsearch.learn.calibrate import lower_bound
-from cxrsearch.learn.metrics import _multiplicities, _Sorted
+from cxrsearch.learn.metrics import SortedColumn, multiplicities
 from cxrsearch.learn.pseudo import select
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -48,7 +48,7 @@ def judge_pseudo(
     """
     _, whose = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
-    counts = _multiplicities(rng, int(whose.max(initial=-1)) + 1, resamples)
+    counts = multiplicities(rng, int(whose.max(initial=-1)) + 1, resamples)
     weights = counts[:, whose].astype(float)
     found = []
     for column, label in enumerate(label_names):
@@ -165,11 +165,13 @@ def paired_difference(
     ill, well = present(labels), absent(labels)
     _, whose = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
-    counts = _multiplicities(rng, int(whose.max(initial=-1)) + 1, resamples)[:, whose]
+    counts = multiplicities(rng, int(whose.max(initial=-1)) + 1, resamples)[:, whose]
     once = np.ones((1, len(ill)), np.int32)
     drawn, points = [], []
     for column in range(ill.shape[1]):
-        first, second = (_Sorted(ill[:, column], well[:, column], s[:, column]) for s in scores)
+        first, second = (
+            SortedColumn(ill[:, column], well[:, column], s[:, column]) for s in scores
+        )
         drawn.append(second.auroc(counts) - first.auroc(counts))
         points.append(float((second.auroc(once) - first.auroc(once))[0]))
     chosen = [c for c in columns if not math.isnan(points[c])]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.metrics import auroc, mean_auroc
 from cxrsearch.learn.networks import models
 from cxrsearch.model.ensemble_folder import load_predictor
-from cxrsearch.model.evaluate import evaluate_model, read_looks, record_look
+from cxrsearch.model.evaluate import evaluate_model
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
-from search.errors import SearchError
 from search.files import write_json
 from search.reading import read_json
 
@@ -120,7 +118,8 @@ def test_other_images_of_the_same_names_are_other_images(study, knowing, tmp_pat
     cache = open_cache(data, 40, root=tmp_path / "cache", workers=1)
     result = evaluate_model(load_predictor(knowing, CPU), data, cache, resamples=5)
     assert (result["part"], result["n_images"]) == ("external", len(names))
-    assert any("14 images are called like ones that" in note for note in result["notes"])
+    (found,) = [check for check in result["checks"] if check["name"] == "other files"]
+    assert (found["level"], found["evidence"]["alike"]) == ("doubtful", 14)
     assert not any("of an earlier version" in note for note in result["notes"])
 
 
@@ -134,11 +133,25 @@ def test_images_it_was_trained_on_are_known_under_any_name(study, knowing, cache
         evaluate_model(load_predictor(knowing, CPU), renamed, moved)
 
 
-def test_its_own_data_with_other_files_are_refused(study, knowing, cache) -> None:
+def test_its_own_data_saved_anew_are_judged_and_said_to_be_other_files(
+    study, knowing, cache
+) -> None:
     name = study.splits.test[1]
     changed = replace(cache)
     changed.__dict__["contents"] = {**cache.contents, name: "0123456789abcdef"}
-    with pytest.raises(InputError, match=f"1 images are other files than when .*{name}"):
+    result = evaluate_model(load_predictor(knowing, CPU), study.dataset, changed, resamples=5)
+    (found,) = [check for check in result["checks"] if check["name"] == "other files"]
+    assert (result["part"], result["n_images"]) == ("test", len(study.splits.test))
+    assert (found["level"], found["evidence"]["changed_in_test"]) == ("doubtful", 1)
+    assert f"1 of 8 test images, such as {name!r}" in found["sentence"]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_test_image_that_is_the_file_of_another_is_refused(study, knowing, cache, part) -> None:
+    name, other = study.splits.test[1], getattr(study.splits, part)[0]
+    changed = replace(cache)
+    changed.__dict__["contents"] = {**cache.contents, name: cache.contents[other]}
+    with pytest.raises(InputError, match=f"1 test images are files .*{name}.* file of '{other}'"):
         evaluate_model(load_predictor(knowing, CPU), study.dataset, changed)
 
 
@@ -285,34 +298,3 @@ def test_the_mean_is_over_the_objective_that_chose_the_model(
     assert result["objective"] == ["Mass"]
     assert result["mean"] == pytest.approx(result["auroc"]["Mass"])
     assert set(result["auroc"]) == set(DISEASES)
-
-
-def test_every_look_is_counted_in_both_places(folder, tmp_path) -> None:
-    (tmp_path / "study").mkdir(exist_ok=True)
-    study = tmp_path / "study"
-    assert record_look(study, folder, {"mean": 0.7}) == 1
-    assert record_look(study, folder, {"mean": 0.8}) == 2
-    assert record_look(None, folder, {"mean": 0.9}) == 3
-    assert [look["mean"] for look in read_looks(study)] == [0.7, 0.8]
-    assert [look["mean"] for look in read_looks(folder)] == [0.7, 0.8, 0.9]
-    assert read_looks(tmp_path / "none") == []
-
-
-def test_looks_at_the_same_time_are_all_counted(tmp_path) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda i: record_look(None, tmp_path, {"mean": i}), range(12)))
-    assert sorted(look["mean"] for look in read_looks(tmp_path)) == list(range(12))
-
-
-@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
-def test_a_damaged_count_is_not_overwritten(tmp_path, content) -> None:
-    (tmp_path / "looks.json").write_text(content)
-    with pytest.raises(SearchError, match=r"looks\.json"):
-        record_look(None, tmp_path, {"mean": 0.5})
-    assert (tmp_path / "looks.json").read_text() == content
-
-
-def test_a_look_that_cannot_be_counted_is_an_input_error(tmp_path) -> None:
-    with pytest.raises(InputError, match="cannot be counted"):
-        record_look(None, tmp_path / "none", {"mean": 0.5})
-    assert not (tmp_path / "none").exists()

@@ -17,8 +17,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.keep import EpochScoresRoom
 from cxrsearch.show.status import status
+from cxrsearch.show.view import CONFIRM
 from cxrsearch.study import experiment
+from cxrsearch.study.confirmation import ConfirmPlan
 from cxrsearch.study.experiment import (
+    TARGET_SECONDS,
     Settings,
     best_values,
     extend,
@@ -30,6 +33,7 @@ from cxrsearch.study.experiment import (
 from cxrsearch.study.folder import load_study, new_folder, study_values, trial_config
 from cxrsearch.study.prepare import prepare
 from cxrsearch.study.winner import chosen_trial
+from search.budget import ELAPSED
 from search.errors import SearchError
 from search.reading import read_json, read_yaml
 from search.store.record import read_study
@@ -213,6 +217,29 @@ def test_a_used_up_time_budget_is_said_and_can_be_renewed(
     assert status(folder)["trials"] == before
     resume(folder, time_budget="2s")
     assert status(folder)["trials"]["complete"] > before["complete"]
+
+
+def test_a_used_up_part_of_the_time_budget_is_said_where_the_reruns_left_some_over(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    """The search's own part ended before its trials were all run; its reruns were soon done."""
+    folder = tmp_path / "study"
+    shutil.copytree(finished_study, folder)
+    study = Study.open(folder)
+    study.set(TARGET_SECONDS, 2000.0)
+    study.set(ELAPSED, 1900.0)
+    plan = ConfirmPlan(share=0.2, reruns=0, after=160, search_seconds=1600.0)
+    study.set(CONFIRM, plan.to_dict())
+    study.set("target_trials", plan.trials)
+    study.close()
+    before = (folder / "history.db").read_bytes()
+    said: list[str] = []
+    resume(folder, on_note=said.append)
+    assert said == [
+        f"{folder}: the search's part of its time budget is used up, and its reruns are done; give "
+        f"more with --time-budget 2h, or add trials with `cxrsearch extend {folder} --trials 50`"
+    ]
+    assert (folder / "history.db").read_bytes() == before
 
 
 def test_of_two_searches_for_one_folder_the_second_deletes_nothing(

@@ -136,6 +136,34 @@ def test_described_is_no_choice_of_its_own_where_it_means_one_of_the_others() ->
     assert space.points[0].params["uncertain"] == "soft"
 
 
+@pytest.mark.parametrize(
+    ("prior", "words"),
+    [
+        ("described", "soft (4 to 1)"),
+        ("negative", "negative (4 to 1)"),
+        ("{described: 3, ignore: 2}", "soft (3 to 1), ignore (2 to 1)"),
+        ("{described: 3, soft: 2}", "soft (2 to 1)"),
+        ("[3, 1, 2]", "soft (2 to 1)"),
+    ],
+)
+def test_what_is_believed_of_described_is_believed_of_what_it_means(
+    prior: str, words: str, tmp_path: Path
+) -> None:
+    choices = "[described, negative, soft]" if prior.startswith("[") else (
+        "[described, ignore, negative, soft]")  # fmt: skip
+    text = f"genes:\n  uncertain: {{choices: {choices}, prior: {prior}}}\n"
+    space = read_space(written(tmp_path, text), ODD._replace(policies=("soft",)))
+    assert space.genes["uncertain"].prior_words == words
+
+
+def test_priors_are_explained_with_their_genes(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "genes:\n  lr: {low: 1e-4, high: 1e-2, log: true, prior: {centre: 1e-3, width: 3}}\n",
+    )
+    assert "prior: about 0.001, within a factor of 3" in " ".join(explain_space(str(path)).split())
+
+
 def test_a_gene_that_cannot_act_on_these_data_is_noted(tmp_path: Path) -> None:
     path = written(tmp_path, "genes:\n  uncertain: {choices: [ignore, soft]}\n")
     assert "uncertain cannot act" in idle_genes(read_space(path, NIH), NIH)[0]

@@ -108,7 +108,8 @@ def test_the_best_epoch_is_kept_and_the_model_says_so(xrays: Path, tmp_path: Pat
     assert card["training"]["rows"] == "train"
     assert card["validation"]["value"] == pytest.approx(result.value)
     assert sorted(p.name for p in out.iterdir()) == [
-        "README.md", "model.json", "model.safetensors", "splits.json"
+        "README.md", "model.json", "model.safetensors", "operating.json", "splits.json",
+        "validation.npz",
     ]  # fmt: skip
     assert not (tmp_path / ".model.work").exists()
 

@@ -12,13 +12,15 @@ import torch
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
-from cxrsearch.learn.recipe import gene_limits, ratio_genes
+from cxrsearch.learn.networks.models import build_model
+from cxrsearch.learn.recipe import Recipe, gene_limits, ratio_genes
 from cxrsearch.study.label_genes import AtHand, read_space
 from cxrsearch.study.prepare import prepare, resolve_hardware
 from cxrsearch.study.settings import Settings
 from cxrsearch.study.space import (
     check_networks,
     frame_for,
+    gene_prior_notes,
     idle_genes,
     shipped_spaces,
     without_missing_weights,
@@ -98,10 +100,14 @@ class TestMissingWeights:
         assert str(tmp_path) in notes[0]
         assert "1 known-good point" in notes[-1]
 
-    def test_nothing_is_left_out_where_the_file_is_there(self, tmp_path: Path) -> None:
-        from cxrsearch.learn.networks.models import build_model
-        from cxrsearch.learn.recipe import Recipe
+    def test_the_weights_of_a_prior_go_with_its_choices(self, tmp_path: Path) -> None:
+        own = tmp_path / "own.pt"
+        torch.save(build_model(Recipe(), n_classes=14).state_dict(), own)
+        gene = {"choices": ["imagenet", str(own), "none"], "prior": {"imagenet": 9, "none": 2}}
+        left, _ = without_missing_weights(space_of(LR | {"init": gene}), self.settings(tmp_path))
+        assert left.genes["init"].prior_words == "none (2 to 1)"
 
+    def test_nothing_is_left_out_where_the_file_is_there(self, tmp_path: Path) -> None:
         file = tmp_path / "own.pt"
         torch.save(build_model(Recipe(), n_classes=14).state_dict(), file)
         space = space_of(LR, fixed={"init": str(file)})
@@ -214,3 +220,13 @@ def test_more_cores_than_there_are_is_refused_for_each_runner(runner: str) -> No
     with pytest.raises(InputError, match=r"--cpus-per-trial 4000: this machine has \d+ cores"):
         resolve_hardware(asked)
     assert resolve_hardware(replace(asked, address="auto")).cpus_per_trial == 4000.0
+
+
+def test_a_sampler_that_takes_no_priors_says_so_with_the_way_out() -> None:
+    space = space_of({"lr": {**LR["lr"], "prior": {"centre": 1e-3, "width": 1e-3}}})
+    assert gene_prior_notes("genetic", space) == []
+    assert gene_prior_notes("tpe", space_of(LR)) == []
+    assert gene_prior_notes("tpe", space) == [
+        "the priors of lr count for nothing, as sampler tpe takes none; use one that does "
+        "(genetic), or leave them out"
+    ]

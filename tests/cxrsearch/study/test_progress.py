@@ -110,3 +110,13 @@ def test_reruns_are_counted_by_themselves_and_are_none_of_the_best() -> None:
     )
     assert lines[3].startswith("[    3/3] trial 4    rerun of 0   failed (nan) | ")
     assert progress.best == (0.61, 1)
+
+
+def test_a_trial_that_the_end_of_the_search_left_waiting_does_not_run_beside_the_reruns() -> None:
+    progress = Progress(2, best=(0.6, 0), console=Console(file=io.StringIO()))
+    progress(event("start", 1))
+    assert progress.summary().startswith("1 running: 1 (epoch 0)")
+    progress.confirming((0,), 3, {}, 0)
+    assert progress.summary().startswith("starting")
+    progress(event("start", 2))
+    assert progress.summary().startswith("1 running: 2 (epoch 0)")

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cxrsearch.errors import InputError
+from cxrsearch.study.folder import in_their_place
 from cxrsearch.study.settings import Settings, confirmed_share
 
 
@@ -63,6 +65,18 @@ def test_paths_become_absolute_and_the_phantom_stays(monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     assert Settings(data="here").with_absolute_paths().data == str(tmp_path.resolve() / "here")
     assert Settings().with_absolute_paths().data == "phantom"
+
+
+def test_trials_wait_for_nodes_only_where_a_cluster_may_bring_some() -> None:
+    grows = Settings(trials=9, max_concurrent=8, address="auto")
+    assert grows.problems() == []
+    (alone,) = replace(grows, address=None).problems()
+    assert alone.startswith("--max-concurrent 8: this machine does not grow")
+    (both,) = replace(grows, concurrent=2).problems()
+    assert both.startswith("--max-concurrent 8 with --concurrent 2")
+    again = replace(grows, **in_their_place({"concurrent": 2}))
+    assert (again.concurrent, again.max_concurrent) == (2, None), "what a resume gives counts"
+    assert in_their_place({"runner": "serial"}) == {"runner": "serial"}
 
 
 def test_odd_choices_are_refused_rather_than_ignored() -> None:

@@ -72,7 +72,10 @@ def test_relative_paths_are_of_the_space_or_of_where_one_is(
     (folder / "beside.pth").touch(), (here / "mine.pth").touch()
     monkeypatch.chdir(here)
     genes = {
-        "init": {"choices": ["none", "beside.pth", "partial:mine.pth"]},
+        "init": {
+            "choices": ["none", "beside.pth", "partial:mine.pth"],
+            "prior": {"beside.pth": 3, "partial:mine.pth": 2},
+        },
         "freeze": {"low": 0, "high": 2, "when": {"init": "beside.pth"}},
         **GENES,
     }
@@ -82,6 +85,7 @@ def test_relative_paths_are_of_the_space_or_of_where_one_is(
     space = read_space(folder / "s.yaml")
     beside, mine = str(folder / "beside.pth"), f"partial:{here / 'mine.pth'}"
     assert space.to_dict()["genes"]["init"]["choices"] == ["none", beside, mine]
+    assert space.to_dict()["genes"]["init"]["prior"] == [1, 3, 2]
     assert space.genes["freeze"].when == {"init": (beside,)}
     assert find_recipe(f"{folder / 's.yaml'}:p").recipe.init == beside
     named = find_recipe("quick:plain-densenet121", ["init=mine.pth"])

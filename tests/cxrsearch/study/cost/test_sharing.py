@@ -14,6 +14,7 @@ import yaml
 
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
+from cxrsearch.study import prepare
 from cxrsearch.study.cost import sharing, stopwatches
 from cxrsearch.study.cost.recipe_kinds import (
     RecipeKind,
@@ -161,7 +162,8 @@ def test_many_on_a_gpu_fit_it_as_ray_counts(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_choice_lies_in_study_yaml_and_a_resume_keeps_it(
     xrays: Path, tiny_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "detect_cpus", lambda: 4)
+    for module in (sharing, prepare):
+        monkeypatch.setattr(module, "detect_cpus", lambda: 4)
     monkeypatch.setattr(sharing, "timed", times({1: 1.0, 2: 1.0, 4: 9.0}))
     monkeypatch.setattr("search.tune.run_tune", lambda *_, **__: None)
     settings = Settings(data=str(xrays), space=str(tiny_space), trials=4)

@@ -73,7 +73,8 @@ def test_a_study_goes_to_an_ensemble_that_is_judged_and_predicts(
     sample.write_text("id,Mass,Hernia\n" + "".join(f"{name[:-4]},0,0\n" for name in names[::-1]))
     code, _, err = run("predict", team, xrays / "images", "--out", tmp_path / "s.csv",
                        "--tta", "ten-crop", "--sample", sample)  # fmt: skip
-    assert (code, err) == (0, "")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "as the network gives them" in err
     rows = list(csv.reader((tmp_path / "s.csv").open()))
     assert rows[0] == ["id", "Mass", "Hernia"]
     assert [row[0] for row in rows[1:]] == [name[:-4] for name in names[::-1]]

@@ -1,0 +1,1 @@
+"""What would make a model's figures false, each told by numbers: nothing here trains or scores."""

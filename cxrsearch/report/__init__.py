@@ -1,0 +1,1 @@
+"""What a model is worth, on one page that can be published."""

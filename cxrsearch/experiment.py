@@ -15,8 +15,9 @@ from .model.ensemble_folder import load_predictor
 from .model.predict import Predictions, predict_folder
 from .show.status import status
 from .study.experiment import confirm, extend, resume, search
+from .study.inference.counting import evaluate_model_folder
 from .study.settings import Settings
-from .study.winner import evaluate_model_folder, train_winner
+from .study.winner import train_winner
 
 __all__ = [
     "Settings", "confirm", "evaluate", "extend", "predict", "resume", "search", "status", "train",
@@ -91,7 +92,10 @@ def evaluate(
         InputError: where model or data cannot be used.
     """
     moved = None if study is None else Path(study)
-    return evaluate_model_folder(Path(model), data, labels, moved, tta, precision, maps, images)
+    return evaluate_model_folder(
+        Path(model), data=data, labels=labels, study=moved, tta=tta, precision=precision,
+        maps=maps, images=images,
+    )  # fmt: skip
 
 
 def predict(

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from search.errors import did_you_mean
+from search.files import as_given
 
 from .errors import InputError
 
@@ -144,7 +145,10 @@ class Record:
         return cls(**values)
 
     def with_absolute_paths(self) -> Self:
-        """The same with its paths absolute, so that it means the same from anywhere."""
+        """The same with its paths absolute, so that it means the same from anywhere.
+
+        Links in them stay links; see `search.files.as_given`.
+        """
         paths = {
             name: _absolute(value)
             for name, about in options_of(type(self)).items()
@@ -191,4 +195,4 @@ def _names_of(kind: str) -> list[str]:
 def _absolute(value: Any) -> Any:
     if isinstance(value, list):
         return [_absolute(each) for each in value]
-    return str(Path(value).expanduser().resolve())
+    return str(as_given(Path(value).expanduser()))

@@ -13,7 +13,7 @@ from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.metrics import judge
-from cxrsearch.learn.objective import TrialConfig, load_trial_data
+from cxrsearch.learn.objective import TrialConfig, load_trial_data, same_everywhere
 from cxrsearch.learn.saved.arrays import save_arrays
 from cxrsearch.systems.gan.arm import GENERATED_FILE
 from search.objective import Outcome, Step, Steps, Task, TrialError
@@ -83,6 +83,10 @@ class CellObjective:
         return Outcome(
             value=value, attrs={**details, **spent, "device": self.config.compute.device}
         )
+
+    def preflight(self) -> dict[str, str]:
+        """What must be the same on every machine that trains a cell."""
+        return same_everywhere(self.config)
 
     def _trained(self, cell: Cell, arm: str) -> Generator[Step, None, Scores]:
         scores = yield from ARMS[arm].train(cell)

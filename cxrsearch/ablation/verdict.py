@@ -23,7 +23,7 @@ from cxrsearch.equal_compute.judging import COVERAGE, VERDICT_RESAMPLES, Judged,
 from cxrsearch.equal_compute.plan import Plan
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.arrays import load_arrays, load_labels
-from cxrsearch.model.evaluate import read_looks, record_look
+from cxrsearch.model.looks import read_looks, record_look
 from search.files import write_json
 from search.seeds import derive
 from search.store.record import StudyRecord

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cxrsearch.errors import quoted
+from cxrsearch.report.cli import report
 from cxrsearch.study import options
 from cxrsearch.study.options import PATH_TYPE, STUDY, example
 from cxrsearch.systems import COMMAND, modules
@@ -218,6 +219,7 @@ for command in (
     train.train,
     model.evaluate,
     model.predict,
+    report,
     ablate.ablate,
     dataset.dataset,
     weights.weights,

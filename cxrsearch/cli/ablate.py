@@ -22,8 +22,8 @@ from cxrsearch.study.options import (
 from cxrsearch.study.settings import Settings
 
 DESIGN = (*options_of(Design, "design"), "unlabelled")
-CHANGEABLE = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "address", "time_budget",
-           "storage", "cache")  # fmt: skip
+CHANGEABLE = ("runner", "cpus_per_trial", "gpus_per_trial", "concurrent", "max_concurrent",
+           "address", "time_budget", "storage", "cache")  # fmt: skip
 """What may be another when a study goes on."""
 
 _DESIGN = [

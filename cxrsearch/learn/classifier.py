@@ -63,7 +63,9 @@ class Learner(Training):
     ) -> None:
         self.faster = not recipe.sharpness  # a step is more than gradients and an optimiser then
         marks, device = data.targets(recipe.uncertain), pick_device(compute.device)
-        self.sampler = SeedProportional(marks, data.label_names, recipe, derive(seed, "draw"))
+        self.sampler = SeedProportional(
+            marks, data.label_names, recipe, derive(seed, "draw"), data.epoch_images
+        )
         names = data.names[data.train]
         taught = distilled(marks.astype(np.float32), names, data.pseudo, recipe)
         learnt = marks[:, list(data.learnt)]

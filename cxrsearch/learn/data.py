@@ -81,6 +81,8 @@ class TrainData:
             many splits of the same images need one file; None: each part has its own.
         about: (n, e) float32, age, sex and view where they are known; None where none is.
         about_names: (e,) what its columns are; see `cxrsearch.data.about`.
+        epoch_images: images that an epoch draws, however many ``train`` has; None: as the recipe
+            says. So trainings on parts of several sizes take as many steps.
     """
 
     images: np.ndarray
@@ -106,6 +108,7 @@ class TrainData:
     together: np.ndarray | None = None
     about: np.ndarray | None = None
     about_names: tuple[str, ...] = ()
+    epoch_images: int | None = None
 
     def policies(self, uncertain: str) -> tuple[str, ...]:
         """(k,) what uncertain marks count as in training, by the gene ``uncertain``."""

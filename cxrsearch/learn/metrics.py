@@ -38,7 +38,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: where shapes differ, labels are out of range, or scores are not finite.
     """
-    return np.array([_column(*column) for column in _columns(labels, scores)], dtype=float)
+    return np.array([_column(*column) for column in known_columns(labels, scores)], dtype=float)
 
 
 def _column(
@@ -125,7 +125,7 @@ def resampled(
     Raises:
         ValueError: as `bootstrap`.
     """
-    columns = [_Sorted(*column) for column in _columns(labels, scores)]
+    columns = [SortedColumn(*column) for column in known_columns(labels, scores)]
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
     images = len(np.asarray(labels))
     if patient.shape != (images,):
@@ -136,15 +136,13 @@ def resampled(
     step = max(1, _CHUNK // max(1, images))
     drawn = []
     for start in range(0, resamples, step):
-        counts = _multiplicities(
-            rng, int(patient.max(initial=-1)) + 1, min(step, resamples - start)
-        )
+        counts = multiplicities(rng, int(patient.max(initial=-1)) + 1, min(step, resamples - start))
         weights = counts[:, patient]
         drawn.append(np.stack([column.auroc(weights) for column in columns], axis=1))
     return np.concatenate(drawn)
 
 
-def _multiplicities(rng: np.random.Generator, n: int, resamples: int) -> NDArray[np.int32]:
+def multiplicities(rng: np.random.Generator, n: int, resamples: int) -> NDArray[np.int32]:
     """How often each of n patients is in each resample: (resamples, n)."""
     if n == 0:
         return np.zeros((resamples, 0), dtype=np.int32)
@@ -153,7 +151,7 @@ def _multiplicities(rng: np.random.Generator, n: int, resamples: int) -> NDArray
     return counts.reshape(resamples, n).astype(np.int32)
 
 
-class _Sorted:
+class SortedColumn:
     """One column, sorted once, whose AUROC under many weightings is then a running sum."""
 
     def __init__(
@@ -166,10 +164,21 @@ class _Sorted:
         self.below = np.searchsorted(ordered, values[self.positives], "left")
         self.up_to = np.searchsorted(ordered, values[self.positives], "right")
 
-    def auroc(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """AUROC for each row of ``weights`` (r, n), the multiplicities of the images: (r,)."""
+    def running(self, weights: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Weight of the j lowest negatives, j from 0 on: (r, negatives + 1)."""
         running = np.zeros((len(weights), len(self.negatives) + 1), dtype=np.int32)
         np.cumsum(weights[:, self.negatives], axis=1, dtype=np.int32, out=running[:, 1:])
+        return running
+
+    def auroc(
+        self, weights: NDArray[np.int32], running: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float64]:
+        """AUROC for each row of ``weights`` (r, n), the multiplicities of the images: (r,).
+
+        ``running`` is what `running` says of them, where it is there already.
+        """
+        if running is None:
+            running = self.running(weights)
         positive = weights[:, self.positives].astype(float)
         beaten = running[:, self.below] + running[:, self.up_to]  # twice: a tie is a half
         pairs = positive.sum(axis=1) * running[:, -1]
@@ -197,7 +206,7 @@ Column = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any]]
 """Which images of a label are positive, which negative (neither: not known), and their scores."""
 
 
-def _columns(labels: ArrayLike, scores: ArrayLike) -> list[Column]:
+def known_columns(labels: ArrayLike, scores: ArrayLike) -> list[Column]:
     """Marks and scores, (n, k) both, column by column, or ValueError."""
     marks, values = np.asarray(labels), np.asarray(scores)
     if marks.ndim != 2 or marks.shape != values.shape:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cxrsearch.data.pixels.cache import Cache
 from cxrsearch.data.splits import Splits, fresh_splits
 from cxrsearch.errors import InputError
+from cxrsearch.version import __version__
 from search.objective import Outcome, Steps, Task, TrialError
 
 from .compute.options import ComputeOptions
@@ -100,6 +104,10 @@ class TrialObjective:
             raise TrialError("bad data", "; ".join(error.problems)) from error
         return Outcome(value=result.value, attrs=result.attrs, others=result.others)
 
+    def preflight(self) -> dict[str, str]:
+        """What must be the same on every machine that trains; see `same_everywhere`."""
+        return same_everywhere(self.config)
+
     def identity(self, params: Mapping[str, Any]) -> str | None:
         """The same text for parameters that train the same; see `search.trials.repeats`."""
         if not self.config.reuse:
@@ -108,6 +116,25 @@ class TrialObjective:
             return identity(Recipe.from_params(params), self.config.described)
         except (TypeError, ValueError):  # the trial itself will say what is wrong
             return None
+
+
+def same_everywhere(config: TrialConfig) -> dict[str, str]:
+    """What must be the same on every machine that trains, by name: versions, images and labels.
+
+    Raises:
+        InputError: where a file of the study is missing here or damaged, or the split another one.
+    """
+    splits, known = _splits(config), load_labels(config.labels_path)
+    seen = hashlib.sha256("".join(config.cache.contents.values()).encode()).hexdigest()
+    marked = hashlib.sha256(known.labels.tobytes()).hexdigest()
+    return {
+        "cxrsearch": __version__,
+        # For a CPU or for a GPU is all the same.
+        "torch": torch.__version__.partition("+")[0],
+        f"the image cache {config.cache.path}": seen[:12],
+        f"the labels in {config.labels_path}": marked[:12],
+        f"the split in {config.splits_path}": splits.fingerprint,
+    }
 
 
 def _knew(recipe: Recipe) -> list[str]:

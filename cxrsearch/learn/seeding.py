@@ -89,6 +89,7 @@ class SeedProportional:
         label_names: (k,) what the columns are.
         recipe: genes ``train_seed``, ``balance`` and the ratios.
         seed: of the draws; an epoch's draw depends on it and the epoch alone.
+        images: of an epoch, drawn as often as it takes; None: as the recipe says.
 
     Attributes:
         chances: (n,) of each image to be drawn in an epoch.
@@ -98,7 +99,12 @@ class SeedProportional:
     """
 
     def __init__(
-        self, labels: ArrayLike, label_names: Sequence[str], recipe: Recipe, seed: int
+        self,
+        labels: ArrayLike,
+        label_names: Sequence[str],
+        recipe: Recipe,
+        seed: int,
+        images: int | None = None,
     ) -> None:
         table, k = np.asarray(labels), len(label_names)
         if table.ndim != 2 or table.shape[1] != k or not len(table):
@@ -109,7 +115,8 @@ class SeedProportional:
         ratios = [given.pop(gene_part(name), 1.0) for name in self.classes]
         self.unknown_ratios = tuple(given)
         self._each = max(1, round(recipe.train_seed * len(table)))
-        self.images_per_epoch = len(table) if recipe.epoch_size == "pass" else self._each
+        own = len(table) if recipe.epoch_size == "pass" else self._each
+        self.images_per_epoch = own if images is None else images
         self._classes = _classes(table)
         weights = image_weights(table, recipe.balance, ratios)
         self.chances = inclusion(weights, self._each)

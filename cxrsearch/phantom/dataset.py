@@ -79,7 +79,29 @@ class PhantomSource:
         Raises:
             ImageError: where the phantom has no such name.
         """
+        return self._drawn(self._shot(name), size)
+
+    def signs(self, name: str) -> tuple[str, ...]:
+        """The diseases whose signs the picture ``name`` shows.
+
+        Raises:
+            ImageError: where the phantom has no such name.
+        """
+        has = self._shot(name).diseases
+        return tuple(disease for disease, there in zip(DISEASES, has, strict=True) if there)
+
+    def decode_without(self, name: str, size: int, disease: str) -> Array:
+        """`decode` with the sign of ``disease`` left out, and all else as it is.
+
+        Raises:
+            ImageError: where the phantom has no such name.
+        """
         shot = self._shot(name)
+        diseases = shot.diseases.copy()
+        diseases[DISEASES.index(disease)] = 0
+        return self._drawn(shot._replace(diseases=diseases), size)
+
+    def _drawn(self, shot: _Shot, size: int) -> Array:
         return draw(
             shot.diseases,
             size,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from cxrsearch.data.diseases import DISEASES
+from search.genetic.lineage import doubted_priors
 from search.prior import Prior
 
 from .chosen import Chosen, choice_of
@@ -192,10 +193,19 @@ def provenance(view: StudyView) -> list[tuple[str, str]]:
         ("Cached at (pixels a side)", data.get("frame")),
         ("Split fingerprint", view.split),
         ("Space", f"{view.record.space.name}, fingerprint {view.record.space.fingerprint}"),
+        ("Priors of genes", _priors(view)),
         ("Versions", _versions(view)),
         ("Devices", ", ".join(sorted({r.device for r in view.rows if r.device}))),
     ]
     return [(label, str(value)) for label, value in found if value not in (None, "")]
+
+
+def _priors(view: StudyView) -> str:
+    """What was believed of the genes, and which of it the trials contradict by now."""
+    genes = view.record.space.genes.values()
+    said = "; ".join(f"{gene.name} {gene.prior_words}" for gene in genes if gene.prior)
+    wrong = doubted_priors(view.trials) if said else []
+    return said + f". The trials contradict: {', '.join(map(str, wrong))}" * bool(wrong)
 
 
 def _options(name: str, options: Mapping[str, Any]) -> str:

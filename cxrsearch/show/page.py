@@ -14,7 +14,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from cxrsearch.writing import PAGE, check_file
@@ -43,6 +43,17 @@ def _harmless(text: str) -> Markup:
     return Markup(text)
 
 
+def prose(text: str) -> Markup:
+    """A sentence as it may stand in a page: escaped, what is between backticks set as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:  # a backtick without its partner is a character like others
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(
+        code.format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
+
+
 def _figure_json(figure: go.Figure) -> Markup:
     return _harmless(figure.to_json())
 
@@ -56,6 +67,7 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["figure_json"] = _figure_json
+    environment.filters["prose"] = prose
     return environment
 
 

@@ -45,9 +45,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_core() -> Iterator[None]:
-    """With one core there is nothing to measure before a search, and a trial has one thread."""
+    """With one core there is nothing to measure before a search, and trainings have one thread."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("cxrsearch.study.cost.sharing.detect_cpus", lambda: 1)
+    for module in ("cost.sharing", "folder", "one_recipe"):
+        patch.setattr(f"cxrsearch.study.{module}.detect_cpus", lambda: 1)
     yield
     patch.undo()
 

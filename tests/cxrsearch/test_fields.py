@@ -59,6 +59,10 @@ def test_paths_become_absolute_and_words_stay(
     here = tmp_path.resolve()
     assert (asked.place, asked.earlier) == (str(here / "here"), [str(here / "there")])
     assert _Asked().with_absolute_paths() == _Asked()
+    (tmp_path / "disk7").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "disk7", target_is_directory=True)
+    linked = str(tmp_path / "data" / "there")
+    assert _Asked(place=linked).with_absolute_paths().place == linked, "as other machines have it"
 
 
 def test_fields_are_found_by_group_as_they_are_declared() -> None:

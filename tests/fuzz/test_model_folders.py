@@ -19,6 +19,14 @@ from cxrsearch.learn.ensemble import Ensemble
 from cxrsearch.learn.ensemble.scale import Scale
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.model.card import ModelMeta, make_card, read_card, read_recipe
+from cxrsearch.model.operating import (
+    OPERATING,
+    LabelPoint,
+    OperatingPoints,
+    read_points,
+    write_points,
+)
+from cxrsearch.model.rules import parse_rule
 from search.errors import SearchError
 from search.files import write_json
 
@@ -95,7 +103,26 @@ def test_absurd_weights_of_an_ensemble_are_refused_or_give_scores(
             assert np.isfinite(ending.value.apply(scores)).all()
 
 
-@pytest.mark.parametrize("kind", ["model", "ensemble", "splits"])
+def _points() -> OperatingPoints:
+    point = LabelPoint(0.5, 3, 9, 0.9, 0.8, 1.1, -0.2)
+    return OperatingPoints(parse_rule("youden"), "a network", "sha256:0", 12, 6, {"Mass": point})
+
+
+def test_absurd_operating_points_are_refused_or_give_thresholds(
+    tmp_path: Path, cases: Callable[[int], range], guarded: Callable[..., Any]
+) -> None:
+    scores = np.full((3, 1), 0.5)
+    plain = _points().to_dict()
+    for number in cases(200):
+        (tmp_path / OPERATING).write_text(_absurd(plain, random.Random(number)))
+        ending = guarded(f"points {number}", lambda: read_points(tmp_path), InputError)
+        if not ending.refused and ending.value is not None:
+            ending.value.thresholds(("Mass",))
+            found = ending.value.recalibrated(scores, ("Mass",))
+            assert ((found >= 0) & (found <= 1) | np.isnan(found)).all()
+
+
+@pytest.mark.parametrize("kind", ["model", "ensemble", "splits", "operating"])
 def test_a_flipped_bit_in_a_card_is_refused_or_nothing(
     tmp_path: Path, kind: str, cases: Callable[[int], range], guarded: Callable[..., Any]
 ) -> None:
@@ -104,11 +131,14 @@ def test_a_flipped_bit_in_a_card_is_refused_or_nothing(
         "model": lambda: _read(path),
         "ensemble": lambda: Ensemble.load(path).to_dict(),
         "splits": lambda: Splits.load(path).fingerprint,
+        "operating": lambda: read_points(tmp_path),
     }[kind]
     if kind == "model":
         write_json(path, make_card(Recipe(), ModelMeta(224, "data", "split", DISEASES)))
     elif kind == "ensemble":
         _ensemble().save(path)
+    elif kind == "operating":
+        write_points(tmp_path, _points())
     else:
         Splits(("a.png",), ("b.png",), ("c.png",), ("b.png",), seed=3).save(path)
     whole, wanted = path.read_bytes(), read()

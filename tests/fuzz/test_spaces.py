@@ -25,6 +25,21 @@ ODD = (
 """Values that readers of YAML, numbers and dates trip over."""
 
 
+PRIORS = """genes:
+  model: {choices: [densenet121, vgg16], prior: {vgg16: 3, densenet121: 2}}
+  mix: {choices: [none, mixup], prior: [1, 2]}
+  horizontal_flip: {choices: [true, false], prior: false}
+  lr: {low: 1e-4, high: 1e-2, log: true, prior: {centre: 1e-3, width: 3}}
+  crop:
+    low: 640
+    high: 1024
+    prior:
+      centre: 1024
+      width: 100
+"""
+"""A space with priors of all kinds."""
+
+
 def _mutated(text: str, draw: random.Random) -> bytes:
     """``text`` with one to four things wrong with it."""
     data = bytearray(text.encode())
@@ -53,7 +68,7 @@ def _mutated(text: str, draw: random.Random) -> bytes:
 def test_a_damaged_space_is_read_or_refused_in_a_sentence(
     tmp_path: Path, cases: Callable[[int], range], guarded: Callable[..., Any]
 ) -> None:
-    texts = [path.read_text(encoding="utf-8") for path in shipped_spaces().values()]
+    texts = [path.read_text(encoding="utf-8") for path in shipped_spaces().values()] + [PRIORS]
     known = gene_limits(DISEASES)
     file = tmp_path / "space.yaml"
     for number in cases(250):

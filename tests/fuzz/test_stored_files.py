@@ -27,8 +27,8 @@ from cxrsearch.learn.saved.arrays import load_arrays, load_labels
 from cxrsearch.learn.saved.checkpoint import CheckpointError, load_tensors
 from cxrsearch.learn.saved.epoch_scores import read_epoch_scores
 from cxrsearch.model.card import read_card
-from cxrsearch.model.evaluate import read_looks, record_look
 from cxrsearch.model.folder import ModelMeta, load_model, save_model
+from cxrsearch.model.looks import read_looks, record_look
 from cxrsearch.phantom.dataset import phantom_dataset, write_phantom
 from cxrsearch.show.status import status
 from cxrsearch.study.experiment import Settings, search

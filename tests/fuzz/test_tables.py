@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cxrsearch.data.about import read_people
@@ -15,6 +16,7 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.labels.tables import read_table
 from cxrsearch.errors import InputError
 from cxrsearch.model.submission import read_sample
+from cxrsearch.report.against import read_reader
 
 NIH = (
     b"Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"
@@ -48,6 +50,19 @@ def damaged(rng: random.Random) -> bytes:
     if rng.random() < 0.1:
         changed = gzip.compress(changed)[: rng.choice((None, 40, 200))]
     return changed
+
+
+def test_a_damaged_table_of_a_reader_is_read_or_refused_in_a_sentence(
+    tmp_path: Path, cases: Callable[[int], range], guarded: Callable[..., Any]
+) -> None:
+    path, names = tmp_path / "reader.csv", [f"a/{n}.png" for n in range(30)]
+    for number in cases(100):
+        path.write_bytes(damaged(random.Random(f"reader {number}")))
+        ending = guarded(f"reader {number}", lambda: read_reader(path, names, DISEASES), InputError)
+        if not ending.refused:
+            scores = ending.value[0]
+            assert scores.shape == (30, 14)
+            assert ((scores >= 0) & (scores <= 1) | np.isnan(scores)).all()
 
 
 def test_a_damaged_table_is_read_or_refused_in_a_sentence(

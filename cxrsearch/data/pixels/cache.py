@@ -38,6 +38,7 @@ from filelock import FileLock, Timeout
 from cxrsearch.data.dataset import Dataset
 from cxrsearch.data.notes import summary
 from cxrsearch.errors import InputError
+from search.files import as_given
 from search.reading import FileError, read_json
 
 from .cache_build import (
@@ -156,7 +157,7 @@ def open_cache(
         raise InputError(f"{dataset.label}: no cache of {len(rows)} images of side {frame}")
     stamps = tuple(dataset.source.stamp(name) for name in rows)
     key = hashlib.sha256(json.dumps([CACHE_FORMAT, frame, rows, stamps]).encode()).hexdigest()[:16]
-    shelf = Path(root if root is not None else default_cache_root()).absolute()
+    shelf = as_given(Path(root if root is not None else default_cache_root()))
     plan = CachePlan(shelf / f"v{CACHE_FORMAT}-{frame}px" / key, frame, rows, stamps)
     watch = Watch(on_progress or _nothing, on_estimate or _nothing)
     threads = workers or _cpus()
@@ -196,7 +197,10 @@ def load_cache(path: Path) -> Cache:
             raise ValueError(shape)
         images = np.memmap(path / CACHE_PIXELS, np.uint8, "r", shape=shape)
     except OSError as error:
-        raise InputError(f"{path}: the image cache is not there ({error.strerror})") from None
+        raise InputError(
+            f"{path}: the image cache is not there ({error.strerror}); build it with --dry-run, "
+            "or name a folder that all machines have with --cache"
+        ) from None
     except (FileError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: a damaged image cache; delete that folder") from None
     ok = np.array([name not in bad for name in names])

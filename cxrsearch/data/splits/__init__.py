@@ -78,19 +78,26 @@ class Splits:
         names = (name for part in ALL_PARTS[:3] for name in getattr(self, part))
         return replace(self, contents={n: contents[n] for n in names if n in contents})
 
+    def changed(self, contents: Mapping[str, str]) -> list[str]:
+        """The images that are other files than when the parts were made, as far as that is known.
+
+        Args:
+            contents: name -> what stands for the file now.
+        """
+        return [name for name, was in self.contents.items() if contents.get(name, was) != was]
+
     def check_contents(self, contents: Mapping[str, str], data: str, maker: Path) -> None:
         """Check that the images are the files that they were when the parts were made.
 
         Args:
             contents: name -> what stands for the file now.
             data: where they lie, for people.
-            maker: the study or model that these parts are of.
+            maker: the study that these parts are of.
 
         Raises:
             InputError: with the count and examples of those that changed.
         """
-        changed = [name for name, was in self.contents.items() if contents.get(name, was) != was]
-        if changed:
+        if changed := self.changed(contents):
             some = ", ".join(map(repr, changed[:3]))
             raise InputError(
                 f"{data}: {len(changed):,} images are other files than when {maker} was made, "
@@ -185,7 +192,7 @@ def make_splits(
     there = {one for one in ALL_PARTS[:3] if (part == one).any()}
     drawn = [one for one in ALL_PARTS[:3] if one not in there and (one != "test" or test_share > 0)]
     if own and test_list is None:
-        notes += given_notes(images, part, drawn)
+        notes += given_notes(images, part, drawn, test_share, val_share)
     rest = np.flatnonzero(part == ("train" if "train" in there else ""))
     _check_rest(owners[rest], there, drawn, test_list is not None)
     if "test" in drawn:

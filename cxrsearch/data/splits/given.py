@@ -52,19 +52,30 @@ def check_given(patients: np.ndarray, parts: np.ndarray) -> None:
     )
 
 
-def given_notes(names: np.ndarray, parts: np.ndarray, drawn: list[str]) -> tuple[str, ...]:
+def given_notes(
+    names: np.ndarray, parts: np.ndarray, drawn: list[str], test_share: float, val_share: float
+) -> tuple[str, ...]:
     """What was made of the given parts.
 
     Args:
         names: ``(n,)``.
         parts: ``(n,)`` out of `GIVEN`, or empty.
         drawn: the parts that are drawn from what is left.
+        test_share: share of the patients that a drawn test part gets.
+        val_share: share of the patients left that a drawn validation part gets.
     """
     rest = "train" if "train" not in drawn else "the images of no given part"
     note = f"parts are those that the data give: {given_words(parts)}"
     if drawn:
         are = "are" if len(drawn) > 1 else "is"
-        note += f"; {' and '.join(drawn)} {are} drawn by patient from {rest}"
+        others = " of the others" if "test" in drawn else ""
+        of = {
+            "train": "train",
+            "test": f"test (share {test_share:g})",
+            "val": f"val (share {val_share:g}{others})",
+        }
+        each = " and ".join(words for part, words in of.items() if part in drawn)
+        note += f"; {each} {are} drawn by patient from {rest}"
     outside = names[parts == ""]
     if rest != "train" or not len(outside):
         return (note,)

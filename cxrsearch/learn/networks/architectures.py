@@ -11,13 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 VGG16_STAGES = ((0, 5), (5, 10), (10, 17), (17, 24), (24, 31))
 """First and past-the-last layer of VGG16's five stages (Simonyan & Zisserman, table 1, D)."""
+
+
+class Cut(NamedTuple):
+    """A network in two: what it knows of each place, and how the logits come of that.
+
+    Args:
+        raw: (b, ...) what the first half puts out for some images.
+        maps: ``raw``, or something of its shape -> (b, channels, h, w), as the places lie; what
+            belongs to no place is left out.
+        logits: ``raw`` -> (b, n_classes): the second half.
+    """
+
+    raw: Tensor
+    maps: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,8 @@ class NetworkParts:
         mean: of red, green and blue, as its ImageNet weights expect them; the stem folds it.
         std: likewise, their deviations.
         notes: what of the recipe it does not do, for people.
+        cut: ``(net, grey) -> Cut``, in evaluation mode; None: ``head`` takes the mean of
+            ``features``.
     """
 
     net: nn.Module
@@ -44,6 +61,7 @@ class NetworkParts:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     notes: tuple[str, ...] = ()
+    cut: Callable[[Any, Tensor], Cut] | None = None
 
 
 TIMM = "timm:"
@@ -98,7 +116,9 @@ def vgg16(n_classes: int, *, dropout: float, vgg_head: str) -> NetworkParts:
     net = build(n_classes, dropout)
     net.features[0] = GreyStem(net.features[0])
     blocks = [list(net.features[start:end]) for start, end in VGG16_STAGES]
-    return NetworkParts(net, blocks, "features.0", lambda net, grey: net.features(grey))
+    return NetworkParts(
+        net, blocks, "features.0", lambda net, grey: net.features(grey), cut=_cut_before_pool
+    )
 
 
 def _vgg16_full(n_classes: int, dropout: float) -> Any:
@@ -185,7 +205,21 @@ def _in_stages(
     starts = (0, *ends)
     blocks = [list(net.features[a:b]) for a, b in zip(starts, ends, strict=False)]
     blocks[-1] += net.classifier[: int(head.rpartition(".")[2])]
-    return NetworkParts(net, blocks, stem, lambda net, grey: net.features(grey), head)
+    return NetworkParts(
+        net, blocks, stem, lambda net, grey: net.features(grey), head, cut=_cut_before_pool
+    )
+
+
+def _cut_before_pool(net: Any, grey: Tensor) -> Cut:
+    """``features``, then ``avgpool`` and ``classifier``, as most of torchvision's networks are."""
+    flat = not any(type(layer).__name__ == "Flatten" for layer in net.classifier.children())
+
+    def logits(maps: Tensor) -> Tensor:
+        pooled = net.avgpool(maps)
+        found: Tensor = net.classifier(pooled.flatten(1) if flat else pooled)
+        return found
+
+    return Cut(net.features(grey), lambda maps: maps, logits)
 
 
 def efficientnet_b0(n_classes: int, *, dropout: float, drop_path: float) -> NetworkParts:

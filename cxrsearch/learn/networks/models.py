@@ -14,7 +14,7 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.registry import taken
 
 from . import timm_networks
-from .architectures import NETWORKS, TIMM, NetworkParts, size_of
+from .architectures import NETWORKS, TIMM, Cut, NetworkParts, size_of
 from .weights.asked import IMAGENET, RANDOM, start_of, start_problem
 from .weights.fitting import Taken, fit, starting_weights
 from .weights.places import download_weights, find_weights, missing_problem
@@ -72,7 +72,7 @@ class Network(nn.Module):
         # Tuples and lists, so that the modules are not registered a second time.
         self.blocks = parts.blocks
         self._norm = parts.mean, parts.std
-        self._features = parts.features
+        self._features, self._cut = parts.features, parts.cut
         self.notes = parts.notes
         self.last = _last_layer(parts)
         self.from_head = {f"net.{name}": far for name, far in _stages(parts).items()}
@@ -118,6 +118,13 @@ class Network(nn.Module):
     def features(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) grey in [0, 1] -> (b, channels, h, w) maps, which the head pools."""
         return self._features(self.net, grey)
+
+    def cut(self, grey: Tensor) -> Cut:
+        """The network in two for some images, in evaluation mode; see `Cut`."""
+        if self._cut is not None:
+            return self._cut(self.net, grey)
+        head = self.net.get_submodule(self.head)
+        return Cut(self.features(grey), lambda maps: maps, lambda maps: head(maps.mean((2, 3))))
 
 
 def _last_layer(parts: NetworkParts) -> str:

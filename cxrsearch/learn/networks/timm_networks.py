@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
-from .architectures import BLOCKS, NetworkParts, size_of
+from .architectures import BLOCKS, Cut, NetworkParts, size_of
 from .head import last_layer
 from .stem import GreyStem
 
@@ -68,7 +68,8 @@ def timm_network(
     std: Any = tuple(map(float, known["std"]))
     net.set_submodule(stem, GreyStem(conv, mean, std, STEMS[type(conv).__name__]))
     net.set_submodule(head, last_layer(layer.in_features, n_classes, dropout))
-    return NetworkParts(net, _blocks(timm, net, head), stem, maps_of, head, mean, std, notes)
+    blocks = _blocks(timm, net, head)
+    return NetworkParts(net, blocks, stem, maps_of, head, mean, std, notes, cut_of)
 
 
 def _timm(name: str) -> Any:
@@ -215,7 +216,21 @@ def maps_of(net: Any, grey: Tensor) -> Tensor:
     Raises:
         ValueError: where they are no such thing.
     """
-    found = net.forward_features(grey)
+    return _laid_out(net, net.forward_features(grey), grey.shape)
+
+
+def _laid_out(net: Any, found: Any, image: Sequence[int], places: int | None = None) -> Tensor:
+    """What a layer gave as (b, channels, h, w).
+
+    Args:
+        net: the network.
+        found: what the layer gave.
+        image: (b, 1, H, W), the shape of the images.
+        places: tokens that are of a place, the last ones; None: as the network says.
+
+    Raises:
+        ValueError: where it is no such thing.
+    """
     width = net.num_features
     if isinstance(found, Tensor) and found.ndim == 4 and found.shape[1] == width:
         return found
@@ -224,9 +239,42 @@ def maps_of(net: Any, grey: Tensor) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[2] != width:
         raise ValueError("its last layers give no maps")
     whole = getattr(net, "num_prefix_tokens", int(getattr(net, "cls_token", None) is not None))
-    places = found[:, whole:].transpose(1, 2)
-    rows, columns = _grid(places.shape[2], grey.shape[2] / grey.shape[3])
-    return places.reshape(*places.shape[:2], rows, columns)
+    if places is not None:
+        whole = found.shape[1] - places
+    tokens = found[:, whole:].transpose(1, 2)
+    rows, columns = _grid(tokens.shape[2], image[2] / image[3])
+    return tokens.reshape(*tokens.shape[:2], rows, columns)
+
+
+def cut_of(net: Any, grey: Tensor) -> Cut:
+    """A network of timm's in two: before its head, or, where the head reads a token that stands
+    for the whole image, before the last block, which is where that token still looks at places.
+
+    Raises:
+        ValueError: where its last layers give no maps.
+    """
+    found = net.forward_features(grey)
+    maps = _laid_out(net, found, grey.shape)
+    blocks = getattr(net, "blocks", None)
+    if getattr(net, "global_pool", "") != "token" or not blocks or not hasattr(blocks[-1], "attn"):
+        return Cut(found, lambda raw: _laid_out(net, raw, grey.shape), net.forward_head)
+    given: list[Tensor] = []
+    hook = blocks[-1].register_forward_pre_hook(lambda block, args: given.append(args[0]))
+    try:
+        net.forward_features(grey)
+    finally:
+        hook.remove()
+
+    def logits(raw: Tensor) -> Tensor:
+        instead = blocks[-1].register_forward_pre_hook(lambda block, args: (raw, *args[1:]))
+        try:
+            out: Tensor = net(grey)
+        finally:
+            instead.remove()
+        return out
+
+    count = maps.shape[2] * maps.shape[3]
+    return Cut(given[0], lambda raw: _laid_out(net, raw, grey.shape, count), logits)
 
 
 def _grid(count: int, aspect: float) -> tuple[int, int]:

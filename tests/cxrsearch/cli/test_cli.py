@@ -14,6 +14,7 @@ import pytest
 
 from cxrsearch.cli import cli
 from cxrsearch.data.diseases import DISEASES
+from cxrsearch.data.labels.boxes import Box, read_boxes
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -74,6 +75,20 @@ def test_phantoms_without_a_label_are_counted_by_either_spelling(
     words = ("--images", 50, option, 3, "--side", 32)
     code, out, _ = run("phantom", tmp_path / "drawn", *words)
     assert (code, "50 labelled and 3 unlabelled images" in out) == (0, True)
+
+
+def test_places_of_drawn_signs_are_a_table_of_boxes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Box("00000001_000.png", "Mass", 0.25, 0.25, 0.5, 0.5, 2)
+    monkeypatch.setattr("cxrsearch.phantom.places.sign_boxes", lambda dataset: [box])
+    words = ("--images", 50, "--unlabelled", 0, "--side", 32, "--boxes", tmp_path / "boxes.csv")
+    code, out, _ = run("phantom", tmp_path / "drawn", *words)
+    assert (code, "boxes.csv: where their signs are" in out) == (0, True)
+    assert read_boxes(tmp_path / "boxes.csv") == (box,)
+    (tmp_path / "boxes.csv").write_text("mine")
+    code, _, err = run("phantom", tmp_path / "other", *words)
+    assert (code, "holds something else" in err) == (2, True)
 
 
 def test_a_study_goes_from_search_to_predictions(
@@ -173,8 +188,14 @@ def test_a_dry_run_prints_hours_and_disk_and_makes_no_study(
     assert "budget: 50 trials (40 to search, 10 to confirm)" in out
     assert "h more for 10 reruns, none of them stopped early" in out
     assert not study.exists()
-    code, out, _ = run("ga", *words, "--dry-run", "--confirm", 0)
+    believed = tmp_path / "believed.yaml"
+    text = tiny_space.read_text().replace(
+        "log: true}", "log: true, prior: {centre: 1e-3, width: 2}}"
+    )
+    believed.write_text(text)
+    code, out, _ = run("ga", *words, "--space", believed, "--dry-run", "--confirm", 0)
     assert code == 0
+    assert "genes (priors: lr); sampler: genetic" in " ".join(out.split())
     assert "budget: 50 trials;" in out
     assert "confirm" not in out
 

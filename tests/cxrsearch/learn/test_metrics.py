@@ -146,14 +146,14 @@ def plain_bootstrap(labels: Array, scores: Array, patients: Array, counts: Array
 
 
 def test_intervals_equal_those_of_resamples_written_out() -> None:
-    from cxrsearch.learn.metrics import _multiplicities
+    from cxrsearch.learn.metrics import multiplicities
 
     labels, scores = example(60, 4)
     labels[:, 3] = 0
     labels[5, 3] = 1
     scores = scores.round(1)
     patients = np.array([f"p{i // 2}" for i in range(60)])
-    counts = _multiplicities(np.random.default_rng(4), 30, 50)
+    counts = multiplicities(np.random.default_rng(4), 30, 50)
     drawn = plain_bootstrap(labels, scores, patients, counts)
     assert np.isnan(drawn[:, 3]).any()
     assert not np.isnan(drawn[:, 3]).all()
@@ -271,12 +271,12 @@ def test_what_is_unknown_takes_no_part_in_an_auroc() -> None:
 
 
 def test_a_bootstrap_draws_patients_out_of_all_and_judges_by_what_is_known() -> None:
-    from cxrsearch.learn.metrics import _multiplicities
+    from cxrsearch.learn.metrics import multiplicities
 
     marks, scores, patients = hidden(1)
     found = resampled(marks, scores, patients, 40, seed=5)
     names, whose = np.unique(patients, return_inverse=True)
-    counts = _multiplicities(np.random.default_rng(5), len(names), 40)
+    counts = multiplicities(np.random.default_rng(5), len(names), 40)
     for draw in range(40):
         rows = np.repeat(np.arange(len(marks)), counts[draw][whose])
         expected = [by_pairs(marks[rows, c], scores[rows, c]) for c in range(3)]

@@ -76,6 +76,27 @@ def test_a_worker_loads_the_data_once(config, tmp_path, monkeypatch) -> None:
     assert outcome.reason is None
 
 
+def test_before_a_trial_a_machine_names_what_must_be_the_same_there(config, tmp_path) -> None:
+    found = TrialObjective(config).preflight()
+    assert {"cxrsearch", "torch"} < set(found)
+    assert "+" not in found["torch"], "a build for a GPU beside one for a CPU is no other version"
+    known = load_labels(config.labels_path)
+    marks = known.labels.copy()
+    marks[0, 0] = 1 - marks[0, 0]
+    save_labels(config.labels_path, replace(known, labels=marks))
+    other = TrialObjective(config).preflight()
+    assert [name for name in found if found[name] != other[name]] == [
+        f"the labels in {config.labels_path}"
+    ]
+
+
+def test_a_cache_that_is_not_on_a_machine_is_told_with_the_way_out(config, tmp_path) -> None:
+    pickled = pickle.dumps(TrialObjective(config))
+    config.cache.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"is not there .* all machines have with --cache"):
+        pickle.loads(pickled)
+
+
 def test_another_split_is_bad_data(config, study, tmp_path) -> None:
     other = replace(study.splits, seed=9, fingerprint="")
     other.save(config.splits_path)

@@ -92,8 +92,9 @@ def make_trial(number: int, state: str = "complete", **given: Any) -> FrozenTria
 def make_view(trials: list[FrozenTrial], *, alive: bool = False, **given: Any) -> StudyView:
     """A view of ``trials``; keywords of `StudyView` and of its record's attributes."""
     space = SimpleNamespace(
-        name="tiny", fingerprint="f1", to_dict=lambda: {"name": "tiny"}, distributions=lambda: None
-    )
+        name="tiny", fingerprint="f1", to_dict=lambda: {"name": "tiny"}, distributions=lambda: None,
+        genes={},
+    )  # fmt: skip
     config = SimpleNamespace(
         name=given.pop("name", "tiny"),
         sampler="genetic",

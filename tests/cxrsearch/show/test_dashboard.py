@@ -15,8 +15,10 @@ import pytest
 from cxrsearch.show import page
 from cxrsearch.show.comparison import comparison_html
 from cxrsearch.show.dashboard import dashboard_html
+from cxrsearch.show.notes import provenance
 from cxrsearch.show.page import safe_json
 from cxrsearch.show.view import Look
+from search.space import SearchSpace
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -209,3 +211,20 @@ def test_status_loads_no_plotly() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_priors_of_genes_stand_in_the_provenance_with_what_the_trials_contradict(
+    make: SimpleNamespace,
+) -> None:
+    genes = {
+        "lr": {"low": 1e-4, "high": 1e-2, "log": True, "prior": {"centre": 1e-3, "width": 3}},
+        "model": {"choices": ["densenet121", "vgg16"], "prior": "vgg16"},
+    }
+    space = SearchSpace.from_dict({"genes": genes})
+    trials = make.mixed()
+    said = dict(provenance(make.view(trials, space=space)))["Priors of genes"]
+    assert said == "lr about 0.001, within a factor of 3; model vgg16 (4 to 1)"
+    trials[-1].user_attrs["lineage"]["doubted"] = ["model"]
+    said = dict(provenance(make.view(trials, space=space)))["Priors of genes"]
+    assert said.endswith(". The trials contradict: model")
+    assert "Priors of genes" not in dict(provenance(make.view(trials)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from search.files import as_given
+
 RANDOM, IMAGENET = "none", "imagenet"
 
 PARTIAL = "partial:"
@@ -77,6 +79,6 @@ def placed(init: str, *folders: Path) -> str:
     if start.file is None or not start.file:
         return init
     given = Path(start.file).expanduser()
-    places = [(folder / given).absolute() for folder in folders]
+    places = [as_given(folder / given) for folder in folders]
     found = next((place for place in places if place.exists()), places[0])
     return start._replace(source=str(found)).text

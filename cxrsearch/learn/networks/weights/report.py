@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,6 +91,34 @@ class Loaded:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**asdict(self), "share": self.share}
+
+
+_AMOUNT = re.compile(r"(.+): (\d+) of (\d+) tensors, ([\d.]+)% of the backbone's bytes; head (.+)")
+"""The first of `Loaded.lines`."""
+
+
+def loaded_in(notes: Iterable[str]) -> list[dict[str, Any]]:
+    """What was loaded of files of starting weights, out of the notes of a training.
+
+    Notes outlive a training that was cut off and went on, and cards of earlier versions have them.
+
+    Args:
+        notes: among them `Loaded.lines`.
+
+    Returns:
+        for each file ``file``, ``tensors`` (of the backbone, taken over and all), ``share`` (of
+        the backbone's bytes; only all is 1) and ``head``: what became of it.
+    """
+    return [
+        {
+            "file": match[1],
+            "tensors": [int(match[2]), int(match[3])],
+            "share": float(match[4]) / 100,
+            "head": match[5],
+        }
+        for note in dict.fromkeys(map(str, notes))
+        if (match := _AMOUNT.fullmatch(note))
+    ]
 
 
 def percent(share: float) -> str:

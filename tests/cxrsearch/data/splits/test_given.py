@@ -35,14 +35,14 @@ def test_validation_is_drawn_from_the_given_training_part() -> None:
     assert splits.test == NAMES[100:]
     assert sorted([*splits.train, *splits.val]) == list(NAMES[:100])
     assert 12 <= len(splits.val) <= 28
-    assert "val is drawn by patient from train" in splits.notes[0]
+    assert "; val (share 0.2) is drawn by patient from train" in splits.notes[0]
 
 
 def test_a_test_part_is_drawn_from_train_where_only_validation_is_given() -> None:
     splits = make(parts(100, 20))
     assert splits.val == NAMES[100:]
     assert sorted([*splits.train, *splits.test]) == list(NAMES[:100])
-    assert "test is drawn by patient from train" in splits.notes[0]
+    assert "; test (share 0.2) is drawn by patient from train" in splits.notes[0]
     none = make(parts(100, 20), test_share=0)
     assert (none.train, none.test) == (NAMES[:100], ())
 
@@ -52,7 +52,10 @@ def test_beside_a_given_test_part_all_others_are_drawn_from() -> None:
     splits = make(rows)
     assert splits.test == NAMES[:30]
     assert sorted([*splits.train, *splits.val]) == list(NAMES[30:])
-    assert "train and val are drawn by patient from the images of no given part" in splits.notes[0]
+    assert (
+        "train and val (share 0.2) are drawn by patient from the images of no given part"
+        in splits.notes[0]
+    )
     listed = make_splits(NAMES, LABELS, PATIENTS, seed=0, test_list=NAMES[:30])
     assert listed.fingerprint == splits.fingerprint
     both = make(parts(0, 20, 20))
@@ -63,7 +66,10 @@ def test_one_part_for_all_is_a_pool_to_draw_from() -> None:
     splits = make(parts(120))
     drawn = make_splits(NAMES, LABELS, PATIENTS, seed=0)
     assert splits.fingerprint == drawn.fingerprint
-    assert "test and val" in splits.notes[0].replace("val and test", "test and val")
+    drawn_by = (
+        "; test (share 0.2) and val (share 0.2 of the others) are drawn by patient from train"
+    )
+    assert splits.notes[0].endswith(drawn_by)
 
 
 def test_images_of_no_part_are_left_out_and_counted_where_train_is_given() -> None:

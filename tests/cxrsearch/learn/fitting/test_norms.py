@@ -13,7 +13,7 @@ from cxrsearch.learn.fitting.norms import measure_norms
 from cxrsearch.learn.optim import EqualAverage, lr_factor
 from cxrsearch.learn.recipe import Recipe, effective, tail_epochs
 
-ONE = ComputeOptions("cpu", threads=1)
+ONE = ComputeOptions("cpu", threads=1, precision="float32")
 
 
 def test_statistics_are_the_means_over_the_batches_and_nothing_else_changes() -> None:

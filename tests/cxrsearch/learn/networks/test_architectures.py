@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from cxrsearch.learn.compute import device as devices
 from cxrsearch.learn.networks.architectures import BLOCKS, NETWORKS, TIMM, NetworkParts
 from cxrsearch.learn.networks.head import DropoutLinear
+from cxrsearch.learn.networks.linearised import is_plain, placed
 from cxrsearch.learn.networks.models import Network, build_model, builder_of
 from cxrsearch.learn.networks.stem import GreyStem, fold
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
@@ -157,6 +159,33 @@ def test_the_head_turns_the_mean_of_the_maps_into_logits(name: str, network: Net
         pooled = network.features(grey).mean(dim=(2, 3))
         logits = network.net.get_submodule(network.head)(pooled)
         torch.testing.assert_close(logits, network(grey))
+
+
+LAYERS_BEFORE = ("mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
+                 "timm:vit_tiny_patch16_224")  # fmt: skip
+"""In these there are layers between pool and logits: maps are of the head made linear."""
+
+
+def test_the_mean_of_a_class_activation_map_and_the_bias_are_the_logit(
+    name: str, network: Network, of_biases: Callable[[Network, Tensor], Tensor]
+) -> None:
+    own = copy.deepcopy(network).requires_grad_(False)
+    last: Any = own.net.get_submodule(own.last)
+    torch.manual_seed(1)
+    for key, tensor in own.net.named_parameters():
+        if key.endswith("bias"):  # most begin at 0
+            nn.init.uniform_(tensor, -0.2, 0.2)
+    grey = torch.rand(2, 1, 64, 32, generator=torch.Generator().manual_seed(1))
+    found = placed(own, grey)
+    torch.testing.assert_close(found.logits, own(grey), rtol=1e-4, atol=1e-5)
+    assert found.maps.abs().amax((2, 3)).min() > 0
+    assert is_plain(own, found) == (name not in LAYERS_BEFORE)
+    rest = of_biases(own, grey) if name in LAYERS_BEFORE else last.bias.expand(2, 3)
+    near: dict[str, Any] = {"rtol": 1e-3, "atol": 1e-4 * float(1 + found.maps.abs().mean())}
+    torch.testing.assert_close(found.maps.mean((2, 3)) + rest, found.logits, **near)
+    if name not in LAYERS_BEFORE:  # as Zhou et al. define it
+        plain = torch.einsum("kc,bchw->bkhw", last.weight, own.features(grey))
+        torch.testing.assert_close(found.maps, plain, **near)
 
 
 def test_the_last_layer_of_the_head_is_ours(network: Network) -> None:

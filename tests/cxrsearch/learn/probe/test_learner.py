@@ -26,7 +26,7 @@ from search.objective import Step
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
 
-ONE = ComputeOptions("cpu", threads=1)
+ONE = ComputeOptions("cpu", threads=1, precision="float32")
 
 
 @pytest.fixture

@@ -41,8 +41,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+# Few images and one network: trials of VGG16 take three times as long as those of DenseNet121.
 demo: $(READY)
-	$(BIN)/cxrsearch ga --generations 4 --population 6 --study $(DEMO)
+	$(BIN)/cxrsearch ga --generations 4 --population 5 --phantom-images 400 \
+	  --set model=densenet121 --study $(DEMO)
 	$(BIN)/cxrsearch train $(DEMO) --out $(DEMO)/model
 	$(BIN)/cxrsearch evaluate $(DEMO)/model
 	$(BIN)/cxrsearch dashboard $(DEMO)
@@ -104,6 +106,7 @@ bench-stopping: $(READY_BENCH)
 
 bench-workers: $(READY_BENCH)
 	$(BIN)/python -m benchmarks.search.cost
+	$(BIN)/python -m benchmarks.search.asks $(if $(FAST),late running --sizes 300)
 	$(BIN)/python -m benchmarks.search.workers $(if $(FAST),--fast) $(ARGS)
 
 bench-transfer: $(READY_BENCH)

@@ -31,6 +31,7 @@ from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.learn.train import train
+from cxrsearch.study.drawn_weights import make_missing
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.label_genes import read_space
 from cxrsearch.study.space import fixed_to, read_genes, space_path
@@ -62,6 +63,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "auxiliary 0.2": {"auxiliary": 0.2},
     "sharpness 0.05": {"sharpness": 0.05},
     "start_size 0.5": {"start_size": 0.5},
+    "init drawn": {"init": "drawn"},
+    "init drawn, half the rate": {"init": "drawn", "lr": 1e-3},
+    "half the rate": {"lr": 1e-3},
 }
 """What an arm changes of the baseline."""
 
@@ -117,6 +121,8 @@ def measure(args: argparse.Namespace) -> None:
     if unknown := set(args.arms or ()) - set(arms):
         raise SystemExit(f"no such arm: {', '.join(sorted(unknown))}; known: {', '.join(arms)}")
     wanted = {"baseline": {}, **{name: arms[name] for name in args.arms or arms}}
+    recipes = [Recipe.from_params({**baseline, **changes}) for changes in wanted.values()]
+    make_missing(recipes, prepared.settings)
     done = {(line["arm"], line["round"]) for line in read_lines(args.out)}
     for round in range(1, args.rounds + 1):
         data = load_trial_data(config, round)

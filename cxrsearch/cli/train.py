@@ -179,6 +179,7 @@ def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
 
 
 def _train_recipe(out: Path, options: dict[str, Any]) -> None:
+    from cxrsearch.study.drawn_weights import make_missing
     from cxrsearch.study.named_recipes import find_recipe
     from cxrsearch.study.one_recipe import prepare_recipe, train_recipe
     from cxrsearch.study.printing import describe_epoch, describe_ready, describe_trained
@@ -189,6 +190,7 @@ def _train_recipe(out: Path, options: dict[str, Any]) -> None:
     given = {k: v for k, v in options.items() if k not in skip and v is not None}
     ready = prepare_recipe(named, TrainingRequest(**given), out)
     click.echo(describe_ready(ready))
+    make_missing([ready.named.recipe], ready.settings)
     steps = train_recipe(ready)
     try:
         while True:

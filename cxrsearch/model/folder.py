@@ -25,6 +25,7 @@ from cxrsearch.learn.compute.device import is_out_of_memory, pick_device, releas
 from cxrsearch.learn.compute.options import AS_IT_IS, ComputeOptions
 from cxrsearch.learn.compute.precision import amp_dtype, multiplies
 from cxrsearch.learn.networks import models
+from cxrsearch.learn.networks.weights.places import MODEL_FILE
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.saved import checkpoint
 from search.files import write_json, write_text
@@ -46,7 +47,7 @@ __all__ = [
     "whole_folder",
 ]
 
-WEIGHTS, CARD = "model.safetensors", "model.json"
+WEIGHTS, CARD = MODEL_FILE, "model.json"
 
 BATCH = 32
 """Images scored at a time; halved where memory runs out."""

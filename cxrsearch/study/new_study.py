@@ -18,8 +18,10 @@ from search.space import SearchSpace
 from search.store.lock import locked
 from search.study import Study, StudyConfig, discard
 
+from .drawn_weights import make_missing
 from .folder import STUDY_FILES, new_folder, write_study_yaml
 from .prepare import Prepared
+from .space import recipes_of
 
 
 @contextmanager
@@ -46,6 +48,7 @@ def new_study(
         StudyError: where another process is at work there, or no history can be made.
     """
     settings = prepared.settings
+    make_missing(recipes_of(space), settings)
     with locked(folder) as lock:
         new_folder(settings, folder)
         _clear(folder, settings.storage)

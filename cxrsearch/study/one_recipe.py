@@ -17,7 +17,7 @@ from cxrsearch.data.about import NOTHING_SAID, about
 from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
-from cxrsearch.learn.networks.models import network_problem, weights_problem
+from cxrsearch.learn.networks.models import network_problem
 from cxrsearch.learn.networks.weights.report import loaded_in
 from cxrsearch.learn.recipe import Recipe, as_trained
 from cxrsearch.learn.saved.arrays import Labels
@@ -34,11 +34,12 @@ from search.objective import TrialError
 
 from .data import DataParts, listed_names, load_data, make_parts, training_pictures
 from .named_recipes import Named, for_labels
-from .origins import also_seen, origin_notes
 from .prepare import check_disk, machine_problems
 from .projection import COPIES_RUNNING, weight_bytes
 from .settings import AUTO, TrainingRequest
 from .space import frame_of
+from .starting.drawn import announced, starting_problem
+from .starting.origins import also_seen, origin_notes
 
 READING = (
     "data", "labels", "images", "phantom_images", "phantom_difficulty", "seed", "cache",
@@ -112,7 +113,8 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
     frame = frame_of([recipe.input_size], [recipe.crop], dataset.source_side)
     parts = make_parts(settings, dataset, frame, listed)
     origins = origin_notes([recipe.init], parts.splits.fingerprint, dataset.label_names)
-    parts = parts._replace(notes=(*origins, *parts.notes))
+    begins = announced([recipe], settings.weights_dir)
+    parts = parts._replace(notes=(*begins, *origins, *parts.notes))
     need = (COPIES_RUNNING + 1) * weight_bytes(recipe, len(dataset.label_names))
     check_disk(out, need, "free some, or name an --out on another disk")
     return ReadyRecipe(named, settings, parts, out)
@@ -120,8 +122,7 @@ def prepare_recipe(named: Named, settings: TrainingRequest, out: Path) -> ReadyR
 
 def _weights_problems(recipe: Recipe, settings: TrainingRequest) -> list[str]:
     """Why the starting weights cannot be had, with how to do without."""
-    folder = Path(settings.weights_dir) if settings.weights_dir else None
-    problem = weights_problem(recipe, folder)
+    problem = starting_problem(recipe, settings.weights_dir)
     if problem is None:
         return []
     return [f"{problem} (here: --set init=none, which starts from random weights)"]

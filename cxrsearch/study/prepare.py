@@ -24,7 +24,6 @@ from search.space import SearchSpace
 from .cost.sharing import OnNote, Sharing, settle
 from .data import DataParts, listed_names, load_data, make_parts
 from .label_genes import EVERY_RATIO, AtHand
-from .origins import origin_notes
 from .settings import AUTO as MEASURE
 from .settings import (
     CONFIRMED_TIMED,
@@ -33,7 +32,9 @@ from .settings import (
     TrainingRequest,
     confirmed_share,
 )
-from .space import frame_for, gene_prior_notes, gene_values, idle_genes, load_space
+from .space import frame_for, gene_prior_notes, gene_values, idle_genes, load_space, recipes_of
+from .starting.drawn import announced
+from .starting.origins import origin_notes
 from .unlabelled import pseudo_problems
 from .warm_start import label_notes, prior_notes, prior_of, read_earlier
 
@@ -157,6 +158,7 @@ def prepare(
         *idle_genes(space, AtHand.of(made.dataset)),
     ]
     notes += [
+        *announced(recipes_of(space), settings.weights_dir),
         *origin_notes(map(str, inits), made.splits.fingerprint, made.dataset.label_names),
         *made.notes,
     ]

@@ -206,13 +206,13 @@ def without_missing_weights(
         InputError: where a file of the user's does not fit each network that would begin with it,
             naming all such, or where no starting weights are left.
     """
-    from cxrsearch.learn.networks.models import weights_problem
+    from .starting.drawn import starting_problem
 
-    folder = Path(settings.weights_dir) if settings.weights_dir else None
+    folder = settings.weights_dir
     problems: dict[str, list[str]] = {}
     unfit: list[str] = []
     for init, recipes in starting_recipes(space).items():
-        wrong = {recipe.model: p for recipe in recipes if (p := weights_problem(recipe, folder))}
+        wrong = {recipe.model: p for recipe in recipes if (p := starting_problem(recipe, folder))}
         if wrong and start_of(init).file is not None:
             unfit += [*wrong.values(), *_way_out(init, recipes, wrong)]
         elif wrong:
@@ -273,6 +273,11 @@ def _way_out(init: str, recipes: Sequence[Recipe], wrong: Mapping[str, str]) -> 
         "too; let init have it with those alone: "
         f"init: {{choices: [none, {init}], when: {{model: {models}}}}}"
     ]
+
+
+def recipes_of(space: SearchSpace) -> list[Recipe]:
+    """All of `starting_recipes`."""
+    return [recipe for recipes in starting_recipes(space).values() for recipe in recipes]
 
 
 def weights_used(space: SearchSpace, settings: Settings) -> dict[str, str]:

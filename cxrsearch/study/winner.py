@@ -30,9 +30,9 @@ from search.trials.marks import confirms, same_as
 
 from .data import training_pictures
 from .folder import check_weights, load_alone, trial_config
-from .origins import also_seen
 from .prepare import Prepared
 from .settings import AUTO
+from .starting.origins import also_seen
 from .unlabelled import pseudo_path
 
 

@@ -1,4 +1,4 @@
-"""Commands that train a network's starting weights on images without labels."""
+"""Commands that train a network's starting weights, before it sees a label of the user's data."""
 
 from __future__ import annotations
 
@@ -51,6 +51,31 @@ _PLAN = [
     *in_groups(TrainingRequest, "device"),
 ]  # fmt: skip
 
+_DRAWN = [
+    click.option(
+        "--model",
+        default="resnet18",
+        show_default=True,
+        help=f"Network: {', '.join(NETWORKS)}, or timm:NAME.",
+    ),
+    click.option(
+        "--out",
+        type=PATH_TYPE,
+        help="Model folder to write. [default: where init: drawn looks for it]",
+    ),
+    click.option("--images", type=int, metavar="N", help="With --out: X-rays to draw."),
+    click.option(
+        "--epochs", type=int, metavar="N", help="With --out: times that each is seen."
+    ),
+    click.option(
+        "--input-size",
+        type=side,
+        metavar="SIDE|HxW",
+        help="With --out: what the network sees, in pixels.",
+    ),
+    *in_groups(TrainingRequest, "weights", "device"),
+]  # fmt: skip
+
 _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "weight_decay")
 
 
@@ -58,11 +83,12 @@ _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "
     epilog=example(
         "cxrsearch pretrain autoencoder --data my-xrays --out results/ae",
         "cxrsearch pretrain contrastive --data my-xrays --out results/views",
+        "cxrsearch pretrain drawn --model resnet18",
         "cxrsearch pretrain gan --data my-xrays --out results/gan --images 2000",
     )
 )
 def pretrain() -> None:
-    """Train starting weights on images, labelled or not, without their labels.
+    """Train starting weights on images, labelled or not, without their labels, or on drawn ones.
 
     What comes out, OUT/weights.safetensors, is a value of the gene init. In a search space:
 
@@ -110,6 +136,35 @@ def contrastive(**given: Any) -> None:
     not trained on.
     """
     _run("contrastive", **given)
+
+
+@pretrain.command(
+    epilog=example(
+        "cxrsearch pretrain drawn --model resnet18",
+        "cxrsearch pretrain drawn --model densenet121 --images 30000 --out results/drawn",
+    )
+)
+@options(_DRAWN)
+def drawn(model: str, out: Path | None, **given: Any) -> None:
+    """Name the signs in X-rays that are drawn: init: drawn, no data needed.
+
+    A search whose space has that makes them by itself when they are first needed; so does `train
+    --recipe`. Without --out they are made where those look, on the machine and in the way that
+    all do. Nobody's images are in them.
+    """
+    from cxrsearch.study.drawn_weights import WEIGHTS, make, place_of, plan_of
+
+    ways = {name: given.pop(name) for name in ("images", "epochs", "input_size")}
+    settings = TrainingRequest(**given)
+    plan = plan_of(model, ways, anywhere=out is not None)
+    with goes_on(AGAIN):
+        place = place_of(model, settings) if out is None else out
+        if out is None and (place / WEIGHTS).is_file():
+            click.echo(f"{place}: there already")
+        else:
+            make(model, place, settings, plan, click.echo)
+    value = "drawn" if out is None else quoted(place / WEIGHTS)
+    click.echo(f"in a space: init: {{choices: [none, {value}], when: {{model: {model}}}}}")
 
 
 def _run(method: str, out: Path, unlabelled: Path | None, **given: Any) -> None:

@@ -24,9 +24,9 @@ from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.study.data import cache_root, listed_names, load_data, split
-from cxrsearch.study.origins import origin_notes
 from cxrsearch.study.settings import DataRequest, TrainingRequest
 from cxrsearch.study.space import frame_of
+from cxrsearch.study.starting.origins import origin_notes
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.writing import HOLDER, LOCK, alone, claim
 from search.cores import detect_cpus

@@ -36,7 +36,7 @@ from cxrsearch.model.card import predicting, taught
 from cxrsearch.model.folder import ModelMeta, check_out, network_of, save_model
 from cxrsearch.model.validation import ITS_OWN, ValidationScores
 from cxrsearch.study.data import training_pictures
-from cxrsearch.study.origins import also_seen
+from cxrsearch.study.starting.origins import also_seen
 from cxrsearch.writing import alone, claim
 from search.files import write_json
 from search.reading import read_json

@@ -47,6 +47,8 @@ def space_of(**parts: object) -> SearchSpace:
     [
         ("none", Start("none")),
         ("imagenet", Start("imagenet")),
+        ("drawn", Start("drawn")),
+        ("frozen-features:drawn", Start("drawn", frozen=True)),
         ("w.pth", Start("w.pth")),
         ("partial:a/w.pth", Start("a/w.pth", partial=True)),
         ("frozen-features", Start("imagenet", frozen=True)),

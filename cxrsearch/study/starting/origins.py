@@ -27,7 +27,7 @@ from cxrsearch.model.pretrain_record import PRETRAINED, RECORD, read_record
 from search.errors import SearchError
 from search.store.record import read_study
 
-from .unlabelled import NOBODY_KNOWN
+from ..unlabelled import NOBODY_KNOWN
 
 
 @dataclass(frozen=True)

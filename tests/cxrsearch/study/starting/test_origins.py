@@ -19,9 +19,9 @@ from cxrsearch.learn.recipe import Recipe
 from cxrsearch.model.card import ModelMeta, make_card
 from cxrsearch.study.named_recipes import Named
 from cxrsearch.study.one_recipe import prepare_recipe
-from cxrsearch.study.origins import also_seen, origin_notes
 from cxrsearch.study.prepare import prepare
 from cxrsearch.study.settings import Settings
+from cxrsearch.study.starting.origins import also_seen, origin_notes
 from cxrsearch.study.unlabelled import NOBODY_KNOWN
 
 Run = Callable[..., tuple[int, str, str]]

@@ -1,0 +1,1 @@
+"""What networks begin with: weights of other trainings, and those of X-rays that we draw."""

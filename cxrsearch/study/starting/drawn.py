@@ -39,7 +39,7 @@ class DrawnPlan:
         input_size: what the network sees, in pixels.
     """
 
-    images: int = 15_000
+    images: int = 6_000
     epochs: int = 8
     input_size: int | str = 64
 

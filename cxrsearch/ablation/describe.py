@@ -27,7 +27,8 @@ def describe_ablation(ready: ReadyAblation) -> str:
         table.add_column(column, overflow="fold")
     for name in plan.arms:
         table.add_row(name, ARMS[name].sentence)
-    start = "without ImageNet weights" if recipe.init == "none" else f"from {recipe.init}"
+    starts = {"none": "without ImageNet weights", "drawn": "from drawn X-rays"}
+    start = starts.get(recipe.init, f"from {recipe.init}")
     lines = [
         f"data: {data.label}, {len(data.names)} labelled images of "
         f"{len(set(data.patients.tolist()))} patients, {plan.unlabelled:,} without a label",

@@ -7,7 +7,7 @@ from typing import Any
 
 from cxrsearch.data.copy_names import NOTHING, same_files
 from cxrsearch.data.splits import Splits
-from cxrsearch.learn.networks.weights.asked import RANDOM, start_of
+from cxrsearch.learn.networks.weights.asked import DRAWN, RANDOM, start_of
 from cxrsearch.learn.networks.weights.report import BACKBONE_SHARE, loaded_in, percent
 from cxrsearch.model.looks import looks_at_data
 from cxrsearch.model.predictor import ModelPart
@@ -39,8 +39,12 @@ def weights_check(part: ModelPart) -> Check:
         )  # fmt: skip
     one = min(loaded, key=lambda each: each["share"])
     there, every = one["tensors"]
+    whose = (
+        "the network began with what it had learnt on drawn X-rays (init: drawn), nobody's images: "
+        if start.source == DRAWN else ""
+    )  # fmt: skip
     told = (
-        f"of the starting weights {one['file']} {there} of {every} tensors of the backbone, "
+        f"{whose}of the starting weights {one['file']} {there} of {every} tensors of the backbone, "
         f"{percent(one['share'])} of its bytes, were loaded; head {one['head']}"
     )
     if one["share"] < BACKBONE_SHARE:

@@ -52,6 +52,12 @@ def test_an_unrecorded_load_and_a_random_start_are_notes() -> None:
     assert "random" in weights_check(part()).sentence
 
 
+def test_weights_of_drawn_x_rays_are_called_so() -> None:
+    found = weights_check(part("drawn", {"weights": loaded_in(loaded(1.0).lines)}))
+    assert found.sentence.startswith("the network began with what it had learnt on drawn X-rays")
+    assert "drawn" not in weights_check(part("w.pt", {"notes": loaded(1.0).lines})).sentence
+
+
 def test_validation_images_seen_in_pre_training_are_doubtful() -> None:
     seen = {"images": ["b.png", "x.png", "e.png"], "unknown": []}
     (found,) = seen_checks([part(also_seen=seen)], SPLITS)

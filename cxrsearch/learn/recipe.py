@@ -66,8 +66,9 @@ class Recipe:
     )
     init: str = _gene(
         "none",
-        "starting weights: none, imagenet, drawn (from X-rays that we draw), a file that has them "
-        "all (`cxrsearch pretrain` writes one, `cxrsearch weights FILE` says what fits), or partial:FILE for what fits of it; "
+        "starting weights: none, imagenet, drawn (of X-rays that we draw), a file that has them "
+        "all (`cxrsearch pretrain` writes one, `cxrsearch weights FILE` says what fits), or "
+        "partial:FILE for what fits of it; "
         "frozen-features and frozen-features:FILE train the last layer alone on their features",
         text=True,
         held=True,

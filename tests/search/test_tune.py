@@ -205,7 +205,8 @@ def test_ctrl_c_ends_the_run_and_leaves_its_trials_running(
     study: Study, ray_session: None, interruptible: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whoever presses again later, or whose run does not end in time, ends the process: the tests'.
-    monkeypatch.setattr("search.stopping.GRACE", 600.0)
+    for name in ("ECHO", "GRACE"):
+        monkeypatch.setattr(f"search.stopping.{name}", 600.0)
     before = signal.getsignal(signal.SIGINT)
     pressed: list[Event] = []
 

@@ -39,6 +39,12 @@ LONGEST_FOLDER = 40
 OLD = 3600.0
 """Seconds after which a folder without a lock, of an earlier version, may be left over."""
 
+JUST_MADE = 10.0
+"""Seconds for which a lock is taken for held: its file is made before it is locked."""
+
+REMOVALS = 50
+"""How often a folder is removed, a tenth of a second apart, until it stays away."""
+
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
@@ -59,7 +65,7 @@ def own_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         lock.release()
 
 
@@ -109,6 +115,18 @@ def own_token() -> Iterator[None]:
         read_mode()
 
 
+def _remove(folder: Path) -> None:
+    """Remove ``folder``, again where somebody has written to it meanwhile.
+
+    Ray waits for none of its workers to end, and a worker that is late writes its log.
+    """
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
 def sweep() -> None:
     """Remove this user's folders of processes that are gone; of others nothing is touched."""
     for place in {Path(tempfile.gettempdir()), Path("/tmp")}:
@@ -129,6 +147,8 @@ def _is_left_over(folder: Path) -> bool:
         if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
             return False
         if (folder / OWNER_LOCK).exists():
+            if time.time() - (folder / OWNER_LOCK).stat().st_mtime < JUST_MADE:
+                return False
             lock = FileLock(folder / OWNER_LOCK, is_singleton=False)
             lock.acquire(timeout=0)
             lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,17 +149,43 @@ def test_folders_of_killed_processes_are_removed_and_no_others(
     from search.tune import own
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in ("ray-abcd1234", "ray-efgh5678", "ray-new_5678", "ray-mine", "other"):
+    names = ("ray-abcd1234", "ray-efgh5678", "ray-new_5678", "ray-starting", "ray-mine", "other")
+    for name in names:
         (tmp_path / name).mkdir()
-    (tmp_path / "ray-abcd1234" / own.OWNER_LOCK).touch()
     long_ago = time.time() - 2 * own.OLD
-    os.utime(tmp_path / "ray-efgh5678", (long_ago, long_ago))
+    for name in ("ray-abcd1234", "ray-starting"):
+        (tmp_path / name / own.OWNER_LOCK).touch()
+    for old in (tmp_path / "ray-abcd1234" / own.OWNER_LOCK, tmp_path / "ray-efgh5678"):
+        os.utime(old, (long_ago, long_ago))
     with own.own_folder() as folder:
         assert folder.stat().st_mode & 0o077 == 0
+        os.utime(folder / own.OWNER_LOCK, (long_ago, long_ago))
         own.sweep()
         assert folder.exists(), "its process is alive"
         left = {p.name for p in tmp_path.iterdir()} - {folder.name}
-    assert left == {"ray-new_5678", "ray-mine", "other"}
+    assert left == {"ray-new_5678", "ray-starting", "ray-mine", "other"}, "its lock is held next"
+    assert not folder.exists()
+
+
+@pytest.mark.ray
+def test_a_folder_goes_also_where_a_worker_that_ends_late_writes_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from search.tune import own
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    remove, late = shutil.rmtree, iter(("worker.out", "worker.err"))
+
+    def slow(folder: Path, ignore_errors: bool) -> None:
+        remove(folder, ignore_errors)
+        if name := next(late, ""):
+            folder.mkdir()
+            (folder / name).touch()
+
+    with own.own_folder() as folder:
+        monkeypatch.setattr("search.tune.own.shutil.rmtree", slow)
+    assert not next(late, "")
     assert not folder.exists()
 
 

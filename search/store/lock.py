@@ -22,8 +22,9 @@ DRIVER_LOCK = "driver.lock"
 DRIVER = "driver.json"
 CLOCK_STEP = 60.0
 """Seconds by which a set clock may move a process's start; ids are not reused so soon."""
-LOCK_SECONDS = 0.1
-"""Seconds to wait for a lock: readers may hold it for a moment, see `_is_held`."""
+LOCK_SECONDS = 5.0
+"""Seconds to wait for a lock that only readers hold: for a moment, see `_is_held`, or for longer
+where the machine is busy."""
 
 _ours: set[tuple[int, int, int]] = set()
 """Process, device and inode of each lock file that this process holds; a fork holds none."""
@@ -64,7 +65,7 @@ class FolderLock:
             StudyError: where another process is, or where the folder cannot be written.
         """
         try:
-            self._lock.acquire(timeout=LOCK_SECONDS, poll_interval=LOCK_SECONDS / 5)
+            self._take()
         except Timeout:
             raise StudyError(
                 f"{self._folder}: another process is {self._doing} ({_who(_read(self._holder))}"
@@ -87,6 +88,18 @@ class FolderLock:
             raise StudyError(f"{self._folder}: cannot be written to: {error}") from None
         assert self._file is not None
         _ours.add(self._file)
+
+    def _take(self) -> None:
+        """Take the lock; who holds it to write is not waited for."""
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self._lock.acquire(timeout=0)
+                return
+            except Timeout:
+                if _is_held(self._path) or time.monotonic() > end:
+                    raise
+            time.sleep(0.02)
 
     def check(self) -> None:
         """Make sure that the folder is still the one that was locked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -105,6 +106,38 @@ def test_looking_does_not_keep_a_driver_out(tmp_path: Path) -> None:
         mine.acquire()
         assert lock._is_held(tmp_path / lock.DRIVER_LOCK)
         mine.release()
+
+
+def test_who_looks_for_long_is_waited_for_and_who_writes_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = (tmp_path / lock.DRIVER_LOCK).open("w")
+    fcntl.flock(reader, fcntl.LOCK_SH)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            reader.close()
+
+    monkeypatch.setattr("search.store.lock.time.sleep", wait)
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    first.acquire()
+    assert len(waits) == 3
+    with pytest.raises(StudyError, match="another process is running this study"):
+        second.acquire()
+    assert len(waits) == 3
+    first.release()
+
+
+def test_who_looks_for_ever_is_not_waited_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "LOCK_SECONDS", 0.05)
+    with (tmp_path / lock.DRIVER_LOCK).open("w") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        with pytest.raises(StudyError, match="another process is running this study"):
+            FolderLock(tmp_path).acquire()
 
 
 def test_a_folder_for_reading_only_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

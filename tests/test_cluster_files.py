@@ -66,6 +66,15 @@ def test_a_slurm_job_hands_its_signal_on_and_is_queued_again(calls: Path, tmp_pa
     assert line(calls, "scontrol") == "scontrol requeue 7"
 
 
+def test_a_slurm_job_keeps_a_signal_that_comes_before_its_search(
+    calls: Path, tmp_path: Path
+) -> None:
+    asking = 'if [ "$1" = status ]; then kill -TERM "$PPID"; fi\n'
+    (tmp_path / "bin" / "ray").write_text(f"#!/bin/bash\n{asking}")
+    assert submitted(tmp_path / "study", tenths=300).wait(30) == 143
+    assert line(calls, "scontrol") == "scontrol requeue 7"
+
+
 def test_a_slurm_job_that_was_queued_again_resumes_and_ends(calls: Path, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").touch()
     assert submitted(tmp_path, tenths=0).wait(30) == 0

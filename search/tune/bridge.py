@@ -148,8 +148,8 @@ class Bridge:
         """A worker is about to begin with a trial."""
         actor = trial.temporary_state.ray_actor
         key = actor_id(actor)
-        if key not in self._workers:
-            name, node = "", ""
+        if not self._workers.get(key, (actor, "", ""))[1]:
+            name, node = "", ""  # of one that does not answer in time; it is asked again
             with suppress(ray.exceptions.RayError):
                 name, node = ray.get([actor.name.remote(), actor.place.remote()], timeout=10)
             self._workers[key] = (actor, name, node)

@@ -9,10 +9,13 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from search.budget import Budget
@@ -24,14 +27,17 @@ from search.objective import Outcome, Step, Steps, Task
 from search.phases import Searching
 from search.reading import read_json
 from search.space import SearchSpace
+from search.stopping import Stop
 from search.study import Study, StudyConfig
 
 pytest.importorskip("ray")
 
 from ray import cloudpickle
+from ray.exceptions import ActorDiedError, GetTimeoutError
 
 from search.tune import Resources, run_tune
-from search.tune.cluster import slots
+from search.tune.bridge import Bridge
+from search.tune.cluster import Cluster, slots
 from search.tune.driver import Driver
 from search.tune.worker import Report
 
@@ -129,6 +135,36 @@ def test_a_trial_whose_worker_dies_goes_on_and_fails_when_it_dies_too_often(
     assert "worker died 2 times" in second.user_attrs["detail"]
     assert "SYSTEM_ERROR" in second.user_attrs["detail"]
     assert usage.lost == 3
+
+
+class Sleeper:
+    """A worker that is killed in its sleep."""
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def sleep(self) -> None:
+        time.sleep(600)
+
+
+@pytest.mark.ray
+def test_why_a_worker_died_is_waited_for(ray_session: None) -> None:
+    """By its default Ray waits a second for the reason, and on a busy machine has none."""
+    import ray
+
+    (gcs,) = (p for p in psutil.Process().children(recursive=True) if p.name() == "gcs_server")
+    worker = ray.remote(num_cpus=1)(Sleeper).remote()
+    pid, asleep = ray.get(worker.pid.remote()), worker.sleep.remote()
+    late = threading.Timer(3, gcs.resume)
+    gcs.suspend()
+    try:
+        late.start()
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ActorDiedError, match="SYSTEM_ERROR"):
+            ray.get(asleep, timeout=300)
+    finally:
+        late.cancel()
+        gcs.resume()
 
 
 class FailingCard:
@@ -372,6 +408,35 @@ def test_the_driver_counts_what_is_asked_for_ahead_of_a_worker(study: Study) -> 
     tasks = [driver.next_task(key) for key in "abcd"]
     assert [task is not None for task in tasks] == [True, True, True, False]
     assert driver.usage.ahead == 2
+
+
+def test_a_worker_that_was_too_slow_to_say_its_name_is_asked_at_its_next_trial(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def get(words: list[str], timeout: float) -> list[str]:
+        asked.append(words)
+        if len(asked) == 1:
+            raise GetTimeoutError
+        return words
+
+    monkeypatch.setattr("search.tune.bridge.ray.get", get)
+    actor = SimpleNamespace(
+        _actor_id=SimpleNamespace(hex=lambda: "ab"),
+        name=SimpleNamespace(remote=lambda: "host:1"),
+        place=SimpleNamespace(remote=lambda: "a node"),
+    )
+    driver = Driver(study, Searching(study, Budget(trials=5)), lambda: 1)
+    nothing: Any = None  # is asked of the nodes
+    bridge = Bridge(driver, Cluster(ONE, own=True), nothing, Stop())
+    for number, key in enumerate("abc"):
+        assert driver.next_task(key) is not None
+        trial: Any = SimpleNamespace(trial_id=key, temporary_state=SimpleNamespace(ray_actor=actor))
+        bridge.started(trial)
+        driver.report(key, Report(number, "host:1", 1.0, 2.0, outcome=Outcome(0.5)))
+    assert len(asked) == 2, "and is asked no more once it has said it"
+    assert driver.usage.workers == ["host:1"]
 
 
 ALONE = """

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -93,6 +94,8 @@ def test_a_reader_sees_one_moment(server: str, tmp_path: Path) -> None:
         for reader in readers:
             reader.start()
         run_serial(study, objective, Budget(trials=12))
+        while len(reads) <= 3 and any(reader.is_alive() for reader in readers):
+            time.sleep(0.01)
         stop.set()
         for reader in readers:
             reader.join()

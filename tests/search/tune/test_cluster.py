@@ -58,13 +58,20 @@ STORY = """
                     time.sleep(0.2)
                     write_json(file, number)
                 yield Step(number, task.params["x"], {f"node{number}": node})
-            end = time.monotonic() + 180
+            end = time.monotonic() + 360
             while task.number == 4 and not self.told.exists() and time.monotonic() < end:
                 time.sleep(0.1)
             return Outcome(task.params["x"])
 
     def name_of(node):
         return next((n["NodeName"] for n in ray.nodes() if n["NodeID"] == node), None)
+
+    def joined(name, **more):
+        # As long as it takes: `add_node` itself gives up after half a minute.
+        node = cluster.add_node(wait=False, num_cpus=1, node_name=name, **more)
+        while not any(n["Alive"] and n["NodeName"] == name for n in ray.nodes()):
+            time.sleep(0.1)
+        return node
 
     def listen(event):
         if event.kind == "note":
@@ -76,10 +83,10 @@ STORY = """
         if "second" not in nodes:
             groups = ray.util.placement_group_table().values()
             said["pending"] = sum(group["state"] == "PENDING" for group in groups)
-            nodes["second"] = cluster.add_node(num_cpus=1, node_name="second")
+            nodes["second"] = joined("second")
         elif node == "second" and "odd" not in nodes:
             cluster.remove_node(nodes["second"], allow_graceful=False)
-            nodes["odd"] = cluster.add_node(num_cpus=1, node_name="odd", env_vars={"ODD": "1"})
+            nodes["odd"] = joined("odd", env_vars={"ODD": "1"})
 
     # A raylet that is killed is missed after seconds, one that is only slow is not.
     patience = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000,
@@ -118,7 +125,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (work / "run.py").write_text(textwrap.dedent(STORY))
     with tempfile.TemporaryDirectory(prefix="t-") as scratch:  # short, for Ray's sockets
         done = subprocess.run(
-            [sys.executable, "run.py"], cwd=work, capture_output=True, text=True, timeout=400,
+            [sys.executable, "run.py"], cwd=work, capture_output=True, text=True, timeout=600,
             env={
                 **os.environ, "TMPDIR": scratch, "RAY_TMPDIR": scratch, "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_worker_niceness": "0",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +208,25 @@ def test_a_timed_batch_is_small_on_a_cpu_and_whole_on_a_gpu() -> None:
     assert sized(recipe, "cuda") == replace(recipe, init="none", crop=1024, train_seed=1.0)
 
 
+ROOMY = """
+from cxrsearch.learn.compute import device
+from cxrsearch.study.cost import stopwatch_process
+
+device.planned_memory = lambda _: {bytes}
+stopwatch_process.main()
+"""
+
+
+@pytest.mark.parametrize(("planned", "roomy"), [(1 << 40, True), (1 << 20, False)])
 def test_real_steps_are_timed_side_by_side_with_their_threads(
-    monkeypatch: pytest.MonkeyPatch,
+    planned: int, roomy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a machine of a memory given here, as whether more would fit follows from it."""
+    (tmp_path / "roomy.py").write_text(ROOMY.format(bytes=planned))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    begun = partial(stopwatches.started, module=("roomy",))
+    monkeypatch.setattr(stopwatches, "started", begun)
+    monkeypatch.setattr("cxrsearch.learn.compute.device.free_memory", lambda _: planned << 20)
     monkeypatch.setattr(stopwatches, "SECONDS", 0.01)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     told, read = [], stopwatches.answers
@@ -225,7 +243,7 @@ def test_real_steps_are_timed_side_by_side_with_their_threads(
     assert [found["threads"] for found in told[0]] == [1, 1]
     assert set(seconds) == {RecipeKind("densenet121", ("full",), (32, 32))}
     assert 0 < seconds[kind_of(recipe)] < time.perf_counter() - begin
-    assert doubles is True
+    assert doubles is roomy
     assert _children() <= before
 
 

@@ -75,15 +75,6 @@ PIECES = {
     "fine-and-coarse": Piece(
         "one size of mutation, 0.1", {"genetic.offspring.MUTATION_SPREADS": (0.1, 0.1)}
     ),
-    "lean": Piece(
-        "one covariance, every improvement counts, one size of mutation, parents as observed",
-        {
-            "genetic.gaussian_process_fit.MIXTURE_MEMBERS": 1,
-            "genetic.model.AMBITIONS": (0.0,),
-            "genetic.offspring.MUTATION_SPREADS": (0.1, 0.1),
-            "genetic.history.History.promising": _luckiest,
-        },
-    ),
 }
 """By name. Where candidates go, others come in their place, so that their number stays."""
 TAUGHT = {

@@ -65,7 +65,13 @@ def ablate(context: click.Context, /, study: Path, dry_run: bool, **given: Any) 
     default = click.core.ParameterSource.DEFAULT
     said = {name: value for name, value in given.items()
             if context.get_parameter_source(name) is not default}  # fmt: skip
-    with options.goes_on(f"`cxrsearch ablate --study {quoted(study)}` goes on"):
+
+    def way() -> str:
+        if not (study / "study.yaml").exists():
+            return "nothing had been trained; the same command begins again"
+        return f"`cxrsearch ablate --study {quoted(study)}` goes on"
+
+    with options.goes_on(way):
         over = _run(study, given, said, dry_run)
     if over:
         from cxrsearch.ablation.page import verdict_page, verdict_text

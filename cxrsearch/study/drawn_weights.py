@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from cxrsearch.data.request import PHANTOM
 from cxrsearch.errors import InputError
@@ -41,7 +44,7 @@ def plan_of(model: str, ways: Mapping[str, Any], anywhere: bool = True) -> Drawn
         model: the network.
         ways: values of `DrawnPlan` by name; None: as planned.
         anywhere: whether the weights are for a folder of the user's; those of ``init: drawn`` are
-            the same for everybody.
+            made in the same way for everybody.
 
     Raises:
         InputError: naming each value that cannot be.
@@ -82,7 +85,8 @@ def make_missing(
 ) -> None:
     """Make the weights of drawn X-rays that ``recipes`` begin with, where they are not there.
 
-    Cut off, it goes on from the last epoch when it is called again.
+    Cut off, it goes on from the last epoch when it is called again. Where another process is at
+    it, that one is waited for.
 
     Args:
         recipes: what is to be trained.
@@ -90,15 +94,42 @@ def make_missing(
         say: told what is made and how far it is.
 
     Raises:
-        InputError: where they cannot be made, or somebody else is at it.
+        InputError: where they cannot be made.
     """
-    for model in missing(recipes, settings.weights_dir):
+    wanted = list(recipes)
+    for model in missing(wanted, settings.weights_dir):
         out = place_of(model, settings)
-        say(
-            f"starting weights of {model}: made once, from {PLAN.images:,} drawn X-rays, and kept "
-            f"in {out}"
-        )
-        make(model, out, settings, PLAN, say)
+        try:
+            with _one_at_a_time(out, say):
+                if not missing(wanted, settings.weights_dir):
+                    continue  # somebody has made them meanwhile
+                say(
+                    f"starting weights of {model}: made once, from {PLAN.images:,} drawn X-rays, "
+                    f"and kept in {out}"
+                )
+                make(model, out, settings, PLAN, say)
+        except (InputError, OSError) as error:
+            why = "; ".join(error.problems) if isinstance(error, InputError) else str(error)
+            raise InputError(
+                f"init: drawn: weights of {model} cannot be made in {out} ({why}); name another "
+                "--weights-dir, or use init: none"
+            ) from error
+
+
+@contextmanager
+def _one_at_a_time(out: Path, say: Say) -> Iterator[None]:
+    """Wait until nobody else makes ``out``; then nobody else does until the block is over."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.parent / f".{out.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{out}: another process makes it; waiting for that")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make(
@@ -117,15 +148,13 @@ def make(
     Raises:
         InputError: where it cannot be made, or somebody else is at it.
     """
+    # Of a cluster's machines this one need not be like the others.
+    device = "auto" if getattr(settings, "address", None) else settings.device
     drawn = TrainingRequest(
         data=PHANTOM, phantom_images=plan.images, seed=DRAWN_SEED, test_share=0.02, val_share=0.05,
-        cache=str((work_of(out) / "pictures").absolute()), device=settings.device,
+        cache=str((work_of(out) / "pictures").absolute()), device=device,
         precision=settings.precision,
     )  # fmt: skip
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out.parent}: cannot be made ({error}); name another folder") from error
     ready = prepare_recipe(Named(f"{model} on drawn X-rays", plan.recipe(model)), drawn, out)
     for epoch in train_recipe(ready):
         say(describe_epoch(epoch))

@@ -20,6 +20,7 @@ from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.compute.precision import HALF_TYPES, multiplies
+from cxrsearch.learn.networks.weights.places import making_of
 from cxrsearch.learn.networks.weights.reading import file_digest
 from cxrsearch.learn.objective import TrialConfig
 from cxrsearch.version import __version__
@@ -250,7 +251,10 @@ def check_weights(folder: Path, files: Collection[Path] | None = None) -> None:
         if files is not None and path not in files:
             continue
         if not path.is_file():
-            problems.append(f"{path}: starting weights of {folder}, and not there; restore them")
+            again = f", or make such again: {way}" if (way := making_of(path)) else ""
+            problems.append(
+                f"{path}: starting weights of {folder}, and not there; restore them{again}"
+            )
         elif file_digest(path) != digest:
             problems.append(
                 f"{path}: starting weights of {folder}, and no longer those that it was made with "

@@ -48,9 +48,10 @@ def new_study(
         StudyError: where another process is at work there, or no history can be made.
     """
     settings = prepared.settings
-    make_missing(recipes_of(space), settings)
     with locked(folder) as lock:
         new_folder(settings, folder)
+        # The space of an ablation's study is its cells: what they train is prepared's.
+        make_missing(recipes_of(prepared.space), settings)
         _clear(folder, settings.storage)
         study = Study.create(folder, space, config, settings.storage, lock)
         try:

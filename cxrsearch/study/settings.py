@@ -90,13 +90,15 @@ class TrainingRequest(Device, DataRequest):
     """A training as asked for, but for its recipe: on which data, and on what of the machine.
 
     Args:
-        weights_dir: folder with pretrained weights under torchvision's file names.
+        weights_dir: folder with ImageNet's weights under torchvision's file names, and with those
+            of drawn X-rays.
         cpus_per_trial: CPU cores a trial, or ``auto``: a share of all that a short measurement
             finds best (`cxrsearch.study.cost.sharing`), and all of a single training's.
     """
 
     weights_dir: str | None = option(
-        None, "Folder with pretrained weights under torchvision's file names.",
+        None, "Folder with ImageNet's weights under torchvision's file names, and with those of "
+        "drawn X-rays.",
         group="weights", metavar="DIR", path=True,
     )  # fmt: skip
     cpus_per_trial: float | str = option(

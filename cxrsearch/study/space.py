@@ -200,7 +200,7 @@ def check_networks(space: SearchSpace) -> None:
 def without_missing_weights(
     space: SearchSpace, settings: Settings
 ) -> tuple[SearchSpace, list[str]]:
-    """Leave out choices and points whose ImageNet weights are not on this machine, with notes.
+    """Leave out choices and points whose weights cannot be had on this machine, with notes.
 
     Raises:
         InputError: where a file of the user's does not fit each network that would begin with it,

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from cxrsearch.errors import InputError
 from cxrsearch.learn.networks.stem import IMAGENET_MEAN, IMAGENET_STD
 from cxrsearch.learn.networks.weights.fitting import starting_weights
+from cxrsearch.learn.networks.weights.reading import read_weights
 from cxrsearch.learn.networks.weights.renaming import Target
 from cxrsearch.learn.saved import checkpoint
 
@@ -35,9 +36,9 @@ TARGET = Target(
 )
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def taken(path: Path) -> dict[str, torch.Tensor]:
     """What a network takes of a file."""
-    return starting_weights(TARGET, path).tensors
+    return starting_weights(TARGET, read_weights(path)).tensors
 
 
 def _damaged(data: bytes, rng: random.Random) -> bytes:
@@ -72,12 +73,12 @@ def test_a_damaged_file_is_read_or_refused(
         save_file(STATE, path)
     else:
         checkpoint.save_tensors(path, STATE, {"epoch": 3})
-    whole, wanted = path.read_bytes(), read_weights(path)
+    whole, wanted = path.read_bytes(), taken(path)
     for number in cases(60):
         path.write_bytes(_damaged(whole, random.Random(f"{kind} {number}")))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ending = guarded(f"{kind} {number}", lambda: read_weights(path), InputError)
+            ending = guarded(f"{kind} {number}", lambda: taken(path), InputError)
         if ending.refused or ending.value is None:
             continue
         for name, value in ending.value.items():

@@ -18,7 +18,7 @@ from .architectures import NETWORKS, TIMM, Cut, NetworkParts, size_of
 from .weights.asked import IMAGENET, RANDOM, start_of, start_problem
 from .weights.fitting import Taken, fit, starting_weights
 from .weights.places import download_weights, find_weights, missing_problem
-from .weights.reading import WeightsFile, some_of
+from .weights.reading import WeightsFile, read_weights, some_of
 from .weights.renaming import Target
 from .weights.report import Loaded
 
@@ -204,15 +204,23 @@ def _network(recipe: Wanted, n_classes: int) -> Network:
 
 
 def _start(
-    model: Network, recipe: Wanted, weights_dir: Path | None, labels: Sequence[str] = ()
+    model: Network,
+    recipe: Wanted,
+    weights_dir: Path | None,
+    labels: Sequence[str] = (),
+    like: Wanted | None = None,
 ) -> Taken:
     if problem := start_problem(recipe.init):
         raise InputError(problem)
     start = start_of(recipe.init)
     path = find_weights(start.source, recipe.model, weights_dir)
-    if not path.is_file():
+    if like is not None:
+        file = _file_of(like, path)
+    elif path.is_file():
+        file = read_weights(path)
+    else:
         raise InputError(missing_problem(start.source, recipe.model, path))
-    found = starting_weights(model.target, path, labels, start.partial)
+    found = starting_weights(model.target, file, labels, start.partial)
     if start.frozen and (gone := _random_before_logits(model, found)):
         raise InputError(
             f"init {recipe.init}: {path} lacks layers of the head that come before its last "
@@ -220,6 +228,12 @@ def _start(
             "them, or vgg_head: pooled"
         )
     return found
+
+
+def _file_of(like: Wanted, path: Path) -> WeightsFile:
+    """What ``path`` is going to hold: weights of the network of ``like``, here as they begin."""
+    state = _network(like, n_classes=2).net.state_dict()
+    return WeightsFile(path, {"": state}, (), sum(value.nbytes for value in state.values()))
 
 
 def _random_before_logits(model: Network, found: Taken) -> list[str]:
@@ -268,7 +282,9 @@ def network_problem(recipe: Wanted) -> str | None:
     )
 
 
-def weights_problem(recipe: Wanted, weights_dir: Path | None = None) -> str | None:
+def weights_problem(
+    recipe: Wanted, weights_dir: Path | None = None, like: Wanted | None = None
+) -> str | None:
     """Why the recipe's ``init`` cannot be used for its ``model``, or None. Downloads nothing.
 
     Reads the file and holds it against the network, so that no trial finds out later.
@@ -276,11 +292,12 @@ def weights_problem(recipe: Wanted, weights_dir: Path | None = None) -> str | No
     Args:
         recipe: genes ``model``, ``init`` and those that the network takes.
         weights_dir: folder with ImageNet's weight files; torch.hub's own by default.
+        like: where the file is still to be made, a network such as it will hold.
     """
     if recipe.init == RANDOM:
         return None
     try:
-        _start(_shapes(recipe), recipe, weights_dir)
+        _start(_shapes(recipe), recipe, weights_dir, like=like)
     except InputError as error:
         return "; ".join(error.problems)
     return None

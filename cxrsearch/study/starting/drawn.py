@@ -10,6 +10,7 @@ The weights of a network are made once and kept as a model folder where `find_we
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,33 +52,51 @@ class DrawnPlan:
 
 
 PLAN = DrawnPlan()
-"""Of the weights that ``init: drawn`` means. With a change of it goes one of `DRAWN_VERSION`."""
+"""Of the weights that ``init: drawn`` means. With a change of it goes one of `DRAWN_FOLDER`."""
 
 
 def missing(recipes: Iterable[Recipe], weights_dir: str | None) -> list[str]:
     """The networks of ``recipes`` that begin with weights of drawn X-rays nobody has made yet."""
-    folder = Path(weights_dir) if weights_dir else None
     wanted = {recipe.model for recipe in recipes if start_of(recipe.init).source == DRAWN}
-    return sorted(name for name in wanted if not find_weights(DRAWN, name, folder).is_file())
+    return sorted(name for name in wanted if not _file(name, weights_dir).is_file())
 
 
 def starting_problem(recipe: Recipe, weights_dir: str | None) -> str | None:
-    """`weights_problem`, where weights of drawn X-rays that are still to be made are none.
+    """`weights_problem`; weights of drawn X-rays that are still to be made are none if they can be.
 
     Args:
         recipe: what is to begin.
         weights_dir: folder of weights, as the user gave it.
     """
-    if missing([recipe], weights_dir):
-        found = network_problem(PLAN.recipe(recipe.model))
-        return found and f"init: drawn: {found}"
-    return weights_problem(recipe, Path(weights_dir) if weights_dir else None)
+    folder = Path(weights_dir) if weights_dir else None
+    if start_of(recipe.init).source != DRAWN:
+        return weights_problem(recipe, folder)
+    file, made = _file(recipe.model, weights_dir), PLAN.recipe(recipe.model)
+    if file.is_file():
+        found = weights_problem(recipe, folder)
+        return found and f"{found}; delete {file.parent}, and they are made again"
+    if found := network_problem(made) or weights_problem(recipe, folder, like=made):
+        found = found.replace(str(file), f"what is made at {PLAN.input_size} pixels")
+        reason = found.partition("; to take what fits")[0].removeprefix(f"init {recipe.init}: ")
+        return f"init: {recipe.init}: {reason}; or use init: none"
+    there = next(place for place in file.parents if place.exists())
+    if there.is_dir() and os.access(there, os.W_OK):
+        return None
+    return (
+        f"init: {recipe.init}: weights of {recipe.model} cannot be made in {file.parent}, as "
+        f"nothing can be written to {there}; name another --weights-dir, or use init: none"
+    )
+
+
+def _file(model: str, weights_dir: str | None) -> Path:
+    return find_weights(DRAWN, model, Path(weights_dir) if weights_dir else None)
 
 
 def announced(recipes: Iterable[Recipe], weights_dir: str | None) -> list[str]:
     """Notes on what is made before a training of ``recipes`` can begin."""
     return [
         f"init drawn: weights of {model} are made first, from {PLAN.images:,} "
-        f"drawn X-rays at {PLAN.input_size} pixels, {PLAN.epochs} epochs; later searches have them"
+        f"drawn X-rays at {PLAN.input_size} pixels, {PLAN.epochs} times each; later searches have "
+        "them"
         for model in missing(recipes, weights_dir)
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cxrsearch.errors import quoted
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.networks.architectures import NETWORKS
 from cxrsearch.study.options import (
     AGAIN,
@@ -30,7 +30,7 @@ _PLAN = [
     UNLABELLED,
     click.option("--model", default="densenet121", show_default=True,
                  help=f"Network: {', '.join(NETWORKS)}, or timm:NAME."),
-    click.option("--init", default="none", show_default=True, metavar="none|imagenet|FILE",
+    click.option("--init", default="none", show_default=True, metavar="none|imagenet|drawn|FILE",
                  help="Weights to start from."),
     click.option("--input-size", type=side, default="224", show_default=True, metavar="SIDE|HxW",
                  help="What the network sees, in pixels."),
@@ -90,7 +90,8 @@ _GENES = ("model", "init", "input_size", "crop", "epochs", "batch_size", "lr", "
 def pretrain() -> None:
     """Train starting weights on images, labelled or not, without their labels, or on drawn ones.
 
-    What comes out, OUT/weights.safetensors, is a value of the gene init. In a search space:
+    What comes out, OUT/weights.safetensors (of drawn ones: just drawn), is a value of the gene
+    init. In a search space:
 
     \b
       genes:
@@ -152,16 +153,24 @@ def drawn(model: str, out: Path | None, **given: Any) -> None:
     --recipe`. Without --out they are made where those look, on the machine and in the way that
     all do. Nobody's images are in them.
     """
-    from cxrsearch.study.drawn_weights import WEIGHTS, make, place_of, plan_of
+    from cxrsearch.learn.networks.weights.asked import DRAWN
+    from cxrsearch.learn.recipe import Recipe
+    from cxrsearch.study.drawn_weights import WEIGHTS, make, make_missing, place_of, plan_of
+    from cxrsearch.study.starting.drawn import missing, starting_problem
 
     ways = {name: given.pop(name) for name in ("images", "epochs", "input_size")}
     settings = TrainingRequest(**given)
     plan = plan_of(model, ways, anywhere=out is not None)
     with goes_on(AGAIN):
-        place = place_of(model, settings) if out is None else out
-        if out is None and (place / WEIGHTS).is_file():
-            click.echo(f"{place}: there already")
+        if out is None:
+            place, recipe = place_of(model, settings), Recipe(model=model, init=DRAWN)
+            if problem := starting_problem(recipe, settings.weights_dir):
+                raise InputError(problem)
+            if not missing([recipe], settings.weights_dir):
+                click.echo(f"{place}: there already")
+            make_missing([recipe], settings, click.echo)
         else:
+            place = out
             make(model, place, settings, plan, click.echo)
     value = "drawn" if out is None else quoted(place / WEIGHTS)
     click.echo(f"in a space: init: {{choices: [none, {value}], when: {{model: {model}}}}}")

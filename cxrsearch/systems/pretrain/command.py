@@ -19,13 +19,15 @@ from cxrsearch.learn.compute.device import pick_device
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.data import TrainData, make_data
 from cxrsearch.learn.epochs import EpochsDone
-from cxrsearch.learn.networks.models import network_problem, weights_problem
+from cxrsearch.learn.networks.models import network_problem
 from cxrsearch.learn.recipe import Recipe, gene_limits, size_of
 from cxrsearch.learn.saved.arrays import Labels
 from cxrsearch.model.pretrain_record import RECORD, SETTINGS, read_record
 from cxrsearch.study.data import cache_root, listed_names, load_data, split
+from cxrsearch.study.drawn_weights import make_missing
 from cxrsearch.study.settings import DataRequest, TrainingRequest
 from cxrsearch.study.space import frame_of
+from cxrsearch.study.starting.drawn import starting_problem
 from cxrsearch.study.starting.origins import origin_notes
 from cxrsearch.study.unlabelled import find_unlabelled
 from cxrsearch.writing import HOLDER, LOCK, alone, claim
@@ -104,6 +106,7 @@ def run(
         for note in (*origins, *pool.notes):
             on_note(f"note: {note}")
         if not (folder / RECORD).is_file():
+            make_missing([plan.recipe], settings, on_note)
             yield from pretrain(
                 plan,
                 replace(pool.data, notes=pool.notes),
@@ -130,12 +133,11 @@ def check(settings: TrainingRequest, plan: PretrainPlan) -> None:
         except SearchError as error:
             problems += error.problems
     if not problems:
-        folder = Path(settings.weights_dir) if settings.weights_dir else None
         recipe = Recipe(model=plan.model, init=plan.init, input_size=plan.input_size)
         # An auto-encoder counts a network's maps on images of its own.
         found = network_problem(recipe) or network_problem(replace(recipe, input_size=PROBE))
         problems += [f"--{found}"] if found else []
-        found = None if found else weights_problem(recipe, folder)
+        found = None if found else starting_problem(recipe, settings.weights_dir)
         problems += [f"--{'' if found.startswith('init') else 'init '}{found}"] if found else []
     if problems:
         raise InputError(problems)

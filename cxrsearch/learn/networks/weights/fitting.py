@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -28,7 +27,6 @@ from .reading import (
     WeightsFile,
     as_weight,
     names_of,
-    read_weights,
     some_of,
     tensor_problem,
 )
@@ -74,23 +72,23 @@ class Taken:
 
 
 def starting_weights(
-    target: Target, path: Path, labels: Sequence[str] = (), partial: bool = False
+    target: Target, file: WeightsFile, labels: Sequence[str] = (), partial: bool = False
 ) -> Taken:
-    """What a network takes over of the file ``path``.
+    """What a network takes over of ``file``.
 
     The last layer of its head is of labels: one of the same labels is taken over, its rows in the
     network's own order, and one of others is not.
 
     Args:
         target: the network.
-        path: the file.
+        file: what was read.
         labels: what the network's outputs are of; empty: whatever the file's are of.
         partial: whether less than nearly all will do.
 
     Raises:
-        InputError: where the file cannot be read as weights, or does not fit.
+        InputError: where it does not fit.
     """
-    found = fit(target, read_weights(path), labels, partial)
+    found = fit(target, file, labels, partial)
     if found.loaded.problem:
         raise InputError(found.loaded.problem)
     return found
@@ -99,7 +97,7 @@ def starting_weights(
 def fit(
     target: Target, file: WeightsFile, labels: Sequence[str] = (), partial: bool = False
 ) -> Taken:
-    """`starting_weights` of a file that has been read; what is refused says so in its `Loaded`.
+    """`starting_weights`; what is refused says so in its `Loaded`.
 
     Raises:
         InputError: where what fits cannot be a weight, or could be any of several.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlparse
@@ -10,7 +11,7 @@ from urllib.parse import urlparse
 import torch
 
 from cxrsearch.data.pixels.cache import default_cache_root
-from cxrsearch.errors import InputError
+from cxrsearch.errors import InputError, quoted
 from cxrsearch.learn.networks.architectures import TIMM
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
 
@@ -24,8 +25,8 @@ PACKAGED = {
 """Packages that ship a network's ImageNet weights, and the file in them."""
 
 
-DRAWN_VERSION = 1
-"""Of the training on drawn X-rays; raise it with every change of that, or of the drawing."""
+DRAWN_FOLDER = "drawn-v1"
+"""Of weights of drawn X-rays; another one with every change of that training or of the drawing."""
 
 MODEL_FILE = "model.safetensors"
 """The weights in the folder of a model."""
@@ -70,13 +71,13 @@ def find_weights(source: str, model: str, weights_dir: Path | None = None) -> Pa
     Args:
         source: ``imagenet``, ``drawn`` or a path.
         model: name of a network.
-        weights_dir: folder with the files; torch.hub's own by default.
+        weights_dir: folder with the files; by default torch.hub's own, or our cache.
 
     Raises:
         InputError: where nobody has ImageNet weights of ``model``.
     """
     if source == DRAWN:
-        folder = (weights_dir or default_cache_root()) / f"{DRAWN}-v{DRAWN_VERSION}"
+        folder = (weights_dir or default_cache_root()) / DRAWN_FOLDER
         return folder / model.replace(":", "-") / MODEL_FILE
     if source != IMAGENET:
         return Path(source).expanduser()
@@ -103,7 +104,7 @@ def missing_problem(source: str, model: str, path: Path) -> str:
     if source == DRAWN:
         return (
             f"init: drawn: weights of {model} that were trained on drawn X-rays are not there yet "
-            f"({path}); `cxrsearch pretrain drawn --model {model}` makes them"
+            f"({path}); {making_of(path)} makes them"
         )
     if source != IMAGENET:
         return f"init: no weights file {path}; give an existing file, 'imagenet', 'drawn' or 'none'"
@@ -113,6 +114,15 @@ def missing_problem(source: str, model: str, path: Path) -> str:
         f"init: imagenet needs {whose}'s weights of {model}, and {path} is not there; "
         f"put {imagenet_url(model)} there{package}, or use init: none"
     )
+
+
+def making_of(path: Path) -> str | None:
+    """The command that makes the weights ``path`` of drawn X-rays; None: they are others."""
+    if path.name != MODEL_FILE or path.parents[1].name != DRAWN_FOLDER:
+        return None
+    model, folder = re.sub(r"^timm-", TIMM, path.parent.name), path.parents[2]
+    where = "" if folder == default_cache_root() else f" --weights-dir {quoted(folder)}"
+    return f"`cxrsearch pretrain drawn --model {model}{where}`"
 
 
 def download_weights(model: str, weights_dir: Path | None = None) -> Path:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
+from cxrsearch.ablation.design import Design, prepare_ablation
+from cxrsearch.ablation.study import start
 from cxrsearch.data.pixels.cache import default_cache_root
 from cxrsearch.errors import InputError
 from cxrsearch.learn.networks.models import build_model
@@ -17,7 +22,7 @@ from cxrsearch.learn.networks.weights.places import find_weights
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.model.folder import load_model
 from cxrsearch.study import drawn_weights
-from cxrsearch.study.experiment import Settings, search
+from cxrsearch.study.experiment import Settings, resume, search
 from cxrsearch.study.prepare import prepare
 from cxrsearch.study.settings import TrainingRequest
 from cxrsearch.study.space import without_missing_weights
@@ -68,9 +73,9 @@ def test_a_search_makes_them_first_and_the_next_one_has_them(
     (trial,) = read_study(study).trials
     assert trial.user_attrs["params"]["init"] == DRAWN
     assert any("100% of the backbone's bytes" in note for note in trial.user_attrs["notes"])
-    before = file.stat()
+    before = file.stat().st_mtime_ns
     search(asked, tmp_path / "second")
-    assert file.stat() == before
+    assert file.stat().st_mtime_ns == before
     assert "made once" not in capsys.readouterr().err
 
 
@@ -132,6 +137,102 @@ def test_a_damaged_file_is_named_and_left_out_before_the_search(tmp_path: Path) 
     left, notes = without_missing_weights(space, Settings(weights_dir=str(tmp_path)))
     assert "init" not in left.genes
     assert any(str(file) in note for note in notes)
+
+
+def test_another_process_at_it_is_waited_for(tmp_path: Path) -> None:
+    said = list[str]()
+    settings = TrainingRequest(weights_dir=str(tmp_path), device="cpu")
+    file = find_weights(DRAWN, "densenet121", tmp_path)
+    file.parents[1].mkdir(parents=True)
+    lock = FileLock(file.parents[1] / ".densenet121.lock")
+    lock.acquire()
+
+    def other(line: str) -> None:
+        """Another search, which ends as soon as it is waited for."""
+        said.append(line)
+        file.parent.mkdir()
+        file.touch()
+        lock.release()
+
+    drawn_weights.make_missing([WANTED], settings, other)
+    assert len(said) == 1, "they were made a second time"
+    assert "another process makes it; waiting" in said[0]
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    problem = drawn.starting_problem(WANTED, str(tmp_path / "w"))
+    assert problem is not None
+    assert f"nothing can be written to {tmp_path}; name another --weights-dir" in problem
+
+
+def test_a_place_that_turns_out_bad_is_named_with_the_ways_out(tmp_path: Path) -> None:
+    out = find_weights(DRAWN, "densenet121", tmp_path).parent
+    out.mkdir(parents=True)
+    (out / "something").touch()
+    with pytest.raises(InputError, match="name another --weights-dir, or use init: none") as error:
+        drawn_weights.make_missing([WANTED], TrainingRequest(weights_dir=str(tmp_path)))
+    assert str(out) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("genes", "problem"),
+    [
+        ({"init": "partial:drawn"}, "partial is said of a file"),
+        ({"init": "frozen-features:partial:drawn"}, "partial is said of a file"),
+        ({"init": "frozen-features:drawn", "model": "vgg16"}, "lacks layers of the head"),
+        ({"init": "frozen-features:drawn", "model": "vgg16", "vgg_head": "pooled"}, None),
+        ({"init": "drawn", "model": "vgg16"}, None),
+    ],
+)
+def test_what_would_not_fit_is_refused_before_it_is_made(
+    genes: dict[str, str], problem: str | None, tmp_path: Path
+) -> None:
+    found = drawn.starting_problem(Recipe(**genes), str(tmp_path))
+    assert found is None if problem is None else found is not None and problem in found
+
+
+def test_a_network_of_one_size_is_refused_where_it_is_made_at_another(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    recipe = Recipe(model="timm:mixer_s32_224", input_size=224, init=DRAWN)
+    found = drawn.starting_problem(recipe, str(tmp_path))
+    assert found is not None
+    assert found.startswith("init: drawn: ")
+
+
+def test_an_ablation_makes_what_its_arms_begin_with(asked: Settings, tmp_path: Path) -> None:
+    design = Design(arms=("scratch",), seeds=2)
+    settings = replace(
+        asked, data="phantom", phantom_images=200, trials=None, runner="serial", cpus_per_trial=1
+    )
+    ready = prepare_ablation(settings, design, tmp_path / "ablation")
+    assert find_weights(DRAWN, "densenet121", tmp_path / "weights").exists() is False
+    start(ready, tmp_path / "ablation")
+    trials = read_study(tmp_path / "ablation").trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * len(trials)
+    assert find_weights(DRAWN, "densenet121", tmp_path / "weights").is_file()
+
+
+def test_a_study_without_its_weights_says_how_such_are_made(
+    asked: Settings, tmp_path: Path
+) -> None:
+    study = search(asked, tmp_path / "study")
+    shutil.rmtree(tmp_path / "weights")
+    with pytest.raises(InputError, match="cxrsearch pretrain drawn --model densenet121") as error:
+        resume(study)
+    assert f"--weights-dir {tmp_path / 'weights'}" in str(error.value)
+
+
+def test_other_pre_training_may_begin_with_them(run: Run, xrays: Path, tmp_path: Path) -> None:
+    code, _, err = run(
+        "pretrain", "autoencoder", "--data", xrays, "--init", "drawn", "--weights-dir",
+        tmp_path / "w", "--input-size", 32, "--epochs", 1, "--batch-size", 16, "--device", "cpu",
+        "--out", tmp_path / "ae",
+    )  # fmt: skip
+    assert code == 0, err
+    assert find_weights(DRAWN, "densenet121", tmp_path / "w").is_file()
 
 
 def test_nobody_is_in_them() -> None:

@@ -32,7 +32,7 @@ def taken(path: Path, **own: torch.Tensor) -> dict[str, torch.Tensor]:
     """What a network with the tensors ``own``, in a part of its own, takes of a file."""
     named = {f"body.{name}": value for name, value in own.items()}
     target = Target(named, "stem", "classifier", ("body",), IMAGENET_MEAN, IMAGENET_STD)
-    found = starting_weights(target, path).tensors
+    found = starting_weights(target, read_weights(path)).tensors
     return {name.removeprefix("body."): value for name, value in found.items()}
 
 

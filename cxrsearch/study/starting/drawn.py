@@ -96,7 +96,7 @@ def announced(recipes: Iterable[Recipe], weights_dir: str | None) -> list[str]:
     """Notes on what is made before a training of ``recipes`` can begin."""
     return [
         f"init drawn: weights of {model} are made first, from {PLAN.images:,} "
-        f"drawn X-rays at {PLAN.input_size} pixels, {PLAN.epochs} times each; later searches have "
-        "them"
+        f"drawn X-rays at {PLAN.input_size} pixels, {PLAN.epochs} times each, outside of any "
+        "--time-budget; later searches have them"
         for model in missing(recipes, weights_dir)
     ]

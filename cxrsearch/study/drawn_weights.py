@@ -101,7 +101,7 @@ def make_missing(
         out = place_of(model, settings)
         try:
             with _one_at_a_time(out, say):
-                if not missing(wanted, settings.weights_dir):
+                if model not in missing(wanted, settings.weights_dir):
                     continue  # somebody has made them meanwhile
                 say(
                     f"starting weights of {model}: made once, from {PLAN.images:,} drawn X-rays, "

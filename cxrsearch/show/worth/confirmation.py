@@ -105,7 +105,11 @@ def result_of(view: StudyView) -> Confirmed | None:
         return None
     share = share_judged(view)
     parts = parts_of(view.record.folder, str(view.asked.get("objective") or "auroc"))
-    return confirmed(finalists, done, parts, share)
+    found = confirmed(finalists, done, parts, share)
+    if found is None or found.low is None or found.high is None:
+        return found
+    # Student's t over few rounds does not know that an AUROC lies between 0 and 1.
+    return found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def share_judged(view: StudyView) -> float:

@@ -75,6 +75,15 @@ def test_the_confirmed_winner_is_recommended_with_its_value(make: SimpleNamespac
     assert sum(n for name, n in record["trials"].items() if name != "total") == 12
 
 
+def test_an_interval_of_few_reruns_ends_where_an_auroc_does(make: SimpleNamespace) -> None:
+    view = confirmation(make, levels={1: 0.997, 2: 0.5, 0: 0.5}, rounds=2)
+    plain = confirmed([1, 2, 0], reruns(view.record.trials))
+    assert plain is not None
+    assert plain.high is not None
+    assert plain.high > 1.0, "the test does not test anything"
+    assert choice_of(view).confirmed_interval == (pytest.approx(plain.low), 1.0)
+
+
 def test_a_look_at_the_confirmed_winner_is_told_though_another_was_seen_best(
     make: SimpleNamespace,
 ) -> None:

@@ -18,7 +18,6 @@ from cxrsearch.learn.networks.models import network_problem
 from cxrsearch.learn.networks.weights.asked import DRAWN
 from cxrsearch.learn.networks.weights.places import find_weights
 from cxrsearch.learn.recipe import Recipe, gene_limits
-from cxrsearch.model.folder import WEIGHTS
 from cxrsearch.phantom.dataset import FEWEST_IMAGES, MOST_IMAGES
 from cxrsearch.writing import work_of
 from search.space.values import limit_problem
@@ -28,8 +27,6 @@ from .one_recipe import prepare_recipe, train_recipe
 from .printing import describe_epoch
 from .settings import TrainingRequest
 from .starting.drawn import PLAN, DrawnPlan, missing
-
-__all__ = ["WEIGHTS", "make", "make_missing", "place_of", "plan_of"]
 
 Say = Callable[[str], None]
 

@@ -155,7 +155,8 @@ def drawn(model: str, out: Path | None, **given: Any) -> None:
     """
     from cxrsearch.learn.networks.weights.asked import DRAWN
     from cxrsearch.learn.recipe import Recipe
-    from cxrsearch.study.drawn_weights import WEIGHTS, make, make_missing, place_of, plan_of
+    from cxrsearch.model.folder import WEIGHTS
+    from cxrsearch.study.drawn_weights import make, make_missing, place_of, plan_of
     from cxrsearch.study.starting.drawn import missing, starting_problem
 
     ways = {name: given.pop(name) for name in ("images", "epochs", "input_size")}

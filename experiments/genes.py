@@ -11,6 +11,10 @@ seed on the same images. The value is the mean AUROC on the round's validation p
 epoch, which nothing was chosen by. Printed is, for each arm, the mean paired difference to the
 baseline, its 95% interval by Student's t over rounds, and what a training took beside the
 baseline's. ``--set`` changes the baseline. Trainings that are in the file are not made again.
+
+An arm with ``distill`` learns from a teacher: ``--teachers`` trainings of the baseline on the same
+images by other seeds, each to its last epoch, whose probabilities are averaged. The time of an arm
+is without its teacher's.
 """
 
 from __future__ import annotations
@@ -21,20 +25,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
-from cxrsearch.learn.data import TrainData
+from cxrsearch.learn.calibrate import Calibration
+from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.objective import load_trial_data
+from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe, gene_limits
+from cxrsearch.learn.student import classifier_session
 from cxrsearch.learn.train import train
 from cxrsearch.study.drawn_weights import make_missing
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.label_genes import read_space
 from cxrsearch.study.space import fixed_to, read_genes, space_path
+from search.seeds import derive
 
 BASELINE: dict[str, Any] = {
     "model": "regnet_x_400mf", "input_size": 64, "epochs": 10, "batch_size": 32, "lr": 2e-3,
@@ -63,6 +72,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "auxiliary 0.2": {"auxiliary": 0.2},
     "sharpness 0.05": {"sharpness": 0.05},
     "start_size 0.5": {"start_size": 0.5},
+    "distill 0.5": {"distill": 0.5},
+    "distill 0.9": {"distill": 0.9},
     "init drawn": {"init": "drawn"},
     "init drawn, half the rate": {"init": "drawn", "lr": 1e-3},
     "half the rate": {"lr": 1e-3},
@@ -83,6 +94,34 @@ def last_value(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return value, time.perf_counter() - begin
+
+
+def taught(
+    params: Mapping[str, Any], data: TrainData, seed: int, teachers: int, compute: Any
+) -> TrainData:
+    """``data`` with what an ensemble of ``params`` says of its training part, for `distill`."""
+    recipe, said = Recipe.from_params(params), []
+    for member in range(teachers):
+        folder = Path(tempfile.mkdtemp(prefix="genes-"))
+        session = classifier_session(
+            recipe, data, seed=derive(seed, "teacher", member), folder=folder, compute=compute
+        )
+        try:
+            learner = session.learner
+            for epoch in range(1, recipe.epochs + 1):
+                learner.epoch(epoch)
+            said.append(
+                learner.scores(Pixels(data, data.train, recipe, learner.device, learner.room))
+            )
+        finally:
+            session.close()
+            shutil.rmtree(folder, ignore_errors=True)
+    labels = len(data.label_names)
+    nothing = Calibration(*np.full((4, labels), np.nan))
+    return replace(data, pseudo=Pseudo(
+        np.zeros(0, np.str_), np.zeros((0, labels), np.float32), nothing, data.split,
+        data.label_names, taught=data.names[data.train], taught_scores=np.mean(said, axis=0),
+    ))  # fmt: skip
 
 
 def points_of(
@@ -129,6 +168,8 @@ def measure(args: argparse.Namespace) -> None:
         for name, changes in wanted.items():
             if (name, round) in done:
                 continue
+            if changes.get("distill") and data.pseudo is None:
+                data = taught(baseline, data, round, args.teachers, config.compute)
             value, seconds = last_value({**baseline, **changes}, data, round, config.compute)
             line = {"arm": name, "round": round, "value": value, "seconds": seconds,
                     "baseline": baseline}  # fmt: skip
@@ -170,6 +211,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", metavar="NAME", help="these alone")
     parser.add_argument("--points", metavar="SPACE", help="compare its known-good points")
     parser.add_argument("--set", action="append", default=[], metavar="GENE=VALUE")
+    parser.add_argument("--teachers", type=int, default=3, help="trainings that teach `distill`")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="print what is there")
     args = parser.parse_args()

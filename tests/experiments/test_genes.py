@@ -59,7 +59,7 @@ def test_arms_are_trained_on_the_baselines_splits_and_never_twice(
     )  # fmt: skip
     words = [
         "genes", "--study", str(study), "--out", str(tmp_path / "genes.jsonl"), "--rounds", "2",
-        "--arms", "cutmix", "--threads", "1",
+        "--arms", "cutmix", "distill 0.5", "--teachers", "1", "--threads", "1",
     ]  # fmt: skip
     for gene in small:
         words += ["--set", gene]
@@ -67,14 +67,38 @@ def test_arms_are_trained_on_the_baselines_splits_and_never_twice(
     genes.main()
     lines = genes.read_lines(tmp_path / "genes.jsonl")
     assert [(line["arm"], line["round"]) for line in lines] == [
-        ("baseline", 1), ("cutmix", 1), ("baseline", 2), ("cutmix", 2)
+        (arm, round) for round in (1, 2) for arm in ("baseline", "cutmix", "distill 0.5")
     ]  # fmt: skip
     assert all(0 < line["value"] < 1 and line["seconds"] > 0 for line in lines)
-    assert lines[0]["value"] != lines[2]["value"]
+    assert lines[0]["value"] != lines[3]["value"]
     capsys.readouterr()
     genes.main()
-    assert len(genes.read_lines(tmp_path / "genes.jsonl")) == 4
+    assert len(genes.read_lines(tmp_path / "genes.jsonl")) == 6
     assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith("#")]
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_teacher_says_something_of_every_training_image_and_no_other(
+    tmp_path: Path,
+) -> None:
+    study = tmp_path / "study"
+    search(
+        Settings(
+            data="phantom", phantom_images=60, trials=1, runner="serial", device="cpu",
+            genes=["model=densenet121", "input_size=32", "epochs=1"], cache=str(tmp_path / "cache"),
+        ),
+        study,
+    )  # fmt: skip
+    config = genes.trial_config(study, genes.load_alone(study, cpus_per_trial=1))
+    data = genes.load_trial_data(config, 1)
+    params = {"model": "densenet121", "input_size": 32, "epochs": 2}
+    one, two = (genes.taught(params, data, 1, n, config.compute).pseudo for n in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert one.taught.tolist() == data.names[data.train].tolist()
+    assert one.taught_scores.shape == (len(data.train), len(data.label_names))
+    assert ((one.taught_scores > 0) & (one.taught_scores < 1)).all()
+    assert (one.taught_scores != two.taught_scores).any(), "two teachers are averaged"
 
 
 def made(arm: str, round: int, value: float, **other: Any) -> dict[str, Any]:

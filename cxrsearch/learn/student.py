@@ -67,6 +67,8 @@ class Student(Learner):
         weights[self._labelled :] *= recipe.pseudo_weight
         targets = with_weights(torch.cat([self.marks, others]), weights)
         self.targets = self.with_auxiliary(targets).to(self.device)
+        self._disagreeing = torch.zeros((), device=self.device)
+        self.before_step()
         self._teacher: nn.Module | None = None
         if recipe.pseudo == "mean_teacher" and self.average is not None:
             self._teacher = self.average.network(self.model)
@@ -99,11 +101,15 @@ class Student(Learner):
         if self._teacher is None:
             return images, targets
         agreed = self._agreed(self._teacher, self.augment(pixels, generator))
-        progress = self.schedule.last_epoch / (RAMP_UP * self.recipe.epochs * len(self.pieces))
-        cost = torch.full_like(agreed, self.recipe.pseudo_weight * ramp(progress))
+        cost = self._disagreeing.expand_as(agreed)
         # Of what auxiliary heads say no agreement is asked.
         rows = F.pad(torch.stack([agreed, cost], 1), (0, targets.shape[2] - agreed.shape[1]))
         return images, torch.cat([targets, rows], dim=1)
+
+    def before_step(self) -> None:
+        """What disagreeing with the teacher costs in the next step."""
+        progress = self.schedule.last_epoch / (RAMP_UP * self.recipe.epochs * len(self.pieces))
+        self._disagreeing.fill_(self.recipe.pseudo_weight * ramp(progress))
 
     @torch.no_grad()
     def _agreed(self, teacher: nn.Module, images: Tensor) -> Tensor:

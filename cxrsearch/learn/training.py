@@ -102,7 +102,7 @@ class Training(ABC):
         self.model: nn.Module = model.to(device)
         self.pixels = Pixels(data, rows, recipe, device, self.room)
         self.augment = Augment(recipe)
-        self.optimizer = build_optimizer(self.model, recipe)
+        self.optimizer = build_optimizer(self.model, recipe, self.scale is not None)
         if self.scale is not None:
             ready(self.optimizer)
         self.generator = torch.Generator(device)
@@ -194,6 +194,7 @@ class Training(ABC):
         self.model.train()
         total = torch.zeros((), device=self.device)
         for batch, index in self.pixels.batches(positions, self.pieces):
+            self.before_step()
             if self._graphed is None:
                 loss = self.step(*self.batch(batch, index, self.generator))
             else:
@@ -220,6 +221,12 @@ class Training(ABC):
         if problem is not None:
             self.notes += (f"steps by torch's operators one by one, which is slower: {problem}",)
             self._gradients, self._graphed = self._eager, None
+
+    def before_step(self) -> None:  # noqa: B027
+        """Write to the device what `batch` and `objective` take that changes from step to step.
+
+        They may be recorded once for all steps: a number of the host's would stay what it was.
+        """
 
     def step(self, images: Tensor, targets: Tensor) -> Tensor:
         """One optimiser step on a whole batch; the mean loss an image."""

@@ -109,6 +109,11 @@ _beside: WeakKeyDictionary[torch.Generator, dict[str, tuple[int, torch.Generator
 _beside = WeakKeyDictionary()
 
 
+def recording(device: torch.device) -> bool:
+    """Whether what is computed on ``device`` now is being recorded as a CUDA graph."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
 def beside(generator: torch.Generator, name: str) -> torch.Generator:
     """The stream ``name`` beside that of ``generator``: on its device, and from its seed.
 
@@ -116,6 +121,8 @@ def beside(generator: torch.Generator, name: str) -> torch.Generator:
     been seeded anew.
     """
     of_it = _beside.setdefault(generator, {})
+    if name in of_it and recording(generator.device):
+        return of_it[name][1]  # while a CUDA graph is recorded, torch refuses to tell the seed
     seed = generator.initial_seed()  # known to the host: nothing waits for the device
     begun, own = of_it.get(name, (None, None))
     if own is None:

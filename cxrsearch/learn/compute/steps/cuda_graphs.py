@@ -8,7 +8,9 @@ the way leaves the eager step in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import warnings
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import torch
@@ -40,6 +42,19 @@ class Recording(Protocol):
         """Compute again from what lies in the same memory by now."""
 
 
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Inside, what waits for the device raises: a recording would fail by it, and leave a mess."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says once that it is a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
 class CudaRecording:
     """A `Recording` of ``function`` as a CUDA graph.
 
@@ -57,16 +72,26 @@ class CudaRecording:
     ) -> None:
         here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UPS):
-                function()
-        here.wait_stream(aside)
+        try:
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS - 1):
+                    function()
+                with _no_waiting():
+                    function()
+        finally:
+            here.wait_stream(aside)  # also before what a step that failed has left is undone
         self._graph = torch.cuda.CUDAGraph()
-        for generator in generators():
+        drawn = generators()
+        for generator in drawn:
             self._graph.register_generator_state(generator)
         try:
             with torch.cuda.graph(self._graph, pool, capture_error_mode="thread_local"):  # type: ignore[arg-type]
                 self.result = function()
+        except BaseException:
+            # Before torch 2.13 a generator that took part refuses to draw from then on.
+            for generator in (torch.cuda.default_generators[here.device_index], *drawn):
+                generator.graphsafe_set_state(generator.clone_state())
+            raise
         finally:
             torch.cuda.set_stream(here)  # a recording that fails leaves its own behind
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.learn.augment import draws
 from cxrsearch.learn.augment.draws import beside, seed_streams
 from cxrsearch.learn.compute.steps.cuda_graphs import (
     BUSY_BATCH_PIXELS,
     FEWEST_STEPS,
     CalledAgain,
+    CudaRecording,
     Graphed,
     Recorder,
     worthwhile,
@@ -202,3 +205,138 @@ def test_graphs_are_for_small_batches_and_long_trainings_on_a_gpu() -> None:
     assert not worthwhile(gpu, largest + 1, side, FEWEST_STEPS)
     assert not worthwhile(gpu, largest, side, FEWEST_STEPS - 1)
     assert not worthwhile(torch.device("cpu"), largest, side, FEWEST_STEPS)
+
+
+class Recorded(torch.Generator):
+    """A generator while a graph is recorded: it does not tell its seed."""
+
+    def initial_seed(self) -> int:
+        raise RuntimeError("Cannot call CUDAGeneratorImpl::current_seed during CUDA graph capture")
+
+
+def test_a_stream_goes_on_while_a_step_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, recorded = torch.Generator(), Recorded()
+    for each in (plain, recorded):
+        with monkeypatch.context() as patch:
+            patch.setattr(Recorded, "initial_seed", torch.Generator.initial_seed)
+            seed_streams(each, 5)
+            torch.rand(3, generator=beside(each, "mix"))
+    monkeypatch.setattr(draws, "recording", lambda device: True)
+    wanted = torch.rand(3, generator=beside(plain, "mix"))
+    assert torch.equal(torch.rand(3, generator=beside(recorded, "mix")), wanted)
+    with pytest.raises(RuntimeError, match="current_seed"):
+        beside(recorded, "erasing")  # it is not there yet: a warm-up makes it
+
+
+def test_nothing_is_being_recorded_on_a_cpu() -> None:
+    assert not draws.recording(CPU)
+
+
+class Gpu:
+    """What `CudaRecording` asks of ``torch.cuda``, on a machine without; notes what is done."""
+
+    device_index = 0
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.told: list[str] = []
+        self.mode, self.registered = 0, list[Any]()
+        own = Swapped(self, "own")
+        self.default_generators = (own,)
+        for name in (
+            "current_stream", "Stream", "stream", "CUDAGraph", "graph", "set_stream",
+            "get_sync_debug_mode", "set_sync_debug_mode", "default_generators",
+        ):  # fmt: skip
+            patch.setattr(torch.cuda, name, getattr(self, name))
+
+    def current_stream(self) -> Gpu:
+        return self
+
+    Stream = CUDAGraph = current_stream
+
+    def wait_stream(self, other: object) -> None:
+        pass
+
+    @contextmanager
+    def stream(self, stream: object) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def graph(self, graph: object, pool: object, **how: Any) -> Iterator[None]:
+        assert how == {"capture_error_mode": "thread_local"}
+        self.told.append("record")
+        yield
+
+    def set_stream(self, stream: object) -> None:
+        assert stream is self
+        self.told.append("back")
+
+    def get_sync_debug_mode(self) -> int:
+        return self.mode
+
+    def set_sync_debug_mode(self, mode: int | str) -> None:
+        self.mode = 2 if mode == "error" else int(mode)
+
+    def register_generator_state(self, generator: object) -> None:
+        self.registered.append(generator)
+
+    def replay(self) -> None:
+        self.told.append("replay")
+
+
+class Swapped:
+    """A generator that notes that it was given its own state anew."""
+
+    def __init__(self, gpu: Gpu, name: str) -> None:
+        self._gpu, self._name = gpu, name
+
+    def clone_state(self) -> str:
+        return f"state of {self._name}"
+
+    def graphsafe_set_state(self, state: str) -> None:
+        self._gpu.told.append(state)
+
+
+def test_a_step_is_recorded_after_one_in_which_waiting_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = Gpu(monkeypatch)
+    mine, modes = Swapped(gpu, "mine"), list[int]()
+
+    def step() -> Tensor:
+        modes.append(gpu.mode)
+        return torch.ones(())
+
+    made = CudaRecording(step, lambda: [mine], None)  # type: ignore[list-item]
+    assert modes == [0, 0, 2, 0]
+    assert gpu.told == ["record", "back"]
+    assert gpu.registered == [mine]
+    made.replay()
+    assert gpu.told[-1] == "replay"
+
+
+def test_a_step_that_waits_for_the_device_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(monkeypatch)
+
+    def step() -> Tensor:
+        if gpu.mode == 2:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        return torch.ones(())
+
+    with pytest.raises(RuntimeError, match="synchronizing"):
+        CudaRecording(step, list, None)
+    assert (gpu.mode, gpu.told) == (0, [])
+
+
+def test_generators_draw_on_after_a_recording_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, calls = Gpu(monkeypatch), list[int]()
+    mine = Swapped(gpu, "mine")
+
+    def step() -> Tensor:
+        calls.append(1)
+        if len(calls) > 3:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return torch.ones(())
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        CudaRecording(step, lambda: [mine], None)  # type: ignore[list-item]
+    assert gpu.told == ["record", "state of own", "state of mine", "back"]

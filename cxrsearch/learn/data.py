@@ -386,7 +386,7 @@ class Pixels:
         """A batch from the CPU, of which none has more than ``largest`` images."""
         if self.device.type != "cuda":
             return self._gather(places).to(self.device)
-        if self._staging is None:
+        if self._staging is None or self._staging.most < largest:  # scoring takes larger batches
             self._staging = Staging(self.device, (largest, *size_of(self.input_size)))
         return self._staging.send(len(places), lambda part: self._gather(places, part))
 

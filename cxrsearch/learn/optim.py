@@ -22,8 +22,17 @@ ONECYCLE_END = 1e-4 / 25
 FUSED_ON = ("cpu", "cuda", "mps")
 """Devices on which torch's optimisers have a fused kernel."""
 
+SCALED_ON = ("cpu", "cuda")
+"""Those whose kernels heed a scaled loss. Adam's for Apple's GPU takes gradients as they are, and
+steps by those that overflowed too."""
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+
+def has_fused(device: torch.device, scaled: bool) -> bool:
+    """Whether ``device`` has fused kernels that will do, where the loss is ``scaled`` or not."""
+    return device.type in (SCALED_ON if scaled else FUSED_ON)
+
+
+def build_optimizer(model: nn.Module, recipe: Recipe, scaled: bool = False) -> Optimizer:
     """The optimiser of a recipe over the parameters that are trained.
 
     ``adam`` adds the decay to the gradient of every parameter (L2, as Kingma & Ba's users
@@ -36,10 +45,11 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     Args:
         model: its parameters with ``requires_grad``.
         recipe: genes ``optimizer``, ``lr``, ``weight_decay``, ``momentum``, ``layer_decay``.
+        scaled: whether gradients will be those of a scaled loss; see `LossScale`.
     """
     groups = _groups(model, recipe)
     # One pass over the weights instead of one for each term of the rule.
-    fused = all(p.device.type in FUSED_ON for group in groups for p in group["params"])
+    fused = all(has_fused(p.device, scaled) for group in groups for p in group["params"])
     if recipe.optimizer == "adam":
         return Adam(groups, lr=recipe.lr, fused=fused)
     if recipe.optimizer == "adamw":
@@ -115,8 +125,13 @@ def build_schedule(optimizer: Optimizer, recipe: Recipe, total_steps: int) -> La
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Go on from a ``state_dict``, which may have been on another device."""
-    optimizer.load_state_dict(dict(state))
+    """Go on from a ``state_dict``, which may have been on another device.
+
+    Whether kernels are fused is this device's: the state would have it as it was there.
+    """
+    groups = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    here = [{**group, "fused": own["fused"]} for group, own in groups]
+    optimizer.load_state_dict({**state, "param_groups": here})
     for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

@@ -190,12 +190,13 @@ def _kept_bytes(model: nn.Module, size: tuple[int, int], images: int) -> int:
     """Bytes autograd keeps for a batch of ``images``, without the weights themselves."""
     # Tensors without content: torch then works out shapes and types and computes nothing. The
     # device "meta" does the same, but autocast leaves it alone.
-    fake = FakeTensorMode()
-    state = {
-        name: fake.from_tensor(value.detach()).requires_grad_(value.requires_grad)
-        for name, value in (*model.named_parameters(), *model.named_buffers())
-    }
-    with fake, torch.enable_grad(), _saved(model) as kept:
+    # Those of a model on a GPU are on the CPU too: that is where it is counted.
+    with FakeTensorMode(), torch.enable_grad(), _saved(model) as kept:
+        state = {
+            name: torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
+            .requires_grad_(value.requires_grad)
+            for name, value in (*model.named_parameters(), *model.named_buffers())
+        }  # fmt: skip
         output = torch.func.functional_call(model, state, (torch.empty((images, 1, *size)),))
         own = {value.untyped_storage()._cdata for value in state.values()}
         storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}

@@ -9,8 +9,10 @@ statistics of batch normalisation alone, so the training is the same to the last
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from types import MethodType
 from typing import Any
 
 from torch import nn
@@ -18,7 +20,6 @@ from torch.utils.checkpoint import checkpoint
 
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
 
-Forward = Callable[..., Any]
 _DenseLayer: Any = vision_models.densenet._DenseLayer
 
 
@@ -31,7 +32,7 @@ def recompute(model: nn.Module) -> bool:
     trained = [m for m in layers if any(p.requires_grad for p in m.parameters())]
     for layer in trained:
         if not recomputes(layer):
-            layer.forward = _again(layer)
+            layer.forward = MethodType(_again, layer)  # a copy's is the copy's own
     return bool(trained)
 
 
@@ -40,19 +41,14 @@ def recomputes(module: nn.Module) -> bool:
     return "forward" in vars(module)
 
 
-def _again(layer: nn.Module) -> Forward:
-    forward = layer.forward
+def _again(layer: nn.Module, features: Any) -> Any:
     norms = [m for m in layer.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-    def run(features: Any) -> Any:
-        return checkpoint(
-            forward,
-            list(features),  # the block's own list grows
-            use_reentrant=False,
-            context_fn=lambda: (nullcontext(), _unmoved(norms)),
-        )
-
-    return run
+    return checkpoint(
+        partial(type(layer).forward, layer),
+        list(features),  # the block's own list grows
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _unmoved(norms)),
+    )
 
 
 @contextmanager

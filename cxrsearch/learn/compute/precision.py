@@ -75,8 +75,10 @@ def norm_is_fused(device: torch.device, kind: torch.dtype) -> bool:
     torch chooses among cuDNN, MIOpen and its own by type, shape and versions; the node that it
     leaves for the backward pass is named after the choice.
     """
-    features = torch.zeros((2, 8, 4, 4), device=device, dtype=kind)
-    features = features.contiguous(memory_format=torch.channels_last).requires_grad_()
-    weight, bias, mean, variance = torch.ones((4, 8), device=device).unbind()
-    out = F.batch_norm(features, mean, variance, weight, bias, training=True)
+    # Remembered, so it must not depend on where it is asked first.
+    with torch.inference_mode(False), torch.enable_grad():
+        features = torch.zeros((2, 8, 4, 4), device=device, dtype=kind)
+        features = features.contiguous(memory_format=torch.channels_last).requires_grad_()
+        weight, bias, mean, variance = torch.ones((4, 8), device=device).unbind()
+        out = F.batch_norm(features, mean, variance, weight, bias, training=True)
     return out.grad_fn is not None and not out.grad_fn.name().startswith("Native")

@@ -29,6 +29,9 @@ class Staging:
         shape: of the largest batch.
         buffer: makes one; of another kind in tests.
         event: makes what says that a copy is through; of another kind in tests.
+
+    Attributes:
+        most: images of the largest batch.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class Staging:
         buffer: Callable[[Sequence[int]], Tensor] = _pinned,
         event: Callable[[], Any] = _event,
     ) -> None:
-        self._device = device
+        self._device, self.most = device, shape[0]
         self._buffers, self._through = [buffer(shape) for _ in "ab"], [event() for _ in "ab"]
         self._turn = 0
 
@@ -46,7 +49,12 @@ class Staging:
         """What ``write`` writes into (count, ...) uint8, on the device.
 
         The copy may not be through yet; what is computed with it on the same stream waits.
+
+        Raises:
+            ValueError: where ``count`` is more than a buffer holds.
         """
+        if count > self.most:
+            raise ValueError(f"{count} images for buffers of {self.most}")
         self._turn = 1 - self._turn
         through = self._through[self._turn]
         through.synchronize()

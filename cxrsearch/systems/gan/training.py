@@ -31,7 +31,7 @@ from cxrsearch.learn.augment.frames import prepare, to_float
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.compute.steps.compiled import ForwardPass
 from cxrsearch.learn.data import TrainData, even_slices
-from cxrsearch.learn.optim import FUSED_ON, build_schedule
+from cxrsearch.learn.optim import build_schedule, has_fused
 from cxrsearch.learn.recipe import Recipe, size_of
 from cxrsearch.learn.training import Training
 from search.seeds import derive
@@ -107,7 +107,8 @@ class GanTraining(Training):
             {"params": [*self._pair.generator.parameters()], "lr": recipe.lr},
             {"params": [*self._pair.discriminator.parameters()], "lr": RATIO * recipe.lr},
         ]
-        self.optimizer = Adam(groups, betas=BETAS, fused=self.device.type in FUSED_ON)
+        fused = has_fused(self.device, self.scale is not None)
+        self.optimizer = Adam(groups, betas=BETAS, fused=fused)
         self.schedule = build_schedule(self.optimizer, recipe, recipe.epochs * len(self.pieces))
         self._made = torch.zeros((), device=self.device)
 

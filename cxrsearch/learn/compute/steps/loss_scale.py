@@ -50,8 +50,9 @@ class LossScale:
         """A step of ``optimizer`` by the scaled gradients; none where one of them overflowed.
 
         Args:
-            optimizer: a fused one. Its state must be there already (`ready`), since torch's SGD
-                begins with whatever lies in memory where its first step is left out.
+            optimizer: a fused one, or one for which torch waits for the device. The state of a
+                fused one must be there already (`ready`), since torch's SGD begins with whatever
+                lies in memory where its first step is left out.
         """
         before = self.now()
         self._scaler.step(optimizer)
@@ -78,9 +79,12 @@ def ready(optimizer: Optimizer) -> None:
     torch makes it in the first step, which may be left out, or recorded.
 
     Args:
-        optimizer: fused Adam, AdamW or SGD.
+        optimizer: Adam, AdamW or SGD; one that is not fused is left to torch, whose first step of
+            it is never left out half.
     """
     for group in optimizer.param_groups:
+        if not group["fused"]:
+            continue
         if "betas" in group:
             names: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
         else:

@@ -31,6 +31,18 @@ def test_recomputed_layers_train_the_same_to_the_last_bit() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_copy_of_recomputed_layers_computes_by_its_own_weights() -> None:
+    torch.manual_seed(0)
+    model = build_model(Recipe(model="densenet121"), n_classes=14)
+    plain, images = copy.deepcopy(model).eval(), torch.rand(2, 1, 32, 32)
+    assert recompute(model)
+    teacher = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        assert torch.equal(teacher(images), plain(images))
+
+
 def test_only_trained_dense_layers_recompute() -> None:
     whole = build_model(Recipe(model="densenet121"), n_classes=14)
     frozen = build_model(Recipe(model="densenet121", freeze=2), n_classes=14)
@@ -49,3 +61,9 @@ def test_recomputing_is_counted_as_less_memory() -> None:
     recompute(model)
     after = devices.activation_bytes(model, 64)
     assert 0.05 * before < after < 0.5 * before
+
+
+def test_a_model_on_another_device_is_counted_as_on_the_cpu() -> None:
+    model = build_model(Recipe(model="densenet121", freeze=1, dropout=0.3), n_classes=5)
+    here = devices._kept_bytes(model, (32, 32), 2)
+    assert devices._kept_bytes(model.to("meta"), (32, 32), 2) == here > 0

@@ -68,8 +68,12 @@ def test_the_kernel_of_batch_normalisation_is_known_by_its_backward_node() -> No
             return "CudnnBatchNormBackward0"
 
     class Out:
-        grad_fn = Node()
+        def __init__(self, features: torch.Tensor, *_: object, **__: object) -> None:
+            watched = torch.is_grad_enabled() and features.requires_grad
+            self.grad_fn = Node() if watched else None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision.F, "batch_norm", lambda *_, **__: Out())
-        assert precision.norm_is_fused.__wrapped__(CPU, FP16)
+        patch.setattr(precision.F, "batch_norm", Out)
+        for asked in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+            with asked():
+                assert precision.norm_is_fused.__wrapped__(CPU, FP16), asked

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from cxrsearch.learn import optim
 from cxrsearch.learn.compute.steps.loss_scale import FIRST_SCALE, GROWTH_STEPS, LossScale, ready
-from cxrsearch.learn.optim import build_optimizer
+from cxrsearch.learn.optim import build_optimizer, has_fused, load_optimizer
 from cxrsearch.learn.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -18,7 +20,15 @@ def made(optimizer: str) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
     recipe = Recipe(optimizer=optimizer, lr=0.1, weight_decay=0.01, momentum=0.9)
-    return model, build_optimizer(model, recipe)
+    return model, build_optimizer(model, recipe, scaled=True)
+
+
+@pytest.fixture(params=["fused", "plain"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether this device's fused kernels heed a scaled loss."""
+    if request.param == "plain":
+        monkeypatch.setattr(optim, "SCALED_ON", ())
+    return str(request.param)
 
 
 def set_gradients(model: nn.Module, number: int, scale: Tensor | float) -> None:
@@ -32,8 +42,9 @@ def weights(model: nn.Module) -> Tensor:
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_steps_are_those_of_the_loss_without_a_scale(name: str) -> None:
+def test_steps_are_those_of_the_loss_without_a_scale(name: str, kernels: str) -> None:
     (plain, optimizer), (scaled, theirs) = made(name), made(name)
+    assert all(group["fused"] == (kernels == "fused") for group in theirs.param_groups)
     ready(theirs)
     scale = LossScale(CPU)
     for number in range(5):
@@ -47,7 +58,9 @@ def test_steps_are_those_of_the_loss_without_a_scale(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 @pytest.mark.parametrize("bad", [float("inf"), float("nan")])
-def test_a_step_with_an_overflow_is_left_out_even_the_first(name: str, bad: float) -> None:
+def test_a_step_with_an_overflow_is_left_out_even_the_first(
+    name: str, bad: float, kernels: str
+) -> None:
     (plain, optimizer), (scaled, theirs) = made(name), made(name)
     ready(theirs)
     scale = LossScale(CPU)
@@ -97,3 +110,34 @@ def test_a_state_that_was_made_before_changes_no_step(name: str) -> None:
             taken.step()
     assert torch.equal(weights(plain), weights(other))
     assert str(optimizer.state_dict()) == str(prepared.state_dict())
+
+
+def test_apples_kernels_do_not_heed_a_scaled_loss() -> None:
+    assert [has_fused(torch.device(name), scaled=True) for name in ("cpu", "cuda", "mps")] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert all(has_fused(torch.device(name), scaled=False) for name in ("cpu", "cuda", "mps"))
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("before", ["fused", "plain"])
+def test_a_scaled_training_goes_on_where_kernels_are_others(
+    name: str, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a checkpoint says of kernels is of the device that wrote it."""
+    both = []
+    for fused in (before == "fused", before != "fused"):
+        monkeypatch.setattr(optim, "SCALED_ON", ("cpu",) if fused else ())
+        both.append(made(name))
+        ready(both[-1][1])
+    (one, optimizer), (other, theirs) = both
+    scale = LossScale(CPU)
+    set_gradients(one, 0, scale.now())
+    scale.step(optimizer)
+    other.load_state_dict(one.state_dict())
+    load_optimizer(theirs, deepcopy(optimizer.state_dict()))
+    assert all(group["fused"] == (before != "fused") for group in theirs.param_groups)
+    for model, taken in ((one, optimizer), (other, theirs)):
+        set_gradients(model, 1, scale.now())
+        scale.step(taken)
+    assert torch.allclose(weights(one), weights(other), rtol=1e-5, atol=1e-6)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.measure import Spread, interleave, ratios, timed
 from cxrsearch.learn.classifier import Learner
+from cxrsearch.learn.compute.device import release_memory
 from cxrsearch.learn.recipe import Recipe
 
 from . import bounds, gpu_search, peak, together
@@ -260,7 +263,8 @@ def gpu(
     for name in steps:
         console.print(f"* {name}: {(STEPS[name].__doc__ or '').strip()}")
         before, start = len(report.tables), time.perf_counter()
-        STEPS[name](report, scale, budget)
+        with _noted(report, name):
+            STEPS[name](report, scale, budget)
         for table in report.tables[before:]:
             table.show(console)
         report.notes.append(f"`{name}` took {time.perf_counter() - start:,.0f} s")
@@ -273,6 +277,20 @@ def gpu(
     ]
     report.save()
     return report
+
+
+@contextmanager
+def _noted(report: Report, name: str) -> Iterator[None]:
+    """A step that may fail: the report says so, and the others still run.
+
+    A GPU is often lent for one run.
+    """
+    try:
+        yield
+    except Exception as error:
+        report.failed.append(f"`{name}` failed: {''.join(traceback.format_exception(error))}")
+    with suppress(RuntimeError):  # a device that failed for good
+        release_memory(report.where.device)
 
 
 def _table(report: Report, title: str) -> Any:

@@ -37,16 +37,17 @@ def memory(
     table = report.table(
         "Memory of a training: what is planned for it, and the most that was allocated",
         "network", "input", "batch", "way", "estimate, MB", "peak, MB", "peak / estimate",
+        "held from others, MB",
     )  # fmt: skip
     for network in networks:
         for size in sizes:
             for way in steps:
                 made = recipe(network, size, batch_size=batch, ema=0.998)
-                estimate, most = measured(where, made, way)
+                estimate, most, held = measured(where, made, way)
                 share = None if most is None else most / estimate
                 table.add(
-                    network, size, batch, way, estimate / 1e6,
-                    None if most is None else most / 1e6, share,
+                    network, size, batch, way, estimate / 1e6, _megabytes(most), share,
+                    _megabytes(held),
                 )  # fmt: skip
                 if share is not None:
                     report.target(f"{network} at {size}, {way}: peak / estimate", share, WITHIN,
@@ -54,20 +55,27 @@ def memory(
             report.save()
 
 
-def measured(where: Setup, made: Recipe, way: str) -> tuple[int, int | None]:
-    """Bytes that are planned for a training, and that it allocated at most; None on a CPU."""
+def _megabytes(count: int | None) -> float | None:
+    return None if count is None else count / 1e6
+
+
+def measured(where: Setup, made: Recipe, way: str) -> tuple[int, int | None, int | None]:
+    """Bytes that are planned for a training, that it allocated at most, and that it kept from
+    others at the end, in use or not; None on a CPU."""
     material = load(where, 4 * made.batch_size, frame_of(str(made.input_size)))
     devices.release_memory(where.device)
     before = _restart(where.device)
     learner: Learner = learner_of(where, made, material, 2 * made.batch_size, steps=way)
     learner.epoch(1)
-    most = _peak(where.device)
+    most, kept = _peak(where.device), _held(where.device)
     planned = devices.footprint(learner.model, made.input_size, learner.kind, average=True)
     held = resident_bytes(len(learner.pixels), made, where.device, learner.room)
     found = planned.bytes(learner.micro) + held
     del learner
     devices.release_memory(where.device)
-    return found, None if most is None else most - before
+    if most is None or kept is None:
+        return found, None, None
+    return found, most - before, kept - before
 
 
 def _restart(device: torch.device) -> int:
@@ -76,6 +84,11 @@ def _restart(device: torch.device) -> int:
         return 0
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device)
+
+
+def _held(device: torch.device) -> Any:
+    """Bytes of the device that this process keeps from others."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else None
 
 
 def _peak(device: torch.device) -> Any:

@@ -101,6 +101,7 @@ class Report:
         tables: in the order in which they are shown.
         targets: likewise.
         notes: what else has to be known to read the figures.
+        failed: what could not be measured, and by what error.
     """
 
     command: str
@@ -108,6 +109,7 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     def table(self, title: str, *columns: str, digits: int = 2) -> Table:
         """A new, empty table."""
@@ -120,8 +122,9 @@ class Report:
 
     @property
     def missed(self) -> bool:
-        """Whether a target that counts was missed."""
-        return not self.where.fast and any(not target.met for target in self.targets)
+        """Whether a target that counts was missed, or something could not be measured."""
+        missed = not self.where.fast and any(not target.met for target in self.targets)
+        return missed or bool(self.failed)
 
     def show(self, console: Console) -> None:
         """Print everything."""
@@ -133,6 +136,8 @@ class Report:
         for target in self.targets:
             colour = "green" if target.met else "yellow" if self.where.fast else "red"
             console.print(target.text(not self.where.fast), style=colour, highlight=False)
+        for failure in self.failed:
+            console.print(failure, style="red", highlight=False, markup=False)
 
     def save(self) -> Path:
         """Write ``COMMAND.json``, with ``-fast`` and ``-cuda`` in its name where it applies."""
@@ -145,6 +150,7 @@ class Report:
             "tables": [asdict(table) for table in self.tables],
             "targets": [asdict(t) | {"met": t.met} for t in self.targets],
             "notes": self.notes,
+            "failed": self.failed,
         }
         write_json(path, plain(values))
         return path

@@ -367,7 +367,7 @@ class Training(ABC):
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        if self.scale is not None:
+        if self.scale is not None and state.get("scale"):  # it began without, or long ago
             self.scale.load_state_dict(state["scale"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,17 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.measure import Spread
-from benchmarks.training import against, equal, fetch, gpu_search, reference, shares, together, ways
+from benchmarks.training import (
+    against,
+    equal,
+    fetch,
+    gpu,
+    gpu_search,
+    reference,
+    shares,
+    together,
+    ways,
+)  # fmt: skip
 from benchmarks.training import plain as plain_script
 from benchmarks.training.__main__ import main
 from benchmarks.training.gpu import PlainStep
@@ -217,6 +228,27 @@ def test_the_gpus_steps_run_on_a_cpu(where: Setup) -> None:
     assert "Share of batch normalisation" in output
     assert "most that was allocated" in output
     assert (where.out / "gpu-fast.json").exists()
+
+
+def test_a_step_of_the_gpus_that_fails_is_told_and_ends_no_other(
+    where: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(report: Report, *_: object) -> None:
+        report.table("Half of it", "what").add("one")
+        raise RuntimeError("CUDA error: [an] error")
+
+    def works(report: Report, *_: object) -> None:
+        report.table("The other", "what").add("two")
+
+    monkeypatch.setattr(gpu, "STEPS", {"norms": fails, "memory": works})
+    words = ["gpu", "--device", "cpu", "--tiny", "--steps", "norms,memory", "--out", str(where.out)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "`norms` failed" in result.output
+    assert "CUDA error: [an] error" in result.output
+    told = json.loads((where.out / "gpu-fast.json").read_text())
+    assert [table["title"] for table in told["tables"]] == ["Half of it", "The other"]
+    assert len(told["failed"]) == 1
 
 
 @pytest.mark.usefixtures("small_network")

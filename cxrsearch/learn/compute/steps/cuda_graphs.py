@@ -188,7 +188,7 @@ class Graphed:
         return graph.recording.result
 
     def _try(self, key: Hashable, pixels: Tensor, index: Tensor) -> None:
-        """Recorder a graph for this key and hold it against eager steps."""
+        """Record a graph for this key and hold it against eager steps."""
 
         def record() -> None:
             self._graphs[key] = self._recorded(pixels, index)
@@ -212,7 +212,8 @@ class Graphed:
             self.problem = "there is no memory for a recording"
         if self.problem is not None:
             self._graphs.clear()
-            release_memory(state.device)
+        # A graph has memory of its own: what eager steps took is others', who share the device.
+        release_memory(state.device)
 
     def _recorded(self, pixels: Tensor, index: Tensor) -> _Graph:
         kept, places = pixels.clone(), index.clone()

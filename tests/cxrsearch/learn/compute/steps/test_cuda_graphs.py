@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cxrsearch.learn.augment import draws
 from cxrsearch.learn.augment.draws import beside, seed_streams
+from cxrsearch.learn.compute.steps import cuda_graphs
 from cxrsearch.learn.compute.steps.cuda_graphs import (
     BUSY_BATCH_PIXELS,
     FEWEST_STEPS,
@@ -130,6 +131,16 @@ def test_rates_and_weights_of_a_recorded_step_are_the_hosts_of_that_moment() -> 
         run.state.give_numbers()
         assert rate == lr
         assert float(there) == pytest.approx(1 - (1 + updates) / (10 + updates))
+
+
+def test_what_the_comparison_took_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = list[torch.device]()
+    monkeypatch.setattr(cuda_graphs, "release_memory", given.append)
+    run = Run(RECIPES[0])
+    steps = graphed(run)
+    for _ in range(3):
+        steps(torch.zeros((4, 8, 8), dtype=torch.uint8), torch.arange(4))
+    assert given == [CPU]
 
 
 def test_what_a_phase_decides_is_recorded_for_each() -> None:

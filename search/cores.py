@@ -96,6 +96,14 @@ def threads_of(cpus: float) -> int:
     return max(1, int(cpus))
 
 
+def trials_on_gpus(gpus: int, each: float) -> int:
+    """How many trials ``gpus`` have room for, that have ``each`` of them; a share is of one GPU.
+
+    Ray counts in ten-thousandths, so thirds must not fail by rounding.
+    """
+    return gpus * int(1 / each + 1e-4) if each <= 1 else gpus // int(each)
+
+
 def thread_environment(threads: int) -> dict[str, str]:
     """The environment in which numerical libraries, once loaded, start so many threads."""
     return dict.fromkeys(THREAD_VARIABLES, str(threads))

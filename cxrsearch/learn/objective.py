@@ -84,6 +84,8 @@ class TrialObjective:
         attribute is the fresh split's.
         """
         config = self.config
+        if config.compute.device == "cuda" and not torch.cuda.is_available():
+            raise TrialError("machine", "no CUDA device answers here, where a trial was given one")
         try:
             recipe = Recipe.from_params(task.params)
             data = load_trial_data(config, task.round)

@@ -442,7 +442,8 @@ def trial_config(folder: Path, prepared: Prepared) -> TrialConfig:
         split_fingerprint=prepared.splits.fingerprint,
         compute=ComputeOptions.asked(
             settings,
-            device=device_of(settings),
+            # By name: a trial that was given a GPU that does not answer must not take the cores.
+            device="cuda" if settings.gpus else device_of(settings),
             threads=threads_of(settings.cpus),
             precision=prepared.precision,
             search_pixels=_pixels(prepared),

@@ -16,7 +16,7 @@ from cxrsearch.data.read import Dataset
 from cxrsearch.data.splits import Splits
 from cxrsearch.errors import InputError, attempt
 from cxrsearch.learn.recipe import Recipe
-from search.cores import detect_cpus
+from search.cores import detect_cpus, trials_on_gpus
 from search.prior import Prior
 from search.samplers.automatic import AUTO, Choice, choose
 from search.space import SearchSpace
@@ -299,7 +299,7 @@ def trials_at_once(settings: Settings) -> int:
         return 1
     fits = int(detect_cpus() / settings.cpus + 1e-4)
     if settings.gpus:
-        fits = min(fits, int(torch.cuda.device_count() / settings.gpus + 1e-4))
+        fits = min(fits, trials_on_gpus(torch.cuda.device_count(), settings.gpus))
     return max(1, min(fits, settings.concurrent or fits))
 
 

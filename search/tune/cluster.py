@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from search.cores import detect_cpus
+from search.cores import detect_cpus, trials_on_gpus
 from search.errors import StudyError
 from search.stopping import Stop, Stopped
 
@@ -66,14 +66,11 @@ class Resources:
 
 def slots(node: Mapping[str, float], resources: Resources) -> int:
     """How many trials fit on one node with ``CPU`` and ``GPU`` amounts ``node``."""
-    # Ray counts in ten-thousandths, so thirds of a GPU must not fail by rounding.
+    # Ray counts in ten-thousandths, so thirds of a core must not fail by rounding.
     by_cpu = math.floor(node.get("CPU", 0.0) / resources.cpus + 1e-4)
     if resources.gpus == 0:
         return by_cpu
-    gpus = int(node.get("GPU", 0.0))
-    each = math.floor(1 / resources.gpus + 1e-4)
-    by_gpu = gpus * each if resources.gpus <= 1 else gpus // int(resources.gpus)
-    return min(by_cpu, by_gpu)
+    return min(by_cpu, trials_on_gpus(int(node.get("GPU", 0.0)), resources.gpus))
 
 
 def alive_nodes(left_out: Collection[str] = ()) -> list[Any]:

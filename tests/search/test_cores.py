@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.cores import MemoryGroup, memory_groups
+import pytest
+
+from search.cores import MemoryGroup, memory_groups, trials_on_gpus
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -41,3 +43,11 @@ def test_the_limit_of_the_group_that_a_process_is_in_counts(tmp_path: Path) -> N
         "sys/fs/cgroup/job/memory.stat": "inactive_file 0\n",
     })  # fmt: skip
     assert memory_groups(tmp_path) == [MemoryGroup(9000, 4000)]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "each", "fit"),
+    [(2, 1.0, 2), (2, 0.5, 4), (2, 0.3333, 6), (2, 0.6, 2), (4, 2.0, 2), (3, 2.0, 1), (0, 0.5, 0)],
+)
+def test_a_trial_has_its_share_of_one_gpu_or_whole_ones(gpus: int, each: float, fit: int) -> None:
+    assert trials_on_gpus(gpus, each) == fit

@@ -18,7 +18,7 @@ from typing import Any
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.study.settings import AUTO, Settings
-from search.cores import detect_cpus, threads_of
+from search.cores import detect_cpus, threads_of, trials_on_gpus
 from search.space import SearchSpace
 
 from .multi_process import service, service_runs
@@ -144,7 +144,7 @@ def shares(settings: Settings, cores: int, gpus: int) -> list[Share]:
         fixed = None if settings.cpus_per_trial == AUTO else whole
         return [Share(n, fixed or each // n) for n in _doublings(most)]
     if settings.gpus:
-        fit = min(max(1, int(gpus / settings.gpus + 1e-4)), cap)
+        fit = min(max(1, trials_on_gpus(gpus, settings.gpus)), cap)
         return [Share(1, max(1, cores // fit))]
     cap = min(cap, cores)
     split = [cores // n for n in _doublings(cap)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cxrsearch.data.diseases import DISEASES
 from cxrsearch.data.pixels.cache import open_cache
@@ -44,6 +45,16 @@ def run(config: TrialConfig, folder: Path, **params: Any) -> tuple[list[Step], O
             steps.append(next(running))
         except StopIteration as stop:
             return steps, stop.value
+
+
+def test_a_trial_whose_gpu_does_not_answer_fails_by_the_machine(config, tmp_path) -> None:
+    """It must neither train on the cores that it was not given, nor count against its recipe."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    steps, outcome = run(replace(config, compute=ComputeOptions("cuda", threads=1)), tmp_path / "0")
+    assert (steps, outcome.reason) == ([], "machine")
+    assert "no CUDA device answers" in outcome.detail
+    assert not (tmp_path / "0").exists()
 
 
 @pytest.mark.usefixtures("tiny_model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ from cxrsearch.show.status import status
 from cxrsearch.show.view import CONFIRM
 from cxrsearch.study import experiment
 from cxrsearch.study.confirmation import ConfirmPlan
+from cxrsearch.study.cost.stopwatches import MEMORY_SHARE_OF_ALL
 from cxrsearch.study.experiment import (
     TARGET_SECONDS,
     Settings,
@@ -402,3 +404,12 @@ def test_weights_are_kept_of_finalists_and_of_different_recipes_first() -> None:
     trials = [trial(0, 0.9, 0.1), trial(1, 0.8, 0.1), trial(2, 0.7, 0.2), trial(3, 0.6, 0.3)]
     assert to_keep(trials, ("maximize",)) == [0, 2, 3, 1]
     assert to_keep(trials, ("maximize",), finalists=(3, 0)) == [0, 3, 2, 1]
+
+
+def test_a_trial_that_is_given_a_gpu_computes_there_and_nowhere_else(finished_study: Path) -> None:
+    prepared = load_study(finished_study)
+    for gpus, device, share in ((0.0, "cpu", 1.0), (0.25, "cuda", 0.25), (2.0, "cuda", 1.0)):
+        settings = replace(prepared.settings, runner="serial", gpus_per_trial=gpus)
+        compute = trial_config(finished_study, replace(prepared, settings=settings)).compute
+        assert compute.device == device
+        assert compute.memory_share == pytest.approx(MEMORY_SHARE_OF_ALL * share)

@@ -81,6 +81,7 @@ def test_most_trials_an_hour_win_and_fewer_at_once_within_a_margin(
         (replace(GPU, cpus_per_trial=2.0), 8, 1, [(1, 2), (2, 2), (4, 2)]),
         (replace(GPU, concurrent=3), 16, 2, [(1, 8), (2, 4)]),
         (replace(GPU, gpus_per_trial=0.5), 12, 2, [(1, 3)]),
+        (replace(GPU, gpus_per_trial=0.6), 12, 2, [(1, 6)]),  # a trial is on one GPU
         (replace(GPU, gpus_per_trial=1.0), 2, 8, [(1, 1)]),
     ],
 )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,6 +251,7 @@ def silent(report: Report, size: str, batch: int, images: int) -> None:
                 learner.pixels.data, learner.pixels.rows, made, where.device
             )
         learner.epoch(1)
+        report.notes += [f"silent: {name}, {way}, {place}: {note}" for note in learner.notes]
         with _errors_of_waiting(where.device) as found:
             learner.steps(2, learner.draw(2))
         table.add(size, batch, name, way, place, found[0] if found else "none")
@@ -268,7 +271,9 @@ def _errors_of_waiting(device: torch.device) -> Iterator[list[str]]:
     except RuntimeError as error:
         if "synchroniz" not in str(error):
             raise
-        found.append(str(error).splitlines()[0])
+        own = [f for f in traceback.extract_tb(error.__traceback__) if "torch" not in f.filename]
+        place = f"{Path(own[-1].filename).name}:{own[-1].lineno}: " if own else ""
+        found.append(place + str(error).splitlines()[0])
     finally:
         if gpu:
             torch.cuda.set_sync_debug_mode("default")

@@ -307,3 +307,12 @@ def test_every_command_has_help_and_a_fast_mode(name: str) -> None:
     assert result.exit_code == 0
     assert "--fast" in result.output
     assert main.commands[name].help
+
+
+def test_a_wait_for_the_device_is_told_with_its_place() -> None:
+    with ways._errors_of_waiting(torch.device("cpu")) as found:
+        raise RuntimeError("called a synchronizing CUDA operation")
+    assert len(found) == 1
+    assert found[0].startswith(f"{Path(__file__).name}:")
+    with pytest.raises(RuntimeError, match="another"), ways._errors_of_waiting(torch.device("cpu")):
+        raise RuntimeError("another error")

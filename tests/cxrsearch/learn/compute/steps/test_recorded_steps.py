@@ -22,6 +22,7 @@ from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.classifier import Learner
 from cxrsearch.learn.compute.options import ComputeOptions
 from cxrsearch.learn.compute.steps.cuda_graphs import WARM_UPS
+from cxrsearch.learn.compute.steps.loss_scale import FIRST_SCALE
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe
@@ -141,3 +142,15 @@ def test_a_recorded_training_is_the_eager_one(data: TrainData, name: str, precis
     wanted = eager.weights() if recipe.optimizer == "sgd" else {}
     for key, value in taped.weights().items() if wanted else ():  # Adam's make much of roundings
         torch.testing.assert_close(value, wanted[key], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_checkpoint_without_a_scale_goes_on_from_the_first(data: TrainData, early: bool) -> None:
+    """It is of an early version, or began in another precision."""
+    learner = Learner(BASE, data, seed=3, compute=ComputeOptions("cpu", precision="fp16"))
+    assert learner.scale is not None
+    state = {**learner.state(), "scale": None}
+    if early:
+        del state["scale"]
+    learner.load_state(state)
+    assert learner.scale.now() == FIRST_SCALE

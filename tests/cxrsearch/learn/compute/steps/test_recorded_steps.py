@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from cxrsearch.learn.compute.steps.loss_scale import FIRST_SCALE
 from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.student import Student
 
 pytestmark = pytest.mark.usefixtures("tiny_model")
@@ -119,13 +121,19 @@ RECIPES = {
 }
 
 
-def trained(recipe: Recipe, data: TrainData, **compute: Any) -> tuple[Learner, list[float]]:
-    """A learner after its epochs, and their losses."""
+def taped(recipe: Recipe, data: TrainData, **compute: Any) -> Learner:
+    """A learner whose steps, where they are recorded, are on a tape."""
     make = Student if recipe.pseudo != "none" else Learner
     options = ComputeOptions("cpu", **{"precision": "float32", **compute})
     learner = make(recipe, data, seed=3, compute=options)
     if learner._graphed is not None:
         learner._graphed._record = Taped
+    return learner
+
+
+def trained(recipe: Recipe, data: TrainData, **compute: Any) -> tuple[Learner, list[float]]:
+    """A learner after its epochs, and their losses."""
+    learner = taped(recipe, data, **compute)
     return learner, [learner.epoch(number) for number in range(1, recipe.epochs + 1)]
 
 
@@ -134,13 +142,13 @@ def trained(recipe: Recipe, data: TrainData, **compute: Any) -> tuple[Learner, l
 def test_a_recorded_training_is_the_eager_one(data: TrainData, name: str, precision: str) -> None:
     recipe = RECIPES[name]
     eager, losses = trained(recipe, data, precision=precision, steps="eager")
-    taped, found = trained(recipe, data, precision=precision, steps="graph")
-    assert taped.notes == eager.notes
-    assert taped._graphed is not None
-    assert len(taped._graphed._graphs) >= len({p.stop - p.start for p in taped.pieces})
+    replayed, found = trained(recipe, data, precision=precision, steps="graph")
+    assert replayed.notes == eager.notes
+    assert replayed._graphed is not None
+    assert len(replayed._graphed._graphs) >= len({p.stop - p.start for p in replayed.pieces})
     assert found == pytest.approx(losses, rel=1e-3)
     wanted = eager.weights() if recipe.optimizer == "sgd" else {}
-    for key, value in taped.weights().items() if wanted else ():  # Adam's make much of roundings
+    for key, value in replayed.weights().items() if wanted else ():  # Adam's make much of roundings
         torch.testing.assert_close(value, wanted[key], rtol=1e-2, atol=1e-3)
 
 
@@ -154,3 +162,22 @@ def test_a_checkpoint_without_a_scale_goes_on_from_the_first(data: TrainData, ea
         del state["scale"]
     learner.load_state(state)
     assert learner.scale.now() == FIRST_SCALE
+
+
+@pytest.mark.parametrize("precision", ["float32", "fp16"])
+@pytest.mark.parametrize("name", ["averaged", "mean teacher"])
+def test_a_recorded_training_goes_on_from_its_checkpoint(
+    data: TrainData, name: str, precision: str, tmp_path: Path
+) -> None:
+    recipe = RECIPES[name]
+    whole, losses = trained(recipe, data, precision=precision, steps="graph")
+    first = taped(recipe, data, precision=precision, steps="graph")
+    found = [first.epoch(1), first.epoch(2)]
+    checkpoint.save(tmp_path / "state", first.state())
+    second = taped(recipe, data, precision=precision, steps="graph")
+    second.load_state(checkpoint.load(tmp_path / "state"))
+    found += [second.epoch(3), second.epoch(4)]
+    assert found == pytest.approx(losses, rel=1e-5)
+    wanted = whole.weights()
+    for key, value in second.weights().items():
+        torch.testing.assert_close(value, wanted[key], rtol=1e-4, atol=1e-5)

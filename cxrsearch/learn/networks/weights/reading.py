@@ -6,7 +6,6 @@ Nothing is ever unpickled beyond plain tensors: files are safetensors, or go thr
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import pickle
 import re
@@ -24,6 +23,8 @@ from cxrsearch.data.diseases import DISEASES
 from cxrsearch.errors import InputError
 from cxrsearch.learn.saved.checkpoint import LABELS, CheckpointError, is_ours, load_tensors
 
+from .containers import STAND_INS, container_of, folder_problem
+
 LEVELS = 4
 """So many mappings within each other are looked through for state dicts."""
 
@@ -33,7 +34,7 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 COUNTER = "num_batches_tracked"
 """How the counts of batch normalisation end, which nothing reads: older files lack them."""
 
-_OPTIMISER = re.compile("optim|sched|scaler")
+_OPTIMISER = re.compile(r"optim(?!al|um|i[sz]ed)|sched(?!uled)|scaler")
 """What a place is called whose tensors are no weights."""
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)|Unsupported (?:class|global) ([\w.]+)")
@@ -75,10 +76,15 @@ def read_weights(path: Path) -> WeightsFile:
     Raises:
         InputError: where the file cannot be read, or holds no tensors by name.
     """
+    if path.is_dir():
+        raise InputError(folder_problem(path))
     if not path.is_file():
         raise InputError(f"{path}: no such file, or none that can be read as weights")
     labels = None
-    if path.suffix == ".safetensors":
+    container = container_of(path)
+    if container.problem:
+        raise _unread(path, container.problem)
+    if container.safetensors:
         loaded, labels = _load_safetensors(path)
     else:
         loaded = _torch_load(path)
@@ -146,8 +152,11 @@ def _torch_load(path: Path) -> Any:
             zipped = file.read(4) == b"PK\x03\x04"  # by which torch, too, tells them
         if zipped:
             _check_zip(path)
-        # A script's parsed options, which many keep beside the weights: names and values alone.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # What scripts keep beside weights, with stand-ins for it: nothing of it is made or run.
+        with torch.serialization.safe_globals([*STAND_INS]):
+            if path.suffix == ".safetensors":  # by which torch would take it for that
+                with path.open("rb") as file:
+                    return torch.load(file, map_location="cpu", weights_only=True)
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
     except InputError:
         raise
@@ -175,7 +184,11 @@ def _more_than_tensors(error: Exception) -> str:
 
 def _check_zip(path: Path) -> None:
     """Refuse a zip that unpacks to more than it is, as torch packs nothing, or is damaged."""
-    with zipfile.ZipFile(path) as file:
+    try:
+        file = zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise _unread(path, "it was cut off or is damaged; copy or download it again") from None
+    with file:
         members = file.infolist()
         size = sum(member.file_size for member in members)
         if size > path.stat().st_size or any(member.compress_type for member in members):
@@ -220,6 +233,8 @@ def tensor_problem(name: str, value: Tensor, size: int) -> str | None:
         return "larger than what the file holds of them (expanded); save them contiguous"
     if value.dtype in FLOATS and not torch.isfinite(value.float()).all():
         return "not finite in float32; the file is damaged, or its training diverged"
+    if name.endswith("running_var") and bool((value < 0).any()):
+        return "negative, which no variance is; the file is damaged"
     return None
 
 

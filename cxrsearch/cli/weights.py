@@ -49,7 +49,8 @@ def weights(file: Path, network: str | None, partial: bool, as_json: bool) -> No
     found = read_weights(file)
     if network is not None:
         loaded = held_against(Recipe(model=network), found, partial)
-        click.echo(_json_of(network, loaded) if as_json else _in_words(network, loaded))
+        ours = found.labels is not None
+        click.echo(_json_of(network, loaded) if as_json else _in_words(network, loaded, ours))
         refused = loaded.problem is not None
     else:
         every = matching(found, [Recipe(model=name) for name in NETWORKS])
@@ -81,8 +82,10 @@ def _every_json(found: Matches) -> str:
     return json.dumps(record, indent=2)
 
 
-def _in_words(network: str, loaded: Loaded) -> str:
-    """What would be loaded, for people."""
+def _in_words(network: str, loaded: Loaded, ours: bool) -> str:
+    """What would be loaded, for people; a head is kept for data of its labels, or as many."""
+    which = "the same" if ours else str(loaded.outputs)
+    kept = f"; kept for data of {which} labels" if loaded.outputs else ""
     place = loaded.place or "at the top"
     prefix = f", without the prefix {loaded.prefix!r}" if loaded.prefix else ""
     renamed = f"; {loaded.renamed} renamed" if loaded.renamed else ""
@@ -92,7 +95,7 @@ def _in_words(network: str, loaded: Loaded) -> str:
         "where": f"{place}{prefix}{renamed}",
         "backbone": f"{loaded.amount} ({loaded.bytes[0] / 1e6:,.1f} MB)",
         "stem": loaded.stem,
-        "head": loaded.head,
+        "head": f"{loaded.head}{kept}",
         "left out": ", ".join(loaded.left_out) or "nothing",
         "differences": loaded.differences,
         "near": "; ".join(loaded.near),

@@ -314,9 +314,7 @@ def _before(device: torch.device) -> str:
 def ready_network(weights: Path, recipe: Recipe, n_classes: int, device: torch.device) -> nn.Module:
     """The network of ``recipe`` with the weights of a file, ready to predict."""
     network = network_of(recipe, weights, n_classes).to(device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ready: nn.Module = network.eval().requires_grad_(False)
-    return ready
+    return models.in_channels_last(network).eval().requires_grad_(False)
 
 
 def network_of(recipe: Recipe, path: Path, n_classes: int) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from .weights.places import download_weights, find_weights, missing_problem
 from .weights.reading import WeightsFile, read_weights, some_of
 from .weights.renaming import Target
 from .weights.report import Loaded
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Wanted(Protocol):
@@ -98,7 +100,9 @@ class Network(nn.Module):
         norms = (m for m in self.net.modules() if isinstance(m, nn.BatchNorm2d))
         eps = next((norm.eps for norm in norms), None)
         children = tuple(name for name, _ in self.net.named_children())
-        return Target(self.net.state_dict(), self.stem, self.head, children, *self._norm, eps)
+        patches = getattr(self.net, "patch_embed", None)
+        grid = getattr(patches, "grid_size", None)
+        return Target(self.net.state_dict(), self.stem, self.head, children, *self._norm, eps, grid)
 
     def forward(self, grey: Tensor) -> Tensor:
         """(b, 1, H, W) grey in [0, 1] -> (b, n_classes) logits."""
@@ -188,7 +192,19 @@ def build_model(
         model.net.load_state_dict(found.tensors, strict=False)
         model.notes += tuple(found.loaded.lines)
         model.head_given = f"{model.last}.weight" in found.tensors
-    return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
+    return in_channels_last(model).train()
+
+
+def in_channels_last(module: M) -> M:
+    """``module``, in place, its filters of images in channels_last.
+
+    ``Module.to`` would do so, but stops at filters of another number of dimensions, as of the
+    convolution over positions of a lambda layer.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return module
 
 
 def builder_of(name: str) -> Callable[..., NetworkParts]:
@@ -216,7 +232,7 @@ def _start(
     path = find_weights(start.source, recipe.model, weights_dir)
     if like is not None:
         file = _file_of(like, path)
-    elif path.is_file():
+    elif path.exists():
         file = read_weights(path)
     else:
         raise InputError(missing_problem(start.source, recipe.model, path))

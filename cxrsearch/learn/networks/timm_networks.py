@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from cxrsearch.data.labels.names import some_names
 from cxrsearch.errors import InputError
 from search.errors import did_you_mean
 
@@ -24,6 +25,9 @@ from .stem import GreyStem
 
 STEMS = {"Conv2d": False, "Conv2dSame": True}
 """Convolutions that a grey stem can stand for, and whether they pad by the size of the image."""
+
+MOST_WHOLE = 2
+"""Tokens for the whole image, a class and a distillation, of a network that does not say them."""
 
 _ROW = re.compile(r"\w+\.\d+")  # a module in a row, in a parameter's name
 
@@ -83,11 +87,18 @@ def _timm(name: str) -> Any:
             f"model: timm:{name} needs timm, which cannot be imported here ({error}); pip install "
             "'cxrsearch[timm]'"
         ) from error
-    kind = name.partition(".")[0]
+    kind, dot, _ = name.partition(".")
     if not timm.is_model(kind):
         raise InputError(
             f"model: timm has no network {kind!r}{did_you_mean(kind, timm.list_models())}; "
             f"timm.list_models() names those of version {timm.__version__}"
+        )
+    tagged = timm.models.get_arch_pretrained_cfgs(kind) if dot else {name: None}
+    if name not in tagged:
+        known = f"; those of {kind} are {some_names(list(tagged))}" if tagged else ""
+        raise InputError(
+            f"model: timm has no weights called {name!r}{did_you_mean(name, tagged)}{known}; "
+            f"timm:{kind} is the network without any"
         )
     return timm
 
@@ -158,7 +169,12 @@ def _called(name: Any, module: Any) -> str:
 def _blocks(timm: Any, net: Any, head: str) -> list[list[nn.Module]]:
     """Modules by stage, from the input on; the head is of none."""
     for coarse in (True, False):
-        groups = _groups(timm, net, coarse)
+        try:
+            groups = _groups(timm, net, coarse)
+        except (AssertionError, NotImplementedError):
+            if not coarse:
+                raise
+            continue  # networks that know no coarse groups say so thus
         # What timm counts with the classifier, such as a norm before it, ends the last stage.
         last = groups[f"{head}.weight"] - 1
         body = {k: min(g, last) for k, g in groups.items() if not k.startswith(f"{head}.")}
@@ -238,11 +254,12 @@ def _laid_out(net: Any, found: Any, image: Sequence[int], places: int | None = N
         return found.permute(0, 3, 1, 2)
     if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[2] != width:
         raise ValueError("its last layers give no maps")
-    whole = getattr(net, "num_prefix_tokens", int(getattr(net, "cls_token", None) is not None))
-    if places is not None:
-        whole = found.shape[1] - places
+    aspect = image[2] / image[3]
+    whole = _prefix_of(net, found.shape[1], aspect) if places is None else found.shape[1] - places
     tokens = found[:, whole:].transpose(1, 2)
-    rows, columns = _grid(tokens.shape[2], image[2] / image[3])
+    if not tokens.shape[2]:
+        raise ValueError("its last layers give no maps: what they give is of the whole image")
+    rows, columns = _grid(tokens.shape[2], aspect)
     return tokens.reshape(*tokens.shape[:2], rows, columns)
 
 
@@ -275,6 +292,25 @@ def cut_of(net: Any, grey: Tensor) -> Cut:
 
     count = maps.shape[2] * maps.shape[3]
     return Cut(given[0], lambda raw: _laid_out(net, raw, grey.shape, count), logits)
+
+
+def _prefix_of(net: Any, count: int, aspect: float) -> int:
+    """How many of ``count`` tokens stand for the whole image; they come first.
+
+    Where the network does not say it, it is seen by those that are left: these lie as the image.
+    """
+    said: int | None = getattr(net, "num_prefix_tokens", None)
+    if said is not None:
+        return said
+    usual = int(getattr(net, "cls_token", None) is not None)
+    tried: list[int] = [usual, *range(MOST_WHOLE + 1)] if count > usual else []
+    like = (n for n in tried if count > n and _lies_as(count - n, aspect))
+    return next(like, usual)
+
+
+def _lies_as(count: int, aspect: float) -> bool:
+    """Whether ``count`` places make a grid of about this ratio."""
+    return abs(_grid(count, aspect)[0] - math.sqrt(count * aspect)) < 1
 
 
 def _grid(count: int, aspect: float) -> tuple[int, int]:

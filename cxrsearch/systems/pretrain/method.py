@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from cxrsearch.learn.compute.options import ComputeOptions
@@ -84,7 +83,7 @@ class Pretraining(Training):
         encoder = models.build_model(self.recipe, self.compute.weights_dir, n_classes=self._outputs)
         encoder.net.get_submodule(encoder.head).requires_grad_(False)
         model = self.around(encoder)
-        return model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
+        return models.in_channels_last(model).train()
 
     @property
     def images_per_epoch(self) -> int:

@@ -28,7 +28,7 @@ def test_what_would_be_loaded_is_said(file: Path, run: Run) -> None:
     assert (code, err) == (0, "")
     assert "state_dict, without the prefix 'net.'" in out
     assert "8 of 8 tensors, 100% of the backbone's bytes" in out
-    assert "head        new (its own is (5, 8))" in out
+    assert "head        new (its own is (5, 8)); kept for data of 5 labels" in out
     assert "left out    net.classifier (2), epoch" in out
     assert out.splitlines()[-1] == (f"fits densenet121: --set model=densenet121 --set init={file}")
 

@@ -10,10 +10,12 @@ normalisation that do, make noise of everything after it.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,6 +53,14 @@ XRV_RANGE = 1024.0
 
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 """Of EfficientNet-Lite's inputs, (x - 127) / 128 of levels from 0 to 255 (Google's own program)."""
+
+IMAGENET_KINDS = frozenset({
+    "MoCo's query encoder", "DINO's teacher", "a masked auto-encoder's encoder",
+})  # fmt: skip
+"""Whose own programs normalise by ImageNet's colours, whatever supervised weights expect."""
+
+_WITHIN = re.compile(r"(cls|class|dist|distillation|reg|register)_tokens?|(norm_pre|ln_pre)\..+")
+"""What a transformer that has it computes otherwise with, outside of its blocks."""
 
 MOST_NEAR = 3
 """Missing names for which a near one is looked for."""
@@ -114,6 +124,8 @@ class _Fitting:
     labels: tuple[str, ...]
     partial: bool
     notes: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Why tensors of the file's head are no weights, by the network's own names."""
 
     def result(self) -> Taken:
         chosen = self._chosen()
@@ -128,7 +140,7 @@ class _Fitting:
         wanted = self.target.own[own].shape
         if own == f"{self.target.stem}.weight":
             return tensor.shape in (wanted, (wanted[0], 3, *wanted[2:]))
-        return tensor.shape == wanted or _grids(own, wanted, tensor.shape) is not None
+        return tensor.shape == wanted or self._grids(own, tensor.shape) is not None
 
     def _chosen(self) -> Naming | None:
         """The way to read the file in which most of the backbone fits; None: none at all.
@@ -145,6 +157,8 @@ class _Fitting:
             return None
         most = max(naming.fitting for naming in every)
         alike = [naming for naming in every if naming.fitting == most]
+        # Of a deeper network, a student's teacher say, all of this one's names are some.
+        alike = [n for n in alike if not self._foreign(n, self.file.dicts[n.place])] or alike
         first = min(precedence(_place(naming)) for naming in alike)
         best = [naming for naming in alike if precedence(_place(naming)) == first]
         rest = [naming for naming in best[1:] if not self._same(naming, best[0])]
@@ -177,7 +191,9 @@ class _Fitting:
         self._check_twice(chosen, given)
         taken = {own: given[name] for own, name in chosen.names.items()}
         taken = {own: tensor for own, tensor in taken.items() if self.shape_fits(own, tensor)}
+        taken = self._without_broken_head(taken, chosen, given)
         self._check_kinds({chosen.names[own]: tensor for own, tensor in taken.items()})
+        self._check_numbers(taken)
         state = {own: self._resized(own, as_weight(tensor)) for own, tensor in taken.items()}
         kinds = self._kinds(chosen, given)
         stem = self._fold_stem(state, kinds)
@@ -186,7 +202,7 @@ class _Fitting:
         body = [n for n in target.own if not target.in_head(n) and not n.endswith(COUNTER)]
         fits = [name for name in body if name in state]
         used = {chosen.names[own] for own in taken}
-        foreign = self._foreign(chosen, given, used)
+        foreign = self._foreign(chosen, given)
         missing = [name for name in body if name not in state and name not in chosen.names]
         loaded = Loaded(
             file=str(self.file.path),
@@ -199,6 +215,7 @@ class _Fitting:
             bytes=(_bytes(target.own, fits), _bytes(target.own, body)),
             stem=stem,
             head=head,
+            outputs=self._outputs(chosen, given),
             missing=tuple(missing),
             misshapen=tuple(n for n in body if n in chosen.names and n not in state),
             foreign=foreign,
@@ -209,17 +226,48 @@ class _Fitting:
         )
         return Taken(state, replace(loaded, problem=self._problem(loaded, body, set(fits))))
 
+    def _grids(self, own: str, given: Sequence[int]) -> Grids | None:
+        """`grids_of` the network's ``own`` and a file's tensor of the shape ``given``."""
+        ours = self.file.labels is not None
+        return grids_of(own, self.target.own[own].shape, given, self.target.grid, ours)
+
     def _resized(self, own: str, weight: Tensor) -> Tensor:
         """Embeddings of places for images of another size, those of the network's own grid."""
-        grids = _grids(own, self.target.own[own].shape, weight.shape)
+        grids = self._grids(own, weight.shape)
         if grids is None:
             return weight
         before, old, new = grids
-        self.notes.append(f"{own} made {new} x {new} places out of {old} x {old}, bicubic")
+        self.notes.append(
+            f"{own} made {new[0]} x {new[1]} places out of {old[0]} x {old[1]}, bicubic"
+        )
         kept, places = weight[:, :before], weight[:, before:]
-        maps = places.transpose(1, 2).reshape(1, -1, old, old)
-        maps = F.interpolate(maps, (new, new), mode="bicubic", antialias=True)
+        maps = places.transpose(1, 2).reshape(1, -1, *old)
+        maps = F.interpolate(maps, new, mode="bicubic", antialias=True)
         return torch.cat([kept, maps.flatten(2).transpose(1, 2)], dim=1)
+
+    def _without_broken_head(
+        self, taken: Mapping[str, Tensor], chosen: Naming, given: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """``taken`` without layers of the head whose tensors are no weights: a head can be new.
+
+        Whether it would fit depends on the data's labels, which whoever checks a file before a
+        search does not have: what is refused must not depend on it.
+        """
+        for own, name in chosen.names.items():
+            if self.target.in_head(own):
+                problem = tensor_problem(name, given[name], self.file.size)
+                self.broken.update({own: problem} if problem else {})
+        layers = {own.rpartition(".")[0] for own in self.broken}
+        return {own: t for own, t in taken.items() if own.rpartition(".")[0] not in layers}
+
+    def _check_numbers(self, taken: Mapping[str, Tensor]) -> None:
+        """Refuse filters and matrices that are all 0, through which no gradient gets either."""
+        layers = [t for own, t in taken.items() if t.ndim > 1 and not self.target.in_head(own)]
+        if layers and not any(bool(tensor.any()) for tensor in layers):
+            raise InputError(
+                f"{self.file.path}: its weights are all 0, from which nothing can be learnt; the "
+                "file is damaged, or was saved before its network had weights"
+            )
 
     def _check_twice(self, chosen: Naming, given: Mapping[str, Tensor]) -> None:
         counts = Counter(plain_name(name) for name in given)
@@ -272,6 +320,8 @@ class _Fitting:
             return "as it is, of grey images"
         if weight.shape[1] == 3:
             mean, std = self.target.mean, self.target.std
+            if not IMAGENET_KINDS.isdisjoint(kinds):
+                mean, std = IMAGENET_MEAN, IMAGENET_STD
             if LUKEMELAS in kinds:
                 lite = not any(".se." in own for own in self.target.own)
                 mean, std = (LITE_MEAN, LITE_STD) if lite else (IMAGENET_MEAN, IMAGENET_STD)
@@ -327,6 +377,8 @@ class _Fitting:
         target = self.target
         names = [n for n in target.own if target.in_head(n) and not n.endswith(COUNTER)]
         there = [name for name in names if name in state]
+        if not there and self.broken:
+            return f"new (its own is {next(iter(self.broken.values()))})"
         if not there:
             theirs = [n for n in names if n in chosen.names]
             shape = next((tuple(given[chosen.names[n]].shape) for n in theirs), None)
@@ -358,9 +410,17 @@ class _Fitting:
         state.update({key: state[key].index_select(0, order) for key in layer})
         return "kept, with its labels in the order of the data's"
 
-    def _foreign(
-        self, chosen: Naming, given: Mapping[str, Tensor], used: set[str]
-    ) -> tuple[str, ...]:
+    def _outputs(self, chosen: Naming, given: Mapping[str, Tensor]) -> int | None:
+        """Outputs of the file's own last layer, where it fits but for their number."""
+        head = [name for name in self.target.own if self.target.in_head(name)]
+        last = f"{head[-1].rpartition('.')[0]}.weight" if head else ""
+        name = chosen.names.get(last)
+        if name is None or self.broken or given[name].is_nested:
+            return None
+        shape, wanted = given[name].shape, self.target.own[last].shape
+        return shape[0] if len(shape) == 2 and shape[1:] == wanted[1:] else None
+
+    def _foreign(self, chosen: Naming, given: Mapping[str, Tensor]) -> tuple[str, ...]:
         """Tensors beside the network's own, in its own parts: of a deeper network."""
         target = self.target
         body = {n for own, n in chosen.theirs.items() if not target.in_head(own)}
@@ -371,12 +431,12 @@ class _Fitting:
         for name, tensor in given.items():
             spelt = plain_name(name)
             rest = spelt.removeprefix(chosen.prefix)
+            part, dot, _ = rest.partition(".")
+            inside = part in tops and dot and not rest.startswith(above)
             if (
-                name not in used | named
+                name not in named
                 and spelt.startswith(chosen.prefix)
-                and rest.partition(".")[0] in tops
-                and "." in rest
-                and not rest.startswith(above)
+                and (inside or _WITHIN.fullmatch(rest))
                 and tensor.is_floating_point()
             ):
                 found.append(name)
@@ -448,25 +508,48 @@ class _Fitting:
         )  # fmt: skip
 
 
-def _grids(own: str, wanted: Sequence[int], given: Sequence[int]) -> tuple[int, int, int] | None:
-    """How a transformer's embeddings of places can be resized; None: they cannot, or need not.
+class Grids(NamedTuple):
+    """How a transformer's embeddings of places are resized.
+
+    Args:
+        before: tokens before the first place.
+        old: rows and columns of the file's.
+        new: of the network's.
+    """
+
+    before: int
+    old: tuple[int, int]
+    new: tuple[int, int]
+
+
+def grids_of(
+    own: str,
+    wanted: Sequence[int],
+    given: Sequence[int],
+    grid: tuple[int, int] | None = None,
+    ours: bool = False,
+) -> Grids | None:
+    """How embeddings of places fit a network that has others; None: they cannot, or need not.
+
+    As many places may lie otherwise: 14 x 14 are 7 x 28.
 
     Args:
         own: name of the tensor.
         wanted: (1, tokens, channels) of the network.
-        given: likewise, of the file.
-
-    Returns:
-        tokens before the first place, and the sides of both grids, which are square.
+        given: likewise, of the file; its places make a square.
+        grid: rows and columns of the network's; None: a square too.
+        ours: whether the file is of a network of ours, so that as many places lie alike.
     """
-    if not own.endswith("pos_embed") or len(wanted) != 3 or len(given) != 3 or wanted == given:
+    if not own.endswith("pos_embed") or len(wanted) != 3 or len(given) != 3:
         return None
-    if wanted[::2] != given[::2]:
+    if wanted[::2] != given[::2] or (wanted == given and ours):
         return None
     for before in range(MOST_BEFORE + 1):
         old, new = (math.isqrt(max(0, shape[1] - before)) for shape in (given, wanted))
-        if old and new and old**2 + before == given[1] and new**2 + before == wanted[1]:
-            return before, old, new
+        target = (new, new) if grid is None else grid
+        fits = old and old**2 + before == given[1]
+        if fits and target[0] and math.prod(target) + before == wanted[1]:
+            return None if (old, old) == target else Grids(before, (old, old), target)
     return None
 
 

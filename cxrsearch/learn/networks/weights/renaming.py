@@ -44,6 +44,7 @@ class Target(NamedTuple):
         mean: of red, green and blue, as ImageNet's weights of it expect them.
         std: likewise, their deviations.
         eps: of its first batch normalisation; None: it has none.
+        grid: rows and columns of the patches that a transformer sees; None: not known.
     """
 
     own: Mapping[str, Tensor]
@@ -53,6 +54,7 @@ class Target(NamedTuple):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     eps: float | None = None
+    grid: tuple[int, int] | None = None
 
     def in_head(self, name: str) -> bool:
         """Whether a tensor of its own belongs to the head."""
@@ -219,9 +221,16 @@ def _cuts(name: str) -> Iterable[tuple[str, str]]:
 
 
 def _filled(target: Target, prefix: str, found: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The names at ``prefix``, and what lies at exactly one neutral prefix where that has none."""
+    """The names at ``prefix``, and what lies at exactly one neutral prefix where that has none.
+
+    A prefix at which some of the same names lie is of another network, no rest of this one.
+    """
     names = dict(found[prefix])
-    others = [at for other, at in found.items() if other != prefix and is_neutral(other)]
+    others = [
+        at
+        for other, at in found.items()
+        if other != prefix and is_neutral(other) and names.keys().isdisjoint(at)
+    ]
     for own in target.own:
         if own not in names:
             places = [at[own] for at in others if own in at]

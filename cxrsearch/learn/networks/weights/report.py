@@ -28,6 +28,7 @@ class Loaded:
         bytes: of the backbone, taken over, and all.
         stem: how the first convolution became one of grey images.
         head: what became of the head.
+        outputs: of the file's own head, where it would fit but for their number; None: it has none.
         missing: tensors of the backbone that the file lacks.
         misshapen: those that it has in another shape.
         foreign: the file's tensors that a deeper or another network would have.
@@ -48,6 +49,7 @@ class Loaded:
     bytes: tuple[int, int]
     stem: str
     head: str
+    outputs: int | None = None
     missing: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.networks.architectures import BLOCKS
+from cxrsearch.learn.networks.architectures import BLOCKS, size_of
 from cxrsearch.learn.networks.models import build_model, network_problem
 from cxrsearch.learn.networks.stem import GreyStem
 from cxrsearch.learn.networks.timm_networks import maps_of
@@ -30,7 +30,8 @@ def problem(model: str, input_size: int | str = 64) -> str:
         ("timm:resnetv2_50x1_bit", "its classifier (head.fc, Conv2d) is no single linear layer"),
         ("timm:deit_tiny_distilled_patch16_224", "its classifier (head, head_dist) is no single"),
         ("timm:tresnet_m", "its first layer (body.conv1.conv"),
-        ("timm:resnet18.nobody", "cannot be had for input_size 64x64"),
+        ("timm:resnet18.nobody", "no weights called 'resnet18.nobody'; did you mean 'resnet18."),
+        ("timm:resnet18.a1_in1", "did you mean 'resnet18.a1_in1k'?; those of resnet18 are resn"),
     ],
 )
 def test_a_network_that_cannot_be_ours_is_refused_with_the_reason(model: str, said: str) -> None:
@@ -48,6 +49,7 @@ def test_a_network_that_cannot_be_ours_is_refused_with_the_reason(model: str, sa
         ("timm:davit_tiny", 64, ""),
         ("timm:davit_tiny", "66x64", "changes their size before its first convolution"),
         ("timm:convnext_atto", "100x134", ""),
+        ("timm:pit_ti_224", 224, "(its last layers give no maps: what they give is of the whole"),
         ("timm:swin_tiny_patch4_window7_224", 64, ""),
         ("timm:tf_efficientnet_lite0.in1k", 32, ""),
         ("resnet18", 32, ""),
@@ -143,3 +145,38 @@ class Nothing(Tokens):
 def test_no_maps_are_an_error() -> None:
     with pytest.raises(ValueError, match="no maps"):
         maps_of(Nothing(), torch.rand(2, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "grid"),
+    [
+        ("timm:coat_lite_tiny", 224, (7, 7)),
+        ("timm:coat_lite_tiny", "128x256", (4, 8)),
+        ("timm:xcit_nano_12_p16_224", "96x160", (6, 10)),
+    ],
+)
+def test_tokens_of_the_whole_image_are_no_places_though_nothing_says_how_many(
+    model: str, size: int | str, grid: tuple[int, int]
+) -> None:
+    with torch.device("meta"):
+        network = build_on_meta(model, size)
+        height, width = size_of(size)
+        maps = network.features(torch.empty(1, 1, height, width))
+    assert tuple(maps.shape[2:]) == grid
+
+
+def build_on_meta(model: str, size: int | str) -> nn.Module:
+    return build_model(Recipe(model=model, input_size=size), n_classes=2).eval()
+
+
+def test_a_network_without_coarse_groups_of_layers_has_stages() -> None:
+    with torch.device("meta"):
+        network = build_on_meta("timm:rdnet_tiny", 224)
+    assert len(network.blocks) == BLOCKS
+
+
+def test_filters_of_three_dimensions_hinder_no_layout() -> None:
+    network = build_model(Recipe(model="timm:lambda_resnet26t", input_size=64), n_classes=2)
+    assert {p.ndim for p in network.parameters()} == {1, 2, 4, 5}
+    filters = [p for p in network.parameters() if p.ndim == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in filters)

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrsearch.errors import InputError
-from cxrsearch.learn.networks.models import Network, build_model, held_against
+from cxrsearch.learn.networks.models import Network, build_model, held_against, weights_problem
 from cxrsearch.learn.networks.stem import IMAGENET_MEAN, IMAGENET_STD
 from cxrsearch.learn.networks.torchvision_import import models as vision_models
 from cxrsearch.learn.networks.weights.reading import read_weights
 from cxrsearch.learn.recipe import Recipe
+from cxrsearch.learn.saved.checkpoint import save_tensors
 
 State = dict[str, Tensor]
 
@@ -355,10 +356,10 @@ def test_a_masked_auto_encoders_encoder_is_taken_and_its_decoder_left(tmp_path: 
         "mask_token", "decoder_pos_embed", "decoder_embed", "decoder_blocks", "args", "epoch",
     )  # fmt: skip
     grey = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(7))
-    half = (0.5, 0.5, 0.5)
     with torch.inference_mode():
         found = network.features(grey).flatten(2).transpose(1, 2)
-        expected = theirs.forward_features(in_colours(grey, half, half))[:, 1:]
+        # Its authors normalise by ImageNet's colours, where timm's own weights expect 0.5.
+        expected = theirs.forward_features(in_colours(grey))[:, 1:]
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
 
 
@@ -371,3 +372,85 @@ def test_embeddings_of_places_are_resized_to_the_networks_images(tmp_path: Path)
     expected = layers.resample_abs_pos_embed(state["pos_embed"], [4, 4])
     torch.testing.assert_close(network.net.pos_embed.detach(), expected)
     assert "pos_embed made 4 x 4 places out of 14 x 14, bicubic" in network.notes[-1]
+
+
+def test_as_many_places_that_lie_otherwise_are_laid_anew(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    layers = pytest.importorskip("timm.layers")
+    state = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+    torch.save(state, tmp_path / "vit.pth")
+    for size, grid in (("112x448", [7, 28]), ("64x96", [4, 6])):
+        network = loaded(tmp_path / "vit.pth", VIT, input_size=size)
+        expected = layers.resample_abs_pos_embed(state["pos_embed"], grid)
+        torch.testing.assert_close(network.net.pos_embed.detach(), expected)
+        assert f"made {grid[0]} x {grid[1]} places out of 14 x 14" in network.notes[-1]
+    start = loaded(tmp_path / "vit.pth", VIT, input_size="112x448")
+    save_tensors(tmp_path / "ours.safetensors", start.state_dict())
+    ours = loaded(tmp_path / "ours.safetensors", VIT, input_size="112x448")
+    assert torch.equal(ours.net.pos_embed, start.net.pos_embed)
+
+
+@pytest.mark.parametrize("extra", ["register_tokens", "norm_pre.weight", "dist_token"])
+def test_what_a_transformer_has_outside_of_its_blocks_is_not_left_out(
+    extra: str, tmp_path: Path
+) -> None:
+    timm = pytest.importorskip("timm")
+    state = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+    said = refused({**state, extra: torch.ones(192)}, tmp_path / "w.pth", VIT)
+    assert f"1 tensor ({extra}) unknown" in said
+
+
+def test_of_a_student_and_a_deeper_teacher_the_one_that_is_this_network_is_taken(
+    residual: Any, tmp_path: Path
+) -> None:
+    deeper = vision_models.resnet34(weights=None).state_dict()
+    torch.save({"teacher": deeper, "student": residual.state_dict()}, tmp_path / "w.pth")
+    network = loaded(tmp_path / "w.pth", "resnet18")
+    assert torch.equal(network.net.layer4[1].conv2.weight, residual.layer4[1].conv2.weight)
+    assert "left out: fc (2), teacher" in network.notes[1]
+
+
+def test_no_part_of_another_network_in_the_file_fills_a_gap(residual: Any, tmp_path: Path) -> None:
+    body = {k: v for k, v in residual.state_dict().items() if not k.startswith("fc.")}
+    head = {"fc.weight": torch.ones(3, 512), "fc.bias": torch.ones(3)}
+    content = {**prefixed(body, "teacher."), **prefixed({**other(body), **head}, "model.")}
+    torch.save(content, tmp_path / "w.pth")
+    network = loaded(tmp_path / "w.pth", "resnet18")
+    assert torch.equal(network.net.layer4[1].conv2.weight, residual.layer4[1].conv2.weight)
+    assert "head new (the file has none that fits)" in network.notes[0]
+    assert not network.head_given
+
+
+def test_variances_below_0_and_weights_of_nothing_but_0_are_refused(
+    residual: Any, tmp_path: Path
+) -> None:
+    state = residual.state_dict()
+    said = refused({**state, "bn1.running_var": -state["bn1.running_var"]}, tmp_path / "w.pth")
+    assert "1 tensor (bn1.running_var) negative, which no variance is" in said
+    said = refused({name: value * 0 for name, value in state.items()}, tmp_path / "w.pth")
+    assert f"{tmp_path / 'w.pth'}: its weights are all 0" in said
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (lambda: torch.full((3, 512), float("nan")), "not finite in float32"),
+        (lambda: torch.ones(3, 512).to_sparse(), "sparse"),
+        (lambda: torch.nested.nested_tensor([torch.ones(3), torch.ones(2)]), "nested"),
+    ],
+)
+def test_a_head_that_is_no_head_is_new_whatever_the_labels(
+    head: Callable[[], Tensor], why: str, residual: Any, tmp_path: Path
+) -> None:
+    content = {**residual.state_dict(), "fc.weight": head(), "fc.bias": torch.ones(3)}
+    torch.save(content, tmp_path / "w.pth")
+    # What a search finds out before it begins, by a network of one output, holds for its trials.
+    recipe = Recipe(model="resnet18", init=str(tmp_path / "w.pth"))
+    assert weights_problem(recipe) is None
+    for outputs in (1, 3):
+        network = build_model(recipe, n_classes=outputs)
+        assert f"head new (its own is {why}" in network.notes[0]
+        assert not network.head_given
+        assert network.net.fc.bias.eq(0).all()
+    assert held_against(recipe, read_weights(tmp_path / "w.pth")).outputs is None

@@ -101,5 +101,6 @@ ENTRIES: dict[str, Entry] = {
         "population 20, samples of 5: the default 100 would be one random sample",
     ),
     "syne-bo": _apart("syne-bo", "syne-tune", "syne-tune", "the baseline BOTorch", slow=True),
+    "hebo": _apart("hebo", "hebo", "HEBO", "defaults", slow=True),
 }
 """The peers by name."""

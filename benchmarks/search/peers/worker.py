@@ -20,6 +20,7 @@ PEERS = {
     "ax": ("ax_peer", "Ax"),
     "syne-rea": ("syne_peer", "RegularizedEvolution"),
     "syne-bo": ("syne_peer", "BayesianOptimization"),
+    "hebo": ("hebo_peer", "Hebo"),
 }
 """Module and class by the name of the peer."""
 

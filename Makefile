@@ -1,6 +1,6 @@
 # Each target works alone on a fresh machine: Python 3.11 or newer and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-training bench-peers format clean
+.PHONY: help demo test lint fuzz bench bench-search bench-judge bench-workers bench-transfer bench-fronts bench-stopping bench-training bench-peers bench-peer-auto format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -89,9 +89,14 @@ bench-judge: $(READY_BENCH)
 
 # One environment a library, since they need other versions than the project; one alone:
 # make bench-peer-smac.
-bench-peers: $(READY_BENCH) $(patsubst $(REQUIREMENTS)/%.txt,bench-peer-%,$(wildcard $(REQUIREMENTS)/*.txt))
+bench-peers: $(READY_BENCH) $(patsubst $(REQUIREMENTS)/%.txt,bench-peer-%,$(wildcard $(REQUIREMENTS)/*.txt)) \
+  bench-peer-auto
 
 bench-peer-%: $(PEERS)/%/.ready ;
+
+# OptunaHub's client takes AutoSampler from a registry on GitHub, where no checkout of it is named.
+bench-peer-auto: $(READY_BENCH)
+	$(BIN)/python -m benchmarks.search.peers.auto_sampler
 
 # HEBO asks for gigabytes that it does without; its file has all that it imports.
 $(PEERS)/hebo/.ready: ALONE := --no-deps

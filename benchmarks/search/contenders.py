@@ -27,16 +27,24 @@ from search.genetic import GeneticSampler
 
 from .contender import Contender, Entry, Make
 from .fingerprint import fingerprint
+from .peers import auto_sampler
 from .peers.entries import ENTRIES
 from .pieces import Piece, piece_of, without
 from .problem import Problem
 
 
 class OptunaContender:
-    """Any Optuna sampler in a plain in-memory study, defined by run: parents before children."""
+    """Any Optuna sampler in a plain in-memory study, defined by run: parents before children.
 
-    def __init__(self, problem: Problem, sampler: BaseSampler) -> None:
+    Args:
+        problem: what is searched.
+        sampler: by which.
+        blind: whether it looks at complete trials alone, of what stopped early at nothing.
+    """
+
+    def __init__(self, problem: Problem, sampler: BaseSampler, blind: bool = False) -> None:
         self.sampler = sampler
+        self.blind = blind
         self._problem = problem
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
 
@@ -159,6 +167,12 @@ def _of_optuna(
     return Entry(_optuna(build), _optuna_version, slow, note)
 
 
+def _auto(problem: Problem, seed: int, n_trials: int) -> Contender:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Where trials stop early all genes are numbers, and for those it takes the GP.
+    return OptunaContender(problem, auto_sampler.sampler(seed), blind=True)
+
+
 OWN: dict[str, Entry] = {
     "genetic": _own(),
     "tpe": _of_optuna(lambda p, seed: TPESampler(seed=seed)),
@@ -176,6 +190,13 @@ OWN: dict[str, Entry] = {
         lambda p, seed: GPSampler(seed=seed, deterministic_objective=not p.noisy),
         "told whether the problem is noisy, as its documentation advises",
         slow=True,
+    ),
+    "auto": Entry(
+        _auto,
+        lambda: f"{_optuna_version()}, {auto_sampler.version()}",
+        slow=True,
+        note="OptunaHub's: the GP for numbers, TPE once a gene is a choice or conditional",
+        missing=auto_sampler.missing,
     ),
     "nsga2": _of_optuna(lambda p, seed: NSGAIISampler(seed=seed)),
     "qmc": _of_optuna(

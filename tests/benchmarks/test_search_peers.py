@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +17,11 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.samplers import RandomSampler
 
+from benchmarks.search import contenders
 from benchmarks.search.contender import Contender
+from benchmarks.search.peers import auto_sampler
 from benchmarks.search.peers.describe import task
 from benchmarks.search.peers.entries import ENTRIES
 from benchmarks.search.peers.genes import Gene, Task
@@ -50,9 +57,13 @@ PROBLEM = Problem(
 )
 
 
+CONFORMING = {**ENTRIES, "auto": contenders.OWN["auto"]}
+"""The peers of other libraries, and the sampler of Optuna's that is not part of it."""
+
+
 @contextmanager
 def running(name: str, seed: int, trials: int) -> Iterator[Contender]:
-    entry = ENTRIES[name]
+    entry = CONFORMING[name]
     if entry.missing():
         pytest.skip(entry.missing())
     contender = entry.make(PROBLEM, seed, trials)
@@ -72,13 +83,13 @@ def asked(name: str, seed: int, trials: int, sign: float = 1.0) -> list[dict[str
     return found
 
 
-peers = pytest.mark.parametrize("name", sorted(ENTRIES))
+peers = pytest.mark.parametrize("name", sorted(CONFORMING))
 
 
 @peers
 def test_a_peer_moves_to_higher_scores_inside_the_space(name: str) -> None:
     # Enough for the slow ones, and for two generations of 20.
-    trials = 20 if ENTRIES[name].slow else 70
+    trials = 20 if CONFORMING[name].slow else 70
     up, down = asked(name, 1, trials), asked(name, 1, trials, sign=-1.0)
     for params in up + down:
         assert ("a_drop" in params) == (params["model"] == "a")
@@ -97,7 +108,7 @@ def test_a_peer_moves_to_higher_scores_inside_the_space(name: str) -> None:
 @peers
 def test_a_seed_fixes_what_a_peer_asks_for(name: str) -> None:
     # HEBO's first eight, one more than there are genes, are a Sobol sequence.
-    trials = 10 if ENTRIES[name].slow else 50
+    trials = 10 if CONFORMING[name].slow else 50
     first = asked(name, 3, trials)
     assert first == asked(name, 3, trials)
     assert first != asked(name, 4, trials)
@@ -105,9 +116,9 @@ def test_a_seed_fixes_what_a_peer_asks_for(name: str) -> None:
 
 @peers
 def test_a_peer_names_its_version(name: str) -> None:
-    if ENTRIES[name].missing():
-        pytest.skip(ENTRIES[name].missing())
-    assert ENTRIES[name].version().split()[1][0].isdigit()
+    if CONFORMING[name].missing():
+        pytest.skip(CONFORMING[name].missing())
+    assert CONFORMING[name].version().split()[1][0].isdigit()
 
 
 def test_a_task_survives_json() -> None:
@@ -130,3 +141,54 @@ def test_a_gene_decodes_to_values_of_its_distribution(name: str) -> None:
 def test_values_outside_are_moved_to_the_nearest_level() -> None:
     gene = Gene("layers", "int", 2, 10, step=2)
     assert [gene.fit(value) for value in (-3, 3.2, 5.1, 99.0)] == [2, 4, 6, 10]
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry whose AutoSampler is a random one, as OptunaHub's client loads it."""
+    module = ModuleType("optunahub")
+    monkeypatch.setattr(auto_sampler, "CACHE", tmp_path / "cache")
+
+    def load(package: str, registry_root: str) -> SimpleNamespace:
+        found: dict[str, Any] = {}
+        exec((Path(registry_root) / package / "__init__.py").read_text(), found)
+        return SimpleNamespace(**found)
+
+    module.load_local_module = load  # type: ignore[attr-defined]
+    module.__spec__ = ModuleSpec("optunahub", None)
+    monkeypatch.setitem(sys.modules, "optunahub", module)
+    folder = tmp_path / "registry" / "package" / auto_sampler.PACKAGE
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("from optuna.samplers import RandomSampler as AutoSampler")
+    monkeypatch.setenv(auto_sampler.REGISTRY, str(tmp_path / "registry"))
+    return tmp_path / "registry"
+
+
+def test_the_auto_sampler_comes_from_the_registry_that_is_named(registry: Path) -> None:
+    entry = contenders.OWN["auto"]
+    assert entry.missing() == ""
+    before = entry.version()
+    with running("auto", 0, 1) as contender:
+        assert isinstance(contender, contenders.OptunaContender)
+        assert isinstance(contender.sampler, RandomSampler)
+    (registry / "package" / auto_sampler.PACKAGE / "__init__.py").write_text("AutoSampler = None")
+    assert entry.version() != before
+
+
+def test_a_registry_that_is_not_there_is_named_with_the_way_out(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = str(registry.parent / "nowhere")
+    monkeypatch.setenv(auto_sampler.REGISTRY, elsewhere)
+    found = contenders.OWN["auto"].missing()
+    assert elsewhere in found
+    assert "let it name a checkout" in found
+    monkeypatch.delenv(auto_sampler.REGISTRY)
+    found = contenders.OWN["auto"].missing()
+    assert "make bench-peer-auto" in found
+    assert auto_sampler.REGISTRY in found
+    # What was downloaded counts too.
+    cached = registry.parent / "cache/github.com/optuna/optunahub-registry" / auto_sampler.REF
+    cached.parent.mkdir(parents=True)
+    registry.rename(cached)
+    assert contenders.OWN["auto"].missing() == ""

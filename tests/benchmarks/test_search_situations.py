@@ -52,7 +52,11 @@ class Watched(RandomSampler):
 
     def __init__(self) -> None:
         super().__init__(seed=0)
+        self.begun: list[list[TrialState]] = []
         self.seen: list[list[TrialState]] = []
+
+    def before_trial(self, study: optuna.Study, trial: Any) -> None:
+        self.begun.append([t.state for t in study._get_trials(deepcopy=False)])
 
     def infer_relative_search_space(self, study: optuna.Study, trial: Any) -> dict[str, Any]:
         found = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -155,6 +159,8 @@ def test_stopped_trials_are_seen_as_such_or_as_complete_by_who_looks_at_no_other
         searching.run(study, OptunaContender(study, shown), 0, 25)
     assert set(shown.seen[-1]) == {TrialState.COMPLETE}
     assert len(shown.seen[-1]) == len(plain.seen[-1])
+    assert TrialState.PRUNED not in shown.begun[-1]
+    assert shown.begun[-1].count(TrialState.COMPLETE) == len(shown.seen[-1])
     assert isinstance(
         learners.learner(OptunaContender(study, GPSampler(seed=0)), study),
         learners.CompleteSampler,

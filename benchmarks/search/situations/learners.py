@@ -5,7 +5,8 @@ a library cannot take as it is, it gets in the way in which its users would hand
 
 - Optuna's TPE takes stopped trials by its own rules, our samplers by estimates.
 - Optuna's GP, CMA-ES and NSGA-II look at complete trials alone: to them a stopped trial has ended
-  with the value known at its rung. A trial that goes on later has its new value from then on.
+  with the value known at its rung. A trial that goes on later has its new value from then on. So
+  for OptunaHub's AutoSampler, which takes the GP where trials stop.
 - A library that is only asked and told is told the value at the rung when a trial stops there, the
   worst value so far where a trial failed, whoever's fault it was, and nothing of what it hasn't
   asked for: known-good points cost it trials and count among its choices, that is all.
@@ -53,7 +54,8 @@ def learner(contender: Contender, problem: Problem) -> BaseSampler:
     if not isinstance(contender, OptunaContender):
         return AskTellSampler(contender, problem)
     sampler = contender.sampler
-    return CompleteSampler(sampler) if isinstance(sampler, COMPLETE_ONLY) else sampler
+    blind = contender.blind or isinstance(sampler, COMPLETE_ONLY)
+    return CompleteSampler(sampler) if blind else sampler
 
 
 class CompleteSampler(BaseSampler):
@@ -61,6 +63,10 @@ class CompleteSampler(BaseSampler):
 
     def __init__(self, sampler: BaseSampler) -> None:
         self._sampler = sampler
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """What it does first, as AutoSampler, which then chooses who samples."""
+        self._sampler.before_trial(_with_stopped(study), trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

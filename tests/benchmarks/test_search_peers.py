@@ -21,7 +21,7 @@ from optuna.samplers import RandomSampler
 
 from benchmarks.search import contenders
 from benchmarks.search.contender import Contender
-from benchmarks.search.peers import auto_sampler
+from benchmarks.search.peers import auto_sampler, entries
 from benchmarks.search.peers.describe import task
 from benchmarks.search.peers.entries import ENTRIES
 from benchmarks.search.peers.genes import Gene, Task
@@ -119,6 +119,11 @@ def test_a_peer_names_its_version(name: str) -> None:
     if CONFORMING[name].missing():
         pytest.skip(CONFORMING[name].missing())
     assert CONFORMING[name].version().split()[1][0].isdigit()
+
+
+def test_each_peer_is_described() -> None:
+    text = (Path(entries.__file__).parent / "README.md").read_text(encoding="utf-8")
+    assert [name for name in {**CONFORMING, **entries.LEGS} if f"| `{name}` |" not in text] == []
 
 
 def test_a_task_survives_json() -> None:

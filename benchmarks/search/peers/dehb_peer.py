@@ -1,10 +1,10 @@
-"""DEHB's differential evolution. With one fidelity there is no Hyperband around it."""
+"""DEHB in full, and its differential evolution alone, which is left where trainings are whole."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dehb import DE
+from dehb import DE, DEHB
 from greenlet import greenlet
 
 from . import configspace
@@ -51,3 +51,30 @@ class DehbDE:
 
     def _evaluate(self, configuration: Any, **_: Any) -> dict[str, float]:
         return {"fitness": self._loop.parent.switch(configuration), "cost": 1.0}
+
+
+class DehbBrackets:
+    """``dehb.DEHB`` with its defaults: evolution in the brackets of Hyperband, asked and told."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        space = configspace.space(task)
+        self.dehb = DEHB(
+            cs=space,
+            dimensions=len(task.genes),
+            min_fidelity=1,
+            max_fidelity=task.epochs,
+            n_workers=1,
+            seed=task.seed,
+            save_freq="end",  # which never comes: files are for going on after a kill
+            log_level="ERROR",
+        )
+
+    def ask(self) -> tuple[Any, Params, int]:
+        """A configuration of the current bracket; its rungs lie between epochs."""
+        job = self.dehb.ask()
+        return job, configspace.values(self.task, job["config"]), round(job["fidelity"])
+
+    def tell(self, handle: Any, score: float) -> None:
+        """DEHB minimises."""
+        self.dehb.tell(handle, {"fitness": -score, "cost": float(handle["fidelity"])})

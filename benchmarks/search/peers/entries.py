@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass, replace
 from importlib.metadata import distributions, version
 from importlib.util import find_spec
 from typing import Any
@@ -104,3 +105,38 @@ ENTRIES: dict[str, Entry] = {
     "hebo": _apart("hebo", "hebo", "HEBO", "defaults", slow=True),
 }
 """The peers by name."""
+
+
+@dataclass(frozen=True)
+class LegEntry:
+    """A peer that says how long each configuration is trained, in an environment of its own.
+
+    Args:
+        environment: as ``make bench-peer-<environment>`` makes it.
+        library: whose version counts.
+        note: how it is set up; one sentence.
+    """
+
+    environment: str
+    library: str
+    note: str
+
+    def version(self) -> str:
+        """Of the library."""
+        return f"{self.library} {_version(self.environment, self.library)}"
+
+    def missing(self) -> str:
+        """Why it cannot be run here, with the way out, or an empty text."""
+        return pipe.missing(self.environment)
+
+
+LEGS: dict[str, LegEntry] = {
+    "dehb-brackets": LegEntry("dehb", "DEHB", "whole, from 1 epoch, eta 3"),
+}
+"""The peers that stop early themselves, by name."""
+
+
+def leg_peer(name: str, problem: Problem, seed: int, trials: int, epochs: int) -> pipe.PipedPeer:
+    """The peer ``name`` of `LEGS`, told of a problem whose whole trainings have ``epochs``."""
+    task = replace(describe.task(problem, seed, trials), epochs=epochs)
+    return pipe.PipedPeer(LEGS[name].environment, name, task)

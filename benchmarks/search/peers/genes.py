@@ -104,6 +104,19 @@ class Peer(Protocol):
         """The observed score of what was asked under ``handle``."""
 
 
+class LegPeer(Protocol):
+    """A method that also says how long each configuration is trained. Higher scores are better."""
+
+    def ask(self) -> tuple[Any, Params, int]:
+        """(handle, values, epochs): train this to so many epochs altogether.
+
+        A configuration that was asked for before goes on from where it stands.
+        """
+
+    def tell(self, handle: Any, score: float) -> None:
+        """The observed score after the epochs that were asked for under ``handle``."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What a peer is made for.
@@ -113,12 +126,14 @@ class Task:
         seed: from 0 to 2**31 - 1.
         trials: how many will be asked for.
         noisy: whether two evaluations of one configuration may differ.
+        epochs: of a whole training, for a peer that may train for fewer.
     """
 
     genes: tuple[Gene, ...]
     seed: int
     trials: int
     noisy: bool = False
+    epochs: int = 1
 
     def decode(self, units: Sequence[float]) -> Params:
         """All genes at a point of the unit cube, shape (genes,)."""
@@ -140,7 +155,7 @@ class Task:
             Gene(**{**gene, "choices": tuple(gene["choices"]), "values": tuple(gene["values"])})
             for gene in data["genes"]
         )
-        return cls(genes, data["seed"], data["trials"], data["noisy"])
+        return cls(genes, data["seed"], data["trials"], data["noisy"], data["epochs"])
 
 
 def children(genes: Sequence[Gene], parent: str, value: Any) -> list[Gene]:

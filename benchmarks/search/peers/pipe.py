@@ -92,6 +92,11 @@ class PipedPeer:
         found = self._call({"do": "ask"})
         return found["handle"], found["params"]
 
+    def leg(self) -> tuple[int, Params, int]:
+        """(handle, params, epochs) of a peer that says how long it trains."""
+        found = self._call({"do": "ask"})
+        return found["handle"], found["params"], found["epochs"]
+
     def tell(self, handle: int, score: float) -> None:
         """The observed score of ``handle``."""
         self._call({"do": "tell", "handle": handle, "score": score})

@@ -12,7 +12,7 @@ import sys
 import traceback
 from typing import Any
 
-from .genes import Peer, Task
+from .genes import LegPeer, Peer, Task
 
 PEERS = {
     "smac": ("smac_peer", "Smac"),
@@ -21,14 +21,15 @@ PEERS = {
     "syne-rea": ("syne_peer", "RegularizedEvolution"),
     "syne-bo": ("syne_peer", "BayesianOptimization"),
     "hebo": ("hebo_peer", "Hebo"),
+    "dehb-brackets": ("dehb_peer", "DehbBrackets"),
 }
 """Module and class by the name of the peer."""
 
 
-def make(name: str, task: Task) -> Peer:
+def make(name: str, task: Task) -> Peer | LegPeer:
     """The peer ``name`` for ``task``; imports its library."""
     module, kind = PEERS[name]
-    peer: Peer = getattr(importlib.import_module(f"{__package__}.{module}"), kind)(task)
+    peer: Peer | LegPeer = getattr(importlib.import_module(f"{__package__}.{module}"), kind)(task)
     return peer
 
 
@@ -37,7 +38,7 @@ class Server:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._peer: Peer | None = None
+        self._peer: Peer | LegPeer | None = None
         self._handles: dict[int, Any] = {}
         self._count = 0
 
@@ -50,10 +51,11 @@ class Server:
         if message["do"] == "tell":
             self._peer.tell(self._handles.pop(message["handle"]), message["score"])
             return {}
-        handle, params = self._peer.ask()
+        handle, params, *epochs = self._peer.ask()
         self._count += 1
         self._handles[self._count] = handle
-        return {"handle": self._count, "params": params}
+        answer = {"handle": self._count, "params": params}
+        return {**answer, "epochs": epochs[0]} if epochs else answer
 
 
 def main() -> None:

@@ -9,15 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from search.store.record import read_study
+
 from .learn.compute.options import ComputeOptions
 from .learn.epochs import EpochsDone
 from .model.ensemble_folder import load_predictor
+from .model.folder import check_out
 from .model.predict import Predictions, predict_folder
 from .show.status import status
 from .study.experiment import confirm, extend, resume, search
 from .study.inference.counting import evaluate_model_folder
 from .study.settings import Settings
-from .study.winner import train_winner
+from .study.winner import train_winner, winner_of
+from .systems.ensemble.ending.lessons import lessons_of
 
 __all__ = [
     "Settings", "confirm", "evaluate", "extend", "predict", "resume", "search", "status", "train",
@@ -29,6 +33,7 @@ def train(
     out: str | Path,
     trial: int | None = None,
     on_epoch: Callable[[EpochsDone], None] = lambda progress: None,
+    distill: int | None = None,
     **how: Any,
 ) -> Path:
     """Retrain the recommended recipe of a study on train + validation, into a model folder.
@@ -42,6 +47,8 @@ def train(
         out: the model folder to write; it must not be there, or be empty.
         trial: number of the trial whose recipe it is; the recommended one by default.
         on_epoch: told how far it is, after each epoch.
+        distill: of how many promising trials the model learns what they say together, beside the
+            labels; None: of none.
         how: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and
             ``cpus_per_trial``, ``device`` and ``precision``.
 
@@ -51,7 +58,11 @@ def train(
     Raises:
         InputError: where study, data or ``out`` cannot be used.
     """
-    steps = train_winner(Path(study), Path(out), trial, **how)
+    folder, lessons = Path(study), None
+    if distill is not None:
+        check_out(Path(out))
+        lessons = lessons_of(folder, distill, winner_of(read_study(folder), trial), **how)
+    steps = train_winner(folder, Path(out), trial, lessons=lessons, **how)
     while True:
         try:
             on_epoch(next(steps))

@@ -32,10 +32,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from cxrsearch.learn.calibrate import Calibration
 from cxrsearch.learn.data import Pixels, TrainData
 from cxrsearch.learn.objective import load_trial_data
-from cxrsearch.learn.pseudo import Pseudo
+from cxrsearch.learn.pseudo import teaching
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.learn.student import classifier_session
 from cxrsearch.learn.train import train
@@ -116,12 +115,10 @@ def taught(
         finally:
             session.close()
             shutil.rmtree(folder, ignore_errors=True)
-    labels = len(data.label_names)
-    nothing = Calibration(*np.full((4, labels), np.nan))
-    return replace(data, pseudo=Pseudo(
-        np.zeros(0, np.str_), np.zeros((0, labels), np.float32), nothing, data.split,
-        data.label_names, taught=data.names[data.train], taught_scores=np.mean(said, axis=0),
-    ))  # fmt: skip
+    scores = np.mean(said, axis=0)
+    return replace(
+        data, pseudo=teaching(data.names[data.train], scores, data.split, data.label_names)
+    )
 
 
 def points_of(

@@ -28,7 +28,7 @@ _BOTH = ("study", "out", "data", "labels", "images", "cache", *_MACHINE)
 _TRAINING = (*_MACHINE, "length")
 """What says how members are trained again."""
 
-_STUDY = ("trial", "members", "again", "seeds", "length", "tta")
+_STUDY = ("trial", "members", "again", "seeds", "teachers", "length", "tta")
 """What only a study's end takes."""
 
 
@@ -41,6 +41,7 @@ def _views() -> tuple[str, ...]:
         "cxrsearch train results/first --out model",
         "cxrsearch train results/first --trial 17 --out model-17",
         "cxrsearch train results/first --epochs 40 --out model-40",
+        "cxrsearch train results/first --distill 5 --out model-taught",
         "cxrsearch train results/first --ensemble 5 --out team",
         "cxrsearch train --recipe report-densenet121 --data my-xrays --out model",
         "cxrsearch train --recipe report-vgg16 --set init=none --set epochs=20 --out model",
@@ -57,6 +58,9 @@ def _views() -> tuple[str, ...]:
               "on train + validation.")  # fmt: skip
 @click.option("--seeds", type=int, metavar="K", help="Train the trial K times, with another seed "
               "each time, and average what they say.")  # fmt: skip
+@click.option("--distill", "teachers", type=int, metavar="N", help="Let the model learn what the N "
+              "most promising trials say together, by the weights that the search has kept: nine "
+              "tenths of each training target, the rest is the label.")  # fmt: skip
 @click.option("--epochs", "length", type=int, metavar="N", help="Epochs that the schedule is "
               "stretched to; the best epoch keeps its place in it. [default: as in the "
               "trial]")  # fmt: skip
@@ -137,7 +141,7 @@ def _check_ensemble(ctx: click.Context) -> None:
     idle = [
         p.opts[0]
         for p in ctx.command.params
-        if p.name in ("trial", "seeds", *(() if again else _TRAINING))
+        if p.name in ("trial", "seeds", "teachers", *(() if again else _TRAINING))
         and ctx.get_parameter_source(p.name or "") is ParameterSource.COMMANDLINE
     ]
     if idle:
@@ -151,7 +155,8 @@ def _train_ensemble(study: Path, out: Path, options: dict[str, Any]) -> None:
 
     moved = {name: options[name] for name in (*_BOTH[2:], "length", "tta")}
     if options["members"] is None:
-        lines = train_seeds(study, out, options["seeds"], options["trial"], **moved)
+        asked = {"number": options["trial"], "teachers": options["teachers"]}
+        lines = train_seeds(study, out, options["seeds"], **asked, **moved)
     else:
         lines = train_ensemble(study, out, options["members"], options["again"], **moved)
     for line in lines:
@@ -161,19 +166,21 @@ def _train_ensemble(study: Path, out: Path, options: dict[str, Any]) -> None:
 def _train_winner(study: Path, out: Path, options: dict[str, Any]) -> None:
     from cxrsearch.model.folder import check_out
     from cxrsearch.study.winner import train_winner, winner_of
+    from cxrsearch.systems.ensemble.ending.lessons import lessons_of
     from cxrsearch.systems.ensemble.ending.seen import choose_views
     from search.store.record import read_study
 
     moved = {name: options[name] for name in _BOTH[2:]}
-    tta = options["tta"]
-    if tta == "auto":
+    number, length, tta, lessons = options["trial"], options["length"], options["tta"], None
+    if tta == "auto" or options["teachers"] is not None:
         check_out(out)
-        trial = winner_of(read_study(study), options["trial"]).trial
-        views = choose_views(study, [trial], tta, **moved)
-        click.echo(views.reason)
+        winner = winner_of(read_study(study), number)
+        views = choose_views(study, [winner.trial], tta, **moved)
+        lessons = lessons_of(study, options["teachers"], winner, **moved)
+        for line in filter(None, [views.reason, lessons and lessons.sentence]):
+            click.echo(line)
         tta = views.tta
-    number, length = options["trial"], options["length"]
-    steps = train_winner(study, out, number, click.echo, length, tta, **moved)
+    steps = train_winner(study, out, number, click.echo, length, tta, lessons, **moved)
     for step in steps:
         click.echo(f"epoch {step.epoch}/{step.epochs}: loss {step.loss:.4f}, {step.seconds:.1f} s")
 

@@ -76,6 +76,29 @@ class Pseudo:
         return replace(self, names=self.names[positions], scores=self.scores[positions])
 
 
+def teaching(
+    names: NDArray[np.str_],
+    scores: NDArray[np.floating],
+    split: str,
+    label_names: tuple[str, ...],
+) -> Pseudo:
+    """What a teacher says of training images, and of no image without a label.
+
+    Args:
+        names: (t,) of the images.
+        scores: (t, k) its probabilities.
+        split: fingerprint of the split that it was trained on.
+        label_names: (k,) what the columns are.
+    """
+    labels = len(label_names)
+    unknown = Calibration(*np.full((4, labels), np.nan))
+    nobody, nothing = np.zeros(0, np.str_), np.zeros((0, labels), np.float32)
+    return Pseudo(
+        nobody, nothing, unknown, split, label_names,
+        taught=names, taught_scores=scores.astype(np.float32),
+    )  # fmt: skip
+
+
 NO_TEACHER = (
     "no teacher says anything of the training images; name what `cxrsearch self-train` wrote with "
     "--pseudo (what earlier versions wrote says nothing of them)"

@@ -14,6 +14,7 @@ from cxrsearch.learn.epochs import EpochsDone
 from cxrsearch.learn.networks.weights.asked import RANDOM, start_of
 from cxrsearch.learn.networks.weights.places import find_weights
 from cxrsearch.learn.objective import load_trial_data
+from cxrsearch.learn.pseudo import Pseudo
 from cxrsearch.learn.recipe import Recipe, gene_limits
 from cxrsearch.model.card import predicting
 from cxrsearch.model.final import train_final
@@ -67,6 +68,28 @@ def chosen_trial(record: StudyRecord, number: int | None = None) -> FrozenTrial:
     return trial
 
 
+class Lessons(NamedTuple):
+    """What a model is to learn beside the labels.
+
+    Args:
+        trials: numbers of those that teach.
+        said: what they say together of the images of train + validation.
+        share: of each training target that is that, as the gene ``distill``.
+    """
+
+    trials: tuple[int, ...]
+    said: Pseudo
+    share: float
+
+    @property
+    def sentence(self) -> str:
+        """What is done, for the card."""
+        return (
+            f"taught by trials {', '.join(map(str, self.trials))}: {self.share:g} of each training "
+            "target is the mean of what they say of its image, the rest its label"
+        )
+
+
 class Winner(NamedTuple):
     """The trial that a model is made of.
 
@@ -79,6 +102,7 @@ class Winner(NamedTuple):
         length: epochs that its schedule is laid out for; None: as in the trial.
         seed: of the training; None: the trial's.
         tta: what the model predicts the mean over; see `cxrsearch.model.views`.
+        lessons: what it learns beside the labels; None: nothing.
     """
 
     trial: FrozenTrial
@@ -89,12 +113,15 @@ class Winner(NamedTuple):
     length: int | None = None
     seed: int | None = None
     tta: str = NONE
+    lessons: Lessons | None = None
 
     @property
     def recipe(self) -> Recipe:
         """What is trained."""
-        own = Recipe.from_params(self.trial.user_attrs["params"])
-        return own if self.length is None else replace(own, epochs=self.length)
+        found = Recipe.from_params(self.trial.user_attrs["params"])
+        if self.length is not None:
+            found = replace(found, epochs=self.length)
+        return found if self.lessons is None else replace(found, distill=self.lessons.share)
 
     @property
     def trained_with(self) -> int:
@@ -124,6 +151,7 @@ class Winner(NamedTuple):
             of_trial(self.trial.number),
             *(["its schedule was the trial's own"] if self.stretched else []),
             *([f"each of one view, not of {self.tta}"] if self.tta != NONE else []),
+            *(["it learnt from the labels alone"] if self.lessons else []),
         ]
         return "; ".join(told)
 
@@ -166,6 +194,7 @@ def train_winner(
     on_reason: Callable[[str], object] = lambda line: None,
     epochs: int | None = None,
     tta: str = NONE,
+    lessons: Lessons | None = None,
     **moved: Any,
 ) -> Generator[EpochsDone, None, Path]:
     """Retrain a trial's recipe on train + validation, for its best number of epochs.
@@ -175,6 +204,9 @@ def train_winner(
         out: the model folder to write.
         number: the trial; the recommended one by default, see `winner_of`.
         on_reason: told which trial it is, and why.
+        epochs: that its schedule is stretched to; None: as in the trial.
+        tta: what the model predicts the mean over; see `cxrsearch.model.views`.
+        lessons: what it learns beside the labels; None: nothing.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
 
@@ -185,7 +217,8 @@ def train_winner(
         InputError: where study, data or ``out`` cannot be used.
     """
     check_out(out)
-    winner = winner_of(read_study(folder), number).of_length(epochs)._replace(tta=tta)
+    winner = winner_of(read_study(folder), number).of_length(epochs)
+    winner = winner._replace(tta=tta, lessons=lessons)
     prepared = load_alone(folder, **moved)
     for reason in winner.reasons:
         on_reason(reason)
@@ -229,11 +262,14 @@ def retrain(
     compute = replace(config.compute, micro=attrs.get("micro_batch"))
     if prepared.settings.precision == AUTO:
         compute = replace(compute, precision=attrs.get("precision", compute.precision))
+    data = load_trial_data(config)
+    if winner.lessons is not None:
+        data = replace(data, pseudo=winner.lessons.said, pseudo_rows=None)
     with alone(work_of(out)):
         return (
             yield from train_final(
                 winner.recipe,
-                load_trial_data(config),
+                data,
                 epochs=winner.epochs,
                 seed=winner.trained_with,
                 out=out,
@@ -245,6 +281,7 @@ def retrain(
                 compute=compute,
                 notes=[
                     *([winner.stretched] if winner.stretched else []),
+                    *([winner.lessons.sentence] if winner.lessons else []),
                     *_doubts_of(folder, prepared, winner.trial),
                 ],
                 validation=trial_validation(folder, winner.trial.number, winner.of_scores),

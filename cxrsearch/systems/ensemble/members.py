@@ -188,11 +188,12 @@ def _is_of(folder: Path, study: Path, prepared: Prepared, winner: Winner) -> boo
         card["study"].get("path"), card["study"].get("trial"), card["data"]["split_fingerprint"],
         card["training"].get("rows"), card["training"].get("seed"),
         card["training"].get("epochs"), card["recipe"].get("epochs"), card.get("tta", NONE),
+        card["recipe"].get("distill", Recipe.distill),
     )  # fmt: skip
     wanted = (
         str(study.resolve()), trial.number, prepared.splits.fingerprint,
         "train + validation", winner.trained_with, winner.epochs,
-        winner.recipe.epochs, winner.tta,
+        winner.recipe.epochs, winner.tta, winner.recipe.distill,
     )  # fmt: skip
     return found == wanted
 

@@ -18,6 +18,7 @@ from search.seeds import derive
 from search.store.record import read_study
 
 from .equally import equal_weights, next_steps, projected
+from .lessons import lessons_of
 from .seen import choose_views
 
 MOST_TRAININGS = 100
@@ -31,6 +32,7 @@ def train_seeds(
     number: int | None = None,
     length: int | None = None,
     tta: str = NONE,
+    teachers: int | None = None,
     **moved: Any,
 ) -> Iterator[str]:
     """Train a study's winner several times, with another seed each time, and average them.
@@ -45,6 +47,7 @@ def train_seeds(
         number: the trial; None: the recommended one.
         length: epochs that its schedule is stretched to; None: as it is.
         tta: as for `cxrsearch.systems.ensemble.ending.team.train_ensemble`.
+        teachers: trials that each of them learns from too, see `lessons_of`; None: none.
         moved: as for `cxrsearch.systems.ensemble.ending.team.train_ensemble`.
 
     Yields:
@@ -59,7 +62,8 @@ def train_seeds(
     asked = Settings.from_dict(read_study_yaml(study)["settings"])
     winner = winner_of(read_study(study, asked.storage), number).of_length(length)
     views = choose_views(study, [winner.trial], tta, **moved)
-    winner = winner._replace(tta=views.tta)
+    lessons = lessons_of(study, teachers, winner, **moved)
+    winner = winner._replace(tta=views.tta, lessons=lessons)
     labels = load_labels(study / "labels.npz").label_names
     winners = {
         f"{winner.trial.number}-seed-{place}": winner._replace(
@@ -67,7 +71,8 @@ def train_seeds(
         )
         for place in range(1, seeds + 1)
     }
-    yield from filter(None, [*winner.reasons, views.reason])
+    told = None if lessons is None else lessons.sentence
+    yield from filter(None, [*winner.reasons, views.reason, told])
     yield from projected(study, winners.values())
     ensemble = equal_weights(tuple(winners), labels)
     yield from write_retrained(study, out, ensemble, winners, **moved)

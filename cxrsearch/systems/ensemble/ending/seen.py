@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial
 from cxrsearch.data.marks import absent, present
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.isolate import isolated
+from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.data import TrainData
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved.keep import BEST
@@ -65,16 +67,13 @@ def choose_views(
     data = load_trial_data(config)
     compute = replace(config.compute, precision=predicting(prepared.settings.precision))
     recipes = [Recipe.from_params(t.user_attrs["params"]) for t in kept]
-    models = [
-        trial_model(folders[t.number], recipe, data.label_names, int(data.images.shape[1]), compute)
-        for t, recipe in zip(kept, recipes, strict=True)
-    ]
+    models = kept_models(study, kept, data, compute)
     mirror = all(recipe.horizontal_flip for recipe in recipes)
     names = (NONE, SHIFTED, *((FLIP, SHIFTED_FLIP) if mirror else ()))
     marks = np.asarray(data.labels[data.val])
     truth = np.where(present(marks), 1.0, np.where(absent(marks), 0.0, np.nan))
     with isolated(compute, 0):
-        scores = {name: _mean(models, name, data.images, data.val) for name in names}
+        scores = {name: mean_of(models, data.images, data.val, name) for name in names}
     try:
         found = {
             name: influence(truth, each, data.patients[data.val], data.columns)
@@ -90,7 +89,26 @@ def choose_views(
     return by_gain(gains)
 
 
-def _mean(models: Sequence[LoadedModel], tta: str, images: Any, rows: np.ndarray) -> np.ndarray:
+def kept_models(
+    study: Path, trials: Sequence[FrozenTrial], data: TrainData, compute: ComputeOptions
+) -> list[LoadedModel]:
+    """The models that trials are by the weights that they have kept.
+
+    Raises:
+        InputError: where weights are missing or damaged.
+    """
+    return [
+        trial_model(
+            study / "trials" / str(t.number) / BEST, Recipe.from_params(t.user_attrs["params"]),
+            data.label_names, int(data.images.shape[1]), compute,
+        )
+        for t in trials
+    ]  # fmt: skip
+
+
+def mean_of(
+    models: Sequence[LoadedModel], images: Any, rows: np.ndarray, tta: str = NONE
+) -> np.ndarray:
     """(m, k) mean probabilities of the images ``rows``."""
     scores = [replace(one, tta=tta).predict(images, rows) for one in models]
     return np.asarray(np.mean(scores, axis=0))

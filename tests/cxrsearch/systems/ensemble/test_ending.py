@@ -13,16 +13,20 @@ import numpy as np
 import pytest
 from optuna.trial import FrozenTrial
 
+from cxrsearch import train
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.saved.keep import BEST
 from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.folder import load_model
 from cxrsearch.model.promise import promised_in
 from cxrsearch.show.chosen import choice_of
 from cxrsearch.show.view import view_of
+from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.winner import winner_of
 from cxrsearch.systems.ensemble.ending.choice import member_candidates
+from cxrsearch.systems.ensemble.ending.lessons import lessons_of
 from cxrsearch.systems.ensemble.ending.seeds import train_seeds
 from cxrsearch.systems.ensemble.ending.seen import by_gain, choose_views
 from cxrsearch.systems.ensemble.ending.team import train_ensemble
@@ -241,6 +245,73 @@ def test_a_winner_of_several_seeds_is_an_ensemble_of_them(
     assert promised_in(card)["observed"] == best.trial.values[0]
     code, _, _ = run("evaluate", team)
     assert code == 0
+
+
+def test_the_winner_learns_what_the_best_trials_say_together(
+    study: Path, run: Run, tmp_path: Path
+) -> None:
+    winner = winner_of(read_study(study))
+    lessons = lessons_of(study, 2, winner)
+    assert lessons is not None
+    assert len(lessons.trials) == 2
+    assert lessons.trials[0] == winner.trial.number
+    parts = read_json(study / "splits.json")
+    assert sorted(lessons.said.taught.tolist()) == sorted(parts["train"] + parts["val"])
+    list(train_ensemble(study, tmp_path / "team", 2))
+    team = load_predictor(tmp_path / "team", CPU)
+    config = trial_config(study, load_alone(study))
+    data = load_trial_data(config)
+    rows = data.with_validation_for_training().train
+    assert np.allclose(lessons.said.taught_scores, team.predict(data.images, rows), atol=1e-6)
+
+    code, out, _ = run("train", study, "--distill", 2, "--out", tmp_path / "taught")
+    assert code == 0
+    assert " ".join(out.split()).count(lessons.sentence) == 1
+    card = read_json(tmp_path / "taught" / "model.json")
+    assert card["recipe"]["distill"] == lessons.share == 0.9
+    assert lessons.sentence in card["training"]["notes"]
+    assert card["training"]["images"] == len(rows)
+    assert run("train", study, "--out", tmp_path / "plain")[0] == 0
+    pictures = np.asarray(data.images[:4])
+    said = [load_model(tmp_path / name, CPU).predict(pictures) for name in ("taught", "plain")]
+    assert not np.allclose(*said)
+    code, out, _ = run("evaluate", tmp_path / "taught", "--json")
+    assert (code, json.loads(out)["part"]) == (0, "test")
+    by_function = load_model(train(study, tmp_path / "again", distill=2), CPU).predict(pictures)
+    assert np.array_equal(by_function, said[0])
+
+
+def test_each_of_several_seeds_is_taught(study: Path, tmp_path: Path) -> None:
+    lines = list(train_seeds(study, tmp_path / "team", 2, teachers=3))
+    assert sum("taught by trials" in line for line in lines) == 1
+    card = read_json(tmp_path / "team" / "ensemble.json")
+    for name in card["members"]:
+        assert read_json(tmp_path / "team" / name / "model.json")["recipe"]["distill"] == 0.9
+
+
+def test_who_cannot_teach_or_be_taught_is_named(study: Path, run: Run, tmp_path: Path) -> None:
+    winner, out = winner_of(read_study(study)), tmp_path / "out"
+    for words, why in (
+        (("--distill", 1), "--distill 1: two trials or more teach"),
+        (("--distill", 2, "--ensemble", 2), "--distill: not with --ensemble"),
+        (("--distill", 2, "--ensemble", 2, "--retrain"), "--distill: not with --ensemble"),
+    ):
+        code, _, error = run("train", study, *words, "--out", out)
+        assert code != 0
+        assert why in " ".join(error.split())
+    own = winner._replace(trial=copy.deepcopy(winner.trial))
+    own.trial.user_attrs["params"] |= {"distill": 0.3}
+    with pytest.raises(InputError, match=r"has a teacher of its own \(pseudo: none, distill: 0.3"):
+        lessons_of(study, 2, own)
+    own.trial.user_attrs["params"] |= {"distill": 0.0, "init": "frozen-features"}
+    with pytest.raises(InputError, match="linear probe"):
+        lessons_of(study, 2, own)
+    kept = sorted((study / "trials").glob(f"*/{BEST}"))
+    for path in kept[1:]:
+        path.unlink()
+    with pytest.raises(InputError, match=r"1 of the 3 complete trials .* have kept their weights"):
+        lessons_of(study, 2, winner)
+    assert not out.exists()
 
 
 def test_views_are_kept_in_the_cards_and_taken_by_predict(study: Path, tmp_path: Path) -> None:

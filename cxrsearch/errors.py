@@ -17,7 +17,8 @@ class InputError(SearchError):
 
 def quoted(path: object) -> str:
     """``path`` as a shell takes it, for commands that a message tells the user to type."""
-    return shlex.quote(str(path))
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)  # else it is an option
 
 
 def attempt(check: Callable[[], T], problems: list[str]) -> T | None:

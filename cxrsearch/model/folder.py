@@ -7,6 +7,8 @@ from the folder: weights are safetensors, the rest JSON.
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +51,9 @@ __all__ = [
 
 WEIGHTS, CARD = MODEL_FILE, "model.json"
 
+LONGEST_NAME = 255 - len("..XXXXXXXX.tmp")
+"""Bytes of a folder's name at most, as it is made beside itself under a longer one."""
+
 BATCH = 32
 """Images scored at a time; halved where memory runs out."""
 
@@ -57,16 +62,42 @@ def check_out(folder: Path) -> None:
     """Refuse a model folder that could not be written at the end of a training.
 
     Raises:
-        InputError: where it exists with something in it, is a file, or its place is not to be
-            written to.
+        InputError: where it exists with something in it, is a file, has too long a name, lies
+            among a study's trials, or its place is not to be written to.
     """
     if folder.name in ("", ".."):  # a folder cannot be put in place of itself
         raise InputError(f"--out {folder}: name a new folder in it, such as {folder / 'model'}")
-    if folder.is_file():
+    place = _behind_links(folder)
+    if place.is_file():
         raise InputError(f"--out {folder}: that is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
+    if place.is_dir() and any(place.iterdir()):
         raise InputError(f"--out {folder}: exists and is not empty; name another folder")
-    check_place(folder)
+    if (length := len(os.fsencode(place.name))) > LONGEST_NAME:
+        raise InputError(
+            f"--out {folder}: a name of {length} bytes, and names beside it are longer; name a "
+            f"folder with {LONGEST_NAME} at most"
+        )
+    for around in place.parents:
+        if around.name == "trials" and (around.parent / "study.yaml").is_file():
+            raise InputError(
+                f"--out {folder}: among the trials of the study {around.parent}, where a trial "
+                "may come to lie; name another folder"
+            )
+    check_place(place)
+
+
+def _behind_links(folder: Path) -> Path:
+    """Where ``folder`` really lies: a folder cannot be put in place of a link to one.
+
+    Raises:
+        InputError: where its links go round in a circle, or cannot be followed.
+    """
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError) as error:  # Python up to 3.12 says RuntimeError of a circle
+        raise InputError(
+            f"--out {folder}: cannot be followed to where it lies ({error}); name another folder"
+        ) from error
 
 
 def save_model(
@@ -120,9 +151,12 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         InputError: where ``folder`` holds something.
     """
     check_out(folder)
+    folder = _behind_links(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a save that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    # As mkdtemp names them, and no longer: ".a.b.XXXXXXXX.tmp" is of a folder "a.b", not of "a".
+    own = re.compile(re.escape(f".{folder.name}.") + r"[a-z0-9_]{8}\.tmp")
+    for leftover in [place for place in folder.parent.iterdir() if own.fullmatch(place.name)]:
+        shutil.rmtree(leftover, ignore_errors=True)  # of a save that was killed
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         yield work

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrsearch.errors import quoted
 from search.files import shown, write_text
 from search.store.record import read_study
 
@@ -39,3 +40,10 @@ def test_names_are_written_as_text_that_can_be_read_again(tmp_path: Path) -> Non
     assert shown("Röntgen.png") == "Röntgen.png"
     write_text(tmp_path / "a.csv", f"image\n{name}\n")
     assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "image\nR\\udcf6ntgen.png\n"
+
+
+def test_a_command_to_type_takes_no_path_for_an_option() -> None:
+    assert [quoted(Path(name)) for name in ("-7", "--out", "a-7", "a b", "/x/-7")] == [
+        "./-7", "./--out", "a-7", "'a b'", "/x/-7",
+    ]  # fmt: skip
+    assert quoted(Path("-my model")) == "'./-my model'"

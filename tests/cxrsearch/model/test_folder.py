@@ -176,6 +176,53 @@ def test_a_taken_folder_is_refused_and_an_empty_one_used(folder, recipe, meta, t
     assert load_model(tmp_path / "empty", CPU).splits() is None
 
 
+def test_a_folder_behind_a_link_is_written_where_it_lies(recipe, meta, tmp_path) -> None:
+    place = tmp_path / "here"
+    model = models.build_model(recipe, n_classes=14)
+    (place / "disk" / "there").mkdir(parents=True)
+    for name in ("there", "not-yet"):
+        (place / name).symlink_to(place / "disk" / name)
+        save_model(place / name, model, recipe, meta)
+        assert (place / name).is_symlink()
+        assert load_model(place / "disk" / name, CPU).labels == DISEASES
+    assert {found.name for found in place.iterdir()} == {"disk", "there", "not-yet"}
+    (place / "circle").symlink_to(place / "circle")
+    (place / "to-nowhere").symlink_to(place / "disk" / "there" / "README.md" / "x")
+    for name, told in (("circle", "cannot be followed"), ("to-nowhere", "cannot be written to")):
+        with pytest.raises(InputError, match=f"--out .*: .*{told}.*; name another"):
+            check_out(place / name)
+
+
+def test_a_save_leaves_alone_what_another_save_is_writing(recipe, meta, tmp_path) -> None:
+    place = tmp_path / "here"
+    others = [".m.b.abcdefgh.tmp", ".mine.abcdefgh.tmp", ".m.abcdefgh.tmp.tmp"]
+    for name in (*others, ".m.abcd_123.tmp"):
+        (place / name).mkdir(parents=True)
+    for name in ("m", "m*", "[m]"):
+        save_model(place / name, models.build_model(recipe, n_classes=14), recipe, meta)
+    assert {found.name for found in place.iterdir()} == {*others, "m", "m*", "[m]"}
+
+
+def test_the_longest_name_that_is_taken_can_be_written(recipe, meta, tmp_path) -> None:
+    longest = "é" * (folders.LONGEST_NAME // 2) + "a"
+    with pytest.raises(
+        InputError, match=r"a name of 242 bytes, .*; name a folder with 241 at most"
+    ):
+        check_out(tmp_path / f"{longest}a")
+    check_out(tmp_path / longest)
+    save_model(tmp_path / longest, models.build_model(recipe, n_classes=14), recipe, meta)
+    assert load_model(tmp_path / longest, CPU).labels == DISEASES
+
+
+def test_a_model_does_not_take_the_place_of_a_trial(tmp_path: Path) -> None:
+    check_out(tmp_path / "trials" / "7")
+    (tmp_path / "study.yaml").write_text("")
+    for place in ("trials/7", "trials/7/model"):
+        with pytest.raises(InputError, match=r"among the trials of the study .*; name another"):
+            check_out(tmp_path / place)
+    check_out(tmp_path / "model")
+
+
 def test_a_failed_save_leaves_nothing(recipe, meta, tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         save_model(

@@ -178,6 +178,11 @@ def load_ensemble(
     names = card["members"]
     if len(names) != len(ensemble.members) or not all(_inside(name) for name in names):
         raise InputError(f"{path}: its members do not fit its weights; restore it from a copy")
+    gone = [folder / name for name in names if not (folder / name).is_dir()]
+    if gone:
+        raise InputError(
+            [f"{place}: this member is missing; restore it from a copy" for place in gone]
+        )
     check_files(folder, card, card.get("files", {}))
     parts = tuple(load_model(folder / name, compute, tta) for name in names)
     wanted = (card["pixels"]["frame"], card["data"]["split_fingerprint"], ensemble.label_names)

@@ -17,7 +17,7 @@ from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.recipe import Recipe
 from cxrsearch.learn.saved import checkpoint
 from cxrsearch.learn.saved.keep import BEST
-from cxrsearch.model.card import read_card, taught
+from cxrsearch.model.card import predicting, read_card, taught
 from cxrsearch.model.ensemble_folder import save_ensemble
 from cxrsearch.model.folder import CARD, check_out, save_model
 from cxrsearch.model.validation import ITS_OWN, ValidationScores, trial_validation
@@ -189,11 +189,13 @@ def _is_of(folder: Path, study: Path, prepared: Prepared, winner: Winner) -> boo
         card["training"].get("rows"), card["training"].get("seed"),
         card["training"].get("epochs"), card["recipe"].get("epochs"), card.get("tta", NONE),
         card["recipe"].get("distill", Recipe.distill),
+        card.get("precision"),
     )  # fmt: skip
     wanted = (
         str(study.resolve()), trial.number, prepared.splits.fingerprint,
         "train + validation", winner.trained_with, winner.epochs,
         winner.recipe.epochs, winner.tta, winner.recipe.distill,
+        predicting(prepared.settings.precision),
     )  # fmt: skip
     return found == wanted
 

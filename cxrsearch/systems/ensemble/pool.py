@@ -93,7 +93,7 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
              "left out"] if len(trials) < len(complete) else []  # fmt: skip
     chosen = [t for t in trials if members == ALL or t.number in kept]
     if len(chosen) < 2:
-        raise InputError(_too_few(study, len(trials), len(kept), members))
+        raise InputError(_too_few(study, len(complete), len(trials), len(kept), members))
     known = load_labels(study / "labels.npz")
     found = [_predictions(folders[t.number], len(known.label_names)) for t in chosen]
     names, label_names = found[0]["names"], known.label_names
@@ -125,15 +125,18 @@ def study_pool(study: Path, members: str = KEPT) -> MemberPool:
     )
 
 
-def _too_few(study: Path, trials: int, kept: int, members: str) -> str:
+def _too_few(study: Path, complete: int, trials: int, kept: int, members: str) -> str:
     have = f"{kept} of its {trials} scored trials have kept their weights"
     way = (
         "let the search go on"
+        if complete < 2
+        else f"restore {PREDICTIONS} of the others, which are complete, from a copy, or let the "
+        "search go on"
         if trials < 2
         else "put trials without weights in too, to be trained again: --members all --retrain "
         "(a study made with --keep-checkpoints all keeps them)"
     )
-    count = have if members == KEPT else f"{trials} trials have predictions"
+    count = have if members == KEPT else f"{trials} of {complete} complete trials have predictions"
     return f"{study}: {count}, and an ensemble takes two or more; {way}"
 
 

@@ -67,7 +67,11 @@ def choose_views(
     data = load_trial_data(config)
     compute = replace(config.compute, precision=predicting(prepared.settings.precision))
     recipes = [Recipe.from_params(t.user_attrs["params"]) for t in kept]
-    models = kept_models(study, kept, data, compute)
+    try:
+        models = kept_models(study, kept, data, compute)
+    except InputError as error:
+        told = [f"{problem}, or name the views with --tta" for problem in error.problems]
+        raise InputError(told) from error
     mirror = all(recipe.horizontal_flip for recipe in recipes)
     names = (NONE, SHIFTED, *((FLIP, SHIFTED_FLIP) if mirror else ()))
     marks = np.asarray(data.labels[data.val])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble import NestedEstimate, nested
 from cxrsearch.learn.ensemble.nested import FOLDS
+from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.model.folder import check_out
 from cxrsearch.model.views import NONE
 from cxrsearch.show.chosen import choice_of
@@ -76,16 +77,22 @@ def train_ensemble(
             "weights, and an ensemble takes two or more; train its members again with --retrain"
         )
     team = ready[:count]
-    combined = _combined(pool, team)
+    order = [one.name for one in member_candidates(record, chosen, list(map(int, pool.names)))]
+    last = max(order.index(one.name) for one in team)
+    beyond = {name for name in order[:last] if int(name) not in there}
+    combined = _combined(pool, team, beyond)
     yield describe_team(combined, team)
+    yield from (f"note: {note}" for note in pool.notes)
     if len(team) < count:
-        why = "are complete" if again else "have kept their weights"
+        why = "are complete" if again else "have kept their weights and predictions"
         yield f"note: {len(team)} members, as no more trials {why}"
     best = chosen.recommended
     if best is not None and best not in (one.trial.number for one in team):
+        lacks, way = "its weights", "--retrain trains every member again"
+        if str(best) not in pool.names:
+            lacks, way = f"its {PREDICTIONS}", "restore that from a copy"
         yield (
-            f"note: trial {best}, the recommended one, has not kept its weights and is left out; "
-            "--retrain trains every member again"
+            f"note: trial {best}, the recommended one, has not kept {lacks} and is left out; {way}"
         )
     winners = {
         one.name: Winner(one.trial, one.epochs, pool.tried or len(pool.names)).of_length(length)
@@ -99,22 +106,34 @@ def train_ensemble(
     yield next_steps(out)
 
 
-def _combined(pool: MemberPool, team: Sequence[MemberCandidate]) -> Combined:
-    """The ensemble of ``team``, with what to expect of one that is chosen like it."""
+def _combined(
+    pool: MemberPool, team: Sequence[MemberCandidate], beyond: Collection[str]
+) -> Combined:
+    """The ensemble of ``team``, with what to expect of one that is chosen like it.
+
+    Args:
+        pool: all trials.
+        team: the members.
+        beyond: trials that would come before some of them, had they kept their weights: without
+            these the members are chosen, and so their worth is estimated without them.
+    """
     ensemble = equal_weights([one.name for one in team], pool.label_names)
     reasons = {one.name: one.why for one in team}
-    return Combined(pool, ensemble, *_estimates(pool, len(team)), reasons)
+    return Combined(pool, ensemble, *_estimates(pool, len(team), beyond), reasons)
 
 
-def _estimates(pool: MemberPool, count: int) -> tuple[tuple[NestedEstimate, ...], int]:
-    """What ``count`` trials are worth together that are the best by other patients; and by how
-    many folds. None where there are too few patients."""
+def _estimates(
+    pool: MemberPool, count: int, beyond: Collection[str]
+) -> tuple[tuple[NestedEstimate, ...], int]:
+    """What ``count`` trials are worth together that are the best by other patients, but for those
+    ``beyond``; and by how many folds. None where there are too few patients."""
     folds = min(FOLDS, len(np.unique(pool.patients)) // 2)
     if folds < 2:
         return (), folds
     try:
+        within = [row for row, name in enumerate(pool.names) if name not in beyond]
         found = nested(
-            pool.scores, pool.labels, pool.patients, ["uniform"],
+            pool.scores[within], pool.labels, pool.patients, ["uniform"],
             columns=pool.columns, averaging=EQUALLY_AVERAGED, most=count, folds=folds,
         )  # fmt: skip
     except ValueError:  # a fold takes all that are ill

@@ -16,8 +16,10 @@ from optuna.trial import FrozenTrial
 from cxrsearch import train
 from cxrsearch.errors import InputError
 from cxrsearch.learn.compute.options import ComputeOptions
+from cxrsearch.learn.ensemble import nested
 from cxrsearch.learn.objective import load_trial_data
 from cxrsearch.learn.saved.keep import BEST
+from cxrsearch.learn.train import PREDICTIONS
 from cxrsearch.model.ensemble_folder import load_predictor
 from cxrsearch.model.folder import load_model
 from cxrsearch.model.promise import promised_in
@@ -30,6 +32,7 @@ from cxrsearch.systems.ensemble.ending.lessons import lessons_of
 from cxrsearch.systems.ensemble.ending.seeds import train_seeds
 from cxrsearch.systems.ensemble.ending.seen import by_gain, choose_views
 from cxrsearch.systems.ensemble.ending.team import train_ensemble
+from cxrsearch.systems.ensemble.pool import ALL, study_pool
 from search.confirm.result import Confirmed
 from search.reading import read_json
 from search.store.record import read_study
@@ -111,6 +114,51 @@ def test_a_member_without_weights_is_left_out_and_said(study: Path, tmp_path: Pa
         (folder / BEST).unlink(missing_ok=True)
     with pytest.raises(InputError, match="train its members again with --retrain"):
         list(train_ensemble(study, tmp_path / "other", 2))
+
+
+def test_no_more_is_promised_than_trials_with_weights_can_keep(study: Path, tmp_path: Path) -> None:
+    best = choice_of(view_of(read_study(study))).recommended
+    (study / "trials" / str(best) / BEST).unlink()
+    list(train_ensemble(study, tmp_path / "team", 2))
+    pool = study_pool(study, ALL)
+    rows = [row for row, name in enumerate(pool.names) if name != str(best)]
+    folds = min(5, len(np.unique(pool.patients)) // 2)
+    # Two of two: there is no choice left, and each fold is scored by the same mean.
+    *_, wanted = nested(
+        pool.scores[rows], pool.labels, pool.patients, ["uniform"], columns=pool.columns,
+        averaging="probability", folds=folds,
+    )  # fmt: skip
+    *_, of_all = nested(
+        pool.scores, pool.labels, pool.patients, ["uniform"], columns=pool.columns,
+        averaging="probability", most=2, folds=folds,
+    )  # fmt: skip
+    promised = promised_in(read_json(tmp_path / "team" / "ensemble.json"))
+    assert promised["corrected"] == pytest.approx(wanted.nested)
+    assert promised["corrected"] != pytest.approx(of_all.nested)
+
+
+def test_a_trial_without_predictions_is_left_out_and_said(study: Path, tmp_path: Path) -> None:
+    best = choice_of(view_of(read_study(study))).recommended
+    other = next(n for n in (0, 1, 2) if n != best)
+    (study / "trials" / str(best) / PREDICTIONS).unlink()
+    lines = list(train_ensemble(study, tmp_path / "team", 3))
+    assert "note: 1 complete trials have no val.npz and are left out" in lines
+    assert "note: 2 members, as no more trials have kept their weights and predictions" in lines
+    gone = f"note: trial {best}, the recommended one, has not kept its val.npz and is left out"
+    assert f"{gone}; restore that from a copy" in lines
+    (study / "trials" / str(other) / PREDICTIONS).unlink()
+    few = r"1 of 3 complete trials have predictions, .*; restore val\.npz of the others"
+    with pytest.raises(InputError, match=few):
+        list(train_ensemble(study, tmp_path / "other", 2))
+
+
+def test_a_member_that_was_taken_away_is_missed_by_name(study: Path, tmp_path: Path) -> None:
+    team = tmp_path / "team"
+    list(train_ensemble(study, team, 2))
+    name = read_json(team / "ensemble.json")["members"][1]
+    shutil.rmtree(team / name)
+    with pytest.raises(InputError, match=f"{name}: this member is missing; restore it from a copy"):
+        load_predictor(team, CPU)
 
 
 def test_members_are_trained_again_for_the_epochs_that_were_chosen(
@@ -314,6 +362,18 @@ def test_who_cannot_teach_or_be_taught_is_named(study: Path, run: Run, tmp_path:
     assert not out.exists()
 
 
+def test_a_member_of_another_precision_is_trained_anew(study: Path, tmp_path: Path) -> None:
+    team = tmp_path / "team"
+    cut = train_seeds(study, team, 2)
+    next(line for line in cut if "epoch 1/1" in line)
+    next(cut)
+    cut.close()
+    said = list(train_seeds(study, team, 2, precision="bf16"))
+    assert sum("epoch 1/1" in line for line in said) == 2
+    cards = [read_json(place / "model.json") for place in (team / "members").iterdir()]
+    assert [card["precision"] for card in cards] == ["bf16", "bf16"]
+
+
 def test_views_are_kept_in_the_cards_and_taken_by_predict(study: Path, tmp_path: Path) -> None:
     team = tmp_path / "team"
     list(train_ensemble(study, team, 2, tta="shift-flip"))
@@ -337,6 +397,15 @@ def test_a_single_model_keeps_its_views_too(study: Path, run: Run, tmp_path: Pat
     assert (code, json.loads(out)["tta"]) == (0, "shift")
     code, out, _ = run("evaluate", tmp_path / "shift", "--tta", "none", "--json")
     assert (code, json.loads(out)["tta"]) == (0, "none")
+
+
+def test_weights_that_cannot_choose_views_need_not(study: Path, tmp_path: Path) -> None:
+    best = choice_of(view_of(read_study(study))).recommended
+    path = study / "trials" / str(best) / BEST
+    path.write_bytes(path.read_bytes()[:-9])
+    way = "restore it from a copy, or name the views with --tta"
+    with pytest.raises(InputError, match=f"trials/{best}: {BEST} .*; {way}"):
+        list(train_ensemble(study, tmp_path / "team", 2, again=True, tta="auto"))
 
 
 def test_mirror_images_are_tried_where_recipes_mirror(study: Path) -> None:

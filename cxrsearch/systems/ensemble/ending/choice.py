@@ -44,7 +44,7 @@ def member_candidates(
     """Trials of a study in the order in which an ensemble takes them.
 
     The recommended trial comes first, then finalists that reruns cannot tell from it, the best by
-    its reruns first, then the highest expected values; of several objectives the Pareto front. A
+    its reruns first, then the highest expected values; of several objectives the highest AUROC. A
     finalist that its reruns put behind is a trial like others. A recipe's second trial comes after
     all other recipes: members that err alike gain less.
 
@@ -88,7 +88,9 @@ def _places(record: StudyRecord, chosen: Chosen) -> dict[int, str]:
     if chosen.recommended is not None:
         places.setdefault(chosen.recommended, "recommended")
     ranked = ranking(record.trials, record.config.directions)
-    by = "by its expected value" if chosen.expected else "by the Pareto front"
-    for number in sorted(ranked, key=lambda n: -chosen.expected.get(n, -math.inf)):
+    by, worth = "by its expected value", chosen.expected
+    if not worth:  # a cheap trial of the Pareto front may be a weak one, and members cost alike
+        by, worth = "by its AUROC", {n: record.trials[n].values[0] for n in ranked}
+    for number in sorted(ranked, key=lambda n: -worth.get(n, -math.inf)):
         places.setdefault(number, by)  # the sort is stable: of equals the higher value
     return places

@@ -214,6 +214,19 @@ def test_the_confirmed_come_first_and_a_recipe_again_last(study: Path) -> None:
     assert [(one.trial.number, one.repeat) for one in without] == [(1, False), (2, False)]
 
 
+def test_of_several_objectives_a_cheap_weak_trial_comes_after_better_ones(study: Path) -> None:
+    record = read_study(study)
+    for trial, values in zip(record.trials, ([0.8, 9.0], [0.5, 1.0], [0.7, 9.5]), strict=True):
+        trial.values = values
+    two = {"directions": ("maximize", "minimize"), "metrics": ("auroc", "seconds")}
+    both = replace(record, config=replace(record.config, **two))
+    chosen = replace(choice_of(view_of(read_study(study))), recommended=0, expected={}, result=None)
+    found = member_candidates(both, chosen, [0, 1, 2])
+    assert [(one.trial.number, one.why) for one in found] == [
+        (0, "recommended"), (2, "by its AUROC"), (1, "by its AUROC"),
+    ]  # fmt: skip
+
+
 def test_finalists_that_reruns_put_behind_are_trials_like_others(study: Path) -> None:
     record = read_study(study)
     chosen = choice_of(view_of(record))

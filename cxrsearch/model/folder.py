@@ -51,7 +51,7 @@ __all__ = [
 
 WEIGHTS, CARD = MODEL_FILE, "model.json"
 
-LONGEST_NAME = 255 - len("..XXXXXXXX.tmp")
+MODEL_NAME_BYTES = 255 - len("..XXXXXXXX.tmp")
 """Bytes of a folder's name at most, as it is made beside itself under a longer one."""
 
 BATCH = 32
@@ -72,10 +72,10 @@ def check_out(folder: Path) -> None:
         raise InputError(f"--out {folder}: that is a file; name a folder")
     if place.is_dir() and any(place.iterdir()):
         raise InputError(f"--out {folder}: exists and is not empty; name another folder")
-    if (length := len(os.fsencode(place.name))) > LONGEST_NAME:
+    if (length := len(os.fsencode(place.name))) > MODEL_NAME_BYTES:
         raise InputError(
             f"--out {folder}: a name of {length} bytes, and names beside it are longer; name a "
-            f"folder with {LONGEST_NAME} at most"
+            f"folder with {MODEL_NAME_BYTES} at most"
         )
     for around in place.parents:
         if around.name == "trials" and (around.parent / "study.yaml").is_file():

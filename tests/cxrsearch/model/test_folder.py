@@ -204,7 +204,7 @@ def test_a_save_leaves_alone_what_another_save_is_writing(recipe, meta, tmp_path
 
 
 def test_the_longest_name_that_is_taken_can_be_written(recipe, meta, tmp_path) -> None:
-    longest = "é" * (folders.LONGEST_NAME // 2) + "a"
+    longest = "é" * (folders.MODEL_NAME_BYTES // 2) + "a"
     with pytest.raises(
         InputError, match=r"a name of 242 bytes, .*; name a folder with 241 at most"
     ):

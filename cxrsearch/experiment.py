@@ -39,8 +39,9 @@ def train(
     """Retrain the recommended recipe of a study on train + validation, into a model folder.
 
     That is the one which its reruns confirmed, or without any the one of the highest expected
-    value. It trains for the recipe's best number of epochs, as no validation part is left to choose
-    an epoch by. Cut off and called again, it goes on from its last checkpoint.
+    value. It trains to the end of the recipe's schedule, as no validation part is left to choose an
+    epoch by; shorter where an earlier epoch was clearly better. Cut off and called again, it goes
+    on from its last checkpoint.
 
     Args:
         study: the study's folder.

@@ -161,6 +161,16 @@ def influence(
     return Influence(float(found[0]), sample.ids, psi[0])
 
 
+def gain(one: Influence, other: Influence) -> tuple[float, float]:
+    """By how much a model is ahead of another on the same patients, with its standard error.
+
+    Args:
+        one: of the first.
+        other: of the second, by the same rows.
+    """
+    return one.value - other.value, float(np.sqrt(((one.psi - other.psi) ** 2).sum()))
+
+
 class _Choices:
     """The best model in each draw of noise.
 

@@ -62,7 +62,7 @@ def _views() -> tuple[str, ...]:
               "most promising trials say together, by the weights that the search has kept: nine "
               "tenths of each training target, the rest is the label.")  # fmt: skip
 @click.option("--epochs", "length", type=int, metavar="N", help="Epochs that the schedule is "
-              "stretched to; the best epoch keeps its place in it. [default: as in the "
+              "stretched to; where it stops keeps its place in it. [default: as in the "
               "trial]")  # fmt: skip
 @click.option("--tta", type=LateChoice(_views), default="none", show_default=True, help="What the "
               "model predicts the mean over, kept in its card: flip, small shifts, or auto, what "
@@ -87,8 +87,9 @@ def train(ctx: click.Context, /, study: Path | None, out: Path, **options: Any) 
     """Retrain the best recipe into a model that predicts, or train one without a search.
 
     The recipe that a STUDY recommends: the one that its reruns confirmed, or without any the one
-    of the highest expected value. On train + validation, for its best number of epochs, as no
-    validation part is left to choose an epoch by. Of an --ensemble the recommended trial comes
+    of the highest expected value. On train + validation, to the end of its schedule, as no
+    validation part is left to choose an epoch by; shorter where an earlier epoch was clearly
+    better. Of an --ensemble the recommended trial comes
     first, then those that reruns cannot tell from it, then the highest expected values; different
     recipes before one again with another seed.
 

@@ -1,10 +1,10 @@
 """The model that comes out: the winner's recipe on train + validation.
 
-No validation part is left to choose an epoch by, so the winner's own best epoch is taken.
-Its learning rates are the ones that the trial had up to there: the schedule keeps the
-length of all `Recipe.epochs` and training stops after the best one. (Squeezing the whole
-schedule into fewer epochs would be another recipe than the one that was scored.) There
-are more images, so each epoch has more steps, and the schedule is laid out over those.
+No validation part is left to choose an epoch by, so how many there are is settled before, see
+`cxrsearch.show.worth.schedule`. The learning rates are those of the trial: where training stops
+early the schedule still keeps the length of all `Recipe.epochs`. (Squeezing the whole schedule
+into fewer epochs would be another recipe than the one that was scored.) There are more images, so
+each epoch has more steps, and the schedule is laid out over those.
 """
 
 from __future__ import annotations

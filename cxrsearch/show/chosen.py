@@ -32,6 +32,7 @@ from .worth.confirmation import (
     state_of_confirmation,
 )
 from .worth.luck import FINAL_SCORES, Luck, luck_of, trial_folder
+from .worth.schedule import TrainedFor, trained_for
 from .worth.sentences import (
     confirmed_sentences,
     expected_sentences,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:  # SciPy takes longer to load than a status that is kept takes
 
 CHOSEN = "chosen.json"
 """Where a study's folder keeps what took time to compute."""
-FORMAT = 1
+FORMAT = 2
 """Of that file, and of how its figures are computed: others are computed anew."""
 STALE_TRIALS, STALE_SHARE = 4, 0.1
 """While a search runs, what so many trials have been added to, or such a share, is still used."""
@@ -70,7 +71,8 @@ class Chosen:
         result: what the reruns say by now; None while they are too few.
         selection: the best's value and its luck in words.
         confirmation: what the reruns say in words; empty before the first of them.
-        recommendation: why ``recommended`` is not ``best``, where nothing is confirmed.
+        recommendation: why ``recommended`` is not ``best`` and ``steps`` not its best epoch, where
+            nothing is confirmed.
     """
 
     best: int | None
@@ -123,9 +125,7 @@ def choice_of(view: StudyView) -> Chosen:
     kept = _Kept(view)
     searched, result = kept.searched(), kept.result()
     best, state = view.best, state_of_confirmation(view)
-    recommended = None if best is None else best.number
-    if searched.recommended is not None:
-        recommended = searched.recommended
+    recommended = _first_choice(view, searched.recommended)
     confirmation, recommendation = progress_sentences(state), list[str]()
     if result is not None:
         confirmation += confirmed_sentences(view, result, state)
@@ -133,6 +133,8 @@ def choice_of(view: StudyView) -> Chosen:
         recommended = result.number
     elif recommended is not None:
         recommendation = expected_sentences(view, recommended, searched.expected)
+        if searched.length is not None and searched.length.reason:
+            recommendation.append(searched.length.reason)
     return Chosen(
         best=None if best is None else best.number,
         observed=None if best is None else best.value,
@@ -140,7 +142,7 @@ def choice_of(view: StudyView) -> Chosen:
         luck=searched.luck,
         expected=searched.expected,
         recommended=recommended,
-        steps=_steps(view, recommended, result),
+        steps=_steps(view, recommended, searched, result),
         state=state,
         result=result,
         selection=tuple(luck_sentences(view, searched.luck)),
@@ -149,11 +151,22 @@ def choice_of(view: StudyView) -> Chosen:
     )
 
 
-def _steps(view: StudyView, recommended: int | None, result: Confirmed | None) -> int | None:
-    """Epochs to train for: as the reruns say, else those of the trial's own best epoch."""
+def _steps(
+    view: StudyView, recommended: int | None, searched: Searched, result: Confirmed | None
+) -> int | None:
+    """Epochs to train for: as the reruns say, else as the trial's own do."""
     if result is not None and result.step is not None and result.number == recommended:
         return result.step
+    if recommended == _first_choice(view, searched.recommended):
+        return None if searched.length is None else searched.length.epochs
     return next((row.best_epoch for row in view.rows if row.number == recommended), None)
+
+
+def _first_choice(view: StudyView, recommended: int | None) -> int | None:
+    """The trial that the search itself would have trained."""
+    if recommended is not None or view.best is None:
+        return recommended
+    return view.best.number
 
 
 class Searched(NamedTuple):
@@ -162,6 +175,7 @@ class Searched(NamedTuple):
     luck: Luck
     expected: dict[int, float]
     recommended: int | None
+    length: TrainedFor | None
 
 
 class _Kept:
@@ -209,6 +223,7 @@ class _Kept:
                     "luck": found.luck._asdict(),
                     "expected": {str(n): value for n, value in found.expected.items()},
                     "recommended": found.recommended,
+                    "length": found.length and list(found.length),
                 },
             )
         return found
@@ -250,7 +265,9 @@ def _search(view: StudyView) -> Searched:
         space = view.record.space.distributions()
         values = expected(trials, directions, space)
         first = finalists(trials, 1, directions, space)
-    return Searched(luck_of(view), values, first[0] if first else None)
+    chosen = _first_choice(view, first[0] if first else None)
+    length = None if chosen is None else trained_for(view, view.record.trials[chosen])
+    return Searched(luck_of(view), values, first[0] if first else None, length)
 
 
 def _searched_from(entry: dict[str, Any]) -> Searched:
@@ -258,7 +275,13 @@ def _searched_from(entry: dict[str, Any]) -> Searched:
     luck = Luck(**{name: kept[name] for name in Luck._fields})
     values = {int(n): float(value) for n, value in mapping(entry["expected"]).items()}
     found = entry["recommended"]
-    return Searched(luck, values, None if found is None else int(found))
+    length = entry["length"]
+    return Searched(
+        luck,
+        values,
+        None if found is None else int(found),
+        None if length is None else TrainedFor(int(length[0]), str(length[1])),
+    )
 
 
 def _digest(view: StudyView, rows: Sequence[Row], more: Sequence[str]) -> str:

@@ -24,7 +24,8 @@ from cxrsearch.model.suspicion.training import trial_checks
 from cxrsearch.model.validation import of_trial, trial_validation
 from cxrsearch.model.views import NONE
 from cxrsearch.show.chosen import Chosen, choice_of
-from cxrsearch.show.view import view_of
+from cxrsearch.show.view import StudyView, view_of
+from cxrsearch.show.worth.schedule import TrainedFor, trained_for
 from cxrsearch.writing import alone, work_of
 from search.store.record import StudyRecord, read_study
 from search.trials.marks import confirms, same_as
@@ -169,22 +170,37 @@ def winner_of(record: StudyRecord, number: int | None = None) -> Winner:
     """The trial of a study that is to be trained: the recommended one, or trial ``number``.
 
     Recommended is what its reruns confirmed; before there are any, the highest expected value.
-    It is trained to the epoch that was confirmed with it, otherwise to its own best one.
+    How long it is trained `length_of` says.
 
     Raises:
         InputError: as for `chosen_trial`.
     """
-    chosen = None if number is not None else choice_of(view_of(record))
+    view = view_of(record)
+    chosen = None if number is not None else choice_of(view)
     recommended = number if chosen is None else chosen.recommended
     trial = chosen_trial(record, recommended)
-    epochs = int(trial.user_attrs["best_epoch"])
+    length = length_of(view, trial, chosen)
     if chosen is None:
-        return Winner(trial, epochs, 1)
-    most = Recipe.from_params(trial.user_attrs["params"]).epochs
-    if chosen.steps is not None and 1 <= chosen.steps <= most:
-        epochs = chosen.steps
+        return Winner(trial, length.epochs, 1, reasons=tuple(filter(None, [length.reason])))
     complete = record.counts()["complete"]
-    return Winner(trial, epochs, complete, chosen, chosen.sentences)
+    return Winner(trial, length.epochs, complete, chosen, chosen.sentences)
+
+
+def length_of(view: StudyView, trial: FrozenTrial, chosen: Chosen | None = None) -> TrainedFor:
+    """The epochs to train a trial's recipe for on train + validation.
+
+    The number that was confirmed with it; of others its whole schedule, unless an earlier epoch
+    was clearly better, see `cxrsearch.show.worth.schedule`.
+
+    Args:
+        view: of its study.
+        trial: one that has a best epoch.
+        chosen: what is known of the study's winner; None: nothing is to be taken from that.
+    """
+    if chosen is not None and trial.number == chosen.recommended and chosen.steps is not None:
+        most = Recipe.from_params(trial.user_attrs["params"]).epochs
+        return TrainedFor(min(max(1, chosen.steps), most))
+    return trained_for(view, trial) or TrainedFor(int(trial.user_attrs["best_epoch"]))
 
 
 def train_winner(
@@ -197,7 +213,7 @@ def train_winner(
     lessons: Lessons | None = None,
     **moved: Any,
 ) -> Generator[EpochsDone, None, Path]:
-    """Retrain a trial's recipe on train + validation, for its best number of epochs.
+    """Retrain a trial's recipe on train + validation, for as long as `length_of` says.
 
     Args:
         folder: the study.

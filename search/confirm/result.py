@@ -29,7 +29,8 @@ class Confirmed(NamedTuple):
 
     Args:
         number: the finalist chosen by all reruns.
-        step: at which its reruns are best on average; ``None`` where curves are missing.
+        step: the last one, or an earlier one at which its reruns are clearly better; ``None``
+            where curves are missing.
         value: what such a choice is worth on splits that it was not made on: finalist and step are
             chosen on all rounds but one and scored on that one, averaged over the rounds. ``None``,
             like ``low`` and ``high``, where there is only one round: then nothing was left out.
@@ -59,10 +60,11 @@ def confirmed(
 ) -> Confirmed | None:
     """The winner, its cross-fitted value with an interval, and its lead over the others.
 
-    A finalist's score in a round is that of the step at which its reruns are best on average, so
-    that no rerun is judged by its own luckiest step. The winner has the highest expected score; a
-    finalist with fewer reruns is compared within the rounds that it shares with others and drawn to
-    the mean of all (`effects`).
+    A finalist's score in a round is that of the last step, so that no rerun is judged by its own
+    luckiest one; of an earlier step where it is ahead of the last by more than luck explains, the
+    95% interval of its lead over the rounds being above 0. The winner has the highest expected
+    score; a finalist with fewer reruns is compared within the rounds that it shares with others and
+    drawn to the mean of all (`effects`).
 
     An interval adds two variances. The patients': each one's ``psi`` averaged over the rounds, as
     one patient is judged in several of them. And that of seeds and splits: what scores vary from
@@ -104,8 +106,9 @@ def confirmed(
     mine = {pair: rerun for pair, rerun in mine.items() if pair[0] in left}
     if not left:
         return None
-    choice = _choose(left, mine)
-    shared = _Shared(choice, mine, parts, val_share / (1 - val_share))
+    overlap = val_share / (1 - val_share)
+    choice = _choose(left, mine, overlap)
+    shared = _Shared(choice, mine, parts, overlap)
     value, low, high = _cross_fitted(left, mine, shared)
     differences = {}
     for other in left:
@@ -131,35 +134,34 @@ class _Choice(NamedTuple):
 
 
 def _choose(
-    finalists: Sequence[int], done: Mapping[Placing, Rerun], owed: Owed = lambda rerun, step: 0.0
+    finalists: Sequence[int],
+    done: Mapping[Placing, Rerun],
+    overlap: float,
+    owed: Owed = lambda rerun, step: 0.0,
 ) -> _Choice:
     by_finalist = {n: [r for pair, r in done.items() if pair[0] == n] for n in finalists}
     common = {n: _common_steps(mine) for n, mine in by_finalist.items() if mine}
     steps: dict[int, int | None] = dict.fromkeys(finalists)
     if all(common.values()):
         for n, shared in common.items():
-            # At the first of equals: a shorter training is the cheaper one.
-            mean = {s: float(np.mean([r.curve[s] for r in by_finalist[n]])) for s in shared}
-            steps[n] = max(shared, key=lambda s: (mean[s], -s))
+            steps[n] = _step([r.curve for r in by_finalist[n]], shared, overlap)
     scores = {pair: _score(rerun, steps[pair[0]]) for pair, rerun in done.items()}
-    if any(step is not None for step in steps.values()):
-        _without_luck(by_finalist, scores)
     told = {pair: score - owed(done[pair], steps[pair[0]]) for pair, score in scores.items()}
     found = effects(finalists, told)
     return _Choice(finalists[int(np.argmax(found.mean))], steps, scores)
 
 
-def _without_luck(by_finalist: Mapping[int, Sequence[Rerun]], scores: dict[Placing, float]) -> None:
-    """Take from a finalist with one rerun what its step owes to luck, as far as others show it."""
-    luck = [
-        float(rerun.value) - scores[rerun.finalist, rerun.round]
-        for mine in by_finalist.values()
-        for rerun in mine
-        if len(mine) > 1 and rerun.value is not None
-    ]
-    for mine in by_finalist.values():
-        if luck and len(mine) == 1 and mine[0].value is not None:
-            scores[mine[0].finalist, mine[0].round] = mine[0].value - float(np.mean(luck))
+def _step(curves: Sequence[Mapping[int, float]], shared: Sequence[int], overlap: float) -> int:
+    """The step of ``shared``, in ascending order, that a finalist is scored at."""
+    mean = {s: float(np.mean([curve[s] for curve in curves])) for s in shared}
+    last = shared[-1]
+    best = max(shared, key=lambda s: (mean[s], -s))
+    rounds = len(curves)
+    if best == last or rounds < 2:
+        return last
+    spread = float(np.std([curve[best] - curve[last] for curve in curves], ddof=1))
+    sure = -float(stdtrit(rounds - 1, MISSED / 2)) * spread * math.sqrt(1 / rounds + overlap)
+    return best if mean[best] - mean[last] > sure else last
 
 
 def _common_steps(mine: Sequence[Rerun]) -> list[int]:
@@ -184,7 +186,7 @@ def _cross_fitted(
         if not known:
             continue
         judges = {p for (_, r), one in done.items() if r == left_out for p in shared.judges(one)}
-        choice = _choose(known, others, partial(shared.owed, judges))
+        choice = _choose(known, others, shared.overlap, partial(shared.owed, judges))
         rerun, step = done.get((choice.number, left_out)), choice.steps[choice.number]
         if rerun is None or not math.isfinite(score := _score(rerun, step)):
             continue  # the one chosen did not run in this round
@@ -213,7 +215,7 @@ class _Shared:
         self._choice = choice
         self._done = done
         self._parts = parts
-        self._overlap = overlap
+        self.overlap = overlap
         self._known: dict[tuple[int, int | None], dict[Any, float] | None] = {}
         self._finalists = sorted({pair[0] for pair in done})
         self._effects = effects(self._finalists, choice.scores)
@@ -294,7 +296,7 @@ class _Shared:
             freedom: degrees of freedom of ``variance``.
             level: one minus the interval's coverage.
         """
-        weight = 1 / len(parts) + self._overlap
+        weight = 1 / len(parts) + self.overlap
         known = [one for one in parts if one is not None]
         patients, inside, count = 0.0, 0.0, 2
         if len(known) == len(parts):

@@ -53,7 +53,7 @@ ALONE = {"--cpus-per-trial", "--device", "--precision"}
 @click.option("--most", type=click.IntRange(min=1), help="Members at most, the best single ones. "
               "[default: 10; for a file, all]")  # fmt: skip
 @click.option("--retrain", "again", is_flag=True, help="Train each member again, on train + "
-              "validation for its best number of epochs.")  # fmt: skip
+              "validation.")  # fmt: skip
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True,
               help="Of the patients, for the nested estimate.")  # fmt: skip
 @seed_option("the folds, of the genetic method and of --per-disease", click.IntRange(0, 2**31 - 1))

@@ -11,12 +11,17 @@ from cxrsearch.errors import InputError
 from cxrsearch.learn.ensemble.nested import FOLDS
 from cxrsearch.learn.ensemble.weights import ENSEMBLE_FORMAT
 from cxrsearch.model.folder import check_out
+from cxrsearch.show.view import view_of
+from cxrsearch.study.folder import read_study_yaml
+from cxrsearch.study.settings import Settings
+from cxrsearch.study.winner import Winner, length_of
 from cxrsearch.writing import check_file
+from search.store.record import read_study
 
 from .combine import Combined, combine
 from .ending.equally import next_steps
 from .members import write_ensemble
-from .pool import KEPT, file_pool, study_pool
+from .pool import KEPT, MemberPool, file_pool, study_pool
 
 SAVED = re.compile(rf'\{{\s*"format": "{ENSEMBLE_FORMAT}"'.encode())
 """How a file of weights begins."""
@@ -47,7 +52,8 @@ def ensemble_of(
         method: as for `combine`, as are ``averaging``, ``most``, ``folds``, ``seed`` and
             ``on_progress``.
         members: as for `study_pool`.
-        again: as for `write_ensemble`, as is ``moved``.
+        again: train every member again, on train + validation, instead of taking kept weights.
+        moved: as for `write_ensemble`.
 
     Yields:
         lines that say how far it is, and the result once it is known.
@@ -78,5 +84,15 @@ def ensemble_of(
         combined.ensemble.save(out)
         yield f"weights: {out}"
         return
-    yield from write_ensemble(source, out, combined, again, **moved)
+    winners = _winners(source, pool) if again else None
+    yield from write_ensemble(source, out, combined, winners, **moved)
     yield next_steps(out)
+
+
+def _winners(study: Path, pool: MemberPool) -> dict[str, Winner]:
+    """Each trial of a pool as what it is trained by, by name."""
+    view = view_of(
+        read_study(study, Settings.from_dict(read_study_yaml(study)["settings"]).storage)
+    )
+    tried = pool.tried or len(pool.names)
+    return {str(t.number): Winner(t, length_of(view, t).epochs, tried) for t in pool.trials}

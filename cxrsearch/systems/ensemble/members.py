@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -35,8 +34,7 @@ def write_ensemble(
     study: Path,
     out: Path,
     combined: Combined,
-    again: bool = False,
-    winners: Mapping[str, Winner] = MappingProxyType({}),
+    winners: Mapping[str, Winner] | None = None,
     tta: str = NONE,
     **moved: Any,
 ) -> Iterator[str]:
@@ -46,10 +44,8 @@ def write_ensemble(
         study: where the members come from.
         out: the folder to write.
         combined: from `study_pool` and `combine`.
-        again: train every member again, on train + validation for its best number of epochs,
-            instead of taking the weights that its trial kept. Goes on after a kill.
-        winners: what is trained then, by name; where one is not there, its trial for its own best
-            number of epochs.
+        winners: what each member is trained again by, on train + validation, by name. Goes on after
+            a kill. None: the weights that its trial kept are taken.
         tta: what the members predict the mean over; see `cxrsearch.model.views`.
         moved: ``data``, ``labels`` and ``cache``, where they lie elsewhere now, and what else
             `load_alone` takes.
@@ -60,6 +56,7 @@ def write_ensemble(
     Raises:
         InputError: where weights are missing or damaged, or ``out`` is taken.
     """
+    again = winners is not None
     if combined.to_train and not again:
         raise InputError(
             f"trials {', '.join(combined.to_train)} are in the ensemble but have not kept their "
@@ -70,13 +67,10 @@ def write_ensemble(
     by_name = {str(t.number): t for t in combined.pool.trials}
 
     def make(prepared: Prepared, name: str, folder: Path) -> Iterator[str]:
-        trial = by_name[name]
-        if again:
-            own = Winner(trial, trial.user_attrs["best_epoch"], selected_from)
-            winner = winners.get(name, own)._replace(tta=tta)
-            yield from _trained(study, prepared, winner, folder)
+        if winners is None:
+            _copied(study, prepared, by_name[name], folder, selected_from, tta)
         else:
-            _copied(study, prepared, trial, folder, selected_from, tta)
+            yield from _trained(study, prepared, winners[name]._replace(tta=tta), folder)
 
     def validated(prepared: Prepared) -> dict[str, Any]:
         return combined.to_dict()

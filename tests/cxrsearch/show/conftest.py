@@ -174,10 +174,15 @@ class Files:
         return float(auroc(self.labels[: len(logits)], logits).mean())
 
     def trial(self, number: int, state: str = "complete", epochs: int = 3, **given: Any) -> Any:
-        """A trial with its files, each epoch as good as all others are but for luck."""
+        """A trial with its files; each epoch is as good as all others, but for luck or where
+        ``strength`` says how good each is.
+        """
         strength = given.pop("strength", 0.5)
+        each_of = dict.fromkeys(range(1, epochs + 1), strength)
+        if not isinstance(strength, float):
+            each_of = dict(enumerate(strength, start=1))
         folder = self.folder / "trials" / str(number)
-        all_ = {e: self.logits(strength) for e in range(1, epochs + 1)}
+        all_ = {e: self.logits(each) for e, each in each_of.items()}
         curve = {e: self.auroc(each[: len(self.scored)]) for e, each in all_.items()}
         kept = {e: half_logits(sigmoid(each[: len(self.scored)])) for e, each in all_.items()}
         save_epoch_scores(folder, self.scored, kept)

@@ -38,7 +38,7 @@ def confirmation(
 ) -> Any:
     """A view of three trials and their reruns on ``rounds`` splits, without files."""
     attrs = {"point": given.pop("point", "report")}
-    seconds = given.pop("seconds", {})
+    seconds, fall = given.pop("seconds", {}), given.pop("fall", 0.005)
     trials = [
         make.trial(n, value=0.8, attrs={"best_epoch": 2, "seconds": seconds.get(n, 60.0)}
                    | (attrs if n == 0 else {}))
@@ -47,7 +47,7 @@ def confirmation(
     for place in range(rounds):
         for finalist, level in levels.items():
             value = level + 0.001 * (place - 1) + 0.0005 * ((place * 7 + finalist * 3) % 5)
-            curve = {1: value - 0.01, 2: value, 3: value - 0.005}
+            curve = {1: value - 0.01, 2: value, 3: value - fall}
             seen = {"seconds": seconds.get(finalist, 60.0), "images_seen": 100}
             trials.append(make.rerun(len(trials), finalist, place, curve, value=value, attrs=seen))
     planned = given.pop("planned", len(trials) - 3)
@@ -76,7 +76,7 @@ def test_the_confirmed_winner_is_recommended_with_its_value(make: SimpleNamespac
 
 
 def test_an_interval_of_few_reruns_ends_where_an_auroc_does(make: SimpleNamespace) -> None:
-    view = confirmation(make, levels={1: 0.997, 2: 0.5, 0: 0.5}, rounds=2)
+    view = confirmation(make, levels={1: 0.997, 2: 0.5, 0: 0.5}, rounds=2, fall=0.0)
     plain = confirmed([1, 2, 0], reruns(view.record.trials))
     assert plain is not None
     assert plain.high is not None

@@ -51,13 +51,39 @@ def test_the_value_is_scored_on_rounds_that_did_not_choose() -> None:
     assert found.value == pytest.approx(0.0)  # each round prefers the one that fails in the other
 
 
-def test_the_step_is_the_best_on_average_and_cross_fitted() -> None:
-    curves = [{1: 0.5, 2: 0.7, 3: 0.6}, {1: 0.5, 2: 0.6, 3: 0.8}, {1: 0.5, 2: 0.7, 3: 0.7}]
-    done = [Rerun(r, 4, r, max(c.values()), c) for r, c in enumerate(curves)]
-    found = get(done, [4])
+def reruns_of(curves: list[dict[int, float]]) -> list[Rerun]:
+    """Reruns of finalist 4 with these curves, a round each."""
+    return [Rerun(r, 4, r, max(c.values()), c) for r, c in enumerate(curves)]
+
+
+def test_an_earlier_step_is_chosen_where_all_rounds_agree_on_it_and_cross_fitted() -> None:
+    noise = [0.0, 0.001, -0.001, 0.0]
+    curves = [{1: 0.5, 2: 0.8 + n, 3: 0.7 + 2 * n} for n in noise]
+    found = get(reruns_of(curves), [4])
+    assert found.step == 2
+    assert found.value == pytest.approx(0.8)
+    # The fourth round alone is against it: without it step 2 is chosen, with it the last.
+    odd = get(reruns_of([*curves[:3], {1: 0.5, 2: 0.5, 3: 0.7}]), [4])
+    assert odd.step == 3
+    assert odd.value == pytest.approx(np.mean([0.7, 0.702, 0.698, 0.5]))
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        [{1: 0.5, 2: 0.8, 3: 0.7}],
+        [{1: 0.5, 2: 0.72, 3: 0.7}, {1: 0.5, 2: 0.73, 3: 0.7}],
+        [{1: 0.5, 2: 0.7, 3: 0.6}, {1: 0.5, 2: 0.6, 3: 0.8}, {1: 0.5, 2: 0.9, 3: 0.7}],
+    ],
+    ids=["one round", "two rounds", "rounds that differ"],
+)
+def test_the_lead_of_an_earlier_step_may_be_luck_and_then_it_is_the_last(
+    curves: list[dict[int, float]],
+) -> None:
+    found = get(reruns_of(curves), [4])
     assert found.step == 3
-    # Without the first round step 3 is chosen, without the second 2, without the third 3.
-    assert found.value == pytest.approx(np.mean([0.6, 0.6, 0.7]))
+    if len(curves) > 1:
+        assert found.value == pytest.approx(np.mean([curve[3] for curve in curves]))
 
 
 def test_a_finalist_with_one_rerun_does_not_win_by_its_luckiest_step() -> None:

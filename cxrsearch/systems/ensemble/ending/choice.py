@@ -20,14 +20,12 @@ class MemberCandidate(NamedTuple):
 
     Args:
         trial: a complete one.
-        epochs: to train its recipe for: as its reruns say, else its own best epoch.
         repeat: whether an earlier candidate has the same recipe, with another seed.
         expected: what is expected of its recipe; None of several objectives.
         why: its place, in words.
     """
 
     trial: FrozenTrial
-    epochs: int
     repeat: bool
     expected: float | None
     why: str
@@ -61,12 +59,9 @@ def member_candidates(
         recipe = Recipe.from_params(trial.user_attrs["params"])
         repeat = (text := identity(recipe)) in seen
         seen.add(text)
-        epochs = int(trial.user_attrs["best_epoch"])
-        if trial.number == chosen.recommended and chosen.steps is not None:
-            epochs = min(max(1, chosen.steps), recipe.epochs)
         expected = chosen.expected.get(trial.number)
         why = "a recipe again, with another seed" if repeat else places[trial.number]
-        found = MemberCandidate(trial, epochs, repeat, expected, why)
+        found = MemberCandidate(trial, repeat, expected, why)
         (repeats if repeat else firsts).append(found)
     return [*firsts, *repeats]
 

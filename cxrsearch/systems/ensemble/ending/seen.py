@@ -23,7 +23,7 @@ from cxrsearch.model.folder import LoadedModel, trial_model
 from cxrsearch.model.views import FLIP, NONE, SHIFTED, SHIFTED_FLIP
 from cxrsearch.study.folder import load_alone, trial_config
 from cxrsearch.study.settings import AUTO
-from search.optimism import influence
+from search.optimism import gain, influence
 
 
 class ChosenViews(NamedTuple):
@@ -86,11 +86,7 @@ def choose_views(
     except ValueError as error:
         raise InputError(f"--tta auto: the validation part cannot judge: {error}") from error
     plain = found.pop(NONE)
-    gains = {
-        name: (one.value - plain.value, float(np.sqrt(((one.psi - plain.psi) ** 2).sum())))
-        for name, one in found.items()
-    }
-    return by_gain(gains)
+    return by_gain({name: gain(one, plain) for name, one in found.items()})
 
 
 def kept_models(
@@ -124,8 +120,8 @@ def by_gain(gains: dict[str, tuple[float, float]]) -> ChosenViews:
     Args:
         gains: over the plain view on validation, with its standard error, by name.
     """
-    said = ", ".join(f"{n} {gain:+.4f} (se {error:.4f})" for n, (gain, error) in gains.items())
-    sure = [name for name, (gain, error) in gains.items() if gain > error]
+    said = ", ".join(f"{n} {ahead:+.4f} (se {error:.4f})" for n, (ahead, error) in gains.items())
+    sure = [name for name, (ahead, error) in gains.items() if ahead > error]
     if not sure:
         reason = "the plain one, as none gains more than a standard error on validation"
         return ChosenViews(NONE, f"views: {reason}: {said}")

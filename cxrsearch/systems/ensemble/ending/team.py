@@ -20,7 +20,7 @@ from cxrsearch.show.plain_text import to_text
 from cxrsearch.show.view import view_of
 from cxrsearch.study.folder import read_study_yaml
 from cxrsearch.study.settings import Settings
-from cxrsearch.study.winner import Winner
+from cxrsearch.study.winner import Winner, length_of
 from cxrsearch.systems.ensemble.combine import Combined
 from cxrsearch.systems.ensemble.members import write_ensemble
 from cxrsearch.systems.ensemble.pool import ALL, MemberPool, study_pool
@@ -68,7 +68,8 @@ def train_ensemble(
     check_out(out)
     pool = study_pool(study, ALL)
     record = read_study(study, Settings.from_dict(read_study_yaml(study)["settings"]).storage)
-    chosen = choice_of(view_of(record))
+    view = view_of(record)
+    chosen = choice_of(view)
     there = [int(name) for name in pool.names if again or name in pool.kept]
     ready = member_candidates(record, chosen, there)
     if len(ready) < 2:
@@ -94,15 +95,18 @@ def train_ensemble(
         yield (
             f"note: trial {best}, the recommended one, has not kept {lacks} and is left out; {way}"
         )
+    tried = pool.tried or len(pool.names)
     winners = {
-        one.name: Winner(one.trial, one.epochs, pool.tried or len(pool.names)).of_length(length)
-        for one in team
+        one.name: Winner(one.trial, length_of(view, one.trial, chosen).epochs, tried).of_length(
+            length
+        )
+        for one in (team if again else ())
     }
     views = choose_views(study, [one.trial for one in team], tta, **moved)
     yield from filter(None, [views.reason])
     if again:
         yield from projected(study, winners.values())
-    yield from write_ensemble(study, out, combined, again, winners, views.tta, **moved)
+    yield from write_ensemble(study, out, combined, winners if again else None, views.tta, **moved)
     yield next_steps(out)
 
 

@@ -246,7 +246,6 @@ def test_finalists_that_reruns_put_behind_are_trials_like_others(study: Path) ->
     assert [one.why for one in found] == [
         "confirmed by 2 reruns", "confirmed by 2 reruns", "by its expected value",
     ]  # fmt: skip
-    assert found[0].epochs == 1
 
 
 def _rerun(of: FrozenTrial, number: int, finalist: int, round: int, value: float) -> FrozenTrial:

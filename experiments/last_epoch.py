@@ -31,7 +31,7 @@ from cxrsearch.study.folder import load_alone, trial_config
 from search.optimism import gain, influence
 from search.store.record import read_study
 
-RULES = {"the best epoch": 0.0, "best if ahead by 1 SE": 1.0, "best if ahead by 2 SE": 2.0}
+EPOCH_RULES = {"the best epoch": 0.0, "best if ahead by 1 SE": 1.0, "best if ahead by 2 SE": 2.0}
 FEWEST = 4
 """Epochs of a curve that says anything."""
 
@@ -52,14 +52,14 @@ def after(
         by rule, on the patients of the other half.
     """
     rng, people = np.random.default_rng(seed), np.unique(patients)
-    found: dict[str, list[float]] = {rule: [] for rule in RULES}
+    found: dict[str, list[float]] = {rule: [] for rule in EPOCH_RULES}
     for _ in range(draws):
         here = np.isin(patients, rng.permutation(people)[: len(people) // 2])
         ours = [influence(labels[here], one[here], patients[here]) for one in logits]
         theirs = [influence(labels[~here], one[~here], patients[~here]).value for one in logits]
         best = int(np.argmax([one.value for one in ours]))
         lead, error = gain(ours[best], ours[-1])
-        for rule, errors in RULES.items():
+        for rule, errors in EPOCH_RULES.items():
             taken = best if lead > errors * error else len(logits) - 1
             found[rule].append(theirs[taken] - theirs[-1])
     return {rule: float(np.mean(each)) for rule, each in found.items()}
@@ -94,7 +94,7 @@ def halves(studies: list[Path], draws: int) -> None:
     values = np.array(rows)
     errors = values.std(axis=0, ddof=1) / np.sqrt(len(values))
     print(f"over the last epoch, {len(values)} curves, {draws} halvings each:")
-    for rule, mean, error in zip(RULES, values.mean(axis=0), errors, strict=True):
+    for rule, mean, error in zip(EPOCH_RULES, values.mean(axis=0), errors, strict=True):
         print(f"  {rule:24} {mean:+.4f} (SE {error:.4f})")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.last_epoch import RULES, after
+from experiments.last_epoch import EPOCH_RULES, after
 
 
 def drawn(strengths: list[float]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
@@ -17,12 +17,12 @@ def drawn(strengths: list[float]) -> tuple[list[np.ndarray], np.ndarray, np.ndar
 
 def test_an_epoch_that_is_far_better_is_taken_by_all_rules() -> None:
     found = after(*drawn([0.5, 3.0, 0.2]), draws=8)
-    assert set(found) == set(RULES)
+    assert set(found) == set(EPOCH_RULES)
     assert all(value > 0.2 for value in found.values())
 
 
 def test_a_last_epoch_that_is_far_better_is_taken_by_all_rules() -> None:
-    assert after(*drawn([0.1, 0.1, 3.0]), draws=8) == dict.fromkeys(RULES, 0.0)
+    assert after(*drawn([0.1, 0.1, 3.0]), draws=8) == dict.fromkeys(EPOCH_RULES, 0.0)
 
 
 def test_luck_moves_a_careful_rule_less_often_than_a_bold_one() -> None:

@@ -19,7 +19,7 @@ from search.trials.marks import same_as
 
 from .luck import Truth, epoch_scores, trial_folder
 
-SURE = 2.0
+STANDARD_ERRORS = 2.0
 """Standard errors over patients by which an earlier epoch must lead."""
 
 
@@ -57,7 +57,7 @@ def trained_for(view: StudyView, trial: FrozenTrial) -> TrainedFor | None:
     if best >= last or best not in curve:
         return TrainedFor(best)
     lead, error = curve[best] - curve[last], _error(view, trial.number, best, last)
-    if error is not None and lead > SURE * error:
+    if error is not None and lead > STANDARD_ERRORS * error:
         return TrainedFor(best)
     known = "how sure that is cannot be said" if error is None else f"standard error {error:.4f}"
     return TrainedFor(
